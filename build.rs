@@ -1,0 +1,3 @@
+//! Compiles `rules/` into the table that the daemon embeds. Under construction.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `edict` command. Under construction.
+
+fn main() {}

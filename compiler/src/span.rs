@@ -1,0 +1,24 @@
+//! A range of a source file. A leaf: imports nothing of the package.
+
+/// Bytes `start..end` of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct Span {
+    /// Which file, a place in [`Sources`](crate::source::Sources).
+    pub file: FileId,
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Offset behind the last byte.
+    pub end: u32,
+}
+
+/// Place of a file in [`Sources`](crate::source::Sources).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct FileId(pub u32);
+
+impl Span {
+    /// From the start of one to the end of the other, in the first one's file.
+    #[must_use]
+    pub fn to(self, other: Self) -> Self {
+        Self { file: self.file, start: self.start, end: other.end.max(self.start) }
+    }
+}

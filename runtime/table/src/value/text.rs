@@ -1,0 +1,81 @@
+//! Text without case: NFC, Unicode simple case folding, runs of white space as one space.
+//!
+//! Limits: simple folding only (`ß` is not `ss`), as the language states.
+
+use std::borrow::Cow;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+/// Folds case and normalises to NFC; white space stays as it is. Used for local parts and names.
+#[must_use]
+pub fn fold(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        if text.bytes().any(|b| b.is_ascii_uppercase()) {
+            return Cow::Owned(text.to_ascii_lowercase());
+        }
+        return Cow::Borrowed(text);
+    }
+    let folded: String = text.nfc().map(fold_char).collect();
+    // Folding can leave a sequence that composes differently.
+    if is_nfc(&folded) { Cow::Owned(folded) } else { Cow::Owned(folded.nfc().collect()) }
+}
+
+/// Folds a text fact or a text literal: as [`fold`], and every run of white space is one space.
+#[must_use]
+pub fn fold_text(text: &str) -> Cow<'_, str> {
+    if is_plain(text) {
+        return fold(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut in_space = false;
+    for c in text.chars() {
+        if c.is_whitespace() {
+            if !in_space {
+                out.push(' ');
+            }
+            in_space = true;
+        } else {
+            out.push(c);
+            in_space = false;
+        }
+    }
+    match fold(&out) {
+        Cow::Borrowed(_) => Cow::Owned(out),
+        Cow::Owned(folded) => Cow::Owned(folded),
+    }
+}
+
+/// True where collapsing white space would change nothing.
+fn is_plain(text: &str) -> bool {
+    let mut before = false;
+    text.chars().all(|c| {
+        let space = c.is_whitespace();
+        let fine = !space || (c == ' ' && !before);
+        before = space;
+        fine
+    })
+}
+
+fn fold_char(c: char) -> char {
+    unicode_case_mapping::case_folded(c).and_then(|n| char::from_u32(n.get())).unwrap_or(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folds_case_and_white_space() {
+        for (text, want) in [
+            ("Hello", "hello"),
+            ("a \t\r\n b", "a b"),
+            ("ΜΆΪΟΣ", "μάϊοσ"),
+            ("ς", "σ"),
+            ("u\u{308}", "ü"),
+            ("\u{212a}", "k"),
+            ("Straße", "straße"),
+        ] {
+            assert_eq!(fold_text(text), want, "{text:?}");
+            assert_eq!(fold_text(want), want, "folding is idempotent: {want:?}");
+        }
+    }
+}
