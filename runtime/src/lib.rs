@@ -3,6 +3,7 @@
 //! Must never know: the parser of rules. Data flows one way: bytes on a socket, a session's steps, a
 //! verdict per recipient, actions, a record in the spool, the queue, the next hop.
 
+pub mod acceptor;
 pub mod actions;
 pub mod admin;
 pub mod config;
@@ -13,4 +14,5 @@ pub mod queue;
 pub mod quota;
 pub mod smtp;
 pub mod spool;
+pub mod users;
 pub mod verdict;

@@ -1,0 +1,57 @@
+//! The seam between the front and what happens to a message behind it.
+//!
+//! The front (`smtp`) calls an [`Acceptor`]; `actions` is the one that serves. Tests bring their own.
+
+use crate::envelope::{Incoming, MessageId, Refusal};
+use edict_table::load::Loaded;
+use edict_table::value::Address;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+/// What the front asks before it says 250 to a recipient outside.
+#[derive(Clone, Copy, Debug)]
+pub struct QuotaQuery<'a> {
+    /// The table of the transaction.
+    pub table: &'a Loaded,
+    /// The login.
+    pub auth_user: Option<&'a str>,
+    /// The client.
+    pub client_ip: IpAddr,
+    /// Envelope sender in policy form; none for `<>`.
+    pub sender: Option<&'a Address>,
+    /// The recipient in policy form, as given.
+    pub recipient: &'a Address,
+}
+
+/// What became of an accepted message, for the log line of its transaction.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Receipt {
+    /// What was done, one short phrase each: `bcc "archive outbound" to archive@example.com`.
+    pub effects: Vec<String>,
+}
+
+/// The answer to the end of data, once it is durable.
+pub type Accepting<'a> = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send + 'a>>;
+
+/// Takes messages off the front's hands. An `Ok` means that everything the 250 promises is on disk.
+pub trait Acceptor: Send + Sync {
+    /// A fresh name for a transaction; never given twice, also after a restart.
+    fn next_id(&self) -> MessageId;
+
+    /// Whether a message can be taken at all now; asked before DATA.
+    ///
+    /// # Errors
+    /// The 4xx reply: 452 4.3.1 when the disk is full or cannot be written.
+    fn ready(&self) -> Result<(), Refusal>;
+
+    /// Whether the sender has used up a quota already; asked at RCPT for outbound recipients.
+    ///
+    /// # Errors
+    /// The reply of the quota's rule.
+    fn over_quota(&self, query: &QuotaQuery<'_>) -> Result<(), Refusal>;
+
+    /// Applies aliases, copies, quotas and disclaimers and makes the result durable. Where every
+    /// recipient is to be discarded nothing is stored.
+    fn accept(&self, incoming: Incoming) -> Accepting<'_>;
+}
