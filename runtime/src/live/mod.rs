@@ -2,6 +2,8 @@
 //!
 //! A swap is one pointer. A transaction takes [`Live::current`] at MAIL and keeps it to its end.
 
+pub mod image;
+
 use arc_swap::ArcSwap;
 use edict_table::load::Loaded;
 use std::sync::{Arc, Mutex, PoisonError};
