@@ -180,6 +180,9 @@ pub enum Test {
     Equal(u64),
     /// An enum's value is among the words whose bits are set.
     OneOf(u8),
+    /// A number is more than this. Not the opposite of [`Self::AtMost`] where a fact has several values
+    /// or none: some value passes.
+    More(u64),
 }
 
 /// A node of a condition. Four-valued: no, pending, unknown, yes.
