@@ -3,7 +3,9 @@
 //! A pure core: sources in memory in, diagnostics and a table out; no paths, no printing, no clock.
 //! A module imports only from stages above it here, and from the leaves `span`, `source`, `diag`.
 
+pub mod ast;
 pub mod diag;
+pub mod parse;
 pub mod source;
 pub mod span;
 
