@@ -1,1 +1,13 @@
-//! Under construction.
+//! The SMTP front: RFC 5321 from the greeting to the end of data.
+//!
+//! [`Session`](session::Session) is a pure state machine: bytes in, [`Step`](session::Step)s out; it
+//! reads no socket and no clock. [`serve`](server::serve) drives sessions on a listener. Framing is
+//! strict: only CRLF ends a line and only CRLF.CRLF ends data, so that nobody can read one message as two.
+
+pub mod context;
+pub mod server;
+pub mod settings;
+
+pub use context::{Context, Metrics};
+pub use server::serve;
+pub use settings::{Endpoint, Role, Settings};

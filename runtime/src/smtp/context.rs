@@ -1,0 +1,106 @@
+//! What all sessions share: the table in force, the acceptor, users, limits, counters, spare memory.
+//!
+//! Everything here answers at once and never waits; what takes time is a step that the driver does.
+
+use super::settings::Settings;
+use crate::acceptor::Acceptor;
+use crate::live::Live;
+use crate::users::Users;
+use crate::verdict::limits::Limits;
+use arc_swap::ArcSwap;
+use edict_table::decide::Scratch;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Scratches kept for the next transaction.
+const SPARE_SCRATCHES: usize = 64;
+
+/// What all sessions share.
+pub struct Context {
+    /// The table in force.
+    pub live: Arc<Live>,
+    /// Takes accepted messages.
+    pub acceptor: Arc<dyn Acceptor>,
+    /// Who may log in, and which mailboxes exist. Swapped whole on reload.
+    pub users: Arc<ArcSwap<Users>>,
+    /// Bounds of all sessions.
+    pub settings: Settings,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Counters of `limit` rules.
+    pub limits: Arc<Limits>,
+    spare: Mutex<Vec<Scratch>>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// Puts the parts together, with fresh counters.
+    #[must_use]
+    pub fn new(
+        live: Arc<Live>,
+        acceptor: Arc<dyn Acceptor>,
+        users: Arc<ArcSwap<Users>>,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            live,
+            acceptor,
+            users,
+            settings,
+            metrics: Arc::default(),
+            limits: Arc::default(),
+            spare: Mutex::default(),
+        }
+    }
+
+    /// A scratch for one transaction. Idle sessions hold none: it grows to the size of the table.
+    #[must_use]
+    pub fn take_scratch(&self) -> Scratch {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Gives a scratch back.
+    pub fn put_scratch(&self, scratch: Scratch) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_SCRATCHES {
+            spare.push(scratch);
+        }
+    }
+}
+
+/// Counters since the start.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Connections that were taken.
+    pub sessions: AtomicU64,
+    /// Connections that are open.
+    pub open: AtomicU64,
+    /// Connections that got a quick 421.
+    pub turned_away: AtomicU64,
+    /// Messages that got a 250 and go somewhere.
+    pub accepted: AtomicU64,
+    /// Messages and recipients that were refused, for good or for now.
+    pub refused: AtomicU64,
+    /// Messages that got a 250 and were dropped for all recipients.
+    pub discarded: AtomicU64,
+    /// Bytes of messages in flight.
+    pub memory: AtomicU64,
+}
+
+impl Metrics {
+    /// Counts one more.
+    pub fn bump(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Reads a counter.
+    #[must_use]
+    pub fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,78 @@
+//! What a machine decides about its SMTP front, beside the rules: roles, time and memory bounds.
+//!
+//! Plain data. Times are the server side of RFC 5321 4.5.3.2.
+
+use std::time::Duration;
+
+/// What a listener is for (mail-flow: Listeners).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Role {
+    /// Port 25: mail from strangers.
+    #[default]
+    Mx,
+    /// Port 587: mail of users.
+    Submission,
+    /// Port 465: the same, TLS from the first byte (RFC 8314 3.3).
+    Submissions,
+}
+
+impl Role {
+    /// A port for mail of users.
+    #[must_use]
+    pub fn is_submission(self) -> bool {
+        matches!(self, Self::Submission | Self::Submissions)
+    }
+
+    /// For logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mx => "mx",
+            Self::Submission => "submission",
+            Self::Submissions => "submissions",
+        }
+    }
+}
+
+/// One listener.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Endpoint {
+    /// What it is for.
+    pub role: Role,
+}
+
+/// Bounds of all sessions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Name of this host where the profile names none.
+    pub hostname: String,
+    /// Connections at once, over all listeners; one more gets a quick 421.
+    pub max_connections: usize,
+    /// The wait for a whole command.
+    pub command_timeout: Duration,
+    /// The wait for more of a message.
+    pub data_timeout: Duration,
+    /// The wait for a client to take a reply.
+    pub write_timeout: Duration,
+    /// Bytes of a command line without its CRLF. RFC 5321 asks for 512 and what extensions add.
+    pub max_line: usize,
+    /// Bytes of messages in flight over all sessions; past it, 452 4.3.1.
+    pub max_memory: u64,
+    /// How long an error reply is held back once a client has made too many.
+    pub error_delay: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hostname: "localhost".to_owned(),
+            max_connections: 2000,
+            command_timeout: Duration::from_secs(300),
+            data_timeout: Duration::from_secs(180),
+            write_timeout: Duration::from_secs(60),
+            max_line: 4096,
+            max_memory: 1 << 30,
+            error_delay: Duration::from_secs(1),
+        }
+    }
+}
