@@ -1,0 +1,256 @@
+//! Header fields as bytes: finding, removing, and building new ones.
+//!
+//! Nothing is decoded here. Limits: at most [`MAX_FIELDS`] fields are read of at most [`MAX_HEADER`] bytes.
+
+use crate::edit::Edit;
+use crate::limits::{MAX_FIELDS, MAX_HEADER, MAX_LINE};
+use std::ops::Range;
+
+/// One field where it lies.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Field<'a> {
+    /// As written, without white space before the colon.
+    pub name: &'a [u8],
+    /// Everything behind the colon, folds included, without the last line end.
+    pub value: &'a [u8],
+    /// The whole field in the message, line ends included.
+    pub range: Range<usize>,
+}
+
+impl Field<'_> {
+    /// Whether this is the name, whatever its case.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+/// A header taken apart.
+#[derive(Clone, Debug, Default)]
+pub struct Fields<'a> {
+    /// The fields in order.
+    pub fields: Vec<Field<'a>>,
+    /// Lines that are no field, or more than the limits allow.
+    pub malformed: bool,
+    /// Offset behind the blank line that ends the header, or behind the header where none does.
+    pub body: usize,
+}
+
+/// The next line from `at` on: its end without the line end, and where the following one begins.
+pub(crate) fn line_at(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    let rest = bytes.get(at..)?;
+    if rest.is_empty() {
+        return None;
+    }
+    match memchr::memchr(b'\n', rest) {
+        None => Some((bytes.len(), bytes.len())),
+        Some(lf) => {
+            let lf = at + lf;
+            let cr = lf > at && bytes.get(lf - 1) == Some(&b'\r');
+            Some((lf - usize::from(cr), lf + 1))
+        }
+    }
+}
+
+/// Reads the header at the beginning of a message (or of a part).
+#[must_use]
+pub fn fields(message: &[u8]) -> Fields<'_> {
+    let mut out = Fields { body: message.len(), ..Fields::default() };
+    let mut at = 0;
+    // The field being read: where it begins, and where its value does.
+    let mut open: Option<(Range<usize>, usize)> = None;
+    while let Some((end, next)) = line_at(message, at) {
+        if end == at {
+            out.body = next;
+            break;
+        }
+        if next > MAX_HEADER || out.fields.len() >= MAX_FIELDS {
+            out.malformed = true;
+            out.body = body_after(message, at);
+            break;
+        }
+        let line = message.get(at..end).unwrap_or_default();
+        let folded = matches!(line.first(), Some(b' ' | b'\t'));
+        match (folded, open.as_ref(), name_of(line)) {
+            (true, Some(_), _) => {}
+            (true, None, _) | (false, _, None) => {
+                close(message, &mut out.fields, open.take(), at);
+                out.malformed = true;
+            }
+            (false, _, Some(name)) => {
+                close(message, &mut out.fields, open.take(), at);
+                open = Some((at..at + name.0, at + name.1));
+            }
+        }
+        at = next;
+    }
+    close(message, &mut out.fields, open, at);
+    out
+}
+
+/// Length of the name and offset behind the colon, where the line begins a field.
+fn name_of(line: &[u8]) -> Option<(usize, usize)> {
+    let colon = memchr::memchr(b':', line)?;
+    let before = line.get(..colon)?;
+    let name = before.trim_ascii_end();
+    let fine = !name.is_empty() && name.iter().all(|b| (33..=126).contains(b));
+    fine.then_some((name.len(), colon + 1))
+}
+
+fn close<'a>(message: &'a [u8], out: &mut Vec<Field<'a>>, open: Option<(Range<usize>, usize)>, end: usize) {
+    let Some((name, value)) = open else { return };
+    let Some(bytes) = message.get(name.clone()) else { return };
+    let raw = message.get(value..end).unwrap_or_default();
+    let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
+    let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
+    out.push(Field { name: bytes, value: raw, range: name.start..end });
+}
+
+/// The offset behind the first blank line from a line start on.
+fn body_after(message: &[u8], mut at: usize) -> usize {
+    while let Some((end, next)) = line_at(message, at) {
+        if end == at {
+            return next;
+        }
+        at = next;
+    }
+    message.len()
+}
+
+/// All fields of a name, in order. The name is compared without case.
+#[must_use]
+pub fn find<'a>(message: &'a [u8], name: &str) -> Vec<Field<'a>> {
+    fields(message).fields.into_iter().filter(|f| f.is(name)).collect()
+}
+
+/// Edits that remove every field of a name (a submitted `Bcc`, a forged `Authentication-Results`).
+#[must_use]
+pub fn remove(message: &[u8], name: &str) -> Vec<Edit> {
+    remove_where(message, |field| field.is(name))
+}
+
+/// Edits that remove every field for which `which` says so.
+#[must_use]
+pub fn remove_where(message: &[u8], which: impl Fn(&Field<'_>) -> bool) -> Vec<Edit> {
+    let gone = fields(message).fields.into_iter().filter(|field| which(field));
+    gone.map(|field| Edit { range: field.range, bytes: Vec::new() }).collect()
+}
+
+/// The line end a message uses: what ends its first line, CRLF where there is none.
+#[must_use]
+pub fn line_end(message: &[u8]) -> &'static str {
+    match line_at(message, 0) {
+        Some((end, next)) if next == end + 1 => "\n",
+        _ => "\r\n",
+    }
+}
+
+/// Fields to put in front of a message, built so that no value can begin a field or a line of its own.
+///
+/// ```
+/// let mut top = edict_message::header::Builder::default();
+/// top.add("X-Edict-Rule", "first\r\nBcc: x@example.com");
+/// assert_eq!(top.finish(), b"X-Edict-Rule: first Bcc: x@example.com\r\n");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    bytes: Vec<u8>,
+}
+
+impl Builder {
+    /// Adds a field. Characters of the name that no field name holds are dropped; every run of control
+    /// characters and line ends in the value becomes one space; long values are folded at spaces,
+    /// from 78 bytes on (RFC 5322 2.2.3), and cut where a line would pass 998 bytes.
+    pub fn add(&mut self, name: &str, value: &str) -> &mut Self {
+        let name: String = name.chars().filter(|c| c.is_ascii_graphic() && *c != ':').collect();
+        if name.is_empty() {
+            return self;
+        }
+        let mut line = format!("{name}:");
+        for word in value.split(|c: char| c.is_control() || c == ' ').filter(|w| !w.is_empty()) {
+            if line.len() + 1 + word.len() > 78 && line.trim_start().len() > name.len() + 1 {
+                self.bytes.extend_from_slice(line.as_bytes());
+                self.bytes.extend_from_slice(b"\r\n");
+                line.clear();
+            }
+            line.push(' ');
+            for c in word.chars() {
+                if line.len() + c.len_utf8() > MAX_LINE {
+                    break;
+                }
+                line.push(c);
+            }
+        }
+        self.bytes.extend_from_slice(line.as_bytes());
+        self.bytes.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// The fields, each ended by CRLF.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// The edit that puts built fields in front of a message.
+#[must_use]
+pub fn prepend(fields: Builder) -> Edit {
+    Edit { range: 0..0, bytes: fields.finish() }
+}
+
+/// The parts of a `Received` field (RFC 5321 4.4). Every text may come from a hostile client.
+#[derive(Clone, Debug, Default)]
+pub struct Received<'a> {
+    /// What HELO or EHLO said.
+    pub helo: &'a str,
+    /// The client's confirmed name.
+    pub client_name: Option<&'a str>,
+    /// The client's address, as text.
+    pub client_ip: &'a str,
+    /// Our name.
+    pub by: &'a str,
+    /// `ESMTPSA` and the like (RFC 3848).
+    pub protocol: &'a str,
+    /// The message's name in the queue.
+    pub id: &'a str,
+    /// The recipient, only where the message has a single one.
+    pub recipient: Option<&'a str>,
+    /// Unix seconds.
+    pub time: i64,
+}
+
+impl Received<'_> {
+    /// The field's value: `from helo (name [ip]) by … with … id … for <…>; date`.
+    #[must_use]
+    pub fn value(&self) -> String {
+        let ip = if self.client_ip.contains(':') {
+            format!("[IPv6:{}]", token(self.client_ip))
+        } else {
+            format!("[{}]", token(self.client_ip))
+        };
+        let name = self.client_name.map(|n| format!("{} ", token(n))).unwrap_or_default();
+        let to = self.recipient.map(|r| format!(" for <{}>", token(r))).unwrap_or_default();
+        format!(
+            "from {} ({name}{ip}) by {} with {} id {}{to}; {}",
+            token(self.helo),
+            token(self.by),
+            token(self.protocol),
+            token(self.id),
+            crate::date::rfc5322(self.time, 0),
+        )
+    }
+}
+
+/// A text that stays one token inside a trace field: no white space, no comment, no quotes, no control.
+fn token(text: &str) -> String {
+    let kept: String = text
+        .chars()
+        .map(|c| if c.is_control() || c.is_whitespace() || "()<>\";\\,".contains(c) { '?' } else { c })
+        .take(255)
+        .collect();
+    if kept.is_empty() { "unknown".to_owned() } else { kept }
+}
+
+#[cfg(test)]
+mod tests;

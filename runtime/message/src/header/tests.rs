@@ -1,0 +1,76 @@
+//! Reading and building header fields.
+
+use super::*;
+use crate::edit::apply;
+
+#[test]
+fn reads_fields_folds_and_the_end() {
+    let message = b"A: 1\r\n  more\r\nB : 2\r\n\r\nbody: no\r\n";
+    let read = fields(message);
+    assert!(!read.malformed);
+    let got: Vec<_> = read.fields.iter().map(|f| (f.name, f.value)).collect();
+    assert_eq!(got, [(&b"A"[..], &b" 1\r\n  more"[..]), (b"B", b" 2")]);
+    assert_eq!(message.get(read.body..), Some(&b"body: no\r\n"[..]));
+}
+
+#[test]
+fn garbage_is_malformed_and_reading_goes_on() {
+    for message in [&b"A: 1\nno field\nB: 2\n\n"[..], b" fold first\nA: 1\nB: 2\n\n", b": x\nA: 1\nB: 2"] {
+        let read = fields(message);
+        assert!(read.malformed);
+        assert_eq!(read.fields.len(), 2, "{message:?}");
+    }
+}
+
+#[test]
+fn past_the_limits_is_malformed() {
+    let many = b"A: 1\r\n".repeat(MAX_FIELDS + 2);
+    assert!(fields(&many).malformed);
+    let mut long = vec![b'x'; MAX_HEADER + 10];
+    long.splice(0..0, *b"A: 1\r\nB: ");
+    long.extend_from_slice(b"\r\n\r\nbody");
+    let read = fields(&long);
+    assert!(read.malformed);
+    assert_eq!(long.get(read.body..), Some(&b"body"[..]));
+}
+
+#[test]
+fn removes_every_field_of_a_name() {
+    let message = b"Bcc: a@x,\r\n b@x\r\nTo: c@x\r\nBCC: d@x\r\n\r\nBcc: body\r\n";
+    let got = apply(message, &remove(message, "bcc"));
+    assert_eq!(got, b"To: c@x\r\n\r\nBcc: body\r\n");
+}
+
+#[test]
+fn nothing_can_be_injected() {
+    let received = Received {
+        helo: "evil)\r\nX: y",
+        client_name: Some("a b"),
+        client_ip: "2001:db8::1",
+        by: "mx.example.com",
+        protocol: "ESMTPS",
+        id: "ID",
+        recipient: Some("a>\r\nBcc: <b@x"),
+        time: 0,
+    };
+    let mut top = Builder::default();
+    top.add("Received", &received.value());
+    top.add("X\r\nInjected: y", "z");
+    let bytes = top.finish();
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    let read = fields(&bytes);
+    assert!(!read.malformed);
+    assert_eq!(read.fields.len(), 2);
+    assert!(text.lines().all(|l| l.len() <= 100), "{text}");
+    assert!(text.contains("[IPv6:2001:db8::1]"), "{text}");
+    assert!(text.contains("Thu, 1 Jan 1970 00:00:00 +0000"), "{text}");
+}
+
+#[test]
+fn one_endless_word_is_cut() {
+    let mut top = Builder::default();
+    top.add("X-Long", &"ä".repeat(2_000));
+    let bytes = top.finish();
+    assert!(bytes.split(|b| *b == b'\n').all(|l| l.len() <= MAX_LINE + 1));
+    assert!(std::str::from_utf8(&bytes).is_ok());
+}

@@ -1,0 +1,23 @@
+//! The bounds of this package. Past them a message is malformed: its facts say so, and no edit is made.
+
+/// Bytes of the header of the message, and of the header of one part. Postfix takes 100 KiB a field.
+pub const MAX_HEADER: usize = 512 << 10;
+/// Fields in one header.
+pub const MAX_FIELDS: usize = 2_000;
+/// Bytes of one structured field (Content-Type, Content-Disposition) that are read.
+pub const MAX_STRUCTURED: usize = 8 << 10;
+/// Parameters of one structured field.
+pub const MAX_PARAMETERS: usize = 64;
+/// Bytes of From, To and Cc together that are read for addresses.
+pub const MAX_ADDRESSES: usize = 512 << 10;
+/// Nested multiparts and attached messages.
+pub const MAX_DEPTH: usize = 50;
+/// Parts of a message, multiparts among them.
+pub const MAX_PARTS: usize = 2_000;
+/// Decoded text that is taken from all parts together, in bytes of UTF-8.
+pub const MAX_TEXT: usize = 32 << 20;
+/// Decoded bytes of a base64 or quoted-printable text part that a disclaimer is put into, and of any part
+/// whose charset has to change. Parts that travel as they are have no such bound.
+pub const MAX_LEAF: usize = 1 << 20;
+/// Bytes of one line that an edit writes, without its line end (RFC 5322 2.1.1).
+pub const MAX_LINE: usize = 998;
