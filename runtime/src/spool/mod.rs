@@ -1,1 +1,309 @@
-//! Under construction.
+//! The spool: what was accepted, on disk before the 250, until it is delivered.
+//!
+//! A log of preallocated, recycled segments takes every record; one thread syncs once for all that
+//! wait ([`committer`]). After its first failed attempt a message moves to the [`deferred`] store, a file per
+//! message, so that none pins a segment. Segments are given back oldest first. What is in the log is
+//! found again by [`recover`], which cuts a torn tail and steps over bad records.
+//!
+//! Must not know: routes, SMTP, what a delivery is. Limits: one process per data folder (held by a
+//! lock); after a failed sync or write nothing is accepted until a restart, since what the disk holds
+//! then is not known.
+
+mod committer;
+pub mod deferred;
+pub mod disk;
+mod frame;
+mod recover;
+mod segment;
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod tests;
+
+pub use recover::{Recovered, Recovery};
+
+use crate::envelope::{MessageId, Record, Usage};
+use committer::Shared;
+use deferred::Deferred;
+use disk::{Disk, RealDisk};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Why the spool did not take or give a record.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The disk is full or nearly: 452 4.3.1.
+    #[error("the disk under the spool is full")]
+    Full,
+    /// The disk does not keep up: 451 4.3.0.
+    #[error("the disk under the spool does not keep up")]
+    Slow,
+    /// A write or sync failed; nothing is taken until a restart: 451 4.3.0.
+    #[error("the spool stopped: {0}")]
+    Failed(String),
+    /// The record can never be stored.
+    #[error("the record is too large for the spool")]
+    TooLarge,
+    /// What was to be read is not there, or not whole.
+    #[error("a spooled message cannot be read: {0}")]
+    Unreadable(String),
+    /// Another process holds the folder.
+    #[error("{0} is in use by another process")]
+    Locked(PathBuf),
+    /// The folder cannot be used.
+    #[error("{path}: {reason}")]
+    Folder {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// Keeps counters (quotas) that live in memory and in a snapshot of its own.
+///
+/// The log is the truth between two snapshots. Calls come from one thread at a time, in order of `seq`.
+pub trait Ledger: Send + Sync {
+    /// The highest `seq` that the ledger's snapshot covers; sequence numbers go on above it.
+    fn covered(&self) -> u64 {
+        0
+    }
+    /// At open, for each record that survives in the log: its usage counts where `seq` is above what
+    /// the snapshot covers.
+    fn replay(&self, seq: u64, usage: &[Usage]);
+    /// While serving, for each record with usage, once it is durable and before its append resolves.
+    fn committed(&self, seq: u64, usage: &[Usage]) {
+        let _ = (seq, usage);
+    }
+    /// Before segments are recycled: make durable whatever records up to and including `seq` added.
+    /// May block; the log waits. At this call exactly the records up to `seq` were [`committed`](Self::committed),
+    /// or more were replayed.
+    ///
+    /// # Errors
+    /// The segments stay then, and the call comes again.
+    fn checkpoint(&self, seq: u64) -> io::Result<()>;
+}
+
+/// A ledger that keeps nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoLedger;
+
+impl Ledger for NoLedger {
+    fn replay(&self, _seq: u64, _usage: &[Usage]) {}
+    fn checkpoint(&self, _seq: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Sizes of the spool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Bytes of a segment, at least 64 KiB. Records over a quarter of it go to files of their own.
+    pub segment: u32,
+    /// Bytes that stay free on the disk: with less left, nothing is accepted.
+    pub reserve: u64,
+    /// Free segments that are kept for reuse.
+    pub spare: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { segment: 32 << 20, reserve: 128 << 20, spare: 4 }
+    }
+}
+
+/// Where a record stands in the log.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Position {
+    /// Sequence number of its frame.
+    pub seq: u64,
+    generation: u64,
+    offset: u32,
+    length: u32,
+    /// The bytes stand in a file of the deferred store.
+    pub external: bool,
+}
+
+/// Something that happened to a message in the log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Note {
+    /// These recipients (dispatch, place in it) need nothing more.
+    Settled(MessageId, Vec<(u16, u16)>),
+    /// The message needs nothing more.
+    Done(MessageId),
+    /// The message is in the deferred store from now on.
+    Moved(MessageId),
+}
+
+/// A handle on the spool; cheap to clone. The log's thread ends with the last one.
+#[derive(Clone)]
+pub struct Spool {
+    shared: Arc<Shared>,
+    _stopper: Arc<committer::Stopper>,
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spool").field("folder", &self.shared.folder).finish_non_exhaustive()
+    }
+}
+
+impl Spool {
+    /// Opens the spool in a data folder: takes its lock, recovers what is there, replays usage into the
+    /// ledger and starts the log's thread. Blocks.
+    ///
+    /// # Errors
+    /// [`SpoolError::Locked`] when another process has it; else what the disk said.
+    pub fn open(
+        data: &Path,
+        options: Options,
+        ledger: Arc<dyn Ledger>,
+    ) -> Result<(Self, Recovery), SpoolError> {
+        let disk = RealDisk;
+        disk.make_dir(data).map_err(|e| folder_error(data, &e))?;
+        let lock = lock(&data.join("lock"))?;
+        Self::open_on(Arc::new(disk), data, options, ledger, Some(lock))
+    }
+
+    /// [`Spool::open`] on any disk.
+    pub(crate) fn open_on(
+        disk: Arc<dyn Disk>,
+        data: &Path,
+        options: Options,
+        ledger: Arc<dyn Ledger>,
+        lock: Option<File>,
+    ) -> Result<(Self, Recovery), SpoolError> {
+        let folder = data.join("spool");
+        let options = Options { segment: options.segment.max(64 << 10) & !7, ..options };
+        let deferred = Deferred::open(Arc::clone(&disk), &folder.join("deferred"))?;
+        let (log, recovery) = recover::recover(&disk, &folder.join("log"), options, &*ledger, &deferred)?;
+        let shared = Shared::new(disk, folder, options, ledger, deferred, log, lock);
+        let stopper = committer::start(&shared)?;
+        Ok((Self { shared, _stopper: Arc::new(stopper) }, recovery))
+    }
+
+    /// Makes a record durable. Resolves once it is, or once it is certain that it was not taken. The
+    /// record may still become durable when the caller stops waiting.
+    ///
+    /// # Errors
+    /// [`SpoolError::Full`], [`SpoolError::Slow`], [`SpoolError::TooLarge`] or [`SpoolError::Failed`].
+    pub async fn append(&self, record: Arc<Record>) -> Result<Position, SpoolError> {
+        let head = encode_head(&record)?;
+        let external = frame::frame_size(4 + head.len() + record.bytes.len()) > self.shared.largest();
+        if external {
+            if frame::frame_size(head.len()) > self.shared.largest() {
+                return Err(SpoolError::TooLarge);
+            }
+            let shared = Arc::clone(&self.shared);
+            let record = Arc::clone(&record);
+            self.shared.check()?;
+            tokio::task::spawn_blocking(move || shared.deferred.put_new(&record))
+                .await
+                .map_err(|e| SpoolError::Failed(e.to_string()))?
+                .map_err(|e| {
+                    if e.kind() == io::ErrorKind::StorageFull {
+                        SpoolError::Full
+                    } else {
+                        SpoolError::Failed(e.to_string())
+                    }
+                })?;
+        }
+        let (tell, told) = oneshot::channel();
+        let id = record.id;
+        self.shared.push(committer::Item::record(record, head, external, tell))?;
+        let position =
+            told.await.map_err(|_| SpoolError::Failed("the log's thread is gone".to_owned()))??;
+        if external {
+            let shared = Arc::clone(&self.shared);
+            let adopted = tokio::task::spawn_blocking(move || shared.deferred.adopt(id)).await;
+            match adopted.map_err(io::Error::other).flatten() {
+                Ok(()) => self.release(position),
+                // It is durable all the same; recovery gives it its name.
+                Err(error) => tracing::warn!(%id, %error, "a large message keeps its provisional name"),
+            }
+        }
+        Ok(position)
+    }
+
+    /// Writes a note with the next commit; nobody waits for it.
+    pub fn note(&self, note: &Note) {
+        // A spool that failed takes no notes: what they say is then found out again after a restart.
+        let _ = self.shared.push(committer::Item::note(note, None));
+    }
+
+    /// Writes a note and waits until it is durable.
+    ///
+    /// # Errors
+    /// As [`Spool::append`].
+    pub async fn note_durably(&self, note: &Note) -> Result<(), SpoolError> {
+        let (tell, told) = oneshot::channel();
+        self.shared.push(committer::Item::note(note, Some(tell)))?;
+        told.await.map_err(|_| SpoolError::Failed("the log's thread is gone".to_owned()))?.map(drop)
+    }
+
+    /// Says that the log need not keep a record any longer: it is done, or moved and its note durable.
+    /// Once per record.
+    pub fn release(&self, position: Position) {
+        self.shared.log().release(position.generation);
+    }
+
+    /// Reads a record back from the log. Blocks.
+    ///
+    /// # Errors
+    /// [`SpoolError::Unreadable`].
+    pub fn read(&self, position: Position) -> Result<Record, SpoolError> {
+        self.shared.read(position)
+    }
+
+    /// The store of messages that wait for another attempt.
+    #[must_use]
+    pub fn deferred(&self) -> &Deferred {
+        &self.shared.deferred
+    }
+
+    /// Whether a record can be taken now; asked before DATA.
+    ///
+    /// # Errors
+    /// [`SpoolError::Full`], [`SpoolError::Slow`] or [`SpoolError::Failed`].
+    pub fn ready(&self) -> Result<(), SpoolError> {
+        self.shared.ready()
+    }
+
+    /// Segments in use, the one being written among them.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        self.shared.log().live.len()
+    }
+
+    /// Whether a record's segment is the oldest one of several and thus keeps others from being reused.
+    #[must_use]
+    pub fn pins(&self, position: Position) -> bool {
+        let log = self.shared.log();
+        log.live.len() > 2 && log.live.front().is_some_and(|s| s.generation() == position.generation)
+    }
+}
+
+fn encode_head(record: &Record) -> Result<Vec<u8>, SpoolError> {
+    postcard::to_allocvec(record).map_err(|e| SpoolError::Failed(e.to_string()))
+}
+
+fn folder_error(path: &Path, error: &io::Error) -> SpoolError {
+    SpoolError::Folder { path: path.to_owned(), reason: error.to_string() }
+}
+
+/// Takes the lock of a data folder for as long as the file is open.
+fn lock(path: &Path) -> Result<File, SpoolError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path).map_err(|e| folder_error(path, &e))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(SpoolError::Locked(path.to_owned())),
+        Err(error) => Err(folder_error(path, &error.into())),
+    }
+}

@@ -1,0 +1,474 @@
+//! The log's thread: takes all that waits, writes it at once, syncs once, tells the waiters.
+//!
+//! No delay is added for those who wait; notes that nobody waits for ride along, or go by themselves
+//! after [`NOTE_DELAY`]. A failed write or sync is final: the call is never made again.
+
+use super::deferred::Deferred;
+use super::disk::{Disk, read_exact};
+use super::frame::{self, FRAME_HEADER, Kind, SegmentHeader};
+use super::segment::{self, FIRST, Log};
+use super::{Ledger, Note, Options, Position, SpoolError};
+use crate::envelope::Record;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// How long a note waits for company.
+const NOTE_DELAY: Duration = Duration::from_millis(10);
+/// Bytes that may wait for the log's thread before the spool is slow.
+const MAX_WAITING: usize = 64 << 20;
+/// How long what waits may wait before the spool is slow.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// How long an answer on free space is used, in milliseconds.
+const SPACE_AGE: u64 = 250;
+/// The commit buffer's size is given back above this.
+const KEEP_BUFFER: usize = 4 << 20;
+
+type Told = Result<Position, SpoolError>;
+
+/// Something to be written.
+pub(super) struct Item {
+    kind: Kind,
+    head: Vec<u8>,
+    record: Option<Arc<Record>>,
+    tell: Option<oneshot::Sender<Told>>,
+}
+
+impl Item {
+    pub fn record(record: Arc<Record>, head: Vec<u8>, external: bool, tell: oneshot::Sender<Told>) -> Self {
+        let kind = if external { Kind::External } else { Kind::Message };
+        Self { kind, head, record: Some(record), tell: Some(tell) }
+    }
+
+    pub fn note(note: &Note, tell: Option<oneshot::Sender<Told>>) -> Self {
+        // Writing into a vector cannot fail; an empty note is stepped over by recovery.
+        let head = postcard::to_allocvec(note).unwrap_or_default();
+        Self { kind: Kind::Note, head, record: None, tell }
+    }
+
+    fn payload(&self) -> usize {
+        match (&self.record, self.kind) {
+            (Some(record), Kind::Message) => 4 + self.head.len() + record.bytes.len(),
+            _ => self.head.len(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Pending {
+    items: Vec<Item>,
+    bytes: usize,
+    urgent: bool,
+    since: Option<Instant>,
+    stop: bool,
+}
+
+/// What the spool's handles and its thread share.
+pub(super) struct Shared {
+    disk: Arc<dyn Disk>,
+    pub folder: PathBuf,
+    log_folder: PathBuf,
+    options: Options,
+    ledger: Arc<dyn Ledger>,
+    pub deferred: Deferred,
+    log: Mutex<Log>,
+    /// Held while a segment's file is made.
+    making: Mutex<()>,
+    pending: Mutex<Pending>,
+    wake: Condvar,
+    failed: OnceLock<String>,
+    begun: Instant,
+    space_at: AtomicU64,
+    space_full: AtomicBool,
+    _lock: Option<File>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        folder: PathBuf,
+        options: Options,
+        ledger: Arc<dyn Ledger>,
+        deferred: Deferred,
+        log: Log,
+        lock: Option<File>,
+    ) -> Arc<Self> {
+        let log_folder = folder.join("log");
+        Arc::new(Self {
+            disk,
+            folder,
+            log_folder,
+            options,
+            ledger,
+            deferred,
+            log: Mutex::new(log),
+            making: Mutex::default(),
+            pending: Mutex::default(),
+            wake: Condvar::new(),
+            failed: OnceLock::new(),
+            begun: Instant::now(),
+            space_at: AtomicU64::new(u64::MAX),
+            space_full: AtomicBool::new(false),
+            _lock: lock,
+        })
+    }
+
+    pub fn log(&self) -> MutexGuard<'_, Log> {
+        locked(&self.log)
+    }
+
+    /// The largest frame that goes into the log.
+    pub fn largest(&self) -> usize {
+        self.options.segment as usize / 4
+    }
+
+    pub fn check(&self) -> Result<(), SpoolError> {
+        self.failed.get().map_or(Ok(()), |reason| Err(SpoolError::Failed(reason.clone())))
+    }
+
+    pub fn push(&self, item: Item) -> Result<(), SpoolError> {
+        self.check()?;
+        let mut pending = locked(&self.pending);
+        if pending.stop {
+            return Err(SpoolError::Failed("it is closed".to_owned()));
+        }
+        pending.bytes += item.payload();
+        let was_idle = pending.items.is_empty();
+        let urgent = item.tell.is_some();
+        let wake = was_idle || (urgent && !pending.urgent);
+        pending.urgent |= urgent;
+        pending.since.get_or_insert_with(Instant::now);
+        pending.items.push(item);
+        drop(pending);
+        if wake {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    pub fn ready(&self) -> Result<(), SpoolError> {
+        self.check()?;
+        {
+            let pending = locked(&self.pending);
+            let waits = pending.since.is_some_and(|since| since.elapsed() > MAX_WAIT);
+            if pending.bytes > MAX_WAITING || waits {
+                return Err(SpoolError::Slow);
+            }
+        }
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(0);
+        let at = self.space_at.load(Ordering::Relaxed);
+        if at == u64::MAX || now.saturating_sub(at) >= SPACE_AGE {
+            self.space_at.store(now, Ordering::Relaxed);
+            let full = match self.disk.space(&self.folder) {
+                Ok(space) => space.bytes < self.options.reserve || space.files < 1000,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot tell how much space is left under the spool");
+                    true
+                }
+            };
+            self.space_full.store(full, Ordering::Relaxed);
+        }
+        if self.space_full.load(Ordering::Relaxed) { Err(SpoolError::Full) } else { Ok(()) }
+    }
+
+    pub fn read(&self, position: Position) -> Result<Record, SpoolError> {
+        let unreadable = |why: &str| SpoolError::Unreadable(why.to_owned());
+        let (file, nonce) = {
+            let log = self.log();
+            let segment = log.find(position.generation).ok_or_else(|| unreadable("its segment is gone"))?;
+            (Arc::clone(&segment.file), segment.header.nonce)
+        };
+        let bytes = read_exact(&*file, u64::from(position.offset), FRAME_HEADER + position.length as usize)
+            .map_err(|e| SpoolError::Unreadable(e.to_string()))?;
+        let header = frame::decode(&bytes, nonce).ok_or_else(|| unreadable("bad frame"))?;
+        let payload = bytes.get(FRAME_HEADER..).unwrap_or_default();
+        if header.seq != position.seq || !frame::sound(&header, payload, nonce) {
+            return Err(unreadable("checksum"));
+        }
+        match header.kind {
+            Kind::Message => super::recover::decode_message(payload).ok_or_else(|| unreadable("bad head")),
+            Kind::External => {
+                let head: Record = postcard::from_bytes(payload).map_err(|_| unreadable("bad head"))?;
+                self.deferred.load(head.id)
+            }
+            Kind::Note => Err(unreadable("no message")),
+        }
+    }
+
+    fn fail(&self, what: &str, error: &io::Error) -> SpoolError {
+        let reason = format!("{what}: {error}");
+        if self.failed.set(reason.clone()).is_ok() {
+            tracing::error!(reason, "the spool stopped; nothing is accepted until a restart");
+        }
+        SpoolError::Failed(reason)
+    }
+}
+
+/// Ends the log's thread, after what is pending is written.
+pub(super) struct Stopper {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        locked(&self.shared.pending).stop = true;
+        self.shared.wake.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread was reported by itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Starts the thread.
+pub(super) fn start(shared: &Arc<Shared>) -> Result<Stopper, SpoolError> {
+    let its = Arc::clone(shared);
+    let thread = std::thread::Builder::new()
+        .name("spool-log".to_owned())
+        .spawn(move || run(&its))
+        .map_err(|e| SpoolError::Failed(e.to_string()))?;
+    Ok(Stopper { shared: Arc::clone(shared), thread: Some(thread) })
+}
+
+fn run(shared: &Arc<Shared>) {
+    let mut batch = Batch::default();
+    while let Some(items) = next(shared) {
+        for item in items {
+            if let Err(error) = shared.check() {
+                tell(item.tell, Err(error));
+            } else if let Err((item, error)) = batch.add(shared, item) {
+                tell(item.tell, Err(error));
+            }
+        }
+        batch.flush(shared);
+    }
+}
+
+fn tell(to: Option<oneshot::Sender<Told>>, what: Told) {
+    if let Some(to) = to {
+        // Nobody is left to hear it when the caller gave up.
+        let _ = to.send(what);
+    }
+}
+
+/// Waits for items. None when the spool is closed and everything is written.
+fn next(shared: &Shared) -> Option<Vec<Item>> {
+    let mut pending = locked(&shared.pending);
+    let mut waited = false;
+    loop {
+        if !pending.items.is_empty() && (pending.urgent || pending.stop || waited) {
+            pending.urgent = false;
+            pending.bytes = 0;
+            pending.since = None;
+            return Some(std::mem::take(&mut pending.items));
+        }
+        if pending.items.is_empty() && pending.stop {
+            return None;
+        }
+        if pending.items.is_empty() {
+            pending = shared.wake.wait(pending).unwrap_or_else(PoisonError::into_inner);
+        } else {
+            let result = shared.wake.wait_timeout(pending, NOTE_DELAY);
+            let (guard, timeout) = result.unwrap_or_else(PoisonError::into_inner);
+            pending = guard;
+            waited = timeout.timed_out();
+        }
+    }
+}
+
+/// Frames that are laid out and not yet written.
+#[derive(Default)]
+struct Batch {
+    buffer: Vec<u8>,
+    laid: Vec<(Item, Position)>,
+}
+
+impl Batch {
+    fn add(&mut self, shared: &Arc<Shared>, item: Item) -> Result<(), (Item, SpoolError)> {
+        let payload = item.payload();
+        let size = frame::frame_size(payload);
+        let Ok(length) = u32::try_from(payload) else { return Err((item, SpoolError::TooLarge)) };
+        if size > shared.largest() {
+            return Err((item, SpoolError::TooLarge));
+        }
+        let full = {
+            let log = shared.log();
+            log.live.is_empty()
+                || log.offset as usize + self.buffer.len() + size
+                    > segment::end(shared.options.segment) as usize
+        };
+        if full {
+            self.flush(shared);
+            if let Err(error) = shared.check().and_then(|()| switch(shared)) {
+                return Err((item, error));
+            }
+        }
+        let mut log = shared.log();
+        let seq = log.next_seq;
+        log.next_seq += 1;
+        let Some(current) = log.live.back() else {
+            return Err((item, SpoolError::Failed("the log has no segment".to_owned())));
+        };
+        let position = Position {
+            seq,
+            generation: current.generation(),
+            // Below the segment's size.
+            offset: log.offset + u32::try_from(self.buffer.len()).unwrap_or(u32::MAX),
+            length,
+            external: item.kind == Kind::External,
+        };
+        let nonce = current.header.nonce;
+        drop(log);
+        match (&item.record, item.kind) {
+            (Some(record), Kind::Message) => {
+                let head = u32::try_from(item.head.len()).unwrap_or(u32::MAX).to_le_bytes();
+                frame::encode(&mut self.buffer, nonce, seq, item.kind, &[&head, &item.head, &record.bytes]);
+            }
+            _ => frame::encode(&mut self.buffer, nonce, seq, item.kind, &[&item.head]),
+        }
+        self.laid.push((item, position));
+        Ok(())
+    }
+
+    /// Writes and syncs what is laid out, and tells those who wait.
+    fn flush(&mut self, shared: &Shared) {
+        if self.laid.is_empty() {
+            return;
+        }
+        let target = {
+            let log = shared.log();
+            log.live.back().map(|s| (Arc::clone(&s.file), u64::from(log.offset)))
+        };
+        let result = match target {
+            None => Err(SpoolError::Failed("the log has no segment".to_owned())),
+            Some((file, offset)) => file
+                .write_at(&self.buffer, offset)
+                .map_err(|e| shared.fail("write", &e))
+                .and_then(|()| file.sync().map_err(|e| shared.fail("sync", &e))),
+        };
+        if result.is_ok() {
+            let mut log = shared.log();
+            log.offset += u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
+            let records = self.laid.iter().filter(|(item, _)| item.record.is_some()).count();
+            if let Some(current) = log.live.back_mut() {
+                current.unreleased += records as u64;
+                current.last = self.laid.last().map_or(current.last, |(_, p)| p.seq);
+            }
+        }
+        self.buffer.clear();
+        self.buffer.shrink_to(KEEP_BUFFER);
+        for (item, position) in self.laid.drain(..) {
+            match &result {
+                Ok(()) => {
+                    if let Some(record) = item.record.as_ref().filter(|r| !r.usage.is_empty()) {
+                        shared.ledger.committed(position.seq, &record.usage);
+                    }
+                    tell(item.tell, Ok(position));
+                }
+                Err(error) => tell(item.tell, Err(error.clone())),
+            }
+        }
+    }
+}
+
+/// Goes on in another segment: gives back the oldest ones that hold nothing needed, takes a free one or
+/// makes one.
+fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
+    let (mut count, seq) = {
+        let log = shared.log();
+        (log.released().0, log.next_seq.saturating_sub(1))
+    };
+    if count > 0
+        && let Err(error) = shared.ledger.checkpoint(seq)
+    {
+        tracing::warn!(%error, "the usage counters could not be saved; the log grows instead");
+        count = 0;
+    }
+    let mut surplus = Vec::new();
+    let mut number = {
+        let mut log = shared.log();
+        let gone: Vec<u32> = log.live.drain(..count).map(|s| s.number).collect();
+        log.free.extend(gone);
+        let number = log.free.pop();
+        while log.free.len() > shared.options.spare {
+            surplus.extend(log.free.pop());
+        }
+        number
+    };
+    if number.is_none() {
+        // A file may just be in the making.
+        let _making = locked(&shared.making);
+        number = shared.log().free.pop();
+        if number.is_none() {
+            number = Some(make(shared)?);
+        }
+    }
+    let Some(number) = number else { return Err(SpoolError::Full) };
+    let nonce = segment::nonce().map_err(|e| shared.fail("random number", &e))?;
+    let header = {
+        let mut log = shared.log();
+        let generation = log.next_generation;
+        log.next_generation += 1;
+        let tail = log.live.front().map_or(generation, segment::Segment::generation);
+        SegmentHeader { generation, nonce, tail, first: log.next_seq }
+    };
+    let begun = segment::begin(&*shared.disk, &shared.log_folder, number, shared.options.segment, header)
+        .map_err(|e| shared.fail("new segment", &e))?;
+    let mut log = shared.log();
+    log.live.push_back(begun);
+    log.offset = FIRST;
+    let prepare = log.free.is_empty();
+    drop(log);
+    for number in surplus {
+        if let Err(error) = shared.disk.remove(&segment::path(&shared.log_folder, number)) {
+            tracing::warn!(%error, "cannot remove a surplus segment");
+        }
+    }
+    if prepare {
+        prepare_one(shared);
+    }
+    Ok(())
+}
+
+fn make(shared: &Shared) -> Result<u32, SpoolError> {
+    let number = {
+        let mut log = shared.log();
+        log.next_number += 1;
+        log.next_number - 1
+    };
+    match segment::create(&*shared.disk, &shared.log_folder, number, shared.options.segment) {
+        Ok(()) => Ok(number),
+        Err(error) => {
+            tracing::warn!(%error, "cannot make another segment for the spool's log");
+            let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            Err(if full { SpoolError::Full } else { SpoolError::Failed(error.to_string()) })
+        }
+    }
+}
+
+/// Makes a free segment beside the log's thread, so that it need not wait for one later.
+fn prepare_one(shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    let made = std::thread::Builder::new().name("spool-make".to_owned()).spawn(move || {
+        let _making = locked(&shared.making);
+        let room = shared.disk.space(&shared.folder);
+        let wanted = shared.log().free.is_empty()
+            && room.is_ok_and(|s| s.bytes > shared.options.reserve + u64::from(shared.options.segment));
+        if wanted && let Ok(number) = make(&shared) {
+            shared.log().free.push(number);
+        }
+    });
+    if let Err(error) = made {
+        tracing::warn!(%error, "no thread to make a segment; the log makes it itself");
+    }
+}

@@ -1,0 +1,259 @@
+//! The store of messages that wait for another attempt: a file per message, and its state beside it.
+//!
+//! `deferred/3f/0F2K…` is the record, written once; `….s` is what happened to it so far, replaced whole.
+//! `….new` is a record whose frame in the log is not known to be durable yet. All calls block. Both
+//! kinds of file carry a checksum; a bad one is set aside as `….bad`, and takes no other message along.
+
+use super::disk::{Disk, Mode, read_exact};
+use super::frame::{u32_at, u64_at};
+use super::{SpoolError, folder_error};
+use crate::envelope::{MessageId, Record};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+const MAGIC: &[u8; 8] = b"EDICTMS1";
+const HEADER: usize = 32;
+/// The largest state taken, in bytes.
+const MAX_STATE: u64 = 16 << 20;
+
+/// What happened to a deferred message so far.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    /// Attempts made.
+    pub attempts: u32,
+    /// Unix milliseconds of the next attempt.
+    pub due: i64,
+    /// Recipients (dispatch, place in it) that need nothing more, sorted.
+    pub settled: Vec<(u16, u16)>,
+    /// Kept until released.
+    pub held: bool,
+    /// A notice of the delay was sent.
+    pub warned: bool,
+    /// What was last said of a recipient that waits.
+    pub reasons: Vec<(u16, u16, String)>,
+}
+
+/// The store.
+pub struct Deferred {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+}
+
+impl std::fmt::Debug for Deferred {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deferred").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Deferred {
+    pub(super) fn open(disk: Arc<dyn Disk>, folder: &Path) -> Result<Self, SpoolError> {
+        disk.make_dir(folder).map_err(|e| folder_error(folder, &e))?;
+        Ok(Self { disk, folder: folder.to_owned() })
+    }
+
+    fn fan(&self, id: MessageId) -> PathBuf {
+        // The low bits of a name count messages: they spread well.
+        self.folder.join(format!("{:02x}", id.0 & 0xff))
+    }
+
+    fn path(&self, id: MessageId, suffix: &str) -> PathBuf {
+        self.fan(id).join(format!("{id}{suffix}"))
+    }
+
+    /// Stores a record under its provisional name, durable.
+    pub(super) fn put_new(&self, record: &Record) -> io::Result<()> {
+        self.write_record(record, ".new")
+    }
+
+    /// Gives a provisional record its name. Fine when it has it already.
+    pub(super) fn adopt(&self, id: MessageId) -> io::Result<()> {
+        match self.disk.rename(&self.path(id, ".new"), &self.path(id, "")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => self.disk.sync_dir(&self.fan(id)),
+        }
+    }
+
+    /// Stores a record and its state; both are durable on return.
+    ///
+    /// # Errors
+    /// As the system says; nothing that counts is left behind then.
+    pub fn put(&self, record: &Record, state: &State) -> io::Result<()> {
+        // The state first: a record that is there without one would be tried again at once.
+        self.make_fan(record.id)?;
+        self.write_state(record.id, state)?;
+        self.write_record(record, ".part")?;
+        self.disk.rename(&self.path(record.id, ".part"), &self.path(record.id, ""))?;
+        self.disk.sync_dir(&self.fan(record.id))
+    }
+
+    /// Replaces the state of a message, durably.
+    ///
+    /// # Errors
+    /// As the system says; the state is then the old one or the new one.
+    pub fn update(&self, id: MessageId, state: &State) -> io::Result<()> {
+        self.write_state(id, state)?;
+        self.disk.sync_dir(&self.fan(id))
+    }
+
+    /// Removes a message, durably. Fine when it is gone.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn remove(&self, id: MessageId) -> io::Result<()> {
+        self.remove_file(&self.path(id, ""))?;
+        self.disk.sync_dir(&self.fan(id))?;
+        self.remove_file(&self.path(id, ".s"))
+    }
+
+    /// Reads a record with its bytes.
+    ///
+    /// # Errors
+    /// [`SpoolError::Unreadable`].
+    pub fn load(&self, id: MessageId) -> Result<Record, SpoolError> {
+        let file = match self.disk.open(&self.path(id, ""), Mode::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.disk.open(&self.path(id, ".new"), Mode::Read)
+            }
+            other => other,
+        };
+        let bytes = file
+            .and_then(|file| {
+                let length = usize::try_from(file.length()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
+                read_exact(&*file, 0, length)
+            })
+            .map_err(|e| SpoolError::Unreadable(e.to_string()))?;
+        decode(bytes).ok_or_else(|| SpoolError::Unreadable("its file is damaged".to_owned()))
+    }
+
+    /// Reads the state; the default one where there is none or it is damaged: then all is tried again.
+    #[must_use]
+    pub fn state(&self, id: MessageId) -> State {
+        self.read_state(id).unwrap_or_default()
+    }
+
+    fn read_state(&self, id: MessageId) -> Option<State> {
+        let file = self.disk.open(&self.path(id, ".s"), Mode::Read).ok()?;
+        let length = file.length().ok().filter(|n| (8..=MAX_STATE).contains(n))?;
+        let bytes = read_exact(&*file, 0, usize::try_from(length).ok()?).ok()?;
+        let (sum, body) = bytes.split_at_checked(8)?;
+        if u64_at(sum, 0)? != xxh3_64(body) {
+            tracing::warn!(%id, "the state of a deferred message is damaged: its recipients are tried again");
+            return None;
+        }
+        postcard::from_bytes(body).ok()
+    }
+
+    /// Sets a message aside that cannot be read: for people to look at, out of the queue.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn set_aside(&self, id: MessageId) -> io::Result<()> {
+        self.disk.rename(&self.path(id, ""), &self.path(id, ".bad"))?;
+        self.disk.sync_dir(&self.fan(id))
+    }
+
+    /// The names of all messages, and of those that are provisional. Removes half-written files.
+    pub(super) fn scan(&self) -> io::Result<(Vec<MessageId>, Vec<MessageId>)> {
+        let (mut all, mut new) = (Vec::new(), Vec::new());
+        for fan in self.disk.list(&self.folder)? {
+            if fan.len() != 2 {
+                continue;
+            }
+            let folder = self.folder.join(&fan);
+            for name in self.disk.list(&folder)? {
+                let (stem, suffix) = name.split_once('.').unwrap_or((&name, ""));
+                let Ok(id) = stem.parse::<MessageId>() else { continue };
+                match suffix {
+                    "" => all.push(id),
+                    "new" => new.push(id),
+                    "t" | "part" => self.remove_file(&folder.join(&name))?,
+                    _ => {}
+                }
+            }
+        }
+        all.sort_unstable();
+        new.sort_unstable();
+        Ok((all, new))
+    }
+
+    /// Removes a provisional record whose frame never became durable.
+    pub(super) fn forget_new(&self, id: MessageId) -> io::Result<()> {
+        self.remove_file(&self.path(id, ".new"))
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        match self.disk.remove(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn make_fan(&self, id: MessageId) -> io::Result<()> {
+        let fan = self.fan(id);
+        if self.disk.list(&fan).is_err() {
+            self.disk.make_dir(&fan)?;
+            self.disk.sync_dir(&self.folder)?;
+        }
+        Ok(())
+    }
+
+    fn write_record(&self, record: &Record, suffix: &str) -> io::Result<()> {
+        self.make_fan(record.id)?;
+        let path = self.path(record.id, suffix);
+        let written = self.try_write_record(record, &path);
+        if written.is_err() {
+            // Gives the space back; the error that counts is the first.
+            let _ = self.disk.remove(&path);
+        }
+        written?;
+        self.disk.sync_dir(&self.fan(record.id))
+    }
+
+    fn try_write_record(&self, record: &Record, path: &Path) -> io::Result<()> {
+        let head = postcard::to_allocvec(record).map_err(io::Error::other)?;
+        let mut sum = Xxh3::new();
+        sum.update(&head);
+        sum.update(&record.bytes);
+        let mut front = Vec::with_capacity(HEADER + head.len());
+        front.extend_from_slice(MAGIC);
+        front.extend_from_slice(&u32::try_from(head.len()).map_err(io::Error::other)?.to_le_bytes());
+        front.extend_from_slice(&[0; 4]);
+        front.extend_from_slice(&(record.bytes.len() as u64).to_le_bytes());
+        front.extend_from_slice(&sum.digest().to_le_bytes());
+        front.extend_from_slice(&head);
+        let file = self.disk.open(path, Mode::Create)?;
+        file.write_at(&front, 0)?;
+        file.write_at(&record.bytes, front.len() as u64)?;
+        file.sync()
+    }
+
+    fn write_state(&self, id: MessageId, state: &State) -> io::Result<()> {
+        let body = postcard::to_allocvec(state).map_err(io::Error::other)?;
+        let mut bytes = xxh3_64(&body).to_le_bytes().to_vec();
+        bytes.extend_from_slice(&body);
+        let half = self.path(id, ".t");
+        let file = self.disk.open(&half, Mode::Create)?;
+        file.write_at(&bytes, 0)?;
+        file.sync()?;
+        self.disk.rename(&half, &self.path(id, ".s"))
+    }
+}
+
+fn decode(mut bytes: Vec<u8>) -> Option<Record> {
+    let header = bytes.get(..HEADER)?;
+    if header.get(..8)? != MAGIC {
+        return None;
+    }
+    let head_end = HEADER.checked_add(u32_at(header, 8)? as usize)?;
+    let (length, sum) = (u64_at(header, 16)?, u64_at(header, 24)?);
+    if bytes.len() as u64 != length.checked_add(head_end as u64)? || xxh3_64(bytes.get(HEADER..)?) != sum {
+        return None;
+    }
+    let mut record: Record = postcard::from_bytes(bytes.get(HEADER..head_end)?).ok()?;
+    bytes.drain(..head_end);
+    record.bytes = bytes;
+    Some(record)
+}

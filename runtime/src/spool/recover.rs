@@ -1,0 +1,235 @@
+//! Finds again what is in the log: at open, before anything is written.
+//!
+//! Reads the live segments in order of generation and judges each frame by itself: a bad payload is
+//! stepped over, behind a bad header the next sound one is looked for, and what follows the last sound
+//! frame is a torn tail and is left. New frames go into a new segment, so that nothing old can join them.
+//! A frame that was never acknowledged but is whole counts: to drop it could be to lose one that was.
+
+use super::deferred::Deferred;
+use super::disk::{Disk, Mode, read_exact};
+use super::frame::{self, FRAME_HEADER, Kind, SEGMENT_HEADER, SegmentHeader, u32_at};
+use super::segment::{self, Log, Segment};
+use super::{Ledger, Note, Options, Position, SpoolError, folder_error};
+use crate::envelope::{MessageId, Record};
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A message that still stands in the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recovered {
+    /// Its name.
+    pub id: MessageId,
+    /// Where it stands.
+    pub position: Position,
+    /// Recipients (dispatch, place in it) that need nothing more.
+    pub settled: Vec<(u16, u16)>,
+}
+
+/// What was found at open.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Recovery {
+    /// Messages in the log, oldest first. Whether an attempt was under way when the last run ended is
+    /// not known.
+    pub log: Vec<Recovered>,
+    /// Messages in the deferred store.
+    pub deferred: Vec<MessageId>,
+    /// Frames that were damaged, with something sound behind them.
+    pub damaged: u64,
+}
+
+/// Scans the log. The result has no segment to write to yet.
+pub(super) fn recover(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    options: Options,
+    ledger: &dyn Ledger,
+    deferred: &Deferred,
+) -> Result<(Log, Recovery), SpoolError> {
+    let failed = |e: io::Error| folder_error(folder, &e);
+    disk.make_dir(folder).map_err(failed)?;
+    let mut log = Log { next_seq: 1, next_generation: 1, ..Log::default() };
+    let mut segments = Vec::new();
+    for name in disk.list(folder).map_err(failed)? {
+        let Some(number) = segment::number(&name) else {
+            if name.ends_with(".new") {
+                disk.remove(&folder.join(&name)).map_err(failed)?;
+            }
+            continue;
+        };
+        log.next_number = log.next_number.max(number.saturating_add(1));
+        let file = disk.open(&segment::path(folder, number), Mode::Write).map_err(failed)?;
+        let whole = file.length().map_err(failed)? == u64::from(options.segment);
+        let header = segment::header(&*file, options.segment);
+        match header {
+            Some(header) => segments.push((number, header, whole, file)),
+            // Never begun, or its header is torn: then nothing in it was acknowledged.
+            None if whole => log.free.push(number),
+            None => disk.remove(&segment::path(folder, number)).map_err(failed)?,
+        }
+    }
+    segments.sort_by_key(|(_, header, ..)| header.generation);
+    let tail = segments.iter().map(|(_, header, ..)| header.tail).max().unwrap_or(0);
+    let mut found = Found::default();
+    for (number, header, whole, file) in segments {
+        log.next_generation = log.next_generation.max(header.generation + 1);
+        log.next_seq = log.next_seq.max(header.first);
+        if header.generation < tail {
+            if whole {
+                log.free.push(number);
+            } else {
+                disk.remove(&segment::path(folder, number)).map_err(failed)?;
+            }
+            continue;
+        }
+        let last = found.segment(&*file, &header, ledger).map_err(failed)?;
+        log.next_seq = log.next_seq.max(last + 1);
+        log.live.push_back(Segment { number, header, file: Arc::from(file), unreleased: 0, last });
+    }
+    log.next_seq = log.next_seq.max(ledger.covered().saturating_add(1));
+    // Full: the first append begins a segment.
+    log.offset = options.segment;
+    let recovery = found.finish(deferred)?;
+    for message in &recovery.log {
+        if let Some(segment) = log.find_mut(message.position.generation) {
+            segment.unreleased += 1;
+        }
+    }
+    if recovery.damaged > 0 {
+        tracing::error!(frames = recovery.damaged, "damaged frames in the spool's log were stepped over");
+    }
+    Ok((log, recovery))
+}
+
+/// Splits the payload of a message frame.
+pub(super) fn decode_message(payload: &[u8]) -> Option<Record> {
+    let head_end = 4usize.checked_add(u32_at(payload, 0)? as usize)?;
+    let mut record: Record = postcard::from_bytes(payload.get(4..head_end)?).ok()?;
+    record.bytes = payload.get(head_end..)?.to_vec();
+    Some(record)
+}
+
+fn decode_head(kind: Kind, payload: &[u8]) -> Option<Record> {
+    let head = match kind {
+        Kind::Message => payload.get(4..4usize.checked_add(u32_at(payload, 0)? as usize)?)?,
+        _ => payload,
+    };
+    postcard::from_bytes(head).ok()
+}
+
+#[derive(Default)]
+struct Found {
+    messages: HashMap<MessageId, Recovered>,
+    external: HashMap<MessageId, Position>,
+    damaged: u64,
+    /// Damage that nothing sound followed yet.
+    doubtful: u64,
+}
+
+impl Found {
+    /// Reads one segment; gives back its highest sequence number.
+    fn segment(
+        &mut self,
+        file: &dyn super::disk::Handle,
+        header: &SegmentHeader,
+        ledger: &dyn Ledger,
+    ) -> io::Result<u64> {
+        let length = usize::try_from(file.length()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut bytes = read_exact(file, 0, length)?;
+        bytes.truncate(segment::end(u32::try_from(length).unwrap_or(u32::MAX)) as usize);
+        let mut at = SEGMENT_HEADER;
+        let mut last = 0;
+        let mut lost = false;
+        while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= FRAME_HEADER) {
+            let frame = frame::decode(rest, header.nonce);
+            // Sequence numbers rise: a copy of a frame inside a message is none.
+            let fits = frame.filter(|f| {
+                rest.len() - FRAME_HEADER >= f.length as usize
+                    && f.seq > last.max(header.first.saturating_sub(1))
+            });
+            let Some(frame) = fits else {
+                // Zeros are the end, or a hole: the end as a rule, and no damage by itself.
+                if !lost && rest.get(..FRAME_HEADER).is_some_and(|h| h.iter().any(|b| *b != 0)) {
+                    self.doubtful += 1;
+                    lost = true;
+                }
+                at += 8;
+                continue;
+            };
+            lost = false;
+            let payload = rest.get(FRAME_HEADER..FRAME_HEADER + frame.length as usize).unwrap_or_default();
+            if frame::sound(&frame, payload, header.nonce) {
+                self.damaged += std::mem::take(&mut self.doubtful);
+                let position = Position {
+                    seq: frame.seq,
+                    generation: header.generation,
+                    offset: u32::try_from(at).unwrap_or(u32::MAX),
+                    length: frame.length,
+                    external: frame.kind == Kind::External,
+                };
+                self.frame(position, frame.kind, payload, ledger);
+            } else {
+                self.doubtful += 1;
+            }
+            last = last.max(frame.seq);
+            at += frame::frame_size(frame.length as usize);
+        }
+        // A tear at the end of a segment is its tail, whatever the next one holds.
+        self.doubtful = 0;
+        Ok(last)
+    }
+
+    fn frame(&mut self, position: Position, kind: Kind, payload: &[u8], ledger: &dyn Ledger) {
+        if kind == Kind::Note {
+            match postcard::from_bytes(payload) {
+                Ok(Note::Settled(id, mut settled)) => {
+                    if let Some(message) = self.messages.get_mut(&id) {
+                        message.settled.append(&mut settled);
+                    }
+                }
+                Ok(Note::Done(id) | Note::Moved(id)) => {
+                    self.messages.remove(&id);
+                }
+                Err(_) => self.damaged += 1,
+            }
+            return;
+        }
+        let Some(record) = decode_head(kind, payload) else {
+            self.damaged += 1;
+            return;
+        };
+        if !record.usage.is_empty() {
+            ledger.replay(position.seq, &record.usage);
+        }
+        if kind == Kind::External {
+            self.external.insert(record.id, position);
+        } else {
+            self.messages.insert(record.id, Recovered { id: record.id, position, settled: Vec::new() });
+        }
+    }
+
+    fn finish(mut self, deferred: &Deferred) -> Result<Recovery, SpoolError> {
+        let failed = |e: io::Error| SpoolError::Failed(format!("deferred store: {e}"));
+        let (mut ids, new) = deferred.scan().map_err(failed)?;
+        for id in new {
+            if self.external.contains_key(&id) {
+                deferred.adopt(id).map_err(failed)?;
+                if let Err(place) = ids.binary_search(&id) {
+                    ids.insert(place, id);
+                }
+            } else {
+                deferred.forget_new(id).map_err(failed)?;
+            }
+        }
+        // Moved, though the note of it was lost: the deferred store knows more.
+        self.messages.retain(|id, _| ids.binary_search(id).is_err());
+        let mut log: Vec<Recovered> = self.messages.into_values().collect();
+        for message in &mut log {
+            message.settled.sort_unstable();
+            message.settled.dedup();
+        }
+        log.sort_by_key(|m| m.position);
+        Ok(Recovery { log, deferred: ids, damaged: self.damaged })
+    }
+}

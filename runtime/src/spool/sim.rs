@@ -1,0 +1,283 @@
+//! A disk in memory whose power can be cut, for tests.
+//!
+//! Writes that were not synced survive sector by sector as a coin says, names that were not synced as
+//! far as a random point. After [`SimDisk::cut_at`] so many operations every call fails, and
+//! [`SimDisk::after_cut`] is the disk as it is found then.
+
+use super::disk::{Disk, Handle, Mode, Space};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+const SECTOR: usize = 512;
+
+#[derive(Clone, Default)]
+struct SimFile {
+    durable: Vec<u8>,
+    now: Vec<u8>,
+    dirty: BTreeSet<usize>,
+}
+
+#[derive(Clone)]
+enum Op {
+    Link(String, usize),
+    Unlink(String),
+}
+
+#[derive(Clone, Default)]
+struct SimDir {
+    durable: BTreeMap<String, usize>,
+    now: BTreeMap<String, usize>,
+    ops: Vec<Vec<Op>>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    files: Vec<SimFile>,
+    dirs: BTreeMap<PathBuf, SimDir>,
+    operations: u64,
+    cut_at: Option<u64>,
+    fail_syncs: bool,
+    fail_creates: bool,
+    read_only: bool,
+    free: Option<u64>,
+}
+
+/// The disk; clones share it.
+#[derive(Clone, Default)]
+pub struct SimDisk(Arc<Mutex<State>>);
+
+fn gone() -> io::Error {
+    io::Error::other("the power is out")
+}
+
+impl SimDisk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    fn step(&self, write: bool) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.state();
+        if write {
+            if state.read_only {
+                return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+            }
+            state.operations += 1;
+        }
+        if state.cut_at.is_some_and(|at| state.operations >= at) {
+            return Err(gone());
+        }
+        Ok(state)
+    }
+
+    /// Operations so far that change something.
+    pub fn operations(&self) -> u64 {
+        self.state().operations
+    }
+    pub fn cut_at(&self, operation: u64) {
+        self.state().cut_at = Some(operation);
+    }
+    pub fn fail_syncs(&self, on: bool) {
+        self.state().fail_syncs = on;
+    }
+    pub fn fail_creates(&self, on: bool) {
+        self.state().fail_creates = on;
+    }
+    pub fn read_only(&self) {
+        self.state().read_only = true;
+    }
+    pub fn set_free(&self, bytes: u64) {
+        self.state().free = Some(bytes);
+    }
+
+    /// The disk after the power came back.
+    pub fn after_cut(&self, seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut state = self.state().clone();
+        for file in &mut state.files {
+            let mut found = file.durable.clone();
+            if file.now.len() != found.len() && rng.bool() {
+                found.resize(file.now.len(), 0);
+            }
+            for &sector in &file.dirty {
+                let start = sector * SECTOR;
+                let end = (start + SECTOR).min(file.now.len());
+                if start < end && rng.bool() {
+                    if found.len() < end {
+                        found.resize(end, 0);
+                    }
+                    found[start..end].copy_from_slice(&file.now[start..end]);
+                }
+            }
+            *file = SimFile { durable: found.clone(), now: found, dirty: BTreeSet::new() };
+        }
+        for dir in state.dirs.values_mut() {
+            let kept = rng.usize(..=dir.ops.len());
+            for ops in dir.ops.drain(..).take(kept) {
+                apply(&mut dir.durable, &ops);
+            }
+            dir.now = dir.durable.clone();
+        }
+        state.cut_at = None;
+        state.fail_syncs = false;
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// Flips a byte of a file, durably.
+    pub fn damage(&self, path: &Path, at: usize) {
+        let mut state = self.state();
+        let id = state.dirs[path.parent().unwrap()].now[path.file_name().unwrap().to_str().unwrap()];
+        state.files[id].now[at] ^= 0x40;
+        state.files[id].durable[at] ^= 0x40;
+    }
+
+    /// The bytes of a file.
+    pub fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
+        let state = self.state();
+        let id = *state.dirs.get(path.parent()?)?.now.get(path.file_name()?.to_str()?)?;
+        Some(state.files[id].now.clone())
+    }
+}
+
+fn apply(names: &mut BTreeMap<String, usize>, ops: &[Op]) {
+    for op in ops {
+        match op {
+            Op::Link(name, id) => names.insert(name.clone(), *id),
+            Op::Unlink(name) => names.remove(name),
+        };
+    }
+}
+
+fn split(path: &Path) -> (PathBuf, String) {
+    (path.parent().unwrap().to_owned(), path.file_name().unwrap().to_str().unwrap().to_owned())
+}
+
+fn change(state: &mut State, folder: &Path, ops: Vec<Op>) -> io::Result<()> {
+    let dir = state.dirs.get_mut(folder).ok_or(io::ErrorKind::NotFound)?;
+    apply(&mut dir.now, &ops);
+    dir.ops.push(ops);
+    Ok(())
+}
+
+impl Disk for SimDisk {
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        // Folders are durable at once: too few to be worth a model.
+        for above in path.ancestors() {
+            state.dirs.entry(above.to_owned()).or_default();
+        }
+        Ok(())
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let state = self.step(false)?;
+        let dir = state.dirs.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let folders = state.dirs.keys().filter(|p| p.parent() == Some(path));
+        let folders = folders.map(|p| p.file_name().unwrap().to_str().unwrap().to_owned());
+        Ok(dir.now.keys().cloned().chain(folders).collect())
+    }
+
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Box<dyn Handle>> {
+        let mut state = self.step(mode == Mode::Create)?;
+        let (folder, name) = split(path);
+        let there = state.dirs.get(&folder).ok_or(io::ErrorKind::NotFound)?.now.get(&name).copied();
+        let id = match (there, mode) {
+            (Some(id), Mode::Read | Mode::Write) => id,
+            (None, Mode::Read | Mode::Write) => return Err(io::ErrorKind::NotFound.into()),
+            (_, Mode::Create) => {
+                if state.fail_creates {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                state.files.push(SimFile::default());
+                let id = state.files.len() - 1;
+                change(&mut state, &folder, vec![Op::Link(name, id)])?;
+                id
+            }
+        };
+        Ok(Box::new(SimHandle { disk: self.clone(), id }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.step(true)?;
+        let ((folder, old), (_, new)) = (split(from), split(to));
+        let dir = state.dirs.get(&folder).ok_or(io::ErrorKind::NotFound)?;
+        let id = *dir.now.get(&old).ok_or(io::ErrorKind::NotFound)?;
+        change(&mut state, &folder, vec![Op::Unlink(old), Op::Link(new, id)])
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.step(true)?;
+        let (folder, name) = split(path);
+        if !state.dirs.get(&folder).is_some_and(|d| d.now.contains_key(&name)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        change(&mut state, &folder, vec![Op::Unlink(name)])
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.step(true)?;
+        let dir = state.dirs.get_mut(path).ok_or(io::ErrorKind::NotFound)?;
+        dir.durable = dir.now.clone();
+        dir.ops.clear();
+        Ok(())
+    }
+
+    fn space(&self, _path: &Path) -> io::Result<Space> {
+        Ok(Space { bytes: self.step(false)?.free.unwrap_or(u64::MAX), files: u64::MAX })
+    }
+}
+
+struct SimHandle {
+    disk: SimDisk,
+    id: usize,
+}
+
+impl Handle for SimHandle {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let state = self.disk.step(false)?;
+        let from = state.files[self.id].now.get(offset as usize..).unwrap_or_default();
+        let n = from.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&from[..n]);
+        Ok(n)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let cut = {
+            let state = self.disk.state();
+            state.cut_at == Some(state.operations + 1)
+        };
+        if cut {
+            // The power goes in the middle: what was written is as good as any unsynced write.
+            self.disk.state().cut_at = Some(u64::MAX);
+            let result = self.write_at(bytes, offset);
+            let mut state = self.disk.state();
+            state.cut_at = Some(state.operations);
+            return result.and(Err(gone()));
+        }
+        let mut state = self.disk.step(true)?;
+        let file = &mut state.files[self.id];
+        let (start, end) = (offset as usize, offset as usize + bytes.len());
+        if file.now.len() < end {
+            file.now.resize(end, 0);
+        }
+        file.now[start..end].copy_from_slice(bytes);
+        file.dirty.extend(start / SECTOR..end.div_ceil(SECTOR));
+        Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.disk.step(false)?.files[self.id].now.len() as u64)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.step(true)?;
+        if state.fail_syncs {
+            return Err(io::Error::other("input/output error"));
+        }
+        let file = &mut state.files[self.id];
+        file.durable = file.now.clone();
+        file.dirty.clear();
+        Ok(())
+    }
+}
