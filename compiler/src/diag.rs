@@ -30,7 +30,8 @@ pub struct Diagnostic {
     pub labels: Vec<(Span, String)>,
     /// What to write instead.
     pub help: Option<String>,
-    /// Edits that mend it, where a machine can.
+    /// Edits of which each mends it by itself, likeliest first. A single one leaves no choice, and
+    /// `check --fix` applies it.
     pub fixes: Vec<Fix>,
     /// An example message that shows it, as lines of `field value`; proofs fill it in.
     pub example: Vec<String>,

@@ -1,3 +1,34 @@
-//! The `edict` command. Under construction.
+//! The `edict` command: for those who write rules. Arguments in, one command run, an exit code out.
+//!
+//! 0 is good, 1 means that the rules (or the mail) fell short, 2 wrong use or a failure of input or
+//! output. Knows no SMTP. Results go to standard output, remarks to standard error.
 
-fn main() {}
+mod args;
+mod commands;
+mod console;
+mod files;
+mod folder;
+mod render;
+mod stages;
+mod table;
+
+use clap::Parser;
+use console::{Console, Failure};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    let mut console = Console::real();
+    let done = commands::run(cli.command, &mut console);
+    let done = done.and_then(|good| console.finish().map(|()| good));
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        // Whoever read our output has seen enough of it: `edict show table | head`.
+        Err(Failure::Closed) => ExitCode::SUCCESS,
+        Err(failure) => {
+            console.failure(&failure);
+            ExitCode::from(2)
+        }
+    }
+}

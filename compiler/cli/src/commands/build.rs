@@ -1,0 +1,52 @@
+//! `edict build`: the table that the daemon loads.
+//!
+//! What was emitted is loaded once before it is written, so that no table leaves here that the daemon
+//! would refuse.
+
+use crate::args::BuildArgs;
+use crate::console::{Console, Failure};
+use crate::files::write_whole;
+use crate::{folder, render};
+use edict_compiler::{Options, compile};
+use edict_table::emit::emit;
+use edict_table::load::Loaded;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Builds; nothing is written when there is an error.
+pub fn run(args: &BuildArgs, console: &mut Console) -> Result<bool, Failure> {
+    let root = &args.rules.rules;
+    let to_stdout = args.output == Path::new("-");
+    if to_stdout && io::stdout().is_terminal() {
+        return Err(Failure::Use("a table is binary; send it to a file or a pipe".to_owned()));
+    }
+    let sources = folder::read(root)?;
+    let result = compile(&sources, &Options { proofs: !args.no_proofs });
+    let places = render::Places::new(&sources, root);
+    let styled = console.err_colour();
+    render::diagnostics(console.err(), args.format, &places, &result.diagnostics, styled)?;
+    let Some(table) = result.table.filter(|_| !render::failed(&result.diagnostics)) else {
+        let tally = render::tally(&result.diagnostics).unwrap_or_else(|| "no table".to_owned());
+        console.remark(&format!("{}: {tally}; nothing was written", root.display()));
+        return Ok(false);
+    };
+    let bytes = emit(&table);
+    let size = bytes.len();
+    let image: Arc<Vec<u8>> = Arc::new(bytes);
+    let loaded = Loaded::new(image.clone())
+        .map_err(|e| Failure::Use(format!("the table does not load, which is a bug in edict: {e}")))?;
+    if to_stdout {
+        console.out().write_all(&image)?;
+        console.finish()?;
+    } else {
+        write_whole(&args.output, &image)?;
+    }
+    console.remark(&format!(
+        "{}: {} rules, {size} bytes, digest {}",
+        args.output.display(),
+        loaded.rule_count(),
+        loaded.digest().get(..12).unwrap_or_default()
+    ));
+    Ok(true)
+}
