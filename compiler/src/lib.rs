@@ -4,14 +4,23 @@
 //! A module imports only from stages above it here, and from the leaves `span`, `source`, `diag`.
 
 pub mod ast;
+pub mod check;
+pub mod codes;
 pub mod diag;
+pub mod gather;
+pub mod lower;
+pub mod model;
 pub mod parse;
+pub mod resolve;
 pub mod source;
 pub mod span;
 
+use ast::Ast;
 use diag::{Diagnostic, Severity};
 use edict_table::model::Table;
 use source::Sources;
+use span::FileId;
+use std::collections::BTreeSet;
 
 /// What compiling came to.
 #[derive(Clone, Debug)]
@@ -20,6 +29,8 @@ pub struct Compilation {
     pub diagnostics: Vec<Diagnostic>,
     /// The table; none when there is an error.
     pub table: Option<Table>,
+    /// The rule files as they were read, for who runs their `test` blocks.
+    pub asts: Vec<Ast>,
 }
 
 impl Compilation {
@@ -46,6 +57,28 @@ impl Default for Options {
 /// Compiles the rule set whose root is `main.edict`. Never panics, whatever the bytes are.
 #[must_use]
 pub fn compile(sources: &Sources, options: &Options) -> Compilation {
-    let _ = (sources, options);
-    Compilation { diagnostics: Vec::new(), table: None }
+    let gather::Gathered { asts, mut diagnostics } = gather::gather(sources);
+    let mut table = None;
+    // Without a root there is nothing to speak about.
+    if !asts.is_empty() {
+        let resolved = resolve::resolve(&asts, sources);
+        diagnostics.extend(resolved.diagnostics);
+        let mut files: BTreeSet<FileId> = resolved.files;
+        files.extend(asts.iter().map(|ast| ast.file));
+        if let Some(checked) = check::check(resolved.model, &mut diagnostics) {
+            table = Some(lower::lower(&checked, sources, &files));
+        }
+    }
+    let _ = options.proofs;
+    // Equal places: errors first, then by what they say, so that the order is always the same.
+    diagnostics.sort_by(|a, b| {
+        (a.span.file, a.span.start, a.severity, a.code, &a.message).cmp(&(
+            b.span.file,
+            b.span.start,
+            b.severity,
+            b.code,
+            &b.message,
+        ))
+    });
+    Compilation { diagnostics, table, asts }
 }

@@ -1,0 +1,231 @@
+//! Settings that contradict each other or that no server can run with.
+
+use crate::diag::Diagnostic;
+use crate::model::Model;
+use crate::span::Span;
+use edict_table::model::Auth;
+use std::collections::BTreeSet;
+
+/// The longest banner and reply text, in bytes (RFC 5321 4.5.3.1.5 leaves 512 for the whole line).
+pub const MAX_LINE: usize = 400;
+
+/// Checks the profile of a rule set.
+pub fn check(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
+    banner(model, diagnostics);
+    numbers(model, diagnostics);
+    domains(model, diagnostics);
+    login(model, diagnostics);
+    trusted(model, diagnostics);
+}
+
+fn at(model: &Model, setting: &str) -> Span {
+    model.settings.get(setting).copied().unwrap_or_default()
+}
+
+fn banner(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
+    let profile = &model.profile;
+    let Some(banner) = &profile.banner else { return };
+    let span = at(model, "banner");
+    if banner.chars().any(char::is_control) || !banner.is_ascii() {
+        diagnostics.push(
+            Diagnostic::error("E1201", "the banner holds a character that cannot stand in a greeting", span)
+                .label("only printable ASCII, on one line")
+                .help("write one line of plain text: a line break would end the greeting early"),
+        );
+        return;
+    }
+    if banner.len() > MAX_LINE {
+        diagnostics.push(
+            Diagnostic::error("E1201", format!("the banner is longer than {MAX_LINE} bytes"), span)
+                .label("too long")
+                .help("write the hostname and a few words"),
+        );
+        return;
+    }
+    let Some(hostname) = &profile.hostname else {
+        diagnostics.push(
+            Diagnostic::error("E1202", "a banner needs a `hostname` to begin with", span)
+                .label("no `hostname` is set")
+                .help("add `hostname mx.example.com` to the profile"),
+        );
+        return;
+    };
+    let head = banner.split(' ').next().unwrap_or_default();
+    if !head.eq_ignore_ascii_case(hostname) {
+        diagnostics.push(
+            Diagnostic::error(
+                "E1202",
+                format!("the banner does not begin with the hostname `{hostname}`"),
+                span,
+            )
+            .label(format!("begins with `{head}`"))
+            .also(at(model, "hostname"), "the hostname is set here")
+            .help(format!("write `\"{hostname} ESMTP\"`, as RFC 5321 4.3.1 asks")),
+        );
+    }
+}
+
+fn numbers(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
+    let profile = &model.profile;
+    let zeros = [
+        ("max-message-size", profile.max_message_size == 0),
+        ("max-attachment-size", profile.max_attachment_size == Some(0)),
+        ("max-recipients", profile.max_recipients == 0),
+        ("max-hops", profile.max_hops == 0),
+        ("junk-commands", profile.junk_commands == 0),
+        ("errors", profile.errors_slow_after == 0 || profile.errors_close_after == 0),
+    ];
+    for (setting, zero) in zeros {
+        if zero {
+            diagnostics.push(
+                Diagnostic::error("E1203", format!("`{setting}` of 0 refuses all mail"), at(model, setting))
+                    .label("0 takes nothing")
+                    .help("write a bound above 0, or leave the line out for the default"),
+            );
+        }
+    }
+    if profile.errors_slow_after >= profile.errors_close_after && profile.errors_close_after > 0 {
+        let text = format!(
+            "clients would be slowed down after {} errors, but are gone after {}",
+            profile.errors_slow_after, profile.errors_close_after
+        );
+        diagnostics.push(
+            Diagnostic::error("E1204", text, at(model, "errors"))
+                .label("the soft limit has to be below the hard one")
+                .help("write `errors slow after 10, close after 20`"),
+        );
+    }
+    if let (Some(attachment), Some(span)) =
+        (profile.max_attachment_size, model.settings.get("max-attachment-size"))
+        && attachment > profile.max_message_size
+    {
+        let mut diagnostic = Diagnostic::error(
+            "E1204",
+            "`max-attachment-size` is larger than `max-message-size`, so it never applies",
+            *span,
+        )
+        .label(format!("{attachment} bytes"))
+        .help("write a smaller attachment size, or a larger message size");
+        if let Some(other) = model.settings.get("max-message-size") {
+            diagnostic = diagnostic.also(*other, format!("{} bytes", profile.max_message_size));
+        }
+        diagnostics.push(diagnostic);
+    }
+}
+
+fn domains(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
+    let profile = &model.profile;
+    let local: BTreeSet<&str> = profile.local_domains.iter().map(String::as_str).collect();
+    let relay: BTreeSet<&str> = profile.relay_domains.iter().map(|d| d.domain.as_str()).collect();
+    let aliases: BTreeSet<&str> = profile.domain_aliases.iter().map(|(from, _)| from.as_str()).collect();
+    for both in local.intersection(&relay) {
+        diagnostics.push(
+            Diagnostic::error(
+                "E1205",
+                format!("`{both}` is a local domain and a relay domain at once"),
+                at(model, "relay-domains"),
+            )
+            .label("passed on here")
+            .also(at(model, "local-domains"), "delivered here")
+            .help("keep it in one of the two"),
+        );
+    }
+    for (from, to) in &profile.domain_aliases {
+        let (from, to) = (from.as_str(), to.as_str());
+        let span = at(model, "domain-aliases");
+        if local.contains(from) || relay.contains(from) {
+            diagnostics.push(
+                Diagnostic::error(
+                    "E1205",
+                    format!("`{from}` is a domain of its own and an alias of `{to}` at once"),
+                    span,
+                )
+                .label("an alias here")
+                .also(
+                    at(model, if local.contains(from) { "local-domains" } else { "relay-domains" }),
+                    "a domain of its own here",
+                )
+                .help(format!("take `{from}` out of one of the two")),
+            );
+        }
+        if aliases.contains(to) {
+            diagnostics.push(
+                Diagnostic::error(
+                    "E1206",
+                    format!("`{from}` is an alias of `{to}`, which is an alias itself"),
+                    span,
+                )
+                .label("aliases of aliases are not followed")
+                .help("name the domain that the mail is for"),
+            );
+        } else if !local.contains(to) && !relay.contains(to) {
+            diagnostics.push(
+                Diagnostic::error(
+                    "E1206",
+                    format!("`{from}` is an alias of `{to}`, which is no local or relay domain"),
+                    span,
+                )
+                .label("no mail for it is taken here")
+                .help(format!("add `{to}` to `local-domains`")),
+            );
+        }
+    }
+    for address in &profile.postmaster {
+        let own = edict_table::value::Address::parse(address).ok();
+        if let Some(own) = own
+            && matches!(own.local(), "postmaster" | "mailer-daemon")
+            && local.contains(own.domain())
+        {
+            diagnostics.push(
+                Diagnostic::error(
+                    "E1207",
+                    format!("mail for `{address}` would be sent to `{address}` again"),
+                    at(model, "postmaster"),
+                )
+                .label("this is one of the addresses that the setting redirects")
+                .help("name the mailbox of a person"),
+            );
+        }
+    }
+}
+
+fn login(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
+    let profile = &model.profile;
+    if profile.auth != Auth::Off {
+        return;
+    }
+    let asked = [
+        ("auth-for-trusted", !profile.auth_for_trusted_skipped),
+        ("auth-without-tls", profile.auth_without_tls),
+    ];
+    for (setting, contradicts) in asked {
+        if contradicts {
+            diagnostics.push(
+                Diagnostic::error(
+                    "E1208",
+                    format!("`{setting}` speaks of logins, but `auth off` offers none"),
+                    at(model, setting),
+                )
+                .label("has nothing to act on")
+                .also(at(model, "auth"), "logins are off")
+                .help("write `auth required` or `auth optional`, or leave this line out"),
+            );
+        }
+    }
+}
+
+fn trusted(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
+    for network in &model.profile.trusted_networks {
+        if network.ends_with("/0") {
+            diagnostics.push(
+                Diagnostic::error(
+                    "E1209",
+                    format!("`{network}` in `trusted-networks` trusts the whole Internet"),
+                    at(model, "trusted-networks"),
+                )
+                .label("anyone could relay through this server")
+                .help("name the networks of your own machines, as `10.20.0.0/16`"),
+            );
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Groups and aliases as written. Groups are opened here; aliases are expanded by `check`.
+
+use super::Context;
+use super::lines;
+use super::names::Sort;
+use super::value::of_word;
+use crate::ast::{self, Class, Entry};
+use crate::diag::Diagnostic;
+use crate::model::{AliasDef, AliasKey, GroupDef, Mailbox, Member};
+use crate::span::{FileId, Span};
+use edict_table::value::address::parse_local;
+use edict_table::value::{Address, Pattern, fold};
+use std::collections::{HashMap, HashSet};
+
+/// The most members of one group, groups within it opened.
+const MAX_MEMBERS: usize = 100_000;
+/// The deepest nesting of groups.
+const MAX_NESTING: usize = 50;
+
+/// Resolves all groups: names first, then each with the groups within it.
+pub fn groups(ctx: &mut Context<'_>, groups: &[&ast::Group]) {
+    let mut kept: Vec<&ast::Group> = Vec::new();
+    for group in groups {
+        if ctx.define(Sort::Group, &group.name.value, group.name.span, kept.len()) {
+            kept.push(group);
+        }
+    }
+    // Places in the model are places in `kept`.
+    let mut own: Vec<Vec<Mailbox>> = Vec::new();
+    let mut inner: Vec<Vec<usize>> = Vec::new();
+    for group in &kept {
+        let (mut members, mut groups) = (Vec::new(), Vec::new());
+        for entry in group.members.iter().flat_map(|m| &m.entries) {
+            match entry {
+                Entry::Value(value) => members.extend(ctx.mailbox(value)),
+                Entry::Group(name) => groups.extend(ctx.find(Sort::Group, name).map(|g| (g, name.span))),
+            }
+        }
+        own.push(members);
+        inner.push(groups.into_iter().map(|(g, _)| g).collect());
+    }
+    let mut told: HashSet<usize> = HashSet::new();
+    for (place, group) in kept.iter().enumerate() {
+        let mut opened = Opened::default();
+        open(place, &own, &inner, &mut opened, &mut |path, back| {
+            let round: Vec<usize> = path.iter().copied().skip_while(|p| *p != back).collect();
+            if round.iter().any(|p| told.contains(p)) {
+                return;
+            }
+            told.extend(&round);
+            let names: Vec<String> = round
+                .iter()
+                .chain(std::iter::once(&back))
+                .filter_map(|p| kept.get(*p))
+                .map(|g| format!("`{}`", g.name.value))
+                .collect();
+            let mut diagnostic = Diagnostic::error(
+                "E1501",
+                format!("groups lead in a circle: {}", names.join(" to ")),
+                kept.get(back).map_or(group.name.span, |g| g.name.span),
+            )
+            .label("the circle starts here")
+            .help("take one of them out of its members");
+            for other in round.iter().filter(|p| **p != back).filter_map(|p| kept.get(*p)) {
+                diagnostic = diagnostic.also(other.name.span, "and goes through here");
+            }
+            ctx.diagnostics.push(diagnostic);
+        });
+        let mut members = opened.members;
+        if members.len() > MAX_MEMBERS {
+            ctx.report(
+                Diagnostic::error(
+                    "E1503",
+                    format!("group `{}` has more than {MAX_MEMBERS} members", group.name.value),
+                    group.name.span,
+                )
+                .label("too many members")
+                .help("write a list: `list NAME: address from \"file\"`"),
+            );
+            members.truncate(MAX_MEMBERS);
+        }
+        if group.broken || group.members.is_none() || told.contains(&place) {
+            ctx.poison(Sort::Group, &group.name.value);
+        } else if members.is_empty() {
+            ctx.report(
+                Diagnostic::error(
+                    "E1502",
+                    format!("group `{}` has no members", group.name.value),
+                    group.name.span,
+                )
+                .label("nobody is in it")
+                .help("write its members: `[ann@example.com]`, or take the group out"),
+            );
+            ctx.poison(Sort::Group, &group.name.value);
+        }
+        ctx.model.groups.push(GroupDef {
+            name: group.name.value.clone(),
+            members,
+            span: group.name.span,
+            used: false,
+        });
+    }
+}
+
+/// What opening one group has come to.
+#[derive(Default)]
+struct Opened {
+    path: Vec<usize>,
+    seen: HashSet<usize>,
+    have: HashSet<Address>,
+    members: Vec<Mailbox>,
+}
+
+fn open(
+    place: usize,
+    own: &[Vec<Mailbox>],
+    inner: &[Vec<usize>],
+    out: &mut Opened,
+    cycle: &mut dyn FnMut(&[usize], usize),
+) {
+    if out.path.contains(&place) {
+        cycle(&out.path, place);
+        return;
+    }
+    if !out.seen.insert(place) || out.path.len() >= MAX_NESTING || out.members.len() > MAX_MEMBERS {
+        return;
+    }
+    out.path.push(place);
+    for mailbox in own.get(place).into_iter().flatten() {
+        if out.have.insert(mailbox.address.clone()) {
+            out.members.push(mailbox.clone());
+        }
+    }
+    for group in inner.get(place).into_iter().flatten() {
+        open(*group, own, inner, out, cycle);
+    }
+    out.path.pop();
+}
+
+/// Members of `[…]`: addresses, bare names, groups. None where one was wrong.
+pub fn members(ctx: &mut Context<'_>, entries: &ast::Entries) -> Option<Vec<Member>> {
+    let mut out = Vec::new();
+    let mut sound = true;
+    for entry in &entries.entries {
+        let member = match entry {
+            Entry::Value(value) => special(ctx, &value.text, value.span)
+                .then(|| ctx.mailbox(value))
+                .flatten()
+                .map(Member::Mailbox),
+            Entry::Group(name) => ctx.find(Sort::Group, name).map(|place| {
+                if let Some(group) = ctx.model.groups.get_mut(place) {
+                    group.used = true;
+                }
+                Member::Group(place)
+            }),
+        };
+        sound &= member.is_some();
+        out.extend(member);
+    }
+    sound.then_some(out)
+}
+
+/// Tells what aliases(5) can say and Edict cannot. False where it did.
+fn special(ctx: &mut Context<'_>, text: &str, span: Span) -> bool {
+    let what = if text.starts_with('|') {
+        "a command"
+    } else if text.starts_with('/') {
+        "a file"
+    } else if text.starts_with(":include:") {
+        "an include"
+    } else {
+        return true;
+    };
+    ctx.report(
+        Diagnostic::error(
+            "E1606",
+            format!("`{text}` is {what}, and aliases deliver to addresses only"),
+            span,
+        )
+        .label("not taken")
+        .help("name a mailbox; run commands where that mailbox is delivered"),
+    );
+    false
+}
+
+/// Resolves one alias.
+pub fn alias(ctx: &mut Context<'_>, alias: &ast::Alias) {
+    let key = key(ctx, &alias.address.value, alias.address.span);
+    let found = alias.members.as_ref().and_then(|entries| members(ctx, entries));
+    let owner = match &alias.owner {
+        Some(word) => ctx.mailbox(&of_word(word)).map(Some),
+        None => Some(None),
+    };
+    let may_send = match &alias.may_send {
+        Some(entries) => members(ctx, entries),
+        None => Some(Vec::new()),
+    };
+    if alias.broken {
+        return;
+    }
+    let (Some(key), Some(members), Some(owner), Some(may_send)) = (key, found, owner, may_send) else {
+        return;
+    };
+    push(ctx, key, members, owner, may_send, alias.address.span);
+}
+
+fn push(
+    ctx: &mut Context<'_>,
+    key: AliasKey,
+    members: Vec<Member>,
+    owner: Option<Mailbox>,
+    may_send: Vec<Member>,
+    span: Span,
+) {
+    if members.is_empty() {
+        ctx.report(
+            Diagnostic::error("E1603", format!("alias `{}` has no members", key.name()), span)
+                .label("its mail would go nowhere")
+                .help("write its members, or take the alias out; to drop mail write a `discard` rule"),
+        );
+        return;
+    }
+    ctx.model.aliases.push(AliasDef { key, members, owner, may_send, span });
+}
+
+/// What an alias stands for: an address, `@domain`, or a bare name at every local domain.
+fn key(ctx: &mut Context<'_>, text: &str, span: Span) -> Option<AliasKey> {
+    if !text.contains('@') {
+        if parse_local(text).is_err() {
+            ctx.report(
+                Diagnostic::error("E1110", format!("`{text}` is no address"), span)
+                    .label("an alias stands for an address")
+                    .help("write `sales@example.com`, `@example.com`, or a bare name for every local domain"),
+            );
+            return None;
+        }
+        if ctx.model.first_local.is_none() {
+            ctx.report(
+                Diagnostic::error(
+                    "E1604",
+                    format!("`{text}` has no domain, and there is no local domain to add"),
+                    span,
+                )
+                .label("a bare name stands for an address at every local domain")
+                .help(format!("write `{text}@example.com`, or set `local-domains` in the profile")),
+            );
+            return None;
+        }
+        return Some(AliasKey::Bare(fold(text).into_owned()));
+    }
+    let value = ast::Value { text: text.to_owned(), class: Class::Word, span };
+    let pattern = ctx.pattern(&value, false)?;
+    let domain = match &pattern {
+        Pattern::Exact(address) => address.domain().to_owned(),
+        Pattern::Domain(domain) => domain.as_str().to_owned(),
+        Pattern::Subdomains(_) | Pattern::Local(_) => {
+            ctx.report(
+                Diagnostic::error("E1607", format!("an alias cannot stand for `{text}`"), span)
+                    .label("neither one address nor one domain")
+                    .help("write `sales@example.com`, or `@example.com` for what no other alias takes"),
+            );
+            return None;
+        }
+    };
+    let target = ctx.model.profile.domain_aliases.iter().find(|(from, _)| *from == domain);
+    if let Some((from, to)) = target {
+        let text = format!("mail for `{from}` is taken as mail for `{to}` before aliases are looked up");
+        let diagnostic = Diagnostic::error("E1608", text, span)
+            .label("this alias would never be asked")
+            .help(format!("write the alias at `{to}`, or take `{from}` out of `domain-aliases`"));
+        ctx.report(diagnostic);
+        return None;
+    }
+    Some(match pattern {
+        Pattern::Exact(address) => AliasKey::Exact(address),
+        Pattern::Domain(domain) => AliasKey::CatchAll(domain),
+        Pattern::Subdomains(_) | Pattern::Local(_) => return None,
+    })
+}
+
+/// Resolves an aliases(5) file.
+pub fn file(ctx: &mut Context<'_>, file: FileId, item: &ast::Aliases) {
+    let Some(file) = ctx.data_file(file, &item.path) else { return };
+    let read = lines::aliases(file, ctx.sources.bytes(file));
+    ctx.diagnostics.extend(read.diagnostics);
+    for entry in read.entries {
+        let key = key(ctx, &entry.name.value, entry.name.span);
+        let mut members = Vec::new();
+        let mut sound = true;
+        for word in &entry.members {
+            let mailbox = special(ctx, &word.value, word.span).then(|| ctx.mailbox(&of_word(word))).flatten();
+            sound &= mailbox.is_some();
+            members.extend(mailbox.map(Member::Mailbox));
+        }
+        if let (Some(key), true) = (key, sound) {
+            push(ctx, key, members, None, Vec::new(), entry.name.span);
+        }
+    }
+}
+
+/// Tells aliases that are defined twice; the first stays.
+pub fn unique(ctx: &mut Context<'_>) {
+    ctx.model.aliases.sort_by_key(|alias| alias.span);
+    let mut seen: HashMap<String, Span> = HashMap::with_capacity(ctx.model.aliases.len());
+    let mut diagnostics = Vec::new();
+    ctx.model.aliases.retain(|alias| {
+        let name = alias.key.name();
+        if let Some(first) = seen.get(&name) {
+            diagnostics.push(
+                Diagnostic::error("E1102", format!("alias `{name}` is defined twice"), alias.span)
+                    .label("the second definition")
+                    .also(*first, "the first one")
+                    .help("put the members of both into one"),
+            );
+            return false;
+        }
+        seen.insert(name, alias.span);
+        true
+    });
+    ctx.diagnostics.extend(diagnostics);
+}

@@ -1,0 +1,774 @@
+//! Conditions: each test gets its fact, its type and its operand in normal form.
+//!
+//! `is absent` is the opposite of present, `>` on a single number the opposite of at most, so that the
+//! table has few kinds of test.
+
+use super::Context;
+use super::names::Sort;
+use crate::ast::{self, Class, Comparison, Entry, Expr, FactTest, Needles, Text, Value, Word};
+use crate::diag::Diagnostic;
+use crate::model::{Cond, ListType, Op, Set, Test};
+use crate::parse::words::nearest;
+use crate::span::Span;
+use edict_table::fact::{Fact, REGISTRY, Row, Type};
+use edict_table::model::ListKind;
+use edict_table::value::{Domain, Pattern, fold_text};
+use std::collections::BTreeSet;
+
+/// The longest regex taken, in bytes.
+const MAX_REGEX: usize = 1000;
+/// The largest compiled regex taken, in bytes of its NFA.
+const MAX_REGEX_SIZE: usize = 1 << 20;
+/// The longest glob taken, in bytes.
+const MAX_GLOB: usize = 1000;
+
+/// Resolves a condition. None where something in it is wrong, which is told.
+pub fn condition(ctx: &mut Context<'_>, expr: &Expr) -> Option<Cond> {
+    match expr {
+        Expr::And(parts, _) => Some(Cond::all(every(ctx, parts)?)),
+        Expr::Or(parts, _) => Some(Cond::any(every(ctx, parts)?)),
+        Expr::Not(inner, _) => condition(ctx, inner).map(Cond::negate),
+        Expr::Test(test) => resolve(ctx, test),
+    }
+}
+
+/// Resolves all of them, so that each one's mistakes are told.
+pub fn every(ctx: &mut Context<'_>, parts: &[Expr]) -> Option<Vec<Cond>> {
+    let all: Vec<Option<Cond>> = parts.iter().map(|part| condition(ctx, part)).collect();
+    all.into_iter().collect()
+}
+
+fn resolve(ctx: &mut Context<'_>, test: &FactTest) -> Option<Cond> {
+    let (row, parameter) = fact(ctx, test)?;
+    let make = |op: Op| {
+        Cond::Test(Box::new(Test { fact: row.fact, parameter: parameter.clone(), op, span: test.span }))
+    };
+    let cond = match &test.op {
+        // A state, `helo is malformed`, is a flag of its own.
+        _ if row.ty == Type::Flag => flag(ctx, test, row).then(|| make(Op::Set))?,
+        ast::Op::Holds => {
+            ctx.report(
+                Diagnostic::error("E1122", format!("`{}` alone is no test", test.fact.name.value), test.span)
+                    .label(format!("this is {}, not a yes or no", type_name(row.ty)))
+                    .help(example(row)),
+            );
+            return None;
+        }
+        ast::Op::Present | ast::Op::Absent => {
+            if !row.optional {
+                let name = &test.fact.name.value;
+                ctx.report(
+                    Diagnostic::error("E1123", format!("`{name}` is always there"), test.span)
+                        .label("this test has one answer only")
+                        .help("take it out; only facts that can be absent are asked so"),
+                );
+                return None;
+            }
+            match test.op {
+                ast::Op::Absent => make(Op::Present).negate(),
+                _ => make(Op::Present),
+            }
+        }
+        ast::Op::ListedIn(_) => return None,
+        ast::Op::Is(value) => make(is(ctx, row, value)?),
+        ast::Op::In(set) => make(within(ctx, row, set, test)?),
+        ast::Op::Contains(needles) => make(search(ctx, row, needles, test, "contains")?),
+        ast::Op::StartsWith(needles) => make(search(ctx, row, needles, test, "starts with")?),
+        ast::Op::EndsWith(needles) => make(search(ctx, row, needles, test, "ends with")?),
+        ast::Op::Glob(text) => make(glob(ctx, row, text, test)?),
+        ast::Op::Regex(word) => make(regex(ctx, row, word, test)?),
+        ast::Op::Compare(order, value) => {
+            let number = match row.ty {
+                Type::Count => ctx.count(value)?,
+                Type::Size => ctx.size(value)?,
+                _ => return unfit(ctx, row, test, order.value.name()),
+            };
+            match order.value {
+                Comparison::Less => make(Op::Less(number)),
+                Comparison::AtMost => make(Op::AtMost(number)),
+                // Of several values any may pass, which is not the opposite of none passing.
+                Comparison::More if row.many || row.optional => make(Op::More(number)),
+                Comparison::AtLeast if row.many || row.optional => match number.checked_sub(1) {
+                    Some(below) => make(Op::More(below)),
+                    None => make(Op::Present),
+                },
+                Comparison::More => make(Op::AtMost(number)).negate(),
+                Comparison::AtLeast => make(Op::Less(number)).negate(),
+            }
+        }
+    };
+    Some(if test.negated { cond.negate() } else { cond })
+}
+
+/// What a type is called in messages.
+fn type_name(ty: Type) -> &'static str {
+    match ty {
+        Type::Flag => "a yes or no",
+        Type::Network => "an IP address",
+        Type::Domain => "a domain",
+        Type::Address => "an address",
+        Type::Text => "a text",
+        Type::Count => "a number",
+        Type::Size => "a size",
+        Type::Enum(_) => "one of a few words",
+        Type::Time => "a time",
+    }
+}
+
+/// A test that a fact takes, for help lines.
+fn example(row: &Row) -> String {
+    let name = if row.fact == Fact::Header { "header(\"X-Spam-Flag\")" } else { row.name };
+    match row.ty {
+        Type::Flag => format!("write `{name}` or `not {name}`"),
+        Type::Network => format!("write `{name} is 192.0.2.7` or `{name} in 192.0.2.0/24` with a list"),
+        Type::Domain => {
+            format!("write `{name} is example.com`, `{name} in LIST` or `{name} matches \"*.example.com\"`")
+        }
+        Type::Address => {
+            format!("write `{name} is ann@example.com`, `{name} is @example.com` or `{name} in LIST`")
+        }
+        Type::Text => {
+            format!("write `{name} is \"...\"`, `{name} contains \"...\"` or `{name} matches \"*...*\"`")
+        }
+        Type::Count => format!("write `{name} > 10` or `{name} is 1`"),
+        Type::Size => format!("write `{name} > 10 MiB` or `{name} <= 50 KiB`"),
+        Type::Enum(words) => format!(
+            "write `{name} is {}` or `{name} in [{}]`",
+            words.first().unwrap_or(&""),
+            words.join(", ")
+        ),
+        Type::Time => "write `active from 2026-12-01 until 2027-01-15`".to_owned(),
+    }
+}
+
+/// Finds the fact of a test, with its parameter.
+fn fact(ctx: &mut Context<'_>, test: &FactTest) -> Option<(&'static Row, String)> {
+    let name = test.fact.name.value.as_str();
+    let states: Vec<&str> = REGISTRY
+        .iter()
+        .filter_map(|row| row.name.strip_prefix(name)?.strip_prefix(" is "))
+        .filter(|state| !state.starts_with("listed"))
+        .collect();
+    if let ast::Op::Is(value) = &test.op
+        && value.class == Class::Word
+        && let Some(fact) = Fact::by_name(&format!("{name} is {}", value.text))
+    {
+        no_parameter(ctx, test)?;
+        return Some((fact.row(), String::new()));
+    }
+    if let ast::Op::ListedIn(zone) = &test.op {
+        if name != "client.ip" {
+            ctx.report(
+                Diagnostic::error("E1118", format!("`{name}` cannot be listed in a DNS list"), test.span)
+                    .label("only the client's address is looked up")
+                    .help("write `client.ip is listed in \"zone.example\"`"),
+            );
+            return None;
+        }
+        return match Domain::parse(&zone.value) {
+            Ok(domain) if !domain.is_literal() => {
+                Some((Fact::ClientListed.row(), domain.as_str().to_owned()))
+            }
+            _ => {
+                ctx.report(
+                    Diagnostic::error(
+                        "E1127",
+                        format!("`{}` is no zone of a DNS list", zone.value),
+                        zone.span,
+                    )
+                    .label("a domain is expected here")
+                    .help("write `\"zen.spamhaus.example\"`"),
+                );
+                None
+            }
+        };
+    }
+    // Phrases and the time are no names that a test can begin with.
+    let known = Fact::by_name(name).filter(|f| !name.contains(' ') && *f != Fact::Time);
+    let Some(fact) = known else {
+        unknown_fact(ctx, test, &states);
+        return None;
+    };
+    let row = fact.row();
+    if !row.parameter {
+        no_parameter(ctx, test)?;
+        if let (false, ast::Op::Is(value)) = (states.is_empty(), &test.op)
+            && value.class == Class::Word
+            && !value.text.contains(['.', '@'])
+            && let Some(meant) = nearest(&value.text, states.iter().copied())
+        {
+            ctx.report(
+                Diagnostic::error("E1117", format!("`{name}` cannot be `{}`", value.text), value.span)
+                    .label("no such state")
+                    .help(format!("did you mean `{meant}`?"))
+                    .fix(format!("write `{meant}`"), value.span, meant),
+            );
+            return None;
+        }
+        return Some((row, String::new()));
+    }
+    let Some(text) = &test.fact.parameter else {
+        ctx.report(
+            Diagnostic::error("E1107", format!("`{name}` needs the name of a field"), test.fact.span)
+                .label("which one?")
+                .help("write `header(\"X-Spam-Flag\")`"),
+        );
+        return None;
+    };
+    let field = text.value.to_ascii_lowercase();
+    let printable = field.bytes().all(|b| (33..=126).contains(&b) && b != b':');
+    if field.is_empty() || field.len() > 200 || !printable {
+        ctx.report(
+            Diagnostic::error("E1108", format!("`{}` is no name of a header field", text.value), text.span)
+                .label("letters, digits and hyphens, without the colon (RFC 5322 2.2)")
+                .help(format!("write `header(\"{}\")`", text.value.trim().trim_end_matches(':'))),
+        );
+        return None;
+    }
+    Some((row, field))
+}
+
+fn no_parameter(ctx: &mut Context<'_>, test: &FactTest) -> Option<()> {
+    let Some(text) = &test.fact.parameter else { return Some(()) };
+    ctx.report(
+        Diagnostic::error(
+            "E1107",
+            format!("`{}` takes nothing in parentheses", test.fact.name.value),
+            text.span,
+        )
+        .label("only `header` does")
+        .help(format!("write `{}`", test.fact.name.value)),
+    );
+    None
+}
+
+fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
+    let name = test.fact.name.value.as_str();
+    let span = test.fact.name.span;
+    if !states.is_empty() {
+        // `message` and `client`: only together with a state.
+        let mut diagnostic = match &test.op {
+            ast::Op::Is(value) => {
+                Diagnostic::error("E1117", format!("`{name}` cannot be `{}`", value.text), value.span)
+                    .label("no such state")
+            }
+            _ => Diagnostic::error("E1122", format!("`{name}` alone is no test"), test.span)
+                .label("asked by its state only"),
+        };
+        let meant = match &test.op {
+            ast::Op::Is(value) => nearest(&value.text, states.iter().copied()),
+            _ => None,
+        };
+        diagnostic = match meant {
+            Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+            None => diagnostic.help(format!("write `{name} is {}`", states.join("`, `is "))),
+        };
+        ctx.report(diagnostic);
+        return;
+    }
+    let names = REGISTRY.iter().map(|row| row.name).filter(|n| !n.contains(' ') && *n != "time");
+    let renamed = [
+        ("from.domain", "sender.domain"),
+        ("mail.from", "sender"),
+        ("envelope.from", "sender"),
+        ("rcpt", "recipient"),
+        ("rcpt.to", "recipient"),
+        ("ip", "client.ip"),
+        ("remote.ip", "client.ip"),
+        ("user", "auth.user"),
+        ("login", "auth.user"),
+        ("attachment", "attachment.name"),
+        ("attachments", "attachment.name"),
+        ("headers", "header"),
+        ("tls", "client.tls"),
+    ];
+    let meant = renamed
+        .iter()
+        .find(|(from, _)| name.eq_ignore_ascii_case(from))
+        .map(|(_, to)| *to)
+        .or_else(|| nearest(name, names));
+    let mut diagnostic = Diagnostic::error("E1106", format!("no fact is named `{name}`"), span)
+        .label("nothing to ask of a message");
+    diagnostic = match meant {
+        Some(meant) => diagnostic
+            .help(format!("did you mean `{meant}`?"))
+            .fix(format!("write `{meant}`"), span, meant),
+        None => diagnostic.help("rules ask `client.ip`, `auth.user`, `sender`, `recipient`, `direction`, `subject`, `header(\"X\")`, `size`, `body` and so on"),
+    };
+    ctx.report(diagnostic);
+}
+
+/// Whether a test on a flag is written as one.
+fn flag(ctx: &mut Context<'_>, test: &FactTest, row: &Row) -> bool {
+    let phrase = row.name.contains(" is ");
+    match &test.op {
+        ast::Op::Holds if !phrase => true,
+        ast::Op::Is(_) | ast::Op::ListedIn(_) if phrase => true,
+        _ => {
+            let name = row.name;
+            ctx.report(
+                Diagnostic::error(
+                    "E1122",
+                    format!("`{name}` is a yes or no, with nothing to compare"),
+                    test.span,
+                )
+                .label("it holds or it does not")
+                .help(format!("write `{name}` or `not {name}`")),
+            );
+            false
+        }
+    }
+}
+
+fn unfit<T>(ctx: &mut Context<'_>, row: &Row, test: &FactTest, operator: &str) -> Option<T> {
+    let name = &test.fact.name.value;
+    ctx.report(
+        Diagnostic::error("E1118", format!("`{operator}` cannot be asked of `{name}`"), test.span)
+            .label(format!("`{name}` is {}", type_name(row.ty)))
+            .help(example(row)),
+    );
+    None
+}
+
+fn values(kind: ListKind, value: String) -> Op {
+    Op::In(Set::Values(kind, vec![value]))
+}
+
+/// Texts that may stand without quotes, since they are names.
+fn bare_text(fact: Fact) -> bool {
+    matches!(fact, Fact::AuthUser | Fact::SenderLocal | Fact::RecipientLocal)
+}
+
+fn is(ctx: &mut Context<'_>, row: &Row, value: &Value) -> Option<Op> {
+    Some(match row.ty {
+        Type::Address | Type::Domain | Type::Network | Type::Text => {
+            values(kind_of(row.ty), one_value(ctx, row, value, false)?)
+        }
+        Type::Count => Op::Equal(ctx.count(value)?),
+        Type::Size => Op::Equal(ctx.size(value)?),
+        Type::Enum(words) => Op::OneOf(1 << word(ctx, row, words, value)?),
+        Type::Flag | Type::Time => return None,
+    })
+}
+
+fn kind_of(ty: Type) -> ListKind {
+    match ty {
+        Type::Network => ListKind::Network,
+        Type::Text => ListKind::Text,
+        _ => ListKind::Mailbox,
+    }
+}
+
+/// One value as the entry of a list of the fact's type.
+fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, in_set: bool) -> Option<String> {
+    match row.ty {
+        Type::Address => {
+            let pattern = ctx.pattern(value, in_set)?;
+            through_alias(ctx, row, &pattern, value.span);
+            Some(pattern.key())
+        }
+        Type::Domain => {
+            let pattern = ctx.domain(value, true)?;
+            through_alias(ctx, row, &pattern, value.span);
+            Some(pattern.key())
+        }
+        Type::Network => ctx.network(value).map(|n| n.to_string()),
+        Type::Text => {
+            let local = matches!(row.fact, Fact::SenderLocal | Fact::RecipientLocal);
+            if local && value.text.contains('@') {
+                let whole = row.name.trim_end_matches(".local");
+                let name = row.name;
+                ctx.report(
+                    Diagnostic::error(
+                        "E1114",
+                        format!(
+                            "`{}` is an address, and `{name}` only what stands before the `@`",
+                            value.text
+                        ),
+                        value.span,
+                    )
+                    .label("can never be equal")
+                    .help(format!("write `{whole} is {}`", value.text)),
+                );
+                return None;
+            }
+            ctx.text(value, bare_text(row.fact))
+        }
+        _ => None,
+    }
+}
+
+/// A recipient at a domain alias is seen at the domain it stands for: such a test never holds.
+fn through_alias(ctx: &mut Context<'_>, row: &Row, pattern: &Pattern, span: Span) {
+    if !matches!(row.fact, Fact::Recipient | Fact::RecipientDomain) {
+        return;
+    }
+    let domain = match pattern {
+        Pattern::Exact(address) => address.domain(),
+        Pattern::Domain(domain) => domain.as_str(),
+        Pattern::Subdomains(_) | Pattern::Local(_) => return,
+    };
+    let target = ctx.model.profile.domain_aliases.iter().find(|(from, _)| from == domain);
+    if let Some((from, to)) = target {
+        let text = format!("no recipient is at `{from}`, which is an alias of `{to}`");
+        let diagnostic = Diagnostic::warning("W0102", text, span)
+            .label("domain aliases are replaced before rules are asked")
+            .help(format!("write `{to}`"));
+        ctx.report(diagnostic);
+    }
+}
+
+/// The place of an enum's word.
+fn word(ctx: &mut Context<'_>, row: &Row, words: &[&str], value: &Value) -> Option<u8> {
+    let place = words.iter().position(|w| *w == value.text && value.class == Class::Word);
+    if let Some(place) = place.and_then(|p| u8::try_from(p).ok()) {
+        return Some(place);
+    }
+    let name = row.name;
+    let mut diagnostic =
+        Diagnostic::error("E1117", format!("`{name}` cannot be `{}`", value.text), value.span)
+            .label(format!("one of {}", words.join(", ")));
+    diagnostic = match nearest(&value.text, words.iter().copied()) {
+        Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")).fix(
+            format!("write `{meant}`"),
+            value.span,
+            meant,
+        ),
+        None => diagnostic.help(format!("write `{name} is {}`", words.first().unwrap_or(&""))),
+    };
+    ctx.report(diagnostic);
+    None
+}
+
+fn within(ctx: &mut Context<'_>, row: &Row, set: &ast::Set, test: &FactTest) -> Option<Op> {
+    if let Type::Enum(words) = row.ty {
+        let ast::Set::Inline(entries) = set else { return unfit(ctx, row, test, "in LIST") };
+        let mut bits = 0;
+        let mut sound = true;
+        for entry in &entries.entries {
+            match entry {
+                Entry::Value(value) => match word(ctx, row, words, value) {
+                    Some(place) => bits |= 1 << place,
+                    None => sound = false,
+                },
+                Entry::Group(name) => {
+                    sound = false;
+                    no_group(ctx, row, name);
+                }
+            }
+        }
+        return sound.then_some(Op::OneOf(bits)).filter(|_| not_empty(ctx, entries));
+    }
+    if !matches!(row.ty, Type::Address | Type::Domain | Type::Network | Type::Text) {
+        return unfit(ctx, row, test, "in");
+    }
+    match set {
+        ast::Set::List(name) => named_list(ctx, row, name, test),
+        ast::Set::Group(name) => {
+            let place = ctx.find(Sort::Group, name)?;
+            if row.ty != Type::Address && row.fact != Fact::AuthUser {
+                no_group(ctx, row, name);
+                return None;
+            }
+            ctx.model.groups.get_mut(place)?.used = true;
+            Some(Op::In(Set::Group(place, kind_of(row.ty))))
+        }
+        ast::Set::Inline(entries) => {
+            let mut out = BTreeSet::new();
+            let mut sound = true;
+            for entry in &entries.entries {
+                match entry {
+                    Entry::Value(value) => match one_value(ctx, row, value, true) {
+                        Some(entry) => drop(out.insert(entry)),
+                        None => sound = false,
+                    },
+                    Entry::Group(name) => match ctx.find(Sort::Group, name) {
+                        Some(place) if row.ty == Type::Address || row.fact == Fact::AuthUser => {
+                            if let Some(group) = ctx.model.groups.get_mut(place) {
+                                group.used = true;
+                                out.extend(group.members.iter().map(|m| m.address.as_str().to_owned()));
+                            }
+                        }
+                        Some(_) => {
+                            no_group(ctx, row, name);
+                            sound = false;
+                        }
+                        None => sound = false,
+                    },
+                }
+            }
+            if !sound || !not_empty(ctx, entries) {
+                return None;
+            }
+            Some(Op::In(Set::Values(kind_of(row.ty), out.into_iter().collect())))
+        }
+    }
+}
+
+fn not_empty(ctx: &mut Context<'_>, entries: &ast::Entries) -> bool {
+    if entries.entries.is_empty() {
+        ctx.report(
+            Diagnostic::error("E1126", "nothing is in an empty list", entries.span)
+                .label("this test never holds")
+                .help("write the values, or take the test out"),
+        );
+    }
+    !entries.entries.is_empty()
+}
+
+fn no_group(ctx: &mut Context<'_>, row: &Row, name: &Word) {
+    let fact = row.name;
+    let help = match row.fact {
+        Fact::SenderDomain | Fact::SenderLocal => "ask the whole address: `sender in group NAME`",
+        Fact::RecipientDomain | Fact::RecipientLocal => "ask the whole address: `recipient in group NAME`",
+        _ => "ask `sender`, `recipient`, `from`, `to`, `cc` or `auth.user`",
+    };
+    ctx.report(
+        Diagnostic::error("E1124", format!("`{fact}` cannot be in group `{}`", name.value), name.span)
+            .label("a group holds addresses")
+            .help(help),
+    );
+}
+
+/// Whether entries of a list of this type can be compared with values of a fact of that type.
+fn suits(fact: Type, list: ListType) -> bool {
+    matches!(
+        (fact, list),
+        (Type::Address, ListType::Address | ListType::Domain)
+            | (Type::Domain, ListType::Domain)
+            | (Type::Network, ListType::Network)
+            | (Type::Text, ListType::Text)
+    )
+}
+
+fn named_list(ctx: &mut Context<'_>, row: &Row, name: &Word, test: &FactTest) -> Option<Op> {
+    let place = ctx.find(Sort::List, name)?;
+    let list = ctx.model.lists.get_mut(place)?;
+    list.used = true;
+    if suits(row.ty, list.ty) {
+        return Some(Op::In(Set::List(place)));
+    }
+    let (ty, span) = (list.ty, list.span);
+    let fact = row.name;
+    let whole = fact.trim_end_matches(".domain");
+    let help = match (row.fact, ty) {
+        (Fact::SenderDomain | Fact::RecipientDomain, ListType::Address) => {
+            format!("write `{whole} in {}`: addresses are compared whole", name.value)
+        }
+        (_, ListType::Text) if row.ty == Type::Address => {
+            format!("define it as `list {}: address`, without quotes", name.value)
+        }
+        (_, ListType::Network) => format!("write `client.ip in {}`", name.value),
+        (_, ListType::Address) if row.fact == Fact::AuthUser => {
+            format!("define a list of texts, or a group and write `auth.user in group {}`", name.value)
+        }
+        (_, ListType::Address) => format!("write `sender in {0}` or `recipient in {0}`", name.value),
+        (_, ListType::Domain) => {
+            format!("write `sender.domain in {}` or `sender in {}`", name.value, name.value)
+        }
+        (_, ListType::Text) => format!("write `subject contains any of {}`, or ask another text", name.value),
+    };
+    let mut diagnostic = Diagnostic::error(
+        "E1119",
+        format!("`{}` is a list of {}s, but `{fact}` is {}", name.value, ty.name(), type_name(row.ty)),
+        test.span,
+    )
+    .label("the types do not meet");
+    if span != Span::default() {
+        diagnostic = diagnostic.also(span, "the list is defined here");
+    }
+    ctx.report(diagnostic.help(help));
+    None
+}
+
+fn search(
+    ctx: &mut Context<'_>,
+    row: &Row,
+    needles: &Needles,
+    test: &FactTest,
+    operator: &'static str,
+) -> Option<Op> {
+    if row.ty != Type::Text {
+        if matches!(row.ty, Type::Address | Type::Domain) {
+            let name = &test.fact.name.value;
+            ctx.report(
+                Diagnostic::error("E1118", format!("`{operator}` cannot be asked of `{name}`"), test.span)
+                    .label(format!("`{name}` is {}", type_name(row.ty)))
+                    .help(format!("write `{name} matches \"*...*\"`, or `{name} is @example.com`")),
+            );
+            return None;
+        }
+        return unfit(ctx, row, test, operator);
+    }
+    let one = |literals: Vec<String>| match operator {
+        "contains" => Op::Contains(literals),
+        "starts with" => Op::StartsWith(literals),
+        _ => Op::EndsWith(literals),
+    };
+    match needles {
+        Needles::One(value) => {
+            let literal = needle(ctx, row, value)?;
+            Some(one(vec![literal]))
+        }
+        Needles::Inline(entries) => {
+            let mut out = BTreeSet::new();
+            let mut sound = true;
+            for entry in &entries.entries {
+                match entry {
+                    Entry::Value(value) => match needle(ctx, row, value) {
+                        Some(literal) => drop(out.insert(literal)),
+                        None => sound = false,
+                    },
+                    Entry::Group(name) => {
+                        no_group(ctx, row, name);
+                        sound = false;
+                    }
+                }
+            }
+            (sound && not_empty(ctx, entries)).then(|| one(out.into_iter().collect()))
+        }
+        Needles::List(name) => {
+            let place = ctx.find(Sort::List, name)?;
+            let list = ctx.model.lists.get_mut(place)?;
+            list.used = true;
+            if list.ty != ListType::Text {
+                let (ty, span) = (list.ty.name(), list.span);
+                ctx.report(
+                    Diagnostic::error(
+                        "E1119",
+                        format!("`{}` is a list of {ty}s, not of texts", name.value),
+                        name.span,
+                    )
+                    .label("texts are searched for here")
+                    .also(span, "the list is defined here")
+                    .help(format!("define it as `list {}: text = [\"...\"]`", name.value)),
+                );
+                return None;
+            }
+            if list.entries.iter().any(|e| e.trim().is_empty()) {
+                empty_needle(ctx, name.span);
+                return None;
+            }
+            Some(match operator {
+                "contains" => Op::ContainsList(place),
+                "starts with" => Op::StartsWithList(place),
+                _ => Op::EndsWithList(place),
+            })
+        }
+    }
+}
+
+fn needle(ctx: &mut Context<'_>, row: &Row, value: &Value) -> Option<String> {
+    let literal = ctx.text(value, bare_text(row.fact))?;
+    if literal.trim().is_empty() {
+        empty_needle(ctx, value.span);
+        return None;
+    }
+    Some(literal)
+}
+
+fn empty_needle(ctx: &mut Context<'_>, span: Span) {
+    ctx.report(
+        Diagnostic::error("E1125", "a search for nothing always holds", span)
+            .label("empty, or white space only")
+            .help("write what to look for; to ask whether there is a value write `is present`"),
+    );
+}
+
+fn patterned(ctx: &mut Context<'_>, row: &Row, test: &FactTest) -> Option<()> {
+    if matches!(row.ty, Type::Text | Type::Address | Type::Domain) {
+        return Some(());
+    }
+    unfit(ctx, row, test, "matches")
+}
+
+fn glob(ctx: &mut Context<'_>, row: &Row, text: &Text, test: &FactTest) -> Option<Op> {
+    patterned(ctx, row, test)?;
+    let glob = fold_text(&text.value).into_owned();
+    let problem = if glob.is_empty() {
+        Some("matches the empty text only")
+    } else if glob.len() > MAX_GLOB {
+        Some("too long")
+    } else if ends_in_escape(&glob) {
+        Some("ends in a `\\` that takes nothing as it is")
+    } else {
+        None
+    };
+    if let Some(problem) = problem {
+        ctx.report(
+            Diagnostic::error("E1120", "this glob cannot be used", text.span)
+                .label(problem)
+                .help("`*` is any run, `?` one character, `\\*` a star; the whole value has to match"),
+        );
+        return None;
+    }
+    let plain = !glob.contains(['*', '?', '\\']);
+    if plain {
+        let name = &test.fact.name.value;
+        let instead = if row.ty == Type::Text {
+            format!(
+                "write `{name} is \"{0}\"` for the whole, `{name} contains \"{0}\"` or `\"*{0}*\"` for a part",
+                text.value
+            )
+        } else {
+            format!("write `{name} is {0}` for the whole, or `\"*{0}*\"` for a part", text.value)
+        };
+        ctx.report(
+            Diagnostic::warning("W0103", format!("`{}` is a glob without `*` or `?`", text.value), text.span)
+                .label("globs match from end to end")
+                .help(instead),
+        );
+    }
+    Some(Op::Glob(glob))
+}
+
+fn ends_in_escape(glob: &str) -> bool {
+    glob.chars().rev().take_while(|c| *c == '\\').count() % 2 == 1
+}
+
+fn regex(ctx: &mut Context<'_>, row: &Row, word: &Word, test: &FactTest) -> Option<Op> {
+    patterned(ctx, row, test)?;
+    let text = word.value.as_str();
+    let problem = if text.is_empty() {
+        Some(("an empty regex is found in everything".to_owned(), "write what to look for"))
+    } else if text.len() > MAX_REGEX {
+        Some((format!("a regex has at most {MAX_REGEX} bytes"), "use a list of texts and `contains any of`"))
+    } else {
+        regex_problem(text)
+    };
+    if let Some((problem, help)) = problem {
+        ctx.report(
+            Diagnostic::error("E1121", "this regex cannot be used", word.span).label(problem).help(help),
+        );
+        return None;
+    }
+    Some(Op::Regex(text.to_owned()))
+}
+
+/// What is wrong with a regex, and what to do about it.
+fn regex_problem(text: &str) -> Option<(String, &'static str)> {
+    use regex_automata::nfa::thompson;
+    use regex_automata::util::syntax;
+    let parsed =
+        regex_syntax::ParserBuilder::new().case_insensitive(true).nest_limit(100).build().parse(text);
+    if let Err(error) = parsed {
+        let kind = match &error {
+            regex_syntax::Error::Parse(error) => error.kind().to_string(),
+            regex_syntax::Error::Translate(error) => error.kind().to_string(),
+            _ => "not understood".to_owned(),
+        };
+        let help = if kind.contains("look-around") || kind.contains("backreference") {
+            "write two tests joined with `and` or `and not`: these regexes run in one pass over the text"
+        } else {
+            "write `\\` before a character that is meant as it is"
+        };
+        return Some((kind, help));
+    }
+    let built = thompson::Compiler::new()
+        .syntax(syntax::Config::new().case_insensitive(true))
+        .configure(thompson::Config::new().nfa_size_limit(Some(MAX_REGEX_SIZE)))
+        .build(text);
+    built.err().map(|_| {
+        ("too large once its repetitions are written out".to_owned(), "lower the bounds of its repetitions")
+    })
+}

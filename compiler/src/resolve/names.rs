@@ -1,0 +1,155 @@
+//! The names of a rule set: each defined once, each use found or told with what was probably meant.
+
+use super::Context;
+use crate::ast::Word;
+use crate::diag::Diagnostic;
+use crate::parse::words::nearest;
+use crate::span::Span;
+use std::collections::{BTreeMap, HashMap};
+
+/// What a name can name. Lists, groups, relays and rules have name spaces of their own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Sort {
+    /// `list NAME`
+    List,
+    /// `group NAME`
+    Group,
+    /// `relay NAME`
+    Relay,
+    /// `reject "NAME"` and the like.
+    Rule,
+}
+
+impl Sort {
+    fn word(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Group => "group",
+            Self::Relay => "relay",
+            Self::Rule => "rule",
+        }
+    }
+
+    fn how(self, name: &str) -> String {
+        match self {
+            Self::List => format!("`in {name}`"),
+            Self::Group => format!("`in group {name}`"),
+            Self::Relay => format!("`via {name}`"),
+            Self::Rule => format!("`by \"{name}\"`"),
+        }
+    }
+}
+
+struct Named {
+    place: usize,
+    /// Where it is defined; none for what is built in.
+    span: Option<Span>,
+    /// Something was wrong with the definition: uses stay quiet.
+    poisoned: bool,
+}
+
+/// Everything that has a name.
+#[derive(Default)]
+pub struct Names {
+    known: HashMap<(Sort, String), Named>,
+    unknown: BTreeMap<(Sort, String), Vec<Span>>,
+}
+
+impl Names {
+    /// Defines what needs no definition.
+    pub fn define_builtin(&mut self, sort: Sort, name: &str, place: usize) {
+        self.known.insert((sort, name.to_owned()), Named { place, span: None, poisoned: false });
+    }
+}
+
+impl Context<'_> {
+    /// Defines a name. False where it was taken, which is told.
+    pub(super) fn define(&mut self, sort: Sort, name: &str, span: Span, place: usize) -> bool {
+        let key = (sort, name.to_owned());
+        let Some(named) = self.names.known.get(&key) else {
+            self.names.known.insert(key, Named { place, span: Some(span), poisoned: false });
+            return true;
+        };
+        let word = sort.word();
+        let diagnostic = match named.span {
+            Some(first) => Diagnostic::error("E1102", format!("{word} `{name}` is defined twice"), span)
+                .label("the second definition")
+                .also(first, "the first one")
+                .help(format!("give one of them another name: the order of the text decides nothing, so no {word} can replace another")),
+            None => Diagnostic::error("E1103", format!("`{name}` is built in and cannot be defined"), span)
+                .label(format!("the name of a {word} that exists already"))
+                .help("choose another name"),
+        };
+        self.report(diagnostic);
+        false
+    }
+
+    /// Marks a definition as faulty, so that its uses stay quiet.
+    pub(super) fn poison(&mut self, sort: Sort, name: &str) {
+        if let Some(named) = self.names.known.get_mut(&(sort, name.to_owned())) {
+            named.poisoned = true;
+        }
+    }
+
+    /// Finds a name. None where there is none (told at the end) or where its definition is faulty.
+    pub(super) fn find(&mut self, sort: Sort, word: &Word) -> Option<usize> {
+        self.find_at(sort, &word.value, word.span)
+    }
+
+    /// The same for a name that is no word.
+    pub(super) fn find_at(&mut self, sort: Sort, name: &str, span: Span) -> Option<usize> {
+        let key = (sort, name.to_owned());
+        if let Some(named) = self.names.known.get(&key) {
+            return (!named.poisoned).then_some(named.place);
+        }
+        self.names.unknown.entry(key).or_default().push(span);
+        None
+    }
+
+    /// Tells every name that was not found: once, with its other uses beside it.
+    pub(super) fn tell_unknown(&mut self) {
+        let unknown = std::mem::take(&mut self.names.unknown);
+        for ((sort, name), mut uses) in unknown {
+            uses.sort_unstable();
+            let Some((first, others)) = uses.split_first() else { continue };
+            let word = sort.word();
+            let mut diagnostic = Diagnostic::error("E1101", format!("no {word} is named `{name}`"), *first)
+                .label("not defined anywhere");
+            for other in others.iter().take(3) {
+                diagnostic = diagnostic.also(*other, "used here too");
+            }
+            let other_sort = [Sort::List, Sort::Group, Sort::Relay]
+                .into_iter()
+                .find(|other| *other != sort && self.names.known.contains_key(&(*other, name.clone())));
+            let mut candidates: Vec<&str> = self
+                .names
+                .known
+                .keys()
+                .filter(|(other, _)| *other == sort)
+                .map(|(_, name)| name.as_str())
+                .collect();
+            candidates.sort_unstable();
+            let meant = nearest(&name, candidates);
+            diagnostic = match (other_sort, meant) {
+                (Some(other), _) => {
+                    let is = other.word();
+                    diagnostic.help(format!("`{name}` is a {is}; write {}", other.how(&name)))
+                }
+                (None, Some(meant)) => diagnostic
+                    .help(format!("did you mean `{meant}`?"))
+                    .fix(format!("write `{meant}`"), *first, quoted(sort, meant)),
+                (None, None) => match sort {
+                    Sort::List => diagnostic.help(format!("define it: `list {name}: address = [...]`; one value alone takes `is`")),
+                    Sort::Group => diagnostic.help(format!("define it: `group {name} = [ann@example.com]`")),
+                    Sort::Relay => diagnostic.help(format!("define it: `relay {name} {{ host [smtp.example:25] }}`, or write `mx` for direct delivery")),
+                    Sort::Rule => diagnostic.help("name a rule as its definition does"),
+                },
+            };
+            self.report(diagnostic);
+        }
+    }
+}
+
+fn quoted(sort: Sort, name: &str) -> String {
+    if sort == Sort::Rule { format!("\"{name}\"") } else { name.to_owned() }
+}

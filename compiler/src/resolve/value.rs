@@ -1,0 +1,335 @@
+//! Values of every type: from what was written to the normal form, or a message that says what to write.
+
+use super::Context;
+use crate::ast::{Class, Value, Word};
+use crate::diag::Diagnostic;
+use crate::model::Mailbox;
+use crate::span::Span;
+use edict_table::value::address::parse_local;
+use edict_table::value::{Address, Domain, NetworkError, Pattern, fold_text, parse_network};
+use ipnet::IpNet;
+
+/// What a value looks like, for messages.
+pub fn shape(value: &Value) -> &'static str {
+    match value.class {
+        Class::Text => "a text",
+        Class::Number(_) => "a number",
+        Class::Size(_) => "a size",
+        Class::Duration(_) => "a duration",
+        Class::Word if value.text.contains('@') => "an address",
+        Class::Word if parse_network(&value.text).is_ok() => "a network",
+        Class::Word if value.text.contains('.') => "a domain",
+        Class::Word => "a word",
+    }
+}
+
+/// A word as a value.
+pub fn of_word(word: &Word) -> Value {
+    Value { text: word.value.clone(), class: Class::Word, span: word.span }
+}
+
+impl Context<'_> {
+    /// An address of any of the four shapes. A bare domain is one only where `domains` says so.
+    pub(super) fn pattern(&mut self, value: &Value, domains: bool) -> Option<Pattern> {
+        let text = value.text.as_str();
+        let bare = !text.contains('@');
+        if !matches!(value.class, Class::Word) || (bare && !domains) || (bare && parse_network(text).is_ok())
+        {
+            let fixed = text.trim_start_matches('.');
+            let domain =
+                bare && fixed.contains('.') && Domain::parse(fixed).is_ok() && parse_network(text).is_err();
+            let mut diagnostic = Diagnostic::error(
+                "E1110",
+                format!("`{text}` is {}, not an address", shape(value)),
+                value.span,
+            )
+            .label("an address is expected here");
+            diagnostic = if value.class == Class::Text && Pattern::parse(text).is_ok() && !bare {
+                diagnostic.help("addresses stand without quotes").fix(
+                    "take the quotes away",
+                    value.span,
+                    text,
+                )
+            } else if domain {
+                diagnostic
+                    .help(format!("write `@{text}` for every address there, or ask the fact's `.domain`"))
+                    .fix(format!("write `@{text}`"), value.span, format!("@{text}"))
+            } else {
+                diagnostic.help("write `ann@example.com`, `@example.com`, `@.example.com` or `ann@`")
+            };
+            self.report(diagnostic);
+            return None;
+        }
+        match Pattern::parse(text) {
+            Ok(pattern) => Some(pattern),
+            Err(error) => {
+                self.report(
+                    Diagnostic::error("E1110", format!("`{text}` is no address"), value.span)
+                        .label(error.to_string())
+                        .help("write `ann@example.com`, `@example.com`, `@.example.com` or `ann@`"),
+                );
+                None
+            }
+        }
+    }
+
+    /// One exact address, with its spelling kept. A bare name is one at the first local domain.
+    pub(super) fn mailbox(&mut self, value: &Value) -> Option<Mailbox> {
+        let text = value.text.as_str();
+        if value.class != Class::Word && !matches!(value.class, Class::Number(_)) {
+            self.report(
+                Diagnostic::error(
+                    "E1110",
+                    format!("`{text}` is {}, not an address", shape(value)),
+                    value.span,
+                )
+                .label("one address is expected here")
+                .help("write it without quotes: `ann@example.com`"),
+            );
+            return None;
+        }
+        if !text.contains('@') {
+            return self.bare_mailbox(text, value.span);
+        }
+        match Address::parse(text) {
+            Ok(address) => Some(self.canonical_mailbox(text, address, value.span)),
+            Err(error) => {
+                let whole = Pattern::parse(text).is_ok();
+                let label = if whole {
+                    "stands for many addresses; one is expected here".to_owned()
+                } else {
+                    error.to_string()
+                };
+                self.report(
+                    Diagnostic::error("E1110", format!("`{text}` is no single address"), value.span)
+                        .label(label)
+                        .help("write `ann@example.com`"),
+                );
+                None
+            }
+        }
+    }
+
+    /// A bare name as a mailbox at the first local domain.
+    pub(super) fn bare_mailbox(&mut self, text: &str, span: Span) -> Option<Mailbox> {
+        let profile = &self.model.profile;
+        let mut inside = profile.local_domains.iter().chain(profile.relay_domains.iter().map(|d| &d.domain));
+        if inside.any(|domain| domain == text) {
+            self.report(
+                Diagnostic::error("E1110", format!("`{text}` is a domain, not an address"), span)
+                    .label("one address is expected here")
+                    .help(format!("write `ann@{text}`")),
+            );
+            return None;
+        }
+        if parse_local(text).is_err() {
+            self.report(
+                Diagnostic::error("E1110", format!("`{text}` is no address"), span)
+                    .label("one address is expected here")
+                    .help("write `ann@example.com`"),
+            );
+            return None;
+        }
+        let Some(domain) = self.first_local_domain() else {
+            self.report(
+                Diagnostic::error(
+                    "E1604",
+                    format!("`{text}` has no domain, and there is no local domain to add"),
+                    span,
+                )
+                .label("a bare name stands for an address at the first local domain")
+                .help(format!("write `{text}@example.com`, or set `local-domains` in the profile")),
+            );
+            return None;
+        };
+        let address = Address::new(text, &domain);
+        Some(Mailbox { wire: format!("{text}@{domain}"), address, span })
+    }
+
+    /// Replaces a domain alias by its domain and the domain by its A-labels; the local part stays.
+    fn canonical_mailbox(&self, text: &str, address: Address, span: Span) -> Mailbox {
+        let local = text.rsplit_once('@').map_or(text, |(local, _)| local);
+        let target = self
+            .model
+            .profile
+            .domain_aliases
+            .iter()
+            .find(|(from, _)| from == address.domain())
+            .and_then(|(_, to)| Domain::parse(to).ok());
+        match target {
+            Some(domain) => {
+                let address = Address::new(address.local(), &domain);
+                Mailbox { wire: format!("{local}@{domain}"), address, span }
+            }
+            None => Mailbox { wire: format!("{local}@{}", address.domain()), address, span },
+        }
+    }
+
+    /// The first local domain as the profile lists it.
+    pub(super) fn first_local_domain(&self) -> Option<Domain> {
+        self.model.first_local.as_deref().and_then(|d| Domain::parse(d).ok())
+    }
+
+    /// A domain, or `.domain` where `below` says so.
+    pub(super) fn domain(&mut self, value: &Value, below: bool) -> Option<Pattern> {
+        let text = value.text.as_str();
+        let word = matches!(value.class, Class::Word);
+        let network = parse_network(text).is_ok() && !text.starts_with('[');
+        if !word || text.contains('@') || network {
+            let mut diagnostic =
+                Diagnostic::error("E1111", format!("`{text}` is {}, not a domain", shape(value)), value.span)
+                    .label("a domain is expected here");
+            diagnostic = match text.rsplit_once('@') {
+                Some((_, domain)) if word && !domain.is_empty() => {
+                    let help = if text.starts_with('@') {
+                        format!("write `{domain}`")
+                    } else {
+                        format!("write `{domain}`, or ask the whole address instead of its domain")
+                    };
+                    diagnostic.help(help).fix(format!("write `{domain}`"), value.span, domain)
+                }
+                _ if value.class == Class::Text && Pattern::parse(text).is_ok() => diagnostic
+                    .help("domains stand without quotes")
+                    .fix("take the quotes away", value.span, text),
+                _ if network => diagnostic.help("networks are asked of `client.ip`"),
+                _ => diagnostic.help("write `example.com`, or `.example.com` for its subdomains"),
+            };
+            self.report(diagnostic);
+            return None;
+        }
+        if text.starts_with('.') && !below {
+            self.report(
+                Diagnostic::error("E1111", format!("`{text}` stands for many domains"), value.span)
+                    .label("one domain is expected here")
+                    .help(format!("write each domain by itself, as `{}`", text.trim_start_matches('.'))),
+            );
+            return None;
+        }
+        match Pattern::parse(text) {
+            Ok(pattern) => Some(pattern),
+            Err(error) => {
+                self.report(
+                    Diagnostic::error("E1111", format!("`{text}` is no domain"), value.span)
+                        .label(error.to_string())
+                        .help("write `example.com`, or `.example.com` for its subdomains"),
+                );
+                None
+            }
+        }
+    }
+
+    /// One exact domain.
+    pub(super) fn one_domain(&mut self, word: &Word) -> Option<Domain> {
+        match self.domain(&of_word(word), false)? {
+            Pattern::Domain(domain) => Some(domain),
+            _ => None,
+        }
+    }
+
+    /// An address or a network.
+    pub(super) fn network(&mut self, value: &Value) -> Option<IpNet> {
+        let text = value.text.as_str();
+        match parse_network(text) {
+            Ok(network) if value.class == Class::Word => Some(network),
+            Ok(_) => {
+                self.report(
+                    Diagnostic::error(
+                        "E1112",
+                        format!("`{text}` is {}, not a network", shape(value)),
+                        value.span,
+                    )
+                    .label("a network is expected here")
+                    .help("networks stand without quotes")
+                    .fix("take the quotes away", value.span, text),
+                );
+                None
+            }
+            Err(NetworkError::HostBits(network)) => {
+                self.report(
+                    Diagnostic::error(
+                        "E1113",
+                        format!("`{text}` has bits set beyond its prefix"),
+                        value.span,
+                    )
+                    .label(format!("the network is `{network}`"))
+                    .help(format!("write `{network}`, or the one address without a prefix"))
+                    .fix(format!("write `{network}`"), value.span, network.to_string()),
+                );
+                None
+            }
+            Err(NetworkError::Syntax) => {
+                self.report(
+                    Diagnostic::error(
+                        "E1112",
+                        format!("`{text}` is {}, not a network", shape(value)),
+                        value.span,
+                    )
+                    .label("an address or a network is expected here")
+                    .help("write `192.0.2.7`, `192.0.2.0/24` or `2001:db8::/32`"),
+                );
+                None
+            }
+        }
+    }
+
+    /// A text in quotes, folded; where `words` says so, a bare word too.
+    pub(super) fn text(&mut self, value: &Value, words: bool) -> Option<String> {
+        let fine = match value.class {
+            Class::Text => true,
+            Class::Word | Class::Number(_) => words,
+            _ => false,
+        };
+        if !fine {
+            let text = value.text.as_str();
+            self.report(
+                Diagnostic::error("E1114", format!("`{text}` is {}, not a text", shape(value)), value.span)
+                    .label("a text is expected here")
+                    .help(format!("put it in quotes: `\"{text}\"`"))
+                    .fix("put it in quotes", value.span, format!("\"{text}\"")),
+            );
+            return None;
+        }
+        Some(fold_text(&value.text).into_owned())
+    }
+
+    /// A plain number.
+    pub(super) fn count(&mut self, value: &Value) -> Option<u64> {
+        if let Class::Number(number) = value.class {
+            return Some(number);
+        }
+        let help = match value.class {
+            Class::Size(_) => {
+                "write the number without a unit; sizes are asked of `size` and `attachment.size`"
+            }
+            _ => "write a number, as `100`",
+        };
+        self.report(
+            Diagnostic::error(
+                "E1115",
+                format!("`{}` is {}, not a number", value.text, shape(value)),
+                value.span,
+            )
+            .label("a number is expected here")
+            .help(help),
+        );
+        None
+    }
+
+    /// A size in bytes.
+    pub(super) fn size(&mut self, value: &Value) -> Option<u64> {
+        if let Class::Size(bytes) = value.class {
+            return Some(bytes);
+        }
+        let text = value.text.as_str();
+        let mut diagnostic =
+            Diagnostic::error("E1116", format!("`{text}` is {}, not a size", shape(value)), value.span)
+                .label("a size is expected here");
+        diagnostic = if matches!(value.class, Class::Number(_)) {
+            diagnostic.help(format!("add a unit: `{text} KiB`, `{text} MiB`, or `{text} B` for bytes"))
+        } else {
+            diagnostic.help("write `50 KiB` or `25 MB`")
+        };
+        self.report(diagnostic);
+        None
+    }
+}
