@@ -1,1 +1,214 @@
-//! Under construction.
+//! What happens to a message after its verdict: aliases, quotas, blind copies, disclaimers, trace fields,
+//! and the one record that makes all of it durable.
+//!
+//! [`Pipeline`] serves the front. [`plan`] is pure; the only waiting is on the store. Verdicts are final
+//! before this begins, routes and delivery come after it.
+
+pub mod copies;
+pub mod dispatch;
+pub mod finals;
+pub mod ids;
+pub mod marker;
+pub mod plan;
+pub mod splice;
+pub mod texts;
+pub mod trace;
+pub mod view;
+
+use crate::acceptor::{Accepting, Acceptor, QuotaQuery, Receipt};
+use crate::envelope::{Incoming, MessageId, Record, Refusal};
+use crate::queue::Queue;
+use crate::quota::rules::Planner;
+use crate::quota::{Keys, Quotas};
+use crate::spool::SpoolError;
+use edict_table::decide::{Scratch, matching};
+use edict_table::facts::{Direction, Facts, Slot};
+use edict_table::load::RuleRef;
+use edict_table::model::Kind;
+use ids::IdSource;
+use marker::MarkKey;
+use plan::{Planned, plan};
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Messages above this are planned off the threads that serve connections.
+const LARGE: usize = 1 << 20;
+
+fn unstored(error: &SpoolError) -> Refusal {
+    match error {
+        SpoolError::Full => refuse("452 4.3.1 Insufficient system storage", None),
+        SpoolError::TooLarge => refuse("552 5.3.4 Message too large", None),
+        _ => refuse("451 4.3.0 Try again later", None),
+    }
+}
+
+/// The future of a store.
+pub type Storing<'a> = Pin<Box<dyn Future<Output = Result<(), SpoolError>> + Send + 'a>>;
+
+/// Makes records durable: the queue, or what a test brings.
+pub trait Store: Send + Sync + 'static {
+    /// Whether a record can be taken at all now.
+    ///
+    /// # Errors
+    /// Why not.
+    fn ready(&self) -> Result<(), SpoolError>;
+
+    /// Makes a record durable and due for delivery. Resolves once it is.
+    fn submit(&self, record: Record) -> Storing<'_>;
+}
+
+impl Store for Queue {
+    fn ready(&self) -> Result<(), SpoolError> {
+        Queue::ready(self)
+    }
+
+    fn submit(&self, record: Record) -> Storing<'_> {
+        Box::pin(Queue::submit(self, record))
+    }
+}
+
+/// What the pipeline is told by the daemon's configuration.
+#[derive(Debug)]
+pub struct Settings {
+    /// Our name where the profile has none.
+    pub hostname: String,
+    /// The key of the mark on copies.
+    pub mark: MarkKey,
+    /// Attributes of users for disclaimers: user (`ann@example.com`), then name in lower case and value.
+    pub attributes: HashMap<String, Vec<(String, String)>>,
+}
+
+/// The acceptor that serves.
+pub struct Pipeline<S> {
+    settings: Arc<Settings>,
+    quotas: Arc<Quotas>,
+    ids: IdSource,
+    store: Arc<S>,
+}
+
+impl<S> std::fmt::Debug for Pipeline<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipeline").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl<S: Store> Pipeline<S> {
+    /// Puts it together over a data folder, where it keeps `ids` and `copy.key`.
+    ///
+    /// # Errors
+    /// The folder cannot be read or written.
+    pub fn open(data: &Path, hostname: &str, quotas: Arc<Quotas>, store: Arc<S>) -> io::Result<Self> {
+        let mark = MarkKey::open(&data.join("copy.key"))?;
+        let ids = IdSource::open(&data.join("ids"), now())?;
+        let settings = Settings { hostname: hostname.to_owned(), mark, attributes: HashMap::new() };
+        Ok(Self { settings: Arc::new(settings), quotas, ids, store })
+    }
+
+    /// The counters, for `edictd usage`.
+    #[must_use]
+    pub fn quotas(&self) -> &Arc<Quotas> {
+        &self.quotas
+    }
+}
+
+impl<S: Store> Acceptor for Pipeline<S> {
+    fn next_id(&self) -> MessageId {
+        self.ids.next(now())
+    }
+
+    fn ready(&self) -> Result<(), Refusal> {
+        self.store.ready().map_err(|error| unstored(&error))
+    }
+
+    fn over_quota(&self, query: &QuotaQuery<'_>) -> Result<(), Refusal> {
+        over_quota(&self.quotas, query, now())
+    }
+
+    fn accept(&self, incoming: Incoming) -> Accepting<'_> {
+        let settings = Arc::clone(&self.settings);
+        let quotas = Arc::clone(&self.quotas);
+        let store = Arc::clone(&self.store);
+        // A task of its own: a client that hangs up must not leave a stored message uncounted.
+        let work = tokio::spawn(take(settings, quotas, store, incoming));
+        Box::pin(async move {
+            work.await.unwrap_or_else(|error| {
+                tracing::error!(%error, "accepting a message failed");
+                Err(refuse("451 4.3.0 Try again later", None))
+            })
+        })
+    }
+}
+
+async fn take<S: Store>(
+    settings: Arc<Settings>,
+    quotas: Arc<Quotas>,
+    store: Arc<S>,
+    incoming: Incoming,
+) -> Result<Receipt, Refusal> {
+    let id = incoming.id;
+    let planned = if incoming.bytes.len() > LARGE {
+        let work = move || plan(&settings, &quotas, incoming);
+        tokio::task::spawn_blocking(work).await.map_err(|error| {
+            tracing::error!(%id, %error, "planning a message failed");
+            refuse("451 4.3.0 Try again later", None)
+        })??
+    } else {
+        plan(&settings, &quotas, incoming)?
+    };
+    let Planned { record, reservation, effects } = planned;
+    if let Some(record) = record {
+        store.submit(record).await.map_err(|error| {
+            tracing::error!(%id, %error, "a message was not stored");
+            unstored(&error)
+        })?;
+    }
+    if let Some(reservation) = reservation {
+        reservation.keep();
+    }
+    Ok(Receipt { effects })
+}
+
+/// The pre-check at RCPT. Where a quota still hangs on what is not known then, the end of data decides.
+fn over_quota(quotas: &Quotas, query: &QuotaQuery<'_>, now: i64) -> Result<(), Refusal> {
+    let user = query.auth_user.map(edict_table::value::fold_text);
+    let facts = Facts {
+        client_ip: Slot::Known(query.client_ip),
+        auth_user: Slot::from_option(user.as_deref()),
+        sender: Slot::from_option(query.sender),
+        submitted: Slot::Known(true),
+        recipient: Slot::Known(query.recipient),
+        direction: Slot::Known(Direction::Outbound),
+        time: Slot::Known(now.div_euclid(1000)),
+        ..Facts::default()
+    };
+    let mut scratch = Scratch::new();
+    scratch.begin(query.table);
+    let mut found = Vec::new();
+    let open = matching(query.table, Kind::Quota, &facts, &mut scratch, &mut found);
+    if !open.is_empty() || found.is_empty() {
+        return Ok(());
+    }
+    let keys = Keys::new(query.table, query.auth_user, query.sender, query.client_ip);
+    let mut planner = Planner::new(query.table, &keys);
+    planner.recipient(&found);
+    let plan = planner.finish(1);
+    let zone = quotas.zone(query.table);
+    quotas.room(&plan.needs, now, &zone).map_err(|over| plan::over_reply_in(&plan, query.table, over))
+}
+
+/// A refusal with its rule, as replies and logs want it.
+fn refuse(reply: &str, rule: Option<&RuleRef<'_>>) -> Refusal {
+    let rule = rule.map(|rule| (rule.name.to_owned(), rule.file.to_owned(), rule.line));
+    Refusal { reply: reply.to_owned(), rule }
+}
+
+/// Unix milliseconds.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,1 +1,329 @@
-//! Under construction.
+//! Quotas: how much mail leaves for whom, exact under concurrency and across crashes.
+//!
+//! A message reserves at the end of data, in memory ([`book`]). Its usage travels in the record that makes
+//! the message durable. What the database ([`disk`]) holds is always the usage of the records up to one
+//! place in the spool's log; after a crash the spool replays what lies beyond. A reservation that comes
+//! to nothing is taken back when it is dropped. Only accepted outbound mail counts.
+//!
+//! Limits: rolling days are exact to five minutes on the strict side; one process owns a database.
+
+pub mod amount;
+pub mod book;
+pub mod disk;
+pub mod keys;
+pub mod rules;
+
+pub use amount::Amount;
+pub use disk::StoreError;
+pub use keys::{Keys, user_key};
+
+use crate::envelope::Usage;
+use crate::spool::Ledger;
+use amount::{Window, date_text, day_of};
+use book::{Book, Need, Over, Warning};
+use disk::{Delta, Disk};
+use edict_table::load::Loaded;
+use jiff::tz::TimeZone;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The most users that a list of usage holds.
+const MAX_LISTED: usize = 10_000;
+
+/// The quota store.
+#[derive(Debug)]
+pub struct Quotas {
+    book: Book,
+    disk: Disk,
+    pending: Mutex<Pending>,
+    /// The zone of the last table that was counted for, with its name.
+    zone: Mutex<(String, TimeZone)>,
+    /// Held over writes: a reset must not slip between what a checkpoint takes and what it stores.
+    writing: Mutex<()>,
+}
+
+/// What the log holds and the database does not.
+#[derive(Debug, Default)]
+struct Pending {
+    covered: u64,
+    deltas: Vec<Delta>,
+}
+
+/// Usage of one day.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct DayUsage {
+    /// `2026-11-24`
+    pub date: String,
+    /// Messages.
+    pub messages: u64,
+    /// Recipients.
+    pub recipients: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What one user has sent.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct UserUsage {
+    /// `ann@example.com`, or `client:192.0.2.7` for mail of nobody known.
+    pub user: String,
+    /// The calendar day of the profile's zone.
+    pub today: DayUsage,
+    /// The last 24 hours.
+    pub last_24_hours: DayUsage,
+    /// Earlier days, newest first, at most 90. Empty in a list of all users.
+    pub earlier: Vec<DayUsage>,
+}
+
+impl Quotas {
+    /// Opens the store in a file, made where it is missing, with the zone (an IANA name) whose days it
+    /// counts until a table says otherwise. The spool is to be replayed into it before mail is taken.
+    ///
+    /// # Errors
+    /// The file cannot be read or is held by another process.
+    pub fn open(path: &Path, zone: &str) -> Result<Self, StoreError> {
+        let disk = Disk::open(path)?;
+        let found = disk.load()?;
+        let book = Book::default();
+        for (key, at) in &found.resets {
+            book.reset(key, *at);
+        }
+        for (key, slot, amount) in &found.slots {
+            book.restore(key, *slot, *amount);
+        }
+        let pending = Mutex::new(Pending { covered: found.covered, deltas: Vec::new() });
+        let zone = Mutex::new((zone.to_owned(), zone_named(zone)));
+        Ok(Self { book, disk, pending, zone, writing: Mutex::new(()) })
+    }
+
+    /// The zone of a table's profile.
+    #[must_use]
+    pub fn zone(&self, table: &Loaded) -> TimeZone {
+        let name = &table.profile().time_zone;
+        let mut zone = self.zone.lock().unwrap_or_else(PoisonError::into_inner);
+        if zone.0 != *name {
+            *zone = (name.clone(), zone_named(name));
+        }
+        zone.1.clone()
+    }
+
+    /// Counts what a message needs, all of it or nothing.
+    ///
+    /// # Errors
+    /// The first bound that it would exceed.
+    pub fn reserve(
+        self: &Arc<Self>,
+        needs: &[Need],
+        now: i64,
+        zone: &TimeZone,
+    ) -> Result<(Reservation, Vec<Warning>), Over> {
+        let (at, warnings) = self.book.reserve(needs, now, day_of(now, zone))?;
+        let usage = needs.iter().map(|need| usage_of(&need.key, at, need.add)).collect();
+        Ok((Reservation { quotas: Arc::clone(self), at, usage, kept: false }, warnings))
+    }
+
+    /// Whether there is room for it; counts nothing.
+    ///
+    /// # Errors
+    /// The first bound that it would exceed.
+    pub fn room(&self, needs: &[Need], now: i64, zone: &TimeZone) -> Result<(), Over> {
+        self.book.room(needs, now, day_of(now, zone))
+    }
+
+    /// What a key has used in a window.
+    #[must_use]
+    pub fn used(&self, key: &str, window: Window, now: i64, zone: &TimeZone) -> Amount {
+        self.book.used(key, window, now, day_of(now, zone))
+    }
+
+    /// Forgets keys that cannot count any more; once an hour is often enough.
+    pub fn sweep(&self, now: i64) {
+        self.book.sweep(now);
+    }
+
+    /// What a user has sent: today, the last 24 hours, and up to 90 days before.
+    ///
+    /// # Errors
+    /// The history cannot be read.
+    pub fn usage(&self, table: &Loaded, user: &str, now: i64) -> Result<UserUsage, StoreError> {
+        let zone = self.zone(table);
+        let key = user_key(table, user);
+        let today = day_of(now, &zone);
+        let mut days = self.disk.history(&key, i32::MIN, today.number.saturating_sub(1))?;
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        for delta in pending.deltas.iter().filter(|delta| delta.key == key && delta.day < today.number) {
+            match days.iter_mut().find(|(day, _)| *day == delta.day) {
+                Some((_, sum)) => *sum = sum.plus(delta.amount),
+                None => days.push((delta.day, delta.amount)),
+            }
+        }
+        drop(pending);
+        days.sort_by_key(|(day, _)| std::cmp::Reverse(*day));
+        let earlier = days.into_iter().map(|(day, amount)| day_usage(date_text(day), amount)).collect();
+        Ok(UserUsage { earlier, ..self.current(&key, now, &zone) })
+    }
+
+    /// Today's usage of everybody who sent something in the last day, busiest first, at most 10,000.
+    #[must_use]
+    pub fn usage_of_all(&self, table: &Loaded, now: i64) -> Vec<UserUsage> {
+        let zone = self.zone(table);
+        let today = day_of(now, &zone);
+        let mut all = Vec::new();
+        for prefix in ["user:", "client:"] {
+            all.extend(self.book.busiest(prefix, Window::Rolling, now, today, MAX_LISTED));
+        }
+        all.truncate(MAX_LISTED);
+        all.into_iter().map(|(key, _)| self.current(&key, now, &zone)).collect()
+    }
+
+    fn current(&self, key: &str, now: i64, zone: &TimeZone) -> UserUsage {
+        let today = day_of(now, zone);
+        let date = date_text(today.number);
+        UserUsage {
+            user: key.strip_prefix("user:").unwrap_or(key).to_owned(),
+            today: day_usage(date.clone(), self.book.used(key, Window::CalendarDay, now, today)),
+            last_24_hours: day_usage(date, self.book.used(key, Window::Rolling, now, today)),
+            earlier: Vec::new(),
+        }
+    }
+
+    /// Sets a user's counter back to nothing, durably, and logs it. Earlier days stay in the history.
+    /// Returns what was forgotten.
+    ///
+    /// # Errors
+    /// It cannot be written; nothing is reset then.
+    pub fn reset(&self, table: &Loaded, user: &str, now: i64) -> Result<Amount, StoreError> {
+        let key = user_key(table, user);
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.disk.reset(&key, now, day_of(now, &self.zone(table)).number)?;
+        let had = self.book.reset(&key, now);
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.deltas.retain(|delta| delta.key != key || delta.at > now);
+        drop(pending);
+        tracing::warn!(
+            key,
+            messages = had.messages,
+            recipients = had.recipients,
+            bytes = had.bytes,
+            "quota usage reset"
+        );
+        Ok(had)
+    }
+}
+
+impl Ledger for Quotas {
+    fn covered(&self) -> u64 {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).covered
+    }
+
+    /// A record found in the log after a start. Those that are counted already are passed over.
+    fn replay(&self, seq: u64, usage: &[Usage]) {
+        if seq <= self.covered() {
+            return;
+        }
+        for usage in usage {
+            if self.book.outlives_reset(&usage.key, usage.at) {
+                self.book.restore(&usage.key, amount::slot_of(usage.at), amount_of(usage));
+            }
+        }
+        self.committed(seq, usage);
+    }
+
+    /// Usage was counted when it was reserved; here it is only queued for the database.
+    fn committed(&self, seq: u64, usage: &[Usage]) {
+        if usage.is_empty() {
+            return;
+        }
+        let zone = self.zone.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+        let delta = |usage: &Usage| Delta {
+            seq,
+            at: usage.at,
+            day: day_of(usage.at, &zone).number,
+            key: usage.key.clone(),
+            amount: amount_of(usage),
+        };
+        let deltas: Vec<Delta> = usage.iter().map(delta).collect();
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).deltas.extend(deltas);
+    }
+
+    fn checkpoint(&self, seq: u64) -> io::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if seq <= self.covered() {
+            return Ok(());
+        }
+        let taken: Vec<Delta> = {
+            let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let counts = |delta: &&Delta| delta.seq <= seq && self.book.outlives_reset(&delta.key, delta.at);
+            pending.deltas.iter().filter(counts).cloned().collect()
+        };
+        self.disk.checkpoint(&taken, seq).map_err(io::Error::other)?;
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.deltas.retain(|delta| delta.seq > seq);
+        pending.covered = seq;
+        Ok(())
+    }
+}
+
+fn zone_named(name: &str) -> TimeZone {
+    if name == "UTC" {
+        return TimeZone::UTC;
+    }
+    TimeZone::get(name).unwrap_or_else(|error| {
+        tracing::error!(zone = name, %error, "unknown time zone: counting days of UTC");
+        TimeZone::UTC
+    })
+}
+
+/// Usage that is counted but whose message is not durable yet. Dropped, it is taken back.
+#[derive(Debug)]
+#[must_use = "a reservation that is dropped is refunded"]
+pub struct Reservation {
+    quotas: Arc<Quotas>,
+    at: i64,
+    usage: Vec<Usage>,
+    kept: bool,
+}
+
+impl Reservation {
+    /// What goes into the message's record.
+    #[must_use]
+    pub fn usage(&self) -> &[Usage] {
+        &self.usage
+    }
+
+    /// The record is durable: the usage stays.
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.kept {
+            let amounts = self.usage.iter().map(|usage| (usage.key.as_str(), amount_of(usage)));
+            self.quotas.book.refund(self.at, amounts);
+        }
+    }
+}
+
+fn amount_of(usage: &Usage) -> Amount {
+    Amount { messages: usage.messages, recipients: usage.recipients, bytes: usage.bytes }
+}
+
+fn usage_of(key: &str, at: i64, amount: Amount) -> Usage {
+    Usage {
+        key: key.to_owned(),
+        at,
+        messages: amount.messages,
+        recipients: amount.recipients,
+        bytes: amount.bytes,
+    }
+}
+
+fn day_usage(date: String, amount: Amount) -> DayUsage {
+    DayUsage { date, messages: amount.messages, recipients: amount.recipients, bytes: amount.bytes }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! Blind copies: which targets get one, and what each looks like.
+//!
+//! Every rule that matches any recipient fires, on the address as given and on the final one. One copy
+//! a target, none where the target gets the message anyway, a recording copy excepted. A copy of a copy is
+//! never made. Copies see no verdicts, quotas, disclaimers or further copies.
+
+use super::finals::{self, Final};
+use super::view::View;
+use crate::envelope::{Fate, Incoming};
+use edict_message::header::{Builder, Fields};
+use edict_table::load::{Loaded, RuleId};
+use edict_table::model::{Action, Bcc, Kind, Mode};
+use edict_table::value::Address;
+use std::collections::HashSet;
+
+/// Copies of one message.
+pub const MAX_COPIES: usize = 1_000;
+/// The fields that a recording copy carries.
+pub const SENDER_FIELD: &str = "X-Edict-Sender";
+/// One field for each recipient that the client gave.
+pub const RECIPIENT_FIELD: &str = "X-Edict-Recipient";
+
+/// A copy to be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Copy {
+    /// The first rule in rank that wants it.
+    pub rule: String,
+    /// Its target on the wire.
+    pub wire: String,
+    /// In policy form.
+    pub address: Address,
+    /// Local or relay domain.
+    pub inside: bool,
+    /// The rule named another address, which an alias turned into this one.
+    pub expanded: Option<String>,
+    /// As outside readers get it, rather than as it came.
+    pub modified: bool,
+    /// With the envelope in header fields.
+    pub record: bool,
+}
+
+/// The copies that the rules want, in order of rank. Notes go to `effects`.
+pub fn wanted(
+    incoming: &Incoming,
+    finals: &[Final],
+    view: &mut View<'_>,
+    effects: &mut Vec<String>,
+) -> Vec<Copy> {
+    let mut out: Vec<Copy> = Vec::new();
+    for id in firing(incoming, finals, view) {
+        let Some((name, mode, bcc)) = bcc(&incoming.table, id) else { continue };
+        if mode == Mode::Audit {
+            effects.push(format!("audit: bcc {name:?} would copy to {}", bcc.to.join(", ")));
+            continue;
+        }
+        for copy in targets(&incoming.table, name, bcc) {
+            let full = out.len() >= MAX_COPIES;
+            match out.iter_mut().find(|have| have.address == copy.address) {
+                Some(have) => {
+                    have.modified &= copy.modified;
+                    have.record |= copy.record;
+                }
+                None if full => {
+                    effects.push(format!("bcc {name:?}: no copy past {MAX_COPIES}"));
+                    tracing::error!(id = %incoming.id, rule = name, "more than {MAX_COPIES} blind copies");
+                    return out;
+                }
+                None => out.push(copy),
+            }
+        }
+    }
+    let reached: HashSet<&Address> = finals.iter().map(|found| &found.address).collect();
+    out.retain(|copy| copy.record || !reached.contains(&copy.address));
+    out
+}
+
+/// The rules that match any recipient, by rank.
+fn firing(incoming: &Incoming, finals: &[Final], view: &mut View<'_>) -> Vec<RuleId> {
+    let mut all: Vec<RuleId> = Vec::new();
+    let mut found = Vec::new();
+    for given in incoming.recipients.iter().filter(|given| given.fate != Fate::Discard) {
+        view.matching(Kind::Bcc, &given.address, given.direction, &mut found);
+        all.append(&mut found);
+    }
+    for end in finals.iter().filter(|end| end.expanded) {
+        view.matching(Kind::Bcc, &end.address, end.direction, &mut found);
+        all.append(&mut found);
+    }
+    // Rules of a table stand in order of rank.
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn targets(table: &Loaded, rule: &str, bcc: &Bcc) -> Vec<Copy> {
+    let mut out = Vec::new();
+    for text in &bcc.to {
+        let Some((wire, address)) = finals::parse(table, text) else {
+            tracing::error!(rule, target = text, "a copy's target is no address");
+            continue;
+        };
+        for (wire, end, inside) in finals::resolve(table, &wire, &address) {
+            let expanded = (end != address).then(|| text.clone());
+            let rule = rule.to_owned();
+            let (modified, record) = (bcc.modified, bcc.record_envelope);
+            out.push(Copy { rule, wire, address: end, inside, expanded, modified, record });
+        }
+    }
+    out
+}
+
+fn bcc(table: &Loaded, id: RuleId) -> Option<(&str, Mode, &Bcc)> {
+    let rule = table.rule(id)?;
+    match rule.action {
+        Action::Bcc(bcc) => Some((rule.name, rule.mode, bcc)),
+        _ => None,
+    }
+}
+
+/// The fields at the top of a copy: the mark, and the envelope where it is to be kept.
+#[must_use]
+pub fn top(incoming: &Incoming, mark: &str, record: bool) -> Builder {
+    let mut top = Builder::default();
+    top.add(super::marker::FIELD, mark);
+    if record {
+        top.add(SENDER_FIELD, &format!("<{}>", incoming.sender.wire));
+        for given in &incoming.recipients {
+            top.add(RECIPIENT_FIELD, &format!("<{}>", given.wire));
+        }
+    }
+    top
+}
+
+/// Where the message carries such fields already: forged ones, which a recording copy must not keep.
+#[must_use]
+pub fn forged(fields: &Fields<'_>) -> Vec<std::ops::Range<usize>> {
+    let ours =
+        |field: &&edict_message::header::Field<'_>| field.is(SENDER_FIELD) || field.is(RECIPIENT_FIELD);
+    fields.fields.iter().filter(ours).map(|field| field.range.clone()).collect()
+}
+
+/// Who sends copies, and hears of those that are lost: the postmaster.
+#[must_use]
+pub fn owner(table: &Loaded, hostname: &str) -> String {
+    let profile = table.profile();
+    match (profile.postmaster.first(), profile.local_domains.first()) {
+        (Some(address), _) => address.clone(),
+        (None, Some(domain)) => format!("postmaster@{domain}"),
+        (None, None) => format!("postmaster@{hostname}"),
+    }
+}

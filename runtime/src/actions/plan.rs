@@ -1,0 +1,242 @@
+//! From an accepted message to the record that makes it durable. No input or output, no waiting.
+//!
+//! The order is that of the mail-flow page: discarded recipients drop out, aliases, quota, blind copies,
+//! disclaimers, trace fields, envelopes. Each step is a module of its own; this one only passes things on.
+
+use super::copies::{self, Copy};
+use super::dispatch::Dispatches;
+use super::finals::{self, Final};
+use super::splice::{compose, variant};
+use super::texts::{Author, Texts, texts};
+use super::view::View;
+use super::{Settings, refuse, trace};
+use crate::envelope::{Fate, Incoming, Record, Refusal, Variant};
+use crate::quota::amount::{date_text, day_of};
+use crate::quota::book::Over;
+use crate::quota::rules::{Plan as QuotaPlan, Planner};
+use crate::quota::{Keys, Quotas, Reservation, user_key};
+use edict_message::edit::Edit;
+use edict_message::header;
+use edict_table::facts::Direction;
+use edict_table::model::{Action, Kind};
+use jiff::tz::TimeZone;
+use std::sync::Arc;
+
+/// What is to be done for a message.
+#[derive(Debug)]
+pub struct Planned {
+    /// To be made durable; none where every recipient is discarded.
+    pub record: Option<Record>,
+    /// Counted already; dropped, it is taken back.
+    pub reservation: Option<Reservation>,
+    /// For the log.
+    pub effects: Vec<String>,
+}
+
+/// Plans a message.
+///
+/// # Errors
+/// A quota is crossed, a disclaimer rule refuses, or a bound of the daemon is passed.
+pub fn plan(settings: &Settings, quotas: &Arc<Quotas>, mut incoming: Incoming) -> Result<Planned, Refusal> {
+    let mut effects = Vec::new();
+    for given in incoming.recipients.iter().filter(|given| given.fate == Fate::Discard) {
+        effects.push(format!("discarded for {}", given.wire));
+    }
+    let finals = finals::expand(&incoming).map_err(|_| refuse("452 4.5.3 Too many recipients", None))?;
+    if finals.is_empty() {
+        return Ok(Planned { record: None, reservation: None, effects });
+    }
+    let zone = quotas.zone(&incoming.table);
+    let mut view = View::new(&incoming);
+    let reservation = reserve(quotas, &incoming, &finals, &mut view, &zone, &mut effects)?;
+    let mut wanted = copies::wanted(&incoming, &finals, &mut view, &mut effects);
+    let fields = header::fields(&incoming.bytes);
+    if !wanted.is_empty() && settings.mark.knows(&fields) {
+        effects.push("no blind copy of a blind copy".to_owned());
+        wanted.clear();
+    }
+    let stored = trace::stored(&incoming, &fields, &settings.hostname, &zone);
+    let author = || {
+        let date = date_text(day_of(incoming.received, &zone).number);
+        let user = incoming.client.auth_user.as_deref().map(|user| user_key(&incoming.table, user));
+        let known = user.and_then(|key| settings.attributes.get(key.strip_prefix("user:")?).cloned());
+        Author::new(&incoming, &fields, known.unwrap_or_default(), date)
+    };
+    let texts = texts(&incoming, &finals, &mut view, &author, &stored, &mut effects)?;
+    let mark = settings.mark.mark(incoming.id, &fields);
+    drop(fields);
+    let shape = Shape { settings, finals: &finals, wanted: &wanted, texts: &texts, mark: &mark };
+    let (variants, dispatches) = envelopes(&shape, &incoming, &stored)?;
+    for copy in &wanted {
+        effects.push(format!("bcc {:?} to {}", copy.rule, copy.wire));
+    }
+    let usage = reservation.as_ref().map(|held| held.usage().to_vec()).unwrap_or_default();
+    let record = Record {
+        id: incoming.id,
+        received: incoming.received,
+        dispatches,
+        variants,
+        usage,
+        table: incoming.table.digest().to_owned(),
+        bytes: stored,
+    };
+    // The message is held once from here on.
+    incoming.bytes = Vec::new();
+    Ok(Planned { record: Some(record), reservation, effects })
+}
+
+/// Counts the message, or says which quota it would cross.
+fn reserve(
+    quotas: &Arc<Quotas>,
+    incoming: &Incoming,
+    finals: &[Final],
+    view: &mut View<'_>,
+    zone: &TimeZone,
+    effects: &mut Vec<String>,
+) -> Result<Option<Reservation>, Refusal> {
+    let outbound = || finals.iter().filter(|end| end.direction == Direction::Outbound);
+    if outbound().next().is_none() {
+        return Ok(None);
+    }
+    let table = &incoming.table;
+    let client = &incoming.client;
+    let keys = Keys::new(table, client.auth_user.as_deref(), incoming.sender_address.as_ref(), client.ip);
+    let mut planner = Planner::new(table, &keys);
+    let mut found = Vec::new();
+    for end in outbound() {
+        view.matching(Kind::Quota, &end.address, end.direction, &mut found);
+        planner.recipient(&found);
+    }
+    let plan = planner.finish(incoming.bytes.len() as u64);
+    let (held, warnings) = quotas
+        .reserve(&plan.needs, incoming.received, zone)
+        .map_err(|over| over_reply(&plan, incoming, over))?;
+    for warning in warnings {
+        let rule = plan.rules.get(warning.rule).and_then(|id| table.rule(*id));
+        let name = rule.map_or("", |rule| rule.name);
+        let (used, most, unit) = (warning.used, warning.most, warning.unit.name());
+        tracing::warn!(id = %incoming.id, rule = name, key = keys.user, used, most, unit, "quota runs low");
+        effects.push(format!("quota {name:?}: {used} of {most} {unit}"));
+    }
+    for (id, key, bounds) in &plan.audits {
+        for bound in bounds {
+            let used = quotas.used(key, bound.window, incoming.received, zone).of(bound.unit);
+            if let Some(rule) = table.rule(*id).filter(|_| used > bound.most) {
+                effects.push(format!("audit: quota {:?} would refuse", rule.name));
+                break;
+            }
+        }
+    }
+    Ok(Some(held))
+}
+
+/// The reply to a message that does not fit.
+pub(super) fn over_reply(plan: &QuotaPlan, incoming: &Incoming, over: Over) -> Refusal {
+    over_reply_in(plan, &incoming.table, over)
+}
+
+/// The same where there is no message yet.
+pub(super) fn over_reply_in(plan: &QuotaPlan, table: &edict_table::load::Loaded, over: Over) -> Refusal {
+    let rule = match over {
+        Over::Bound(place, _) => plan.rules.get(place).and_then(|id| table.rule(*id)),
+        Over::Full => None,
+    };
+    match rule.map(|rule| (rule, rule.action)) {
+        Some((rule, Action::Quota(quota))) => refuse(&quota.reply.line(), Some(&rule)),
+        _ => refuse("451 4.3.0 Too many senders are counted", None),
+    }
+}
+
+/// What the envelopes are made of.
+struct Shape<'a> {
+    settings: &'a Settings,
+    finals: &'a [Final],
+    wanted: &'a [Copy],
+    texts: &'a Texts,
+    mark: &'a str,
+}
+
+fn envelopes(
+    shape: &Shape<'_>,
+    incoming: &Incoming,
+    stored: &[u8],
+) -> Result<(Vec<Variant>, Vec<crate::envelope::Dispatch>), Refusal> {
+    let mut variants = Variants::default();
+    let mut places = Vec::with_capacity(shape.texts.variants.len());
+    for edits in &shape.texts.variants {
+        places.push(variants.place(edits)?);
+    }
+    let place = |at: usize| shape.texts.of.get(at).and_then(|of| places.get(*of)).copied().unwrap_or(0);
+    let mut dispatches = Dispatches::new(incoming, stored);
+    let blank = Variant::default();
+    for (at, end) in shape.finals.iter().enumerate() {
+        let sender = end.owner.as_deref().unwrap_or(&incoming.sender.wire);
+        let place = place(at);
+        dispatches.recipient(end, sender, place, variants.get(place).unwrap_or(&blank));
+    }
+    // Outside readers are the ones whose message an archive of modified copies is about.
+    let outside = shape.finals.iter().position(|end| !end.inside);
+    let modified = outside.and_then(|at| shape.texts.of.get(at)).copied().unwrap_or(0);
+    let owner = copies::owner(&incoming.table, &shape.settings.hostname);
+    for copy in shape.wanted {
+        let base = shape.texts.variants.get(if copy.modified { modified } else { 0 });
+        let base = base.map(Vec::as_slice).unwrap_or_default();
+        let edits = copy_edits(shape, incoming, stored, base, copy.record);
+        let place = variants.place(&edits)?;
+        dispatches.copy(copy, &owner, place, variants.get(place).unwrap_or(&blank));
+    }
+    Ok((variants.list, dispatches.finish()))
+}
+
+/// A copy: the message or its variant, forged fields out, the fields of the copy on top.
+fn copy_edits(
+    shape: &Shape<'_>,
+    incoming: &Incoming,
+    stored: &[u8],
+    base: &[Edit],
+    record: bool,
+) -> Vec<Edit> {
+    let mut own = vec![header::prepend(copies::top(incoming, shape.mark, record))];
+    if base.is_empty() {
+        if record {
+            own.extend(copies::forged(&header::fields(stored)).into_iter().map(cut));
+        }
+        return own;
+    }
+    let edited = edict_message::edit::apply(stored, base);
+    if record {
+        own.extend(copies::forged(&header::fields(&edited)).into_iter().map(cut));
+    }
+    compose(stored.len(), base, &own)
+}
+
+fn cut(range: std::ops::Range<usize>) -> Edit {
+    Edit { range, bytes: Vec::new() }
+}
+
+/// The variants of a record, each once; the first is the message as stored.
+#[derive(Debug)]
+struct Variants {
+    list: Vec<Variant>,
+}
+
+impl Default for Variants {
+    fn default() -> Self {
+        Self { list: vec![Variant::default()] }
+    }
+}
+
+impl Variants {
+    fn place(&mut self, edits: &[Edit]) -> Result<u16, Refusal> {
+        let wanted = variant(edits).ok_or_else(|| refuse("552 5.3.4 Message too large", None))?;
+        let place = self.list.iter().position(|have| *have == wanted).unwrap_or(self.list.len());
+        if place == self.list.len() {
+            self.list.push(wanted);
+        }
+        u16::try_from(place).map_err(|_| refuse("451 4.3.0 Too many variants of one message", None))
+    }
+
+    fn get(&self, place: u16) -> Option<&Variant> {
+        self.list.get(usize::from(place))
+    }
+}

@@ -1,0 +1,84 @@
+//! The message as it is stored: our trace field in front, and what a submission lacks.
+//!
+//! Mail that only passes through gets a `Received` field and nothing else (RFC 5321 6.4). Submitted mail
+//! gets a missing Date and Message-ID (RFC 6409 8), and loses a `Bcc` field, which would tell readers
+//! about each other.
+
+use crate::envelope::Incoming;
+use edict_message::date::rfc5322;
+use edict_message::header::{Builder, Fields, Received};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// Builds the stored bytes. `hostname` is ours; dates are written in the zone.
+#[must_use]
+pub fn stored(incoming: &Incoming, fields: &Fields<'_>, hostname: &str, zone: &TimeZone) -> Vec<u8> {
+    let seconds = incoming.received.div_euclid(1000);
+    let offset = Timestamp::from_second(seconds).map_or(0, |at| zone.to_offset(at).seconds() / 60);
+    let mut top = Builder::default();
+    top.add("Received", &received(incoming, hostname, seconds));
+    let has = |name: &str| fields.fields.iter().any(|field| field.is(name));
+    let mut gone: Vec<std::ops::Range<usize>> = Vec::new();
+    if incoming.submitted {
+        if !has("Message-ID") {
+            top.add("Message-ID", &format!("<{}@{hostname}>", incoming.id));
+        }
+        if !has("Date") {
+            top.add("Date", &rfc5322(seconds, offset));
+        }
+        gone.extend(fields.fields.iter().filter(|field| field.is("Bcc")).map(|field| field.range.clone()));
+    }
+    let mut out = top.finish();
+    out.reserve_exact(incoming.bytes.len() + 2);
+    // A message without any header: its text must not become one.
+    if fields.fields.is_empty() && fields.malformed {
+        out.extend_from_slice(b"\r\n");
+    }
+    let mut from = 0;
+    for range in gone {
+        out.extend_from_slice(incoming.bytes.get(from..range.start).unwrap_or_default());
+        from = range.end;
+    }
+    out.extend_from_slice(incoming.bytes.get(from..).unwrap_or_default());
+    out
+}
+
+/// The value of our `Received` field. A recipient is named only where there is no other: else each
+/// reader would learn of one more.
+fn received(incoming: &Incoming, hostname: &str, seconds: i64) -> String {
+    let client = &incoming.client;
+    let recipient = match incoming.recipients.as_slice() {
+        [only] => Some(only.wire.as_str()),
+        _ => None,
+    };
+    let ip = client.ip.to_string();
+    let id = incoming.id.to_string();
+    let trace = Received {
+        helo: &client.helo,
+        client_name: client.name.as_deref(),
+        client_ip: &ip,
+        by: hostname,
+        protocol: protocol(incoming),
+        id: &id,
+        recipient,
+        time: seconds,
+    };
+    trace.value()
+}
+
+/// RFC 3848 and RFC 6531 3.7.3.
+fn protocol(incoming: &Incoming) -> &'static str {
+    let client = &incoming.client;
+    let login = client.auth_user.is_some();
+    match (client.esmtp, incoming.sender.smtputf8, client.tls, login) {
+        (false, ..) => "SMTP",
+        (true, false, false, false) => "ESMTP",
+        (true, false, false, true) => "ESMTPA",
+        (true, false, true, false) => "ESMTPS",
+        (true, false, true, true) => "ESMTPSA",
+        (true, true, false, false) => "UTF8SMTP",
+        (true, true, false, true) => "UTF8SMTPA",
+        (true, true, true, false) => "UTF8SMTPS",
+        (true, true, true, true) => "UTF8SMTPSA",
+    }
+}

@@ -1,0 +1,89 @@
+//! An accepted message as the rules after DATA see it: BCC, quota, disclaimer.
+//!
+//! Reads the header, and then the body, only when a rule asks. Facts that only verdict rules may ask
+//! (DNS lists, SPF, DKIM, DMARC) are absent here; the compiler allows them nowhere else.
+
+use crate::envelope::Incoming;
+use edict_message::facts as read;
+use edict_table::decide::{Scratch, matching};
+use edict_table::fact::{Fact, Stage};
+use edict_table::facts::{BodyFacts, Direction, Facts, HeaderFacts, Slot};
+use edict_table::load::{Loaded, RuleId};
+use edict_table::model::Kind;
+use edict_table::value::{Address, Domain, fold_text};
+
+/// The message and what is known of it so far.
+#[derive(Debug)]
+pub struct View<'a> {
+    incoming: &'a Incoming,
+    client_name: Option<Domain>,
+    helo: Option<Domain>,
+    auth_user: Option<String>,
+    header: Option<HeaderFacts>,
+    body: Option<BodyFacts>,
+    scratch: Scratch,
+}
+
+impl<'a> View<'a> {
+    /// Starts a message.
+    #[must_use]
+    pub fn new(incoming: &'a Incoming) -> Self {
+        let client = &incoming.client;
+        let mut scratch = Scratch::new();
+        scratch.begin(&incoming.table);
+        Self {
+            incoming,
+            client_name: client.name.as_deref().and_then(|name| Domain::parse(name).ok()),
+            helo: Domain::parse(&client.helo).ok(),
+            auth_user: client.auth_user.as_deref().map(|user| fold_text(user).into_owned()),
+            header: None,
+            body: None,
+            scratch,
+        }
+    }
+
+    /// The rules of a kind that match one recipient, in order of rank, audit rules among them.
+    pub fn matching(&mut self, kind: Kind, recipient: &Address, direction: Direction, out: &mut Vec<RuleId>) {
+        self.scratch.next_recipient();
+        loop {
+            let facts = Facts {
+                client_ip: Slot::Known(self.incoming.client.ip),
+                client_name: Slot::from_option(self.client_name.as_ref()),
+                client_unverified: Slot::Known(self.client_name.is_none()),
+                client_tls: Slot::Known(self.incoming.client.tls),
+                helo: Slot::from_option(self.helo.as_ref()),
+                helo_malformed: Slot::Known(self.helo.is_none()),
+                helo_unresolvable: Slot::Absent,
+                auth_user: Slot::from_option(self.auth_user.as_deref()),
+                sender: Slot::from_option(self.incoming.sender_address.as_ref()),
+                sender_unresolvable: Slot::Absent,
+                sender_unknown: Slot::Absent,
+                spf: Slot::Absent,
+                submitted: Slot::Known(matches!(direction, Direction::Outbound | Direction::Internal)),
+                recipient: Slot::Known(recipient),
+                direction: Slot::Known(direction),
+                recipient_count: Slot::Known(self.incoming.recipients.len() as u64),
+                size: Slot::Known(self.incoming.bytes.len() as u64),
+                header: self.header.as_ref().map_or(Slot::Pending, Slot::Known),
+                dmarc: Slot::Absent,
+                dkim_domains: Slot::Absent,
+                body: self.body.as_ref().map_or(Slot::Pending, Slot::Known),
+                time: Slot::Known(self.incoming.received.div_euclid(1000)),
+                ..Facts::default()
+            };
+            let table: &Loaded = &self.incoming.table;
+            let needed = matching(table, kind, &facts, &mut self.scratch, out);
+            let stage = needed.iter().map(|fact: Fact| fact.row().stage).max();
+            // Each turn makes one pending fact known, so that there are at most three.
+            match stage {
+                Some(Stage::Header | Stage::Body) if self.header.is_none() => {
+                    self.header = Some(read::header_facts(&self.incoming.bytes));
+                }
+                Some(Stage::Header | Stage::Body) if self.body.is_none() => {
+                    self.body = Some(read::body_facts(&self.incoming.bytes));
+                }
+                _ => return,
+            }
+        }
+    }
+}

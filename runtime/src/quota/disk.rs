@@ -1,0 +1,207 @@
+//! The counters on disk: a redb database with the slots that may still count, ninety days of history,
+//! resets, and the place in the spool's log up to which all of it is counted.
+//!
+//! A checkpoint is one transaction: the usage of the records up to a sequence number, and that number.
+//! What the log holds beyond it is replayed by the spool. The usage of a message is never written here
+//! before the log has it, so that a crash can neither lose nor double it.
+
+use super::amount::{Amount, SLOTS_KEPT, slot_of};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Days of history that are kept.
+pub const HISTORY_DAYS: i32 = 90;
+/// redb would take a gigabyte.
+const CACHE_BYTES: usize = 8 << 20;
+
+type Stored = (u64, u64, u64);
+
+/// By slot and key: what a sweep removes stands in front.
+const SLOTS: TableDefinition<'_, (i64, &str), Stored> = TableDefinition::new("slots");
+const DAYS: TableDefinition<'_, (i32, &str), Stored> = TableDefinition::new("days");
+const RESETS: TableDefinition<'_, &str, i64> = TableDefinition::new("resets");
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const COVERED: &str = "covered";
+const FORMAT: &str = "format";
+
+/// The counters cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database says why.
+    #[error("quota counters: {0}")]
+    Database(#[source] Box<redb::Error>),
+    /// Written by another version.
+    #[error("quota counters are of format {0}, this daemon writes format 1")]
+    Format(u64),
+}
+
+impl<E: Into<redb::Error>> From<E> for StoreError {
+    fn from(error: E) -> Self {
+        Self::Database(Box::new(error.into()))
+    }
+}
+
+/// Usage of a durable record that the database does not hold yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delta {
+    /// The record's place in the log.
+    pub seq: u64,
+    /// Unix milliseconds.
+    pub at: i64,
+    /// The calendar day of that moment, in the zone of the profile.
+    pub day: i32,
+    /// The counter.
+    pub key: String,
+    /// What is added.
+    pub amount: Amount,
+}
+
+/// The database.
+#[derive(Debug)]
+pub struct Disk {
+    database: Database,
+}
+
+/// What a start finds.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// All is counted up to this record.
+    pub covered: u64,
+    /// Key, slot, amount.
+    pub slots: Vec<(String, i64, Amount)>,
+    /// Key and moment.
+    pub resets: Vec<(String, i64)>,
+}
+
+impl Disk {
+    /// Opens or makes the database.
+    ///
+    /// # Errors
+    /// It cannot be read, is held by another process, or is of another format.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
+        let write = database.begin_write()?;
+        {
+            let mut meta = write.open_table(META)?;
+            let format = meta.get(FORMAT)?.map(|format| format.value());
+            match format {
+                Some(1) => {}
+                Some(other) => return Err(StoreError::Format(other)),
+                None => {
+                    meta.insert(FORMAT, 1)?;
+                }
+            }
+            write.open_table(SLOTS)?;
+            write.open_table(DAYS)?;
+            write.open_table(RESETS)?;
+        }
+        write.commit()?;
+        Ok(Self { database })
+    }
+
+    /// Reads what a start needs.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn load(&self) -> Result<Found, StoreError> {
+        let read = self.database.begin_read()?;
+        let mut found = Found {
+            covered: read.open_table(META)?.get(COVERED)?.map_or(0, |seq| seq.value()),
+            ..Found::default()
+        };
+        for row in read.open_table(SLOTS)?.iter()? {
+            let (key, value) = row?;
+            let (slot, key) = key.value();
+            found.slots.push((key.to_owned(), slot, amount(value.value())));
+        }
+        for row in read.open_table(RESETS)?.iter()? {
+            let (key, value) = row?;
+            found.resets.push((key.value().to_owned(), value.value()));
+        }
+        Ok(found)
+    }
+
+    /// Adds usage and moves the covered place, in one durable transaction. Old slots and days go.
+    ///
+    /// # Errors
+    /// It cannot be written; nothing of it is then.
+    pub fn checkpoint(&self, deltas: &[Delta], covered: u64) -> Result<(), StoreError> {
+        let mut slots: BTreeMap<(i64, &str), Amount> = BTreeMap::new();
+        let mut days: BTreeMap<(i32, &str), Amount> = BTreeMap::new();
+        for delta in deltas {
+            let slot = slots.entry((slot_of(delta.at), &delta.key)).or_default();
+            *slot = slot.plus(delta.amount);
+            let day = days.entry((delta.day, &delta.key)).or_default();
+            *day = day.plus(delta.amount);
+        }
+        let write = self.database.begin_write()?;
+        {
+            let mut table = write.open_table(SLOTS)?;
+            for (key, added) in &slots {
+                let had = table.get(key)?.map(|had| amount(had.value())).unwrap_or_default();
+                table.insert(key, stored(had.plus(*added)))?;
+            }
+            if let Some(((newest, _), _)) = slots.last_key_value() {
+                table.retain_in(..(newest.saturating_sub(SLOTS_KEPT), ""), |_, _| false)?;
+            }
+            let mut table = write.open_table(DAYS)?;
+            for (key, added) in &days {
+                let had = table.get(key)?.map(|had| amount(had.value())).unwrap_or_default();
+                table.insert(key, stored(had.plus(*added)))?;
+            }
+            if let Some(((newest, _), _)) = days.last_key_value() {
+                table.retain_in(..(newest.saturating_sub(HISTORY_DAYS), ""), |_, _| false)?;
+            }
+            write.open_table(META)?.insert(COVERED, covered)?;
+        }
+        write.commit()?;
+        Ok(())
+    }
+
+    /// Forgets a key's slots and its day, and keeps the moment for the replay of older records.
+    ///
+    /// # Errors
+    /// It cannot be written; nothing of it is then.
+    pub fn reset(&self, key: &str, at: i64, day: i32) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        forget(&write, key, at, day)?;
+        write.commit()?;
+        Ok(())
+    }
+
+    /// The days of a key's history from one day to another, both included, oldest first.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn history(&self, key: &str, from: i32, to: i32) -> Result<Vec<(i32, Amount)>, StoreError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(DAYS)?;
+        let mut out = Vec::new();
+        for day in from.max(to.saturating_sub(HISTORY_DAYS))..=to {
+            if let Some(row) = table.get((day, key))? {
+                out.push((day, amount(row.value())));
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn forget(write: &WriteTransaction, key: &str, at: i64, day: i32) -> Result<(), StoreError> {
+    let mut table = write.open_table(SLOTS).map_err(|error: TableError| StoreError::from(error))?;
+    table.retain(|(_, have), _| have != key)?;
+    write.open_table(DAYS)?.remove((day, key))?;
+    let mut resets = write.open_table(RESETS)?;
+    let oldest = at.saturating_sub(i64::from(HISTORY_DAYS) * 24 * 3_600_000);
+    resets.retain(|_, reset| reset >= oldest)?;
+    resets.insert(key, at)?;
+    Ok(())
+}
+
+fn amount((messages, recipients, bytes): Stored) -> Amount {
+    Amount { messages, recipients, bytes }
+}
+
+fn stored(amount: Amount) -> Stored {
+    (amount.messages, amount.recipients, amount.bytes)
+}

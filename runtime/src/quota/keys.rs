@@ -1,0 +1,90 @@
+//! The names of counters: who a message is counted for.
+//!
+//! `user:` is the login; else the owner of the envelope sender; else the client's address. A login
+//! `ann` and the address `ann@` at the first local domain are one user. No policy here beyond that.
+
+use edict_table::load::Loaded;
+use edict_table::model::QuotaPer;
+use edict_table::value::network::client_key;
+use edict_table::value::{Address, fold};
+use std::net::IpAddr;
+
+/// The counters of one message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keys {
+    /// `user:ann@example.com`, or `client:192.0.2.7` where nobody is known.
+    pub user: String,
+    /// `sender:ann@example.com`; a `<>` is counted for who submits it.
+    pub sender: String,
+    /// `domain:example.com`; a `<>` is counted for who submits it.
+    pub domain: String,
+}
+
+impl Keys {
+    /// Names the counters of a message.
+    #[must_use]
+    pub fn new(table: &Loaded, auth_user: Option<&str>, sender: Option<&Address>, ip: IpAddr) -> Self {
+        let user = match (auth_user, sender.and_then(|sender| owner(table, sender))) {
+            (Some(login), _) => user_key(table, login),
+            (None, Some(owner)) => format!("user:{owner}"),
+            (None, None) => format!("client:{}", client_key(ip)),
+        };
+        // A shared counter for all `<>` would let one user use up everybody's.
+        let (by_sender, domain) = match sender {
+            Some(sender) => (format!("sender:{sender}"), format!("domain:{}", sender.domain())),
+            None => (format!("sender:<> {user}"), format!("domain:<> {user}")),
+        };
+        Self { user, sender: by_sender, domain }
+    }
+
+    /// The counter of a quota.
+    #[must_use]
+    pub fn of(&self, per: QuotaPer, rule: &str) -> String {
+        match per {
+            QuotaPer::User => self.user.clone(),
+            QuotaPer::Sender => self.sender.clone(),
+            QuotaPer::SenderDomain => self.domain.clone(),
+            QuotaPer::Rule => format!("rule:{rule}"),
+        }
+    }
+}
+
+/// The counter of a login or an address, as `edictd usage` names users.
+#[must_use]
+pub fn user_key(table: &Loaded, user: &str) -> String {
+    if user.starts_with("client:") {
+        return user.to_owned();
+    }
+    let whole = match (user.contains('@'), table.profile().local_domains.first()) {
+        (false, Some(domain)) => format!("{user}@{domain}"),
+        _ => user.to_owned(),
+    };
+    match Address::parse(&whole) {
+        Ok(address) => format!("user:{}", inside_form(table, address)),
+        Err(_) => format!("user:{}", fold(user)),
+    }
+}
+
+/// The owner of an inside address: the sole member of an alias, else itself without `+extension`.
+fn owner(table: &Loaded, sender: &Address) -> Option<Address> {
+    if !table.is_inside(sender.domain()) {
+        return None;
+    }
+    let member = match table.alias(sender).map(|alias| alias.members.as_slice()) {
+        Some([member]) => Address::parse(member).ok(),
+        _ => None,
+    };
+    Some(inside_form(table, member.unwrap_or_else(|| sender.clone())))
+}
+
+fn inside_form(table: &Loaded, address: Address) -> Address {
+    let aliases = &table.profile().domain_aliases;
+    let mapped = aliases.iter().find(|(alias, _)| alias == address.domain()).and_then(|(_, real)| {
+        let domain = edict_table::value::Domain::parse(real).ok()?;
+        Some(Address::new(address.local(), &domain))
+    });
+    let address = mapped.unwrap_or(address);
+    let inside = table.is_inside(address.domain());
+    let bare = if inside { address.without_extension() } else { None };
+    bare.unwrap_or(address)
+}
