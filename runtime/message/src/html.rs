@@ -140,6 +140,38 @@ impl Tokens<'_> {
     }
 }
 
+/// The value of an attribute of an opening tag, without its quotes.
+pub(crate) fn attribute<'a>(tag: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let mut at = tag.iter().position(u8::is_ascii_whitespace)?;
+    loop {
+        let skip = |from: usize, stop: fn(&u8) -> bool| {
+            tag.get(from..).and_then(|t| t.iter().position(stop)).map(|n| from + n)
+        };
+        at = skip(at, |b| !b.is_ascii_whitespace() && *b != b'/')?;
+        let name_end = skip(at, |b| b.is_ascii_whitespace() || matches!(b, b'=' | b'>'))?;
+        let name = tag.get(at..name_end)?;
+        let next = skip(name_end, |b| !b.is_ascii_whitespace())?;
+        if tag.get(next) != Some(&b'=') {
+            if name.is_empty() {
+                return None;
+            }
+            at = next;
+            continue;
+        }
+        let from = skip(next + 1, |b| !b.is_ascii_whitespace())?;
+        let (start, end) = match tag.get(from) {
+            Some(&quote @ (b'"' | b'\'')) => {
+                (from + 1, from + 1 + memchr::memchr(quote, tag.get(from + 1..)?)?)
+            }
+            _ => (from, skip(from, |b| b.is_ascii_whitespace() || *b == b'>')?),
+        };
+        if name.eq_ignore_ascii_case(wanted) {
+            return tag.get(start..end);
+        }
+        at = end + usize::from(start > from);
+    }
+}
+
 /// Elements that stand in a line of text without parting words.
 const INLINE: &[&str] = &[
     "a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "del", "dfn", "em", "font", "i", "ins", "kbd",
@@ -227,6 +259,17 @@ mod tests {
             ("<script>if (a < b) '</p>'</SCRIPT >y", "\ny"),
         ] {
             assert_eq!(text(html), want, "{html}");
+        }
+    }
+
+    #[test]
+    fn attributes() {
+        let tag = br#"<div CLASS = "a b" id=x disabled data-y='z>' style="c"/>"#;
+        for (name, want) in [("class", "a b"), ("id", "x"), ("data-y", "z>"), ("style", "c")] {
+            assert_eq!(attribute(tag, name.as_bytes()), Some(want.as_bytes()), "{name}");
+        }
+        for tag in [&b"<div>"[..], b"<div disabled>", b"<div =>", b"<div a=", b"<div a=\"x", b"<hr/>"] {
+            assert_eq!(attribute(tag, b"class"), None);
         }
     }
 

@@ -76,7 +76,6 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// The children of a part, in order.
-    #[cfg(test)]
     pub(crate) fn children(&self, of: usize) -> impl Iterator<Item = usize> {
         self.parts.iter().enumerate().filter(move |(_, p)| p.parent == Some(of)).map(|(at, _)| at)
     }

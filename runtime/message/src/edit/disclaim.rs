@@ -1,18 +1,238 @@
-//! Adding a disclaimer. Under construction: nothing is edited yet, the message stays as it is.
+//! Adding disclaimers: what applies, where it goes, the edits, the check.
+//!
+//! All or nothing: where one of the two leaves cannot take the text, neither gets it. Pure; memory beyond the
+//! message is bounded by the leaves that are edited.
 
-use super::{Edit, Order, Untouched};
-use crate::mime;
+use super::choose::{self, Chosen};
+use super::leaf::{Insertion, Leaf, Rewrite};
+use super::marker::{self, Words};
+use super::{Edit, Order, Untouched, check, place, quote, render, wrap};
+use crate::header::{self, Fields};
+use crate::mime::{self, Tree};
+use edict_table::model::{OnSigned, Replies};
 
-/// Edits that add a disclaimer, or why the message stays as it is.
+/// What became of several disclaimers for one message.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Outcome {
+    /// Over the original; empty where nothing was added.
+    pub edits: Vec<Edit>,
+    /// For each order, in order.
+    pub results: Vec<Result<(), Untouched>>,
+}
+
+/// Edits that add one disclaimer, or why the message stays as it is. Never empty where `Ok`.
 ///
 /// # Errors
-/// [`Untouched`] says why nothing is edited.
+/// [`Untouched`] says why; the caller asks [`Untouched::refuses`] whether the rule then refuses the message.
 pub fn disclaim(message: &[u8], order: &Order<'_>) -> Result<Vec<Edit>, Untouched> {
-    if order.text.is_none() && order.html.is_none() {
+    let outcome = disclaim_all(message, std::slice::from_ref(order));
+    match outcome.results.into_iter().next() {
+        Some(Err(reason)) => Err(reason),
+        _ => Ok(outcome.edits),
+    }
+}
+
+/// Adds several disclaimers at once (`continue`): each by its own settings, those at the same place in the
+/// order given.
+#[must_use]
+pub fn disclaim_all(message: &[u8], orders: &[Order<'_>]) -> Outcome {
+    let tree = mime::walk(message);
+    let head = header::fields(message);
+    let mut results: Vec<Result<(), Untouched>> = orders.iter().map(|o| wanted(o, &head)).collect();
+    let edits = add(message, &tree, &head, orders, &mut results);
+    let edits = edits.unwrap_or_else(|reason| {
+        fail(&mut results, reason);
+        Vec::new()
+    });
+    Outcome { edits, results }
+}
+
+/// Gives a reason to every order that was still to be carried out.
+fn fail(results: &mut [Result<(), Untouched>], reason: Untouched) {
+    for result in results.iter_mut().filter(|r| r.is_ok()) {
+        *result = Err(reason);
+    }
+}
+
+/// Whether an order applies to this message at all.
+fn wanted(order: &Order<'_>, head: &Fields<'_>) -> Result<(), Untouched> {
+    if render::plain_source(order).trim().is_empty() && order.html.is_none_or(|h| h.trim().is_empty()) {
         return Err(Untouched::Empty);
     }
-    if mime::walk(message).malformed {
+    let reply = head
+        .fields
+        .iter()
+        .any(|f| (f.is("in-reply-to") || f.is("references")) && !f.value.trim_ascii().is_empty());
+    if order.replies == Replies::Never && reply { Err(Untouched::Reply) } else { Ok(()) }
+}
+
+fn add(
+    message: &[u8],
+    tree: &Tree,
+    head: &Fields<'_>,
+    orders: &[Order<'_>],
+    results: &mut [Result<(), Untouched>],
+) -> Result<Vec<Edit>, Untouched> {
+    if tree.malformed || head.malformed {
         return Err(Untouched::Malformed);
     }
-    Err(Untouched::NoText)
+    if let Some(reason) = choose::protected(head, tree) {
+        return protected(message, tree, head, orders, results, reason);
+    }
+    let places = choose::candidates(tree);
+    let above = orders.iter().zip(results.iter()).any(|(o, r)| r.is_ok() && o.above_quote);
+    let leaves = load(message, tree, &places, above)?;
+    if let Some(reason) = leaves.iter().find_map(inline_pgp) {
+        return protected(message, tree, head, orders, results, reason);
+    }
+    mark_known(&leaves, orders, results);
+    let open: Vec<&Order<'_>> =
+        orders.iter().zip(results.iter()).filter(|(_, r)| r.is_ok()).map(|(o, _)| o).collect();
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
+    let eol = header::line_end(message);
+    let mut rewrites = Vec::with_capacity(leaves.len());
+    for leaf in &leaves {
+        rewrites.push(rewrite(leaf, message, &open, eol)?);
+    }
+    let done: Vec<(&Leaf<'_>, &Rewrite)> =
+        leaves.iter().zip(&rewrites).filter(|(_, r)| !r.edits.is_empty()).collect();
+    if done.is_empty() {
+        return Err(Untouched::Empty);
+    }
+    if !check::holds(message, tree, &done) {
+        return Err(Untouched::Check);
+    }
+    let mut edits: Vec<Edit> = rewrites.into_iter().flat_map(|r| r.edits).collect();
+    edits.sort_by_key(|e| (e.range.start, e.range.end));
+    Ok(edits)
 }
+
+/// A message that must not be edited: wrapped for the orders that say so, else left alone.
+fn protected(
+    message: &[u8],
+    tree: &Tree,
+    head: &Fields<'_>,
+    orders: &[Order<'_>],
+    results: &mut [Result<(), Untouched>],
+    reason: Untouched,
+) -> Result<Vec<Edit>, Untouched> {
+    let mut inside = Vec::new();
+    for (order, result) in orders.iter().zip(results.iter_mut()).filter(|(_, r)| r.is_ok()) {
+        if reason.is_protected() && order.signed == OnSigned::Wrap {
+            inside.push(order);
+        } else {
+            *result = Err(reason);
+        }
+    }
+    if inside.is_empty() { Ok(Vec::new()) } else { wrap::wrap(message, head, tree, &inside) }
+}
+
+/// Reads the leaves to edit: those of the place that holds quoted text where the text is to stand above it, else of
+/// the last.
+fn load<'a>(
+    message: &'a [u8],
+    tree: &'a Tree,
+    places: &[Chosen],
+    above: bool,
+) -> Result<Vec<Leaf<'a>>, Untouched> {
+    let read = |place: &Chosen| -> Result<Vec<Leaf<'a>>, Untouched> {
+        let numbers = place.text.into_iter().chain(place.html);
+        numbers.filter_map(|n| tree.parts.get(n).map(|part| Leaf::load(message, part, n))).collect()
+    };
+    if above && places.len() > 1 {
+        for place in places {
+            let leaves = read(place)?;
+            let quoted = |leaf: &Leaf<'_>| {
+                if leaf.html {
+                    quote::in_html(leaf.view()).is_some()
+                } else {
+                    quote::in_text(leaf.view()).is_some()
+                }
+            };
+            if leaves.iter().any(quoted) {
+                return Ok(leaves);
+            }
+        }
+    }
+    let leaves = read(places.last().ok_or(Untouched::NoText)?)?;
+    if leaves.is_empty() { Err(Untouched::NoText) } else { Ok(leaves) }
+}
+
+/// Whether a leaf is signed or encrypted inside its text (RFC 4880 7). Quoted PGP blocks do not count.
+fn inline_pgp(leaf: &Leaf<'_>) -> Option<Untouched> {
+    let view = leaf.view();
+    // In HTML a `>` ends the tag before it; in text it is a quote sign.
+    let begins = |what: &[u8]| {
+        memchr::memmem::find_iter(view, what).any(|at| match at.checked_sub(1).and_then(|n| view.get(n)) {
+            None | Some(b'\n') => true,
+            Some(b'>') => leaf.html,
+            Some(_) => false,
+        })
+    };
+    if begins(b"-----BEGIN PGP MESSAGE-----") {
+        Some(Untouched::Encrypted)
+    } else if begins(b"-----BEGIN PGP SIGNED MESSAGE-----") {
+        Some(Untouched::Signed)
+    } else {
+        None
+    }
+}
+
+/// Marks the orders whose disclaimer the message has already.
+fn mark_known(leaves: &[Leaf<'_>], orders: &[Order<'_>], results: &mut [Result<(), Untouched>]) {
+    let once = |o: &Order<'_>, r: &Result<(), Untouched>| r.is_ok() && o.replies == Replies::Once;
+    if !orders.iter().zip(results.iter()).any(|(o, r)| once(o, r)) {
+        return;
+    }
+    for leaf in leaves {
+        let words = Words::new(&leaf.seen());
+        for (order, result) in orders.iter().zip(results.iter_mut()) {
+            if once(order, result)
+                && (leaf.html && marker::has_class(leaf.view(), &marker::class(order)) || words.hold(order))
+            {
+                *result = Err(Untouched::AlreadyThere);
+            }
+        }
+    }
+}
+
+/// The edits of one leaf for all orders.
+fn rewrite(
+    leaf: &Leaf<'_>,
+    message: &[u8],
+    orders: &[&Order<'_>],
+    eol: &'static str,
+) -> Result<Rewrite, Untouched> {
+    let mut insertions: Vec<Insertion> = Vec::new();
+    for order in orders {
+        let new = place::insertion(leaf, order, eol)?;
+        if new.text.trim().is_empty() {
+            continue;
+        }
+        match insertions.iter_mut().find(|i| i.at == new.at) {
+            Some(there) => there.text = join(leaf, &there.text, &new.text, eol),
+            None => insertions.push(new),
+        }
+    }
+    insertions.sort_by_key(|i| i.at);
+    if insertions.is_empty() { Ok(Rewrite::default()) } else { leaf.rewrite(&insertions, message, eol) }
+}
+
+/// Two disclaimers at one place, a blank line between them.
+fn join(leaf: &Leaf<'_>, first: &str, second: &str, eol: &'static str) -> String {
+    if leaf.html {
+        return format!("{first}{}", second.trim_start());
+    }
+    let eol = leaf.eol(eol);
+    let gap = match (first.ends_with('\n'), first.ends_with(&format!("{eol}{eol}"))) {
+        (_, true) => String::new(),
+        (true, false) => eol.to_owned(),
+        (false, false) => format!("{eol}{eol}"),
+    };
+    format!("{first}{gap}{}", second.trim_start_matches(['\r', '\n']))
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,21 @@
 //! An edit names a range of the original and what stands there instead; everything outside the ranges is
 //! the same before and after. Edits of one list lie in order and do not overlap.
 
+mod check;
+mod choose;
 mod disclaim;
+mod encode;
 mod expand;
+mod field;
+mod leaf;
+mod marker;
 mod order;
+mod place;
+mod quote;
+mod render;
+mod wrap;
 
-pub use disclaim::disclaim;
+pub use disclaim::{Outcome, disclaim, disclaim_all};
 pub use expand::{Escape, Unknown, Variables, check_template, expand};
 pub use order::{Order, Untouched};
 
