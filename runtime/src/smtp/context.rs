@@ -7,6 +7,7 @@ use crate::acceptor::Acceptor;
 use crate::live::Live;
 use crate::users::Users;
 use crate::verdict::limits::Limits;
+use crate::verdict::lookup::Resolver;
 use arc_swap::ArcSwap;
 use edict_table::decide::Scratch;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,8 @@ pub struct Context {
     pub acceptor: Arc<dyn Acceptor>,
     /// Who may log in, and which mailboxes exist. Swapped whole on reload.
     pub users: Arc<ArcSwap<Users>>,
+    /// Answers lookups; where there is none, they stay unknown.
+    pub resolver: Option<Arc<dyn Resolver>>,
     /// Bounds of all sessions.
     pub settings: Settings,
     /// Counters.
@@ -51,6 +54,7 @@ impl Context {
             live,
             acceptor,
             users,
+            resolver: None,
             settings,
             metrics: Arc::default(),
             limits: Arc::default(),

@@ -5,9 +5,20 @@
 //! strict: only CRLF ends a line and only CRLF.CRLF ends data, so that nobody can read one message as two.
 
 pub mod context;
+mod driver;
+pub(crate) mod escape;
+mod input;
+mod lines;
+mod log;
+mod params;
+pub(crate) mod path;
+mod receiver;
 pub mod server;
+pub mod session;
 pub mod settings;
+mod verbs;
 
 pub use context::{Context, Metrics};
 pub use server::serve;
+pub use session::{Session, Step};
 pub use settings::{Endpoint, Role, Settings};

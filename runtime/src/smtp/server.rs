@@ -1,10 +1,20 @@
 //! Takes connections from a listener and drives a session on each.
 
-use super::context::Context;
-use super::settings::Endpoint;
+use super::context::{Context, Metrics};
+use super::driver::drive;
+use super::session::Session;
+use super::settings::{Endpoint, Role};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// The pause after an accept that failed: mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves a listener until `shutdown` turns true (or its sender is gone); then takes no new
 /// connection, finishes what is in flight and returns. Dropping the future ends every session at
@@ -13,8 +23,86 @@ pub async fn serve(
     listener: TcpListener,
     endpoint: Endpoint,
     context: Arc<Context>,
-    mut shutdown: watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
 ) {
-    let _ = (listener, endpoint, context);
-    let _ = shutdown.wait_for(|stop| *stop).await;
+    let mut sessions = JoinSet::new();
+    let mut stop = shutdown.clone();
+    loop {
+        tokio::select! {
+            taken = listener.accept() => match taken {
+                Ok((stream, client)) => {
+                    if let Some(open) = Open::take(&context) {
+                        sessions.spawn(connection(stream, client, endpoint, open, shutdown.clone()));
+                    } else {
+                        turn_away(&stream, endpoint, &context);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot take a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(ended) = sessions.join_next(), if !sessions.is_empty() => report(ended),
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+    }
+    drop(listener);
+    while let Some(ended) = sessions.join_next().await {
+        report(ended);
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a session broke off");
+    }
+}
+
+/// One of the connections that are allowed at once.
+struct Open(Arc<Context>);
+
+impl Open {
+    fn take(context: &Arc<Context>) -> Option<Self> {
+        let open = &context.metrics.open;
+        if open.fetch_add(1, Ordering::Relaxed) >= context.settings.max_connections as u64 {
+            open.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Metrics::bump(&context.metrics.sessions);
+        Some(Self(Arc::clone(context)))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.metrics.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Under overload: a quick 421, without a task, without waiting.
+fn turn_away(stream: &TcpStream, endpoint: Endpoint, context: &Context) {
+    Metrics::bump(&context.metrics.turned_away);
+    if endpoint.role != Role::Submissions {
+        let _ = stream.try_write(b"421 4.3.2 too many connections, try again later\r\n");
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    client: SocketAddr,
+    endpoint: Endpoint,
+    open: Open,
+    shutdown: watch::Receiver<bool>,
+) {
+    let context = &open.0;
+    // Replies are written whole; waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    let session = Session::new(Arc::clone(context), endpoint, client.ip());
+    if let Err(error) = drive(stream, session, context, shutdown).await
+        && error.kind() != io::ErrorKind::ConnectionReset
+    {
+        tracing::debug!(%error, client = %client.ip(), "a connection broke off");
+    }
 }

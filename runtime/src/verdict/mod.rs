@@ -1,5 +1,13 @@
 //! Verdicts per recipient: one transaction, one table, the order of checks that mail-flow states.
 //!
-//! Must not know: sockets, clocks, replies beyond their text.
+//! [`transaction`] holds the envelope and decides at MAIL and RCPT, [`content`] at DATA and its end,
+//! [`connect`] before the greeting. Must not know: sockets, clocks, the session.
 
+pub(crate) mod connect;
+mod content;
+pub(crate) mod inside;
 pub mod limits;
+pub mod lookup;
+pub(crate) mod peer;
+pub(crate) mod ruling;
+pub(crate) mod transaction;

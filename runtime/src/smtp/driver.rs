@@ -1,0 +1,172 @@
+//! Drives one session on one connection: reads, writes, waits, and asks whom the session wants asked.
+//!
+//! Bounds in time: a whole command, more of a message and its average rate, a client that takes no
+//! reply. Nothing here decides anything about mail.
+
+use super::context::Context;
+use super::input::Input;
+use super::session::{Session, Step};
+use crate::verdict::lookup::{Answer, Question};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+
+/// The least average of a message's bytes each second, after the time-out for data has passed once.
+const MIN_RATE: u64 = 500;
+/// Output buffers larger than this are let go once written.
+const SMALL_OUTPUT: usize = 1024;
+/// How long a closed connection is read on, so that the client sees the last reply before a reset.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Unix milliseconds.
+pub(super) fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Why reading ended without bytes.
+enum Wake {
+    Bytes,
+    Gone,
+    TimedOut,
+    Stop,
+}
+
+/// Drives a session to its end.
+pub(super) async fn drive<S>(
+    mut io: S,
+    mut session: Session,
+    context: &Arc<Context>,
+    mut shutdown: watch::Receiver<bool>,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let settings = &context.settings;
+    let mut input = Input::default();
+    let mut stop = std::pin::pin!(async move {
+        let _ = shutdown.wait_for(|stop| *stop).await;
+    });
+    let mut stopping = false;
+    // One timer for the whole connection: it is moved on only when it fires too early.
+    let mut timer = std::pin::pin!(sleep(settings.command_timeout));
+    let mut progress = Instant::now();
+    let mut data: Option<(Instant, u64)> = None;
+    loop {
+        let (used, step) = session.step(input.bytes(), now());
+        input.consume(used);
+        if used > 0 {
+            progress = Instant::now();
+        }
+        data = match (session.in_data(), data) {
+            (false, _) => None,
+            (true, None) => Some((progress, 0)),
+            (true, Some((since, bytes))) => Some((since, bytes + used as u64)),
+        };
+        match step {
+            Step::Read => {
+                write(&mut io, session.output(), settings.write_timeout).await?;
+                let deadline = match data {
+                    None => progress + settings.command_timeout,
+                    Some((since, bytes)) => {
+                        let slowest = since + settings.data_timeout + Duration::from_secs(bytes / MIN_RATE);
+                        slowest.min(progress + settings.data_timeout)
+                    }
+                };
+                let wake = loop {
+                    tokio::select! {
+                        biased;
+                        more = input.fill(&mut io) => break if more? { Wake::Bytes } else { Wake::Gone },
+                        () = timer.as_mut() => {
+                            if Instant::now() >= deadline {
+                                break Wake::TimedOut;
+                            }
+                            Sleep::reset(timer.as_mut(), deadline);
+                        }
+                        () = stop.as_mut(), if !stopping => break Wake::Stop,
+                    }
+                };
+                match wake {
+                    Wake::Bytes => {}
+                    Wake::Gone => return Ok(()),
+                    Wake::Stop => {
+                        stopping = true;
+                        session.drain();
+                    }
+                    Wake::TimedOut => {
+                        session.timed_out();
+                        write(&mut io, session.output(), settings.write_timeout).await?;
+                        return io.shutdown().await;
+                    }
+                }
+            }
+            Step::Write => write(&mut io, session.output(), settings.write_timeout).await?,
+            Step::Wait(pause) => {
+                input.park();
+                sleep(pause).await;
+            }
+            Step::Accept(incoming) => {
+                write(&mut io, session.output(), settings.write_timeout).await?;
+                let result = context.acceptor.accept(*incoming).await;
+                session.accepted(result);
+            }
+            Step::Look(questions) => {
+                write(&mut io, session.output(), settings.write_timeout).await?;
+                session.answered(look(context, questions).await);
+            }
+            Step::Close => {
+                write(&mut io, session.output(), settings.write_timeout).await?;
+                io.shutdown().await?;
+                drop(session);
+                return linger(&mut io, &mut input).await;
+            }
+        }
+        // A deadline that came nearer than the timer stands must not be missed.
+        if session.in_data() && timer.deadline() > Instant::now() + settings.data_timeout {
+            timer.set(sleep_until(Instant::now() + settings.data_timeout));
+        }
+    }
+}
+
+/// Has questions answered, one after the other: there are few, and caches answer most.
+async fn look(context: &Context, questions: Vec<Question>) -> Vec<Answer> {
+    let mut answers = Vec::with_capacity(questions.len());
+    for question in questions {
+        answers.push(match &context.resolver {
+            Some(resolver) => resolver.answer(question).await,
+            None => question.unknown(),
+        });
+    }
+    answers
+}
+
+async fn write<S: AsyncWrite + Unpin>(io: &mut S, output: &mut Vec<u8>, most: Duration) -> io::Result<()> {
+    if output.is_empty() {
+        return Ok(());
+    }
+    let whole = async {
+        io.write_all(output).await?;
+        io.flush().await
+    };
+    timeout(most, whole).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    output.clear();
+    if output.capacity() > SMALL_OUTPUT {
+        *output = Vec::new();
+    }
+    Ok(())
+}
+
+/// Reads what still comes, for a short while.
+async fn linger<S: AsyncRead + Unpin>(io: &mut S, input: &mut Input) -> io::Result<()> {
+    let rest = async {
+        while input.fill(io).await? {
+            input.discard();
+        }
+        Ok(())
+    };
+    timeout(LINGER, rest).await.unwrap_or(Ok(()))
+}

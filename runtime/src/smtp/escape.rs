@@ -1,0 +1,64 @@
+//! What clients wrote, made fit for logs, replies and trace fields: no CR, no ESC, no NUL, bounded.
+
+use std::fmt::{self, Write};
+
+/// The most characters of one client-given text in a log line.
+const MAX_LOGGED: usize = 320;
+
+/// Shows text in a log line: printable ASCII and letters as they are, all else as `\u{…}`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clean<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Clean<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.len() <= MAX_LOGGED && self.0.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'\\') {
+            return f.write_str(self.0);
+        }
+        for (place, c) in self.0.chars().enumerate() {
+            if place == MAX_LOGGED {
+                return f.write_char('…');
+            }
+            // Alphanumerics hold no control, no bidirectional mark and no separator.
+            if (c.is_ascii_graphic() && c != '\\') || c == ' ' || (!c.is_ascii() && c.is_alphanumeric()) {
+                f.write_char(c)?;
+            } else {
+                write!(f, "{}", c.escape_unicode())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Text for a reply: what is not printable ASCII becomes `?` (RFC 5321 4.2), at most `max` bytes.
+pub(crate) fn reply_text(text: &str, max: usize) -> impl Iterator<Item = u8> + '_ {
+    text.chars()
+        .take(max)
+        .map(|c| if c == ' ' || c.is_ascii_graphic() { u8::try_from(c).unwrap_or(b'?') } else { b'?' })
+}
+
+/// What HELO said, as a trace field may hold it: letters, digits and what stands in domains and
+/// address literals; all else becomes `?`.
+pub(crate) fn helo_text(text: &str) -> String {
+    text.chars()
+        .take(255)
+        .map(|c| if c.is_ascii_alphanumeric() || ".-_:[]".contains(c) { c } else { '?' })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Log and trace injection: EHLO, addresses and replies with CR, ESC, NUL.
+    #[test]
+    fn nothing_steers_a_terminal_or_a_header() {
+        let hostile = "a\r\nX: y\u{1b}[2J\0\u{202e}\u{9b}\u{85}jörg\\";
+        let shown = Clean(hostile).to_string();
+        assert_eq!(shown, "a\\u{d}\\u{a}X: y\\u{1b}[2J\\u{0}\\u{202e}\\u{9b}\\u{85}jörg\\u{5c}");
+        let reply: Vec<u8> = reply_text(hostile, 12).collect();
+        assert_eq!(reply, b"a??X: y?[2J?");
+        assert_eq!(helo_text("mx.example(\r\n"), "mx.example???");
+        assert!(Clean(&"x".repeat(5000)).to_string().len() < 400);
+        assert_eq!(Clean("ann@example.com").to_string(), "ann@example.com");
+    }
+}

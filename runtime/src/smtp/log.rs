@@ -1,0 +1,155 @@
+//! One log line for each transaction, and one for each refusal. Never bodies, never passwords.
+//!
+//! Whatever a client gave is shown through [`Clean`]: no CR, ESC or NUL reaches a log.
+
+use super::context::Metrics;
+use super::escape::Clean;
+use super::session::{Session, summary};
+use crate::acceptor::Receipt;
+use crate::envelope::{Fate, MessageId, Refusal};
+use crate::verdict::transaction::Transaction;
+use edict_table::load::Loaded;
+use std::fmt::{self, Write};
+
+/// Recipients named in one line; the rest are counted.
+const MAX_NAMED: usize = 20;
+
+/// What the log line of an accepted message needs once the message has left the session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Entry {
+    pub(super) id: MessageId,
+    pub(super) all_discarded: bool,
+    verdict: &'static str,
+    rule: Option<(String, String, u32)>,
+    sender: String,
+    recipients: String,
+    size: u64,
+}
+
+impl Entry {
+    /// Of a transaction whose verdicts are final.
+    pub(super) fn new(transaction: &Transaction, size: u64) -> Self {
+        let (verdict, rule, all_discarded) = summary(transaction);
+        Self {
+            id: transaction.id,
+            all_discarded,
+            verdict,
+            rule,
+            sender: sender(transaction),
+            recipients: recipients(transaction),
+            size,
+        }
+    }
+}
+
+fn sender(transaction: &Transaction) -> String {
+    format!("<{}>", Clean(&transaction.reverse.wire))
+}
+
+fn recipients(transaction: &Transaction) -> String {
+    let mut text = String::new();
+    for (place, (wire, fate, _)) in transaction.settled().enumerate() {
+        if place == MAX_NAMED {
+            let _ = write!(text, ",and {} more", transaction.accepted() - MAX_NAMED);
+            break;
+        }
+        let comma = if place == 0 { "" } else { "," };
+        let mark = match fate {
+            Fate::Deliver => "",
+            Fate::Hold => " (hold)",
+            Fate::Discard => " (discard)",
+        };
+        let _ = write!(text, "{comma}<{}>{mark}", Clean(wire));
+    }
+    text
+}
+
+/// `"name" file:line`, or `-`.
+struct Rule<'a>(Option<&'a (String, String, u32)>);
+
+impl fmt::Display for Rule<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some((name, file, line)) => write!(f, "\"{}\" {}:{line}", Clean(name), Clean(file)),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+fn digest(table: &Loaded) -> &str {
+    table.digest().get(..12).unwrap_or_default()
+}
+
+fn helo(session: &Session) -> Clean<'_> {
+    Clean(session.peer.hello.as_ref().map_or("", |h| h.text.as_str()))
+}
+
+fn user(session: &Session) -> Clean<'_> {
+    Clean(session.peer.login.as_ref().map_or("", |l| l.name.as_str()))
+}
+
+/// A message was taken.
+pub(super) fn accepted(session: &Session, table: &Loaded, entry: &Entry, receipt: &Receipt, reply: &str) {
+    tracing::info!(
+        target: "edict::mail",
+        id = %entry.id,
+        client = %session.peer.ip,
+        helo = %helo(session),
+        user = %user(session),
+        sender = %entry.sender,
+        recipients = %entry.recipients,
+        size = entry.size,
+        verdict = entry.verdict,
+        rule = %Rule(entry.rule.as_ref()),
+        table = digest(table),
+        reply = %Clean(reply),
+        effects = %Clean(&receipt.effects.join("; ")),
+        "accepted"
+    );
+}
+
+/// A connection, a sender, a recipient (in `entry` or not yet) or a message was refused.
+pub(super) fn refused(
+    session: &Session,
+    table: &Loaded,
+    stage: &str,
+    entry: Option<&Entry>,
+    refusal: &Refusal,
+) {
+    let transaction = session.transaction.as_deref();
+    let (from, to) = match (entry, transaction) {
+        (Some(entry), _) => (entry.sender.clone(), entry.recipients.clone()),
+        (None, Some(transaction)) => (sender(transaction), recipients(transaction)),
+        (None, None) => Default::default(),
+    };
+    refused_for(session, table, stage, &from, &to, refusal);
+}
+
+/// The same with sender and recipients given; both must be clean.
+pub(super) fn refused_for(
+    session: &Session,
+    table: &Loaded,
+    stage: &str,
+    from: &str,
+    to: &str,
+    refusal: &Refusal,
+) {
+    Metrics::bump(&session.cx.metrics.refused);
+    let verdict = if refusal.reply.starts_with('5') { "reject" } else { "defer" };
+    let id = session.transaction.as_ref().map(|t| t.id.to_string()).unwrap_or_default();
+    tracing::info!(
+        target: "edict::mail",
+        id,
+        client = %session.peer.ip,
+        helo = %helo(session),
+        user = %user(session),
+        sender = from,
+        recipients = to,
+        stage,
+        verdict,
+        rule = %Rule(refusal.rule.as_ref()),
+        table = digest(table),
+        reply = %Clean(&refusal.reply),
+        "refused"
+    );
+}

@@ -1,0 +1,485 @@
+//! The SMTP session as a pure state machine: bytes in, steps out. No socket, no clock.
+//!
+//! The driver calls [`Session::step`] with what it has read; the session says how much of it is dealt
+//! with and what to do next, and leaves replies in [`Session::output`]. A step that takes time (a
+//! handshake, the acceptor, a login) is answered by a method of its own; no `step` comes in between.
+//! Limits: one transaction at a time; the input must hold a whole command line and one byte more.
+
+use super::context::{Context, Metrics};
+use super::escape::reply_text;
+use super::lines::{Found, Skip, Skipped, find, is_dirty};
+use super::log::{self, Entry};
+use super::receiver::{Flaw, Receiver};
+use super::settings::Endpoint;
+use super::verbs::{self, Flow, Turn};
+use crate::acceptor::Receipt;
+use crate::envelope::{Fate, Incoming, Refusal};
+use crate::verdict::connect::{What, at_connect, count};
+use crate::verdict::limits::Held;
+use crate::verdict::lookup::{Answer, Question};
+use crate::verdict::peer::Peer;
+use crate::verdict::ruling::rule_origin;
+use crate::verdict::transaction::{Gate, Transaction};
+use edict_table::load::Loaded;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Replies kept before the driver must write them, in bytes.
+const MAX_OUTPUT: usize = 16 << 10;
+
+/// What the driver is to do next. Replies in [`Session::output`] are written before it reads or closes.
+#[derive(Debug)]
+pub enum Step {
+    /// Write what there is, then read more.
+    Read,
+    /// Write what there is, then go on with the same input.
+    Write,
+    /// Wait, then go on; what there is to write waits too.
+    Wait(Duration),
+    /// Hand the message to the acceptor, then call [`Session::accepted`].
+    Accept(Box<Incoming>),
+    /// Have these answered, then call [`Session::answered`].
+    Look(Vec<Question>),
+    /// Write what there is and close the connection.
+    Close,
+}
+
+/// Where a session is.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Before the greeting.
+    Greet,
+    /// Between commands.
+    Command,
+    /// Refused in the greeting: waits for QUIT (RFC 5321 3.1).
+    Turned,
+    /// Takes a message.
+    Data(Box<Receiver>),
+    /// Has a message and decides on it.
+    End(Box<Receiver>),
+    /// The acceptor has the message.
+    Accepting(Box<Entry>),
+    /// Over.
+    Closed,
+}
+
+/// A session with one client.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) cx: Arc<Context>,
+    pub(super) endpoint: Endpoint,
+    pub(super) peer: Peer,
+    pub(super) phase: Phase,
+    pub(super) transaction: Option<Box<Transaction>>,
+    out: Vec<u8>,
+    skip: Option<Skip>,
+    errors: u32,
+    junk: u32,
+    pause: bool,
+    closing: bool,
+    draining: bool,
+    /// Bytes of messages counted in the context for this session.
+    memory: u64,
+    held: Vec<Held>,
+}
+
+impl Session {
+    /// A session with a client at this address. The first step greets.
+    #[must_use]
+    pub fn new(cx: Arc<Context>, endpoint: Endpoint, client: IpAddr) -> Self {
+        Self {
+            cx,
+            endpoint,
+            peer: Peer::new(client),
+            phase: Phase::Greet,
+            transaction: None,
+            out: Vec::new(),
+            skip: None,
+            errors: 0,
+            junk: 0,
+            pause: false,
+            closing: false,
+            draining: false,
+            memory: 0,
+            held: Vec::new(),
+        }
+    }
+
+    /// What waits to be written. Whoever writes it empties it.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// A message is on its way in: other time limits hold.
+    #[must_use]
+    pub fn in_data(&self) -> bool {
+        matches!(self.phase, Phase::Data(_))
+    }
+
+    /// Nothing is under way: the driver may let go of what it can.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.transaction.is_none() && matches!(self.phase, Phase::Command | Phase::Turned)
+    }
+
+    /// Goes on with the input; returns how many bytes of it are dealt with, and what to do next. `now`
+    /// is in Unix milliseconds.
+    pub fn step(&mut self, input: &[u8], now: i64) -> (usize, Step) {
+        let mut used = 0;
+        loop {
+            if std::mem::take(&mut self.pause) {
+                return (used, Step::Wait(self.cx.settings.error_delay));
+            }
+            if self.closing {
+                self.phase = Phase::Closed;
+                return (used, Step::Close);
+            }
+            if self.out.len() > MAX_OUTPUT {
+                return (used, Step::Write);
+            }
+            let rest = input.get(used..).unwrap_or_default();
+            match &mut self.phase {
+                Phase::Greet => {
+                    if let Some(step) = self.greet(now) {
+                        return (used, step);
+                    }
+                }
+                Phase::Command | Phase::Turned => {
+                    let (more, step) = self.command(rest, now);
+                    used += more;
+                    if let Some(step) = step {
+                        return (used, step);
+                    }
+                }
+                Phase::Data(receiver) => {
+                    let (more, done) = receiver.feed(rest);
+                    used += more;
+                    self.count_memory();
+                    if !done {
+                        return (used, Step::Read);
+                    }
+                    if let Phase::Data(receiver) = std::mem::replace(&mut self.phase, Phase::Command) {
+                        self.phase = Phase::End(receiver);
+                    }
+                }
+                Phase::End(_) => {
+                    if let Some(step) = self.end_of_data(now) {
+                        return (used, step);
+                    }
+                }
+                // Nothing is expected while the acceptor has the message.
+                Phase::Accepting(_) => return (used, Step::Read),
+                Phase::Closed => return (used, Step::Close),
+            }
+        }
+    }
+
+    fn greet(&mut self, now: i64) -> Option<Step> {
+        let table = self.table();
+        let mut scratch = self.cx.take_scratch();
+        let mut gate = at_connect(&table, &self.peer, &mut scratch, now);
+        if let Gate::Ask(need) = gate {
+            self.cx.put_scratch(scratch);
+            return Some(Step::Look(self.peer.questions(need, None)));
+        }
+        self.phase = Phase::Command;
+        let mut limited = false;
+        if gate == Gate::Pass {
+            let facts = self.peer.connect_facts(now);
+            let limits = &self.cx.limits;
+            if let Err(refusal) =
+                count(&table, &facts, &mut scratch, limits, What::Connection, now, &mut self.held)
+            {
+                limited = true;
+                gate = Gate::Refuse(refusal);
+            }
+        }
+        self.cx.put_scratch(scratch);
+        if let Gate::Refuse(refusal) = gate {
+            log::refused(self, &table, "connect", None, &refusal);
+            self.say(&refusal.reply);
+            // RFC 5321 3.1: whoever is refused is to QUIT; whoever comes too often is not waited for.
+            self.phase = Phase::Turned;
+            self.closing = limited;
+            return None;
+        }
+        let hostname = self.hostname(&table);
+        match &table.profile().banner {
+            Some(banner) => self.say(&format!("220 {banner}")),
+            None => self.say(&format!("220 {hostname} ESMTP")),
+        }
+        None
+    }
+
+    /// The name of this host.
+    pub(super) fn hostname(&self, table: &Loaded) -> String {
+        table.profile().hostname.clone().unwrap_or_else(|| self.cx.settings.hostname.clone())
+    }
+
+    /// The table of the transaction, else the live one.
+    pub(super) fn table(&self) -> Arc<Loaded> {
+        self.transaction.as_ref().map_or_else(|| self.cx.live.current(), |t| Arc::clone(&t.table))
+    }
+
+    /// Takes one command line.
+    fn command(&mut self, rest: &[u8], now: i64) -> (usize, Option<Step>) {
+        if let Some(skip) = &mut self.skip {
+            let (used, over) = match skip.feed(rest) {
+                Skipped::All => return (rest.len(), Some(Step::Read)),
+                Skipped::Ended(used) => (used, false),
+                Skipped::Hopeless => (rest.len(), true),
+            };
+            self.skip = None;
+            self.say("500 5.5.2 the line is too long");
+            self.closing |= over;
+            return (used, None);
+        }
+        if rest.is_empty() && self.draining && self.transaction.is_none() {
+            self.hang_up("421 4.3.2 this server goes down, try again later");
+            return (0, None);
+        }
+        let length = match find(rest, self.cx.settings.max_line) {
+            Found::Partial => return (0, Some(Step::Read)),
+            Found::Line(length) => length,
+            Found::Long => {
+                self.skip = Some(Skip::default());
+                return (0, None);
+            }
+            Found::BareLf => {
+                self.hang_up("500 5.5.2 a LF without CR ends no line (RFC 5321 2.3.8)");
+                return (rest.len(), None);
+            }
+        };
+        let used = length + 2;
+        let line = rest.get(..length).unwrap_or_default();
+        let text = match std::str::from_utf8(line) {
+            Ok(text) if !is_dirty(line) => text,
+            _ => {
+                self.say("500 5.5.2 the line holds bytes that no command has");
+                return (used, None);
+            }
+        };
+        match self.run(text, rest.len() > used, now) {
+            Flow::Done => (used, None),
+            Flow::Again(step) => (0, Some(step)),
+        }
+    }
+
+    fn run(&mut self, line: &str, more: bool, now: i64) -> Flow {
+        let (verb, args) = line.split_once(' ').unwrap_or((line, ""));
+        let Some(command) = verbs::find(verb) else {
+            if verbs::is_other_protocol(verb) {
+                self.hang_up("500 5.5.2 this is a mail server");
+            } else {
+                self.say("500 5.5.2 command not recognized");
+            }
+            return Flow::Done;
+        };
+        if matches!(self.phase, Phase::Turned) && command.name != "QUIT" {
+            self.hang_up_after_errors("503 5.5.1 no mail is taken from here");
+            return Flow::Done;
+        }
+        let waits = command.ends_group || !self.peer.hello.as_ref().is_some_and(|h| h.esmtp);
+        if more && waits && command.name != "QUIT" && self.table().profile().strict_pipelining {
+            // What follows was written for a state that may never come: it is not looked at.
+            self.hang_up("503 5.5.0 commands came before the reply that they must wait for");
+            return Flow::Done;
+        }
+        if command.junk {
+            self.junk += 1;
+            if self.junk > self.table().profile().junk_commands {
+                self.hang_up("421 4.7.0 too many commands that bring no mail");
+                return Flow::Done;
+            }
+        }
+        let turn = Turn { args: args.trim_end_matches(' '), now };
+        if let Err(reply) = (command.check)(self, &turn) {
+            self.say(reply);
+            return Flow::Done;
+        }
+        (command.run)(self, &turn)
+    }
+
+    /// Writes a reply line; a 5xx counts as an error of the client.
+    pub(super) fn say(&mut self, line: &str) {
+        self.out.extend(reply_text(line, 510));
+        self.out.extend_from_slice(b"\r\n");
+        if line.starts_with('5') {
+            self.errors = self.errors.saturating_add(1);
+            let table = self.table();
+            let profile = table.profile();
+            if self.errors > profile.errors_close_after {
+                self.hang_up("421 4.7.0 too many errors");
+            }
+            self.pause |= self.errors > profile.errors_slow_after;
+        }
+    }
+
+    /// Writes a line of a 250 reply to which more lines follow.
+    pub(super) fn say_more(&mut self, text: &str) {
+        self.out.extend_from_slice(b"250-");
+        self.out.extend(reply_text(text, 500));
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Says a last word.
+    pub(super) fn hang_up(&mut self, line: &str) {
+        self.out.extend(reply_text(line, 510));
+        self.out.extend_from_slice(b"\r\n");
+        self.closing = true;
+    }
+
+    /// For those who were refused in the greeting: a few answers, then no more.
+    fn hang_up_after_errors(&mut self, line: &str) {
+        self.say(line);
+        self.closing |= self.errors > 5;
+    }
+
+    /// Begins to take a message.
+    pub(super) fn receive(&mut self, max: u64, announced: Option<u64>) {
+        self.phase = Phase::Data(Box::new(Receiver::new(max, announced)));
+        self.count_memory();
+    }
+
+    /// Keeps the count of message bytes, and spoils a message that the server has no memory for.
+    fn count_memory(&mut self) {
+        let (Phase::Data(receiver) | Phase::End(receiver)) = &mut self.phase else {
+            return;
+        };
+        let counter = &self.cx.metrics.memory;
+        let held = receiver.memory();
+        let all = counter.fetch_add(held, Ordering::Relaxed).wrapping_add(held).wrapping_sub(self.memory);
+        counter.fetch_sub(self.memory, Ordering::Relaxed);
+        self.memory = held;
+        if held > 0 && all > self.cx.settings.max_memory {
+            receiver.spoil(Flaw::NoMemory);
+            counter.fetch_sub(held, Ordering::Relaxed);
+            self.memory = 0;
+        }
+    }
+
+    fn free_memory(&mut self) {
+        self.cx.metrics.memory.fetch_sub(std::mem::take(&mut self.memory), Ordering::Relaxed);
+    }
+
+    fn end_of_data(&mut self, now: i64) -> Option<Step> {
+        let Phase::End(mut receiver) = std::mem::replace(&mut self.phase, Phase::Command) else {
+            return None;
+        };
+        let Some(transaction) = &mut self.transaction else {
+            self.say("503 5.5.1 no transaction");
+            return None;
+        };
+        let gate = match receiver.flaw() {
+            Some(flaw) => Gate::refuse(flaw.reply()),
+            None => transaction.at_end(&self.peer, receiver.bytes()),
+        };
+        match gate {
+            Gate::Pass => {}
+            Gate::Refuse(refusal) => {
+                let table = self.table();
+                log::refused(self, &table, "end-of-data", None, &refusal);
+                self.say(&refusal.reply);
+                self.free_memory();
+                self.end_transaction();
+                return None;
+            }
+            Gate::Ask(_) | Gate::Probe(_) => {
+                self.say("451 4.4.3 a lookup failed, try again later");
+                self.free_memory();
+                self.end_transaction();
+                return None;
+            }
+        }
+        let entry = Entry::new(transaction, receiver.size());
+        let incoming = transaction.take_incoming(&self.peer, receiver.take(), now);
+        self.phase = Phase::Accepting(Box::new(entry));
+        Some(Step::Accept(Box::new(incoming)))
+    }
+
+    /// The acceptor's answer to [`Step::Accept`].
+    pub fn accepted(&mut self, result: Result<Receipt, Refusal>) {
+        let Phase::Accepting(entry) = std::mem::replace(&mut self.phase, Phase::Command) else {
+            return;
+        };
+        let table = self.table();
+        match result {
+            Ok(receipt) => {
+                let counter =
+                    if entry.all_discarded { &self.cx.metrics.discarded } else { &self.cx.metrics.accepted };
+                Metrics::bump(counter);
+                let reply = format!("250 2.0.0 Ok: queued as {}", entry.id);
+                log::accepted(self, &table, &entry, &receipt, &reply);
+                self.say(&reply);
+                self.errors = 0;
+                self.junk = 0;
+            }
+            Err(refusal) => {
+                log::refused(self, &table, "accept", Some(&entry), &refusal);
+                self.say(&refusal.reply);
+            }
+        }
+        self.free_memory();
+        self.end_transaction();
+    }
+
+    /// Answers to [`Step::Look`].
+    pub fn answered(&mut self, answers: Vec<Answer>) {
+        for answer in answers {
+            self.peer.learn(answer);
+        }
+    }
+
+    /// Forgets the transaction.
+    pub(super) fn end_transaction(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            self.cx.put_scratch(transaction.into_scratch());
+        }
+    }
+
+    /// The client did not send in time, or the server must end the session: the last word.
+    pub fn timed_out(&mut self) {
+        self.hang_up("421 4.4.2 timed out, closing");
+        self.phase = Phase::Closed;
+    }
+
+    /// The server goes down: what is under way is finished, then the session ends.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether the session was told that the server goes down.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.free_memory();
+        self.end_transaction();
+    }
+}
+
+/// The verdict of an accepted message in one word, and the rule that decided first.
+pub(super) fn summary(transaction: &Transaction) -> (&'static str, Option<(String, String, u32)>, bool) {
+    let mut verdict = "accept";
+    let mut deciding = None;
+    let mut all_discarded = true;
+    for (_, fate, rule) in transaction.settled() {
+        all_discarded &= fate == Fate::Discard;
+        if deciding.is_none()
+            && let Some(id) = rule
+        {
+            deciding = rule_origin(&transaction.table, id);
+            verdict = match fate {
+                Fate::Deliver => "allow",
+                Fate::Hold => "hold",
+                Fate::Discard => "discard",
+            };
+        }
+    }
+    (verdict, deciding, all_discarded)
+}

@@ -1,0 +1,39 @@
+//! EHLO and HELO (RFC 5321 4.1.1.1). Either ends a transaction (4.1.4).
+
+use super::{Flow, Turn};
+use crate::smtp::escape::helo_text;
+use crate::smtp::session::Session;
+use crate::verdict::peer::Hello;
+
+/// Extensions that are always there.
+const EXTENSIONS: &[&str] = &["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN"];
+
+pub(super) fn check(_: &Session, turn: &Turn<'_>) -> Result<(), &'static str> {
+    // What is no domain is greeted all the same: rules decide about `helo is malformed`.
+    if turn.args.is_empty() { Err("501 5.5.4 a domain must follow") } else { Ok(()) }
+}
+
+pub(super) fn ehlo(session: &mut Session, turn: &Turn<'_>) -> Flow {
+    greet(session, turn, true);
+    let table = session.table();
+    let profile = table.profile();
+    session.say_more(&session.hostname(&table));
+    for extension in EXTENSIONS {
+        session.say_more(extension);
+    }
+    session.say_more(&format!("LIMITS RCPTMAX={}", profile.max_recipients));
+    session.say(&format!("250 SIZE {}", profile.max_message_size));
+    Flow::Done
+}
+
+pub(super) fn helo(session: &mut Session, turn: &Turn<'_>) -> Flow {
+    greet(session, turn, false);
+    let hostname = session.hostname(&session.table());
+    session.say(&format!("250 {hostname}"));
+    Flow::Done
+}
+
+fn greet(session: &mut Session, turn: &Turn<'_>, esmtp: bool) {
+    session.end_transaction();
+    session.peer.hello = Some(Hello::new(turn.args, helo_text(turn.args), esmtp));
+}

@@ -1,0 +1,68 @@
+//! RSET, NOOP, QUIT, VRFY, EXPN and HELP (RFC 5321 4.1.1.5 to 4.1.1.10).
+
+use super::{Flow, Turn};
+use crate::smtp::session::Session;
+use crate::verdict::inside::{Existence, exists};
+use edict_table::value::Address;
+
+pub(super) fn any_args(_: &Session, _: &Turn<'_>) -> Result<(), &'static str> {
+    Ok(())
+}
+
+pub(super) fn no_args(_: &Session, turn: &Turn<'_>) -> Result<(), &'static str> {
+    if turn.args.is_empty() { Ok(()) } else { Err("501 5.5.4 no argument is taken here") }
+}
+
+pub(super) fn needs_args(_: &Session, turn: &Turn<'_>) -> Result<(), &'static str> {
+    if turn.args.is_empty() { Err("501 5.5.4 an argument must follow") } else { Ok(()) }
+}
+
+pub(super) fn rset(session: &mut Session, _: &Turn<'_>) -> Flow {
+    session.end_transaction();
+    session.say("250 2.0.0 Ok");
+    Flow::Done
+}
+
+pub(super) fn noop(session: &mut Session, _: &Turn<'_>) -> Flow {
+    session.say("250 2.0.0 Ok");
+    Flow::Done
+}
+
+pub(super) fn quit(session: &mut Session, _: &Turn<'_>) -> Flow {
+    session.end_transaction();
+    session.hang_up("221 2.0.0 Bye");
+    Flow::Done
+}
+
+/// RFC 5321 7.3: off by default, since it tells strangers who exists.
+pub(super) fn vrfy(session: &mut Session, turn: &Turn<'_>) -> Flow {
+    let table = session.table();
+    if !table.profile().vrfy {
+        session.say("502 5.5.1 VRFY is off here");
+        return Flow::Done;
+    }
+    let text = turn.args.trim_start_matches('<').trim_end_matches('>');
+    let reply = match Address::parse(text) {
+        Ok(address) if table.is_inside(address.domain()) => {
+            match exists(&table, &session.cx.users.load(), &address) {
+                Existence::Yes => format!("250 2.1.5 <{address}>"),
+                Existence::No => "550 5.1.1 no such mailbox".to_owned(),
+                Existence::Ask => "252 2.1.5 cannot tell, but will try to deliver".to_owned(),
+            }
+        }
+        Ok(_) => "551 5.1.6 not a mailbox of this server".to_owned(),
+        Err(_) => "501 5.1.3 this is no address".to_owned(),
+    };
+    session.say(&reply);
+    Flow::Done
+}
+
+pub(super) fn expn(session: &mut Session, _: &Turn<'_>) -> Flow {
+    session.say("502 5.5.1 EXPN is off here");
+    Flow::Done
+}
+
+pub(super) fn help(session: &mut Session, _: &Turn<'_>) -> Flow {
+    session.say("214 2.0.0 RFC 5321 tells it all");
+    Flow::Done
+}

@@ -1,0 +1,85 @@
+//! RCPT TO (RFC 5321 4.1.1.3): one recipient, with a verdict of its own.
+
+use super::{Flow, Turn};
+use crate::smtp::escape::Clean;
+use crate::smtp::log;
+use crate::smtp::params::{self, RcptParams};
+use crate::smtp::path::{self, Mailbox, Path};
+use crate::smtp::session::{Session, Step};
+use crate::verdict::lookup::Question;
+use crate::verdict::transaction::{Gate, Transaction, Wanted};
+use edict_table::value::Address;
+
+pub(super) fn check(session: &Session, _: &Turn<'_>) -> Result<(), &'static str> {
+    if session.transaction.is_some() { Ok(()) } else { Err("503 5.5.1 say MAIL first") }
+}
+
+pub(super) fn run(session: &mut Session, turn: &Turn<'_>) -> Flow {
+    let Some(mut transaction) = session.transaction.take() else {
+        return Flow::Done;
+    };
+    let esmtp = session.peer.hello.as_ref().is_some_and(|h| h.esmtp);
+    match recipient(&transaction, turn, esmtp) {
+        Err(reply) => {
+            session.transaction = Some(transaction);
+            session.say(reply);
+        }
+        Ok(wanted) => {
+            let shown = format!("<{}@{}>", Clean(&wanted.local), Clean(&wanted.domain));
+            let users = session.cx.users.load();
+            let gate = transaction.at_rcpt(&session.peer, &users, session.cx.acceptor.as_ref(), wanted);
+            session.transaction = Some(transaction);
+            match gate {
+                Gate::Pass => session.say("250 2.1.5 Ok"),
+                Gate::Refuse(refusal) => {
+                    let table = session.table();
+                    let from =
+                        session.transaction.as_ref().map(|t| t.reverse.wire.clone()).unwrap_or_default();
+                    let from = format!("<{}>", Clean(&from));
+                    log::refused_for(session, &table, "rcpt", &from, &shown, &refusal);
+                    session.say(&refusal.reply);
+                }
+                Gate::Ask(need) => {
+                    let sender = session.transaction.as_ref().and_then(|t| t.sender.as_ref());
+                    return Flow::Again(Step::Look(session.peer.questions(need, sender)));
+                }
+                Gate::Probe(address) => {
+                    return Flow::Again(Step::Look(vec![Question::Exists(address)]));
+                }
+            }
+        }
+    }
+    Flow::Done
+}
+
+fn recipient(transaction: &Transaction, turn: &Turn<'_>, esmtp: bool) -> Result<Wanted, &'static str> {
+    const NONE: &str = "501 5.1.3 this is no recipient address (RFC 5321 4.1.2)";
+    let profile = transaction.table.profile();
+    let (path, rest) = path::read(turn.args, "TO", profile.strict_envelope).map_err(|_| NONE)?;
+    let Path::Mailbox(mailbox) = path else {
+        return Err(NONE);
+    };
+    let smtputf8 = transaction.reverse.smtputf8;
+    let params = if esmtp {
+        params::rcpt(rest, smtputf8)?
+    } else if rest.trim_matches(' ').is_empty() {
+        RcptParams::default()
+    } else {
+        return Err("555 5.5.4 parameters need EHLO");
+    };
+    if mailbox.is_utf8() && !smtputf8 {
+        return Err("553 5.6.7 this address needs SMTPUTF8");
+    }
+    let Mailbox { local, domain, address } = mailbox;
+    match (domain, address) {
+        (Some(domain), Some(address)) => {
+            Ok(Wanted { local, domain, address, notify: params.notify, orcpt: params.orcpt })
+        }
+        _ => {
+            // A bare postmaster is the one of the first local domain (RFC 5321 4.5.1).
+            let domain = profile.local_domains.first().ok_or("550 5.1.1 no such mailbox")?.clone();
+            let address = Address::parse(&format!("{local}@{domain}")).map_err(|_| NONE)?;
+            Ok(Wanted { local, domain, address, notify: params.notify, orcpt: params.orcpt })
+        }
+    }
+}

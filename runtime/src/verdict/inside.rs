@@ -1,0 +1,82 @@
+//! Which addresses are inside, which of them exist, and who may send to the rest.
+
+use crate::users::Users;
+use edict_table::load::Loaded;
+use edict_table::model::Recipients;
+use edict_table::value::Address;
+
+/// Whether an inside address exists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Existence {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// The next hop knows.
+    Ask,
+}
+
+/// The domain that a domain alias stands for.
+pub(crate) fn real_domain<'a>(table: &'a Loaded, domain: &str) -> Option<&'a str> {
+    let aliases = &table.profile().domain_aliases;
+    let place = aliases.binary_search_by(|(alias, _)| alias.as_str().cmp(domain)).ok()?;
+    aliases.get(place).map(|(_, real)| real.as_str())
+}
+
+/// Whether an address is at one of our domains, domain aliases among them.
+pub(crate) fn is_inside(table: &Loaded, address: &Address) -> bool {
+    let domain = address.domain();
+    table.is_inside(domain) || real_domain(table, domain).is_some_and(|real| table.is_inside(real))
+}
+
+/// Whether a stranger's recipient could make some server send on to another (RFC 5321 7.9): `a%b@`,
+/// `a!b@`, and a quoted `@`.
+pub(crate) fn is_routed(address: &Address) -> bool {
+    address.local().contains(['%', '!', '@'])
+}
+
+/// Whether an inside address exists (mail-flow: `recipients known | ask | any`).
+pub(crate) fn exists(table: &Loaded, users: &Users, address: &Address) -> Existence {
+    let local = table.is_local(address.domain());
+    let profile = table.profile();
+    let relay = if local {
+        None
+    } else {
+        profile.relay_domains.iter().find(|relay| relay.domain == address.domain())
+    };
+    let which = relay.and_then(|relay| relay.recipients.as_ref()).unwrap_or(&profile.recipients);
+    let lists = match which {
+        Recipients::Any => return Existence::Yes,
+        Recipients::Known(lists) => Some(lists),
+        Recipients::Ask => None,
+    };
+    // RFC 5321 4.5.1: postmaster always exists; mailer-daemon is whom notices come from.
+    let reserved = local && matches!(address.local(), "postmaster" | "mailer-daemon");
+    let known = reserved
+        || (local && users.exists(address))
+        || table.alias(address).is_some()
+        || lists.is_some_and(|lists| lists.iter().any(|list| table.list_holds(list, address)));
+    match (known, lists) {
+        (true, _) => Existence::Yes,
+        (false, Some(_)) => Existence::No,
+        (false, None) => Existence::Ask,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routed_local_parts() {
+        for (text, want) in [
+            ("ann%other.example@example.com", true),
+            ("other.example!ann@example.com", true),
+            ("\"ann@other.example\"@example.com", true),
+            ("ann@example.com", false),
+            ("\"ann b\"@example.com", false),
+        ] {
+            assert_eq!(is_routed(&Address::parse(text).unwrap()), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Facts that take a lookup: which questions a stage may ask, and what answers look like.
+//!
+//! The session asks only for facts that a decision needs. Whoever answers bounds the time and says
+//! [`Slot::Unknown`] where it could not be told; a verdict that hangs on it is 451 4.4.3.
+
+use edict_table::fact::Fact;
+use edict_table::facts::{FactSet, Slot};
+use edict_table::value::{Address, Domain};
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+/// A question to DNS or to a next hop.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Question {
+    /// The forward-confirmed name of an address.
+    Name(IpAddr),
+    /// Whether HELO's name has an A, AAAA or MX.
+    Helo(Domain),
+    /// Whether a sender's domain has an MX, A or AAAA, and no null MX (RFC 7505).
+    Sender(String),
+    /// SPF (RFC 7208) of an address, HELO name and sender (none for `<>`).
+    Spf {
+        /// The client.
+        ip: IpAddr,
+        /// HELO.
+        helo: String,
+        /// The sender in policy form.
+        sender: Option<Address>,
+    },
+    /// Whether the next hop of a domain takes this address.
+    Exists(Address),
+}
+
+/// An answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// To [`Question::Name`]: the name, and whether reverse and forward name disagree.
+    Name(Slot<Domain>, Slot<bool>),
+    /// To [`Question::Helo`]: whether it does not resolve.
+    Helo(Slot<bool>),
+    /// To [`Question::Sender`]: the domain, and whether it does not resolve.
+    Sender(String, Slot<bool>),
+    /// To [`Question::Spf`]: place in [`edict_table::fact::RESULTS`].
+    Spf(Option<Address>, Slot<u8>),
+    /// To [`Question::Exists`].
+    Exists(Address, Slot<bool>),
+}
+
+impl Question {
+    /// The answer where nobody can be asked.
+    #[must_use]
+    pub fn unknown(self) -> Answer {
+        match self {
+            Self::Name(_) => Answer::Name(Slot::Unknown, Slot::Unknown),
+            Self::Helo(_) => Answer::Helo(Slot::Unknown),
+            Self::Sender(domain) => Answer::Sender(domain, Slot::Unknown),
+            Self::Spf { sender, .. } => Answer::Spf(sender, Slot::Unknown),
+            Self::Exists(address) => Answer::Exists(address, Slot::Unknown),
+        }
+    }
+}
+
+/// Answers of one lookup.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+/// Answers questions, within a time of its own.
+pub trait Resolver: Send + Sync {
+    /// Answers one.
+    fn answer(&self, question: Question) -> Answering<'_>;
+}
+
+/// Of the facts that are needed, those that a lookup can tell once a client has connected.
+pub(crate) fn at_connect(need: FactSet) -> FactSet {
+    only(need, &[Fact::ClientName, Fact::ClientUnverified])
+}
+
+/// Of the facts that are needed, those that a lookup can tell from MAIL on.
+pub(crate) fn at_mail(need: FactSet) -> FactSet {
+    const FACTS: &[Fact] = &[
+        Fact::ClientName,
+        Fact::ClientUnverified,
+        Fact::HeloUnresolvable,
+        Fact::SenderUnresolvable,
+        Fact::Spf,
+    ];
+    only(need, FACTS)
+}
+
+fn only(need: FactSet, facts: &[Fact]) -> FactSet {
+    let mut found = FactSet::EMPTY;
+    for fact in facts.iter().copied().filter(|fact| need.contains(*fact)) {
+        found.insert(fact);
+    }
+    found
+}

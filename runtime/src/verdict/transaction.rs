@@ -1,0 +1,329 @@
+//! One transaction: the table it took at MAIL, its facts, and where each recipient stands.
+//!
+//! Each stage answers with a [`Gate`]. Nothing here waits, reads a clock or knows SMTP beyond the text
+//! of replies. A rule is decided at the first stage at which nothing can overtake it any more;
+//! `decide` sees to that, by what it still needs.
+
+use super::inside::{Existence, exists, is_inside, is_routed, real_domain};
+use super::lookup;
+use super::peer::Peer;
+use super::ruling::{Ruled, ruled};
+use crate::acceptor::{Acceptor, QuotaQuery};
+use crate::envelope::{Fate, Given, Incoming, MessageId, Notify, Refusal, ReversePath};
+use crate::users::Users;
+use edict_table::decide::{self, Scratch};
+use edict_table::facts::{BodyFacts, Direction, FactSet, Facts, HeaderFacts, Slot};
+use edict_table::load::{Loaded, RuleId};
+use edict_table::value::Address;
+use std::sync::Arc;
+
+/// Whether a stage may be passed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Gate {
+    /// It may.
+    Pass,
+    /// It may not, with this reply.
+    Refuse(Refusal),
+    /// Facts that take a lookup must be found out first; then the stage is tried again.
+    Ask(FactSet),
+    /// The next hop must be asked whether this address exists; then the stage is tried again.
+    Probe(Address),
+}
+
+impl Gate {
+    /// A refusal that no rule decides.
+    pub(crate) fn refuse(reply: &str) -> Self {
+        Self::Refuse(Refusal { reply: reply.to_owned(), rule: None })
+    }
+}
+
+/// A recipient as RCPT names it.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// Local part on the wire.
+    pub(crate) local: String,
+    /// Domain on the wire.
+    pub(crate) domain: String,
+    /// Policy form.
+    pub(crate) address: Address,
+    /// NOTIFY=
+    pub(crate) notify: Notify,
+    /// ORCPT=
+    pub(crate) orcpt: Option<String>,
+}
+
+/// Where a recipient stands with the verdict rules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Standing {
+    /// Decided, by this rule where it was one.
+    Settled(Option<RuleId>),
+    /// Content can still change it.
+    Open,
+}
+
+/// A recipient that got a 250.
+#[derive(Clone, Debug)]
+pub(super) struct Recipient {
+    pub(super) given: Given,
+    pub(super) submitted: bool,
+    pub(super) standing: Standing,
+}
+
+/// What can part recipients that share one reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Company {
+    /// Accepted, whatever comes.
+    Accepted,
+    /// Open; equal signatures mean equal verdicts.
+    Open(u64),
+}
+
+/// A transaction.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    /// Its name.
+    pub(crate) id: MessageId,
+    /// Its table, to its end.
+    pub(crate) table: Arc<Loaded>,
+    /// Envelope sender.
+    pub(crate) reverse: ReversePath,
+    /// Its policy form; none for `<>`.
+    pub(crate) sender: Option<Address>,
+    /// SIZE= of MAIL.
+    pub(crate) announced: Option<u64>,
+    /// The client is in a trusted network.
+    pub(crate) trusted: bool,
+    /// A submitted recipient was turned away because there are too many.
+    pub(crate) surplus: bool,
+    /// Unix milliseconds at MAIL.
+    started: i64,
+    scratch: Scratch,
+    sender_inside: bool,
+    sender_unknown: bool,
+    pub(super) recipients: Vec<Recipient>,
+    company: Option<Company>,
+    pub(super) header: Option<HeaderFacts>,
+    pub(super) body: Option<BodyFacts>,
+}
+
+/// What MAIL brings.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    /// The name of the transaction.
+    pub(crate) id: MessageId,
+    /// The live table.
+    pub(crate) table: Arc<Loaded>,
+    /// Spare memory.
+    pub(crate) scratch: Scratch,
+    /// Envelope sender.
+    pub(crate) reverse: ReversePath,
+    /// Its policy form.
+    pub(crate) sender: Option<Address>,
+    /// SIZE=
+    pub(crate) announced: Option<u64>,
+    /// Unix milliseconds.
+    pub(crate) now: i64,
+}
+
+impl Transaction {
+    /// Begins one.
+    pub(crate) fn begin(beginning: Beginning, peer: &Peer, users: &Users) -> Self {
+        let Beginning { id, table, mut scratch, reverse, sender, announced, now } = beginning;
+        scratch.begin(&table);
+        let sender_inside = sender.as_ref().is_some_and(|s| is_inside(&table, s));
+        let sender_unknown =
+            sender_inside && sender.as_ref().is_some_and(|s| exists(&table, users, s) == Existence::No);
+        Self {
+            id,
+            trusted: table.is_trusted(peer.ip),
+            table,
+            reverse,
+            sender,
+            announced,
+            surplus: false,
+            started: now,
+            scratch,
+            sender_inside,
+            sender_unknown,
+            recipients: Vec::new(),
+            company: None,
+            header: None,
+            body: None,
+        }
+    }
+
+    /// Its scratch, for the next one.
+    pub(crate) fn into_scratch(self) -> Scratch {
+        self.scratch
+    }
+
+    /// The facts of the envelope, the recipient's apart.
+    pub(crate) fn facts<'a>(&'a self, peer: &'a Peer) -> Facts<'a> {
+        Facts {
+            sender: Slot::from_option(self.sender.as_ref()),
+            sender_unresolvable: peer.sender_unresolvable(self.sender.as_ref()),
+            sender_unknown: Slot::Known(self.sender_unknown),
+            spf: peer.spf(self.sender.as_ref()),
+            ..peer.mail_facts(self.started)
+        }
+    }
+
+    /// Lends the scratch out beside the facts.
+    pub(crate) fn with_scratch<R>(&mut self, run: impl FnOnce(&Self, &mut Scratch) -> R) -> R {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let result = run(self, &mut scratch);
+        self.scratch = scratch;
+        result
+    }
+
+    /// MAIL: a refusal that hangs on client and sender alone.
+    pub(crate) fn at_mail(&mut self, peer: &Peer) -> Gate {
+        let outcome =
+            self.with_scratch(|this, scratch| decide::verdict(&this.table, &this.facts(peer), scratch));
+        match ruled(&self.table, outcome) {
+            Ruled::Refused(refusal) => Gate::Refuse(refusal),
+            Ruled::Open(need) if !lookup::at_mail(need).is_empty() => Gate::Ask(lookup::at_mail(need)),
+            Ruled::Settled(..) | Ruled::Open(_) => Gate::Pass,
+        }
+    }
+
+    /// How many recipients got a 250.
+    pub(crate) fn accepted(&self) -> usize {
+        self.recipients.len()
+    }
+
+    /// RCPT, in the order of mail-flow: domain aliases, relay guard, verdict rules, existence, quota.
+    pub(crate) fn at_rcpt(
+        &mut self,
+        peer: &Peer,
+        users: &Users,
+        acceptor: &dyn Acceptor,
+        wanted: Wanted,
+    ) -> Gate {
+        let wanted = self.without_alias(wanted);
+        let address = &wanted.address;
+        let inside = self.table.is_inside(address.domain());
+        let login = peer.login.is_some();
+        if !login && !self.trusted && (!inside || is_routed(address)) {
+            return Gate::refuse("550 5.7.1 relaying denied");
+        }
+        // What another server of ours passed on is inbound, though it stands in a trusted network.
+        let submitted = login || !inside || (self.trusted && self.sender_inside);
+        if self.recipients.len() >= self.table.profile().max_recipients as usize {
+            self.surplus |= submitted;
+            return Gate::refuse("452 4.5.3 too many recipients");
+        }
+        let direction = match (submitted, inside) {
+            (_, false) => Direction::Outbound,
+            (true, true) => Direction::Internal,
+            (false, true) => Direction::Inbound,
+        };
+        let ruling = self.rule_rcpt(peer, address, direction, submitted);
+        let (fate, standing, company) = match ruling {
+            Ok(found) => found,
+            Err(gate) => return gate,
+        };
+        if inside {
+            match exists(&self.table, users, address) {
+                Existence::Yes => {}
+                Existence::No => return Gate::refuse("550 5.1.1 no such mailbox"),
+                Existence::Ask => match peer.exists(address) {
+                    Slot::Known(true) => {}
+                    Slot::Known(false) | Slot::Absent => return Gate::refuse("550 5.1.1 no such mailbox"),
+                    Slot::Unknown => return Gate::refuse("451 4.4.3 cannot tell now whether it exists"),
+                    Slot::Pending => return Gate::Probe(wanted.address),
+                },
+            }
+        } else if let Err(refusal) = acceptor.over_quota(&QuotaQuery {
+            table: &self.table,
+            auth_user: peer.login.as_ref().map(|l| l.folded.as_str()),
+            client_ip: peer.ip,
+            sender: self.sender.as_ref(),
+            recipient: address,
+        }) {
+            return Gate::Refuse(refusal);
+        }
+        if let (Some(company), Some(first)) = (company, self.company)
+            && !submitted
+            && company != first
+        {
+            return Gate::refuse("452 4.5.3 this recipient needs a transaction of its own");
+        }
+        self.company = self.company.or(company);
+        let given = Given {
+            wire: format!("{}@{}", wanted.local, wanted.domain),
+            address: wanted.address,
+            direction,
+            notify: wanted.notify,
+            orcpt: wanted.orcpt,
+            fate,
+        };
+        self.recipients.push(Recipient { given, submitted, standing });
+        Gate::Pass
+    }
+
+    fn without_alias(&self, mut wanted: Wanted) -> Wanted {
+        if let Some(real) = real_domain(&self.table, wanted.address.domain()) {
+            let text = format!("{}@{real}", wanted.local);
+            if let Ok(address) = Address::parse(&text) {
+                wanted.address = address;
+                real.clone_into(&mut wanted.domain);
+            }
+        }
+        wanted
+    }
+
+    fn rule_rcpt(
+        &mut self,
+        peer: &Peer,
+        address: &Address,
+        direction: Direction,
+        submitted: bool,
+    ) -> Result<(Fate, Standing, Option<Company>), Gate> {
+        self.scratch.next_recipient();
+        self.with_scratch(|this, scratch| {
+            let mut facts = this.facts(peer);
+            facts.recipient = Slot::Known(address);
+            facts.direction = Slot::Known(direction);
+            facts.submitted = Slot::Known(submitted);
+            match ruled(&this.table, decide::verdict(&this.table, &facts, scratch)) {
+                Ruled::Refused(refusal) => Err(Gate::Refuse(refusal)),
+                Ruled::Settled(fate, rule) => {
+                    let company = (fate != Fate::Discard).then_some(Company::Accepted);
+                    Ok((fate, Standing::Settled(rule), company))
+                }
+                Ruled::Open(need) if !lookup::at_mail(need).is_empty() => {
+                    Err(Gate::Ask(lookup::at_mail(need)))
+                }
+                Ruled::Open(_) => {
+                    let signature = decide::signature(&this.table, &facts, scratch);
+                    Ok((Fate::Deliver, Standing::Open, Some(Company::Open(signature))))
+                }
+            }
+        })
+    }
+
+    /// The message with everything that was decided. The transaction is empty afterwards.
+    pub(crate) fn take_incoming(&mut self, peer: &Peer, bytes: Vec<u8>, now: i64) -> Incoming {
+        let recipients = std::mem::take(&mut self.recipients);
+        Incoming {
+            id: self.id,
+            client: peer.client(self.trusted),
+            submitted: recipients.iter().any(|r| r.submitted),
+            sender: std::mem::take(&mut self.reverse),
+            sender_address: self.sender.take(),
+            recipients: recipients.into_iter().map(|r| r.given).collect(),
+            bytes,
+            table: Arc::clone(&self.table),
+            received: now,
+        }
+    }
+
+    /// The rules that settled its recipients, each recipient with its fate.
+    pub(crate) fn settled(&self) -> impl Iterator<Item = (&str, Fate, Option<RuleId>)> {
+        self.recipients.iter().map(|r| match r.standing {
+            Standing::Settled(rule) => (r.given.wire.as_str(), r.given.fate, rule),
+            Standing::Open => (r.given.wire.as_str(), r.given.fate, None),
+        })
+    }
+}
