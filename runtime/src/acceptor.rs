@@ -51,6 +51,13 @@ pub trait Acceptor: Send + Sync {
     /// The reply of the quota's rule.
     fn over_quota(&self, query: &QuotaQuery<'_>) -> Result<(), Refusal>;
 
+    /// Whether an inside address (on the wire, as the client gave it) is one that forwarded mail was sent
+    /// under, so that a bounce to it has somewhere to go. Only `<>` may write to such an address.
+    fn returns(&self, table: &Loaded, recipient: &str) -> bool {
+        let _ = (table, recipient);
+        false
+    }
+
     /// Applies aliases, copies, quotas and disclaimers and makes the result durable. Where every
     /// recipient is to be discarded nothing is stored.
     fn accept(&self, incoming: Incoming) -> Accepting<'_>;

@@ -4,6 +4,7 @@
 //! delivery, a directly named one before one through an alias. Decides nothing about copies or texts.
 //! Limit: [`MAX_FINALS`] final addresses a message.
 
+use super::srs::Srs;
 use crate::envelope::{Fate, Given, Incoming, Notify};
 use edict_table::facts::Direction;
 use edict_table::load::Loaded;
@@ -31,6 +32,8 @@ pub struct Final {
     pub expanded: bool,
     /// The owner of the alias, who takes the place of the envelope sender.
     pub owner: Option<String>,
+    /// The envelope sender as the next hop is told it, where forwarding changed it.
+    pub forwarder: Option<String>,
     /// NOTIFY=; the owner's own where there is one.
     pub notify: Notify,
     /// ORCPT=
@@ -48,14 +51,14 @@ pub struct TooMany;
 ///
 /// # Errors
 /// More than [`MAX_FINALS`].
-pub fn expand(incoming: &Incoming) -> Result<Vec<Final>, TooMany> {
+pub fn expand(incoming: &Incoming, srs: &Srs) -> Result<Vec<Final>, TooMany> {
     let mut finals: Vec<Final> = Vec::with_capacity(incoming.recipients.len());
     let mut places: HashMap<Address, usize> = HashMap::new();
     for (place, given) in incoming.recipients.iter().enumerate() {
         if given.fate == Fate::Discard {
             continue;
         }
-        for found in one(&incoming.table, place, given) {
+        for found in one(incoming, srs, place, given) {
             let full = finals.len() >= MAX_FINALS;
             match places.get(&found.address).and_then(|at| finals.get_mut(*at)) {
                 Some(have) => merge(have, found),
@@ -82,7 +85,8 @@ pub fn resolve(table: &Loaded, wire: &str, address: &Address) -> Vec<(String, Ad
     members.into_iter().map(|(wire, address)| (wire, address.clone(), inside(&address))).collect()
 }
 
-fn one(table: &Loaded, place: usize, given: &Given) -> Vec<Final> {
+fn one(incoming: &Incoming, srs: &Srs, place: usize, given: &Given) -> Vec<Final> {
+    let table: &Loaded = &incoming.table;
     let submitted = matches!(given.direction, Direction::Outbound | Direction::Internal);
     let make = |wire: String, address: Address, expanded: bool, owner: Option<&str>| {
         let inside = table.is_inside(address.domain());
@@ -100,8 +104,27 @@ fn one(table: &Loaded, place: usize, given: &Given) -> Vec<Final> {
         };
         let hold = given.fate == Fate::Hold;
         let owner = owner.map(str::to_owned);
-        Final { wire, address, direction, inside, given: place, expanded, owner, notify, orcpt, hold }
+        let forwarder = match (direction, &owner) {
+            (Direction::Forwarded, None) => rewritten(incoming, srs, given),
+            _ => None,
+        };
+        Final {
+            wire,
+            address,
+            direction,
+            inside,
+            given: place,
+            expanded,
+            owner,
+            forwarder,
+            notify,
+            orcpt,
+            hold,
+        }
     };
+    if let Some((wire, address)) = returned(incoming, srs, given) {
+        return vec![make(wire, address, true, None)];
+    }
     match members(table, &given.address) {
         None => vec![make(given.wire.clone(), given.address.clone(), false, None)],
         Some((members, owner)) => members
@@ -113,6 +136,28 @@ fn one(table: &Loaded, place: usize, given: &Given) -> Vec<Final> {
             })
             .collect(),
     }
+}
+
+/// The foreign sender under our name, where the profile wants it and the mail is passed on.
+fn rewritten(incoming: &Incoming, srs: &Srs, given: &Given) -> Option<String> {
+    let table = &incoming.table;
+    let sender = incoming.sender_address.as_ref()?;
+    if !table.profile().forward_sender_srs || table.is_inside(sender.domain()) {
+        return None;
+    }
+    let own = given.address.domain();
+    let ours = if table.is_local(own) { own } else { table.profile().local_domains.first()? };
+    srs.forward(&incoming.sender.wire, ours, incoming.received)
+}
+
+/// Where a bounce of mail that we forwarded goes back to.
+fn returned(incoming: &Incoming, srs: &Srs, given: &Given) -> Option<(String, Address)> {
+    if !incoming.sender.wire.is_empty() || !incoming.table.is_local(given.address.domain()) {
+        return None;
+    }
+    let wire = srs.back(&given.wire, incoming.received)?;
+    let address = Address::parse(&wire).ok()?;
+    Some((wire, address))
 }
 
 type Members<'a> = (Vec<(String, Address)>, Option<&'a str>);

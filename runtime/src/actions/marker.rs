@@ -6,10 +6,6 @@
 
 use crate::envelope::MessageId;
 use edict_message::header::{Field, Fields};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 
 /// The name of the field.
 pub const FIELD: &str = "X-Edict-Copy";
@@ -27,35 +23,10 @@ impl std::fmt::Debug for MarkKey {
 }
 
 impl MarkKey {
-    /// A key from bytes that nobody else knows.
+    /// Over a secret; the key for this purpose is derived from it.
     #[must_use]
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// Reads the key from a file, which is made where it is missing.
-    ///
-    /// # Errors
-    /// The file cannot be read or made, or is not 32 bytes long.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        match fs::read(path) {
-            Ok(bytes) => match bytes.try_into() {
-                Ok(key) => Ok(Self(key)),
-                Err(_) => Err(io::ErrorKind::InvalidData.into()),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let mut key = [0; 32];
-                File::open("/dev/urandom")?.read_exact(&mut key)?;
-                let aside = path.with_extension("new");
-                let mut file =
-                    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-                file.write_all(&key)?;
-                file.sync_all()?;
-                fs::rename(&aside, path)?;
-                Ok(Self(key))
-            }
-            Err(error) => Err(error),
-        }
+    pub fn new(secret: &[u8]) -> Self {
+        Self(blake3::derive_key("edict 2026-11-24 mark on copies", secret))
     }
 
     /// The value of the field on a copy of this message.
@@ -109,14 +80,14 @@ mod tests {
 
     #[test]
     fn own_copies_are_known_again() {
-        let key = MarkKey::new([7; 32]);
+        let key = MarkKey::new(&[7; 32]);
         assert!(!key.knows(&fields(MAIL.as_bytes())));
         let copy = marked(&key, MAIL);
         assert!(key.knows(&fields(copy.as_bytes())));
         // Further trace fields, refolded fields, and another daemon's mark do no harm.
         let travelled = format!(
             "Received: x\r\n{}",
-            marked(&MarkKey::new([8; 32]), &copy.replace("From: a", "From:\r\n a"))
+            marked(&MarkKey::new(&[8; 32]), &copy.replace("From: a", "From:\r\n a"))
         );
         assert!(key.knows(&fields(travelled.as_bytes())));
     }
@@ -124,26 +95,16 @@ mod tests {
     /// A user must not be able to keep mail out of the archive.
     #[test]
     fn forged_and_moved_marks_are_not() {
-        let key = MarkKey::new([7; 32]);
+        let key = MarkKey::new(&[7; 32]);
         let copy = marked(&key, MAIL);
         for forged in [
             copy.replace("<1@x>", "<2@x>"),
             copy.replace("0000000000007", "0000000000008"),
-            marked(&MarkKey::new([8; 32]), MAIL),
+            marked(&MarkKey::new(&[8; 32]), MAIL),
             format!("{FIELD}: \r\n{MAIL}"),
             format!("{FIELD}: 0000000000007 ff\r\n{MAIL}"),
         ] {
             assert!(!key.knows(&fields(forged.as_bytes())), "{forged}");
         }
-    }
-
-    #[test]
-    fn the_key_is_made_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("mark.key");
-        let first = MarkKey::open(&path).unwrap();
-        assert_eq!(first.0, MarkKey::open(&path).unwrap().0);
-        fs::write(&path, "short").unwrap();
-        assert!(MarkKey::open(&path).is_err());
     }
 }

@@ -10,7 +10,9 @@ pub mod finals;
 pub mod ids;
 pub mod marker;
 pub mod plan;
+mod secret;
 pub mod splice;
+pub mod srs;
 pub mod texts;
 pub mod trace;
 pub mod view;
@@ -23,11 +25,13 @@ use crate::quota::{Keys, Quotas};
 use crate::spool::SpoolError;
 use edict_table::decide::{Scratch, matching};
 use edict_table::facts::{Direction, Facts, Slot};
-use edict_table::load::RuleRef;
+use edict_table::load::{Loaded, RuleRef};
 use edict_table::model::Kind;
+use edict_table::value::Address;
 use ids::IdSource;
 use marker::MarkKey;
 use plan::{Planned, plan};
+use srs::Srs;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
@@ -79,6 +83,8 @@ pub struct Settings {
     pub hostname: String,
     /// The key of the mark on copies.
     pub mark: MarkKey,
+    /// Rewrites the senders of forwarded mail.
+    pub srs: Srs,
     /// Attributes of users for disclaimers: user (`ann@example.com`), then name in lower case and value.
     pub attributes: HashMap<String, Vec<(String, String)>>,
 }
@@ -98,14 +104,16 @@ impl<S> std::fmt::Debug for Pipeline<S> {
 }
 
 impl<S: Store> Pipeline<S> {
-    /// Puts it together over a data folder, where it keeps `ids` and `copy.key`.
+    /// Puts it together over a data folder, where it keeps `ids` and `secret`. Daemons that
+    /// serve the same domains share the secret's file.
     ///
     /// # Errors
     /// The folder cannot be read or written.
     pub fn open(data: &Path, hostname: &str, quotas: Arc<Quotas>, store: Arc<S>) -> io::Result<Self> {
-        let mark = MarkKey::open(&data.join("copy.key"))?;
+        let secret = secret::open(&data.join("secret"))?;
+        let (mark, srs) = (MarkKey::new(&secret), Srs::new(&secret));
         let ids = IdSource::open(&data.join("ids"), now())?;
-        let settings = Settings { hostname: hostname.to_owned(), mark, attributes: HashMap::new() };
+        let settings = Settings { hostname: hostname.to_owned(), mark, srs, attributes: HashMap::new() };
         Ok(Self { settings: Arc::new(settings), quotas, ids, store })
     }
 
@@ -127,6 +135,11 @@ impl<S: Store> Acceptor for Pipeline<S> {
 
     fn over_quota(&self, query: &QuotaQuery<'_>) -> Result<(), Refusal> {
         over_quota(&self.quotas, query, now())
+    }
+
+    fn returns(&self, table: &Loaded, recipient: &str) -> bool {
+        let ours = Address::parse(recipient).is_ok_and(|address| table.is_local(address.domain()));
+        ours && self.settings.srs.back(recipient, now()).is_some()
     }
 
     fn accept(&self, incoming: Incoming) -> Accepting<'_> {

@@ -42,7 +42,8 @@ pub fn plan(settings: &Settings, quotas: &Arc<Quotas>, mut incoming: Incoming) -
     for given in incoming.recipients.iter().filter(|given| given.fate == Fate::Discard) {
         effects.push(format!("discarded for {}", given.wire));
     }
-    let finals = finals::expand(&incoming).map_err(|_| refuse("452 4.5.3 Too many recipients", None))?;
+    let finals = finals::expand(&incoming, &settings.srs)
+        .map_err(|_| refuse("452 4.5.3 Too many recipients", None))?;
     if finals.is_empty() {
         return Ok(Planned { record: None, reservation: None, effects });
     }
@@ -170,7 +171,7 @@ fn envelopes(
     let mut dispatches = Dispatches::new(incoming, stored);
     let blank = Variant::default();
     for (at, end) in shape.finals.iter().enumerate() {
-        let sender = end.owner.as_deref().unwrap_or(&incoming.sender.wire);
+        let sender = end.owner.as_ref().or(end.forwarder.as_ref()).unwrap_or(&incoming.sender.wire);
         let place = place(at);
         dispatches.recipient(end, sender, place, variants.get(place).unwrap_or(&blank));
     }
