@@ -113,8 +113,13 @@ fn reads_back(skeleton: &[u8], new: &Part, leaf: &Leaf<'_>, rewrite: &Rewrite, m
     if *decode::decode(body, new.transfer, usize::MAX) != **expected {
         return false;
     }
-    let old = entity(message, leaf.part).and_then(|bytes| second_opinion(&bytes));
     let now = entity(skeleton, new).and_then(|bytes| second_opinion(&bytes));
+    if rewrite.charset.is_some() {
+        // The old label may have been wrong, and mail-parser believed it. The new one is UTF-8.
+        return std::str::from_utf8(expected)
+            .is_ok_and(|text| insertions(text, &now.unwrap_or_default(), &[]));
+    }
+    let old = entity(message, leaf.part).and_then(|bytes| second_opinion(&bytes));
     match (old, now) {
         (Some(old), Some(now)) => insertions(&old, &now, &rewrite.inserted),
         // Nothing was there for mail-parser to see; now there is.
@@ -158,6 +163,7 @@ fn insertions(old: &str, new: &str, inserted: &[String]) -> bool {
     let back = old.bytes().rev().zip(new.bytes().rev()).take_while(|(a, b)| a == b).count();
     // One insertion: what is before and behind it is all there was. Several: the ends and each of them.
     match inserted.as_slice() {
+        [] => front == old.len(),
         [_] => front + back >= old.len(),
         several => several.iter().all(|i| memchr::memmem::find(new.as_bytes(), i.as_bytes()).is_some()),
     }
