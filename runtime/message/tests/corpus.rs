@@ -1,5 +1,12 @@
 //! The corpus: what a disclaimer does to messages as mail programs write them. See `corpus/README.md`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may say what they mean"
+)]
+
 use edict_message::edit::{Order, Untouched, apply, disclaim};
 use edict_table::model::{OnSigned, Replies};
 use mail_parser::{Message, MessageParser, PartType};
