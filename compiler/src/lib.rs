@@ -8,12 +8,14 @@ pub mod check;
 pub mod codes;
 pub mod diag;
 pub mod gather;
+pub mod lex;
 pub mod lower;
 pub mod model;
 pub mod parse;
 pub mod resolve;
 pub mod source;
 pub mod span;
+pub mod tree;
 
 use ast::Ast;
 use diag::{Diagnostic, Severity};

@@ -29,6 +29,130 @@ pub const SETTINGS: &[&str] = &[
     "junk-commands",
 ];
 
+/// The keywords of items.
+pub const ITEMS: &[&str] = &[
+    "import",
+    "profile",
+    "list",
+    "group",
+    "alias",
+    "aliases",
+    "allow",
+    "reject",
+    "defer",
+    "hold",
+    "discard",
+    "limit",
+    "bcc",
+    "quota",
+    "disclaimer",
+    "relay",
+    "route",
+    "test",
+];
+
+/// The clauses of an item by its keyword, each by its first word; none for an item without a block.
+#[must_use]
+pub fn clauses(item: &str) -> &'static [&'static str] {
+    match item {
+        "profile" => SETTINGS,
+        "allow" | "hold" | "discard" => &["priority", "when", "unless", "mode", "active", "note"],
+        "reject" | "defer" => &["priority", "when", "unless", "reply", "mode", "active", "note"],
+        "limit" => &["priority", "per", "at", "when", "unless", "reply", "mode", "active", "note"],
+        "bcc" => &["priority", "when", "unless", "to", "copy", "record", "mode", "active", "note"],
+        "quota" => &["priority", "per", "at", "warn", "when", "unless", "reply", "mode", "active", "note"],
+        "disclaimer" => &[
+            "priority", "when", "unless", "text", "html", "place", "replies", "signed", "continue", "mode",
+            "active", "note",
+        ],
+        "route" => &["priority", "when", "unless", "via", "local", "mode", "active", "note"],
+        "relay" => &["host", "tls", "credentials", "note"],
+        "alias" => &["owner", "may-send", "note"],
+        "test" => &[
+            "client",
+            "client-name",
+            "helo",
+            "tls",
+            "login",
+            "sender",
+            "recipient",
+            "header",
+            "body",
+            "message",
+            "size",
+            "time",
+            "dns",
+            "usage",
+            "expect",
+            "note",
+        ],
+        _ => &[],
+    }
+}
+
+/// Whether a clause may stand several times in its item.
+#[must_use]
+pub fn repeats(clause: &str) -> bool {
+    matches!(clause, "when" | "unless" | "at" | "recipient" | "header" | "dns" | "usage" | "expect")
+}
+
+/// The items that have a clause of this name.
+pub fn items_with(clause: &str) -> impl Iterator<Item = &'static str> {
+    ITEMS.iter().copied().filter(move |item| clauses(item).contains(&clause))
+}
+
+/// Words kept for later editions, each with what is there today.
+pub const RESERVED: &[(&str, &str)] = &[
+    ("redirect", "an `alias` sends mail to another address, a `route` to another host"),
+    ("add", "this edition adds no header; a `disclaimer` adds a text"),
+    ("prepend", "this edition adds no header; a `disclaimer` adds a text"),
+    ("tag", "this edition leaves the subject as it is"),
+    ("quarantine", "`hold` keeps a message in the queue until someone releases it"),
+    ("greylist", "`defer` answers with 4xx; `limit` slows a client down"),
+    ("filter", "a rule tests headers and body itself: `when body contains \"…\"`"),
+    ("milter", "a rule tests headers and body itself: `when body contains \"…\"`"),
+    ("rewrite", "`domain-aliases` in the profile stands for one domain by another"),
+    ("masquerade", "`domain-aliases` in the profile stands for one domain by another"),
+    ("vacation", "answers belong to the mailbox"),
+    ("arc", "`dkim.domain`, `spf` and `dmarc` can be tested"),
+];
+
+/// What a habit of other languages is in this one.
+pub const HABITS: &[(&str, &str)] = &[
+    ("include", "import"),
+    ("accept", "allow"),
+    ("permit", "allow"),
+    ("whitelist", "allow"),
+    ("pass", "allow"),
+    ("deny", "reject"),
+    ("block", "reject"),
+    ("refuse", "reject"),
+    ("blacklist", "reject"),
+    ("drop", "discard"),
+    ("tempfail", "defer"),
+    ("if", "when"),
+    ("where", "when"),
+    ("except", "unless"),
+    ("if-not", "unless"),
+    ("message", "reply"),
+    ("then", "reply"),
+    ("prio", "priority"),
+    ("comment", "note"),
+    ("description", "note"),
+    ("set", "list"),
+    ("server", "host"),
+    ("hosts", "host"),
+];
+
+/// The word of a set that a mistyped or foreign word probably means.
+#[must_use]
+pub fn meant<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let lower = word.to_lowercase();
+    let habit = HABITS.iter().find(|(other, _)| *other == lower).map(|(_, ours)| *ours);
+    let habit = habit.and_then(|ours| candidates.iter().copied().find(|c| *c == ours));
+    habit.or_else(|| nearest(word.trim_end_matches(':'), candidates.iter().copied()))
+}
+
 /// The candidate nearest to a word, where one is near enough to be meant: at most a third of its
 /// letters differ. Distance is optimal string alignment, case aside; long words are not compared.
 #[must_use]

@@ -1,0 +1,247 @@
+//! Blocks of clauses, and the ways back after a mistake: to the next clause, to the next item.
+
+use super::cursor::{Cursor, named, short};
+use super::words::{ITEMS, RESERVED, clauses, items_with, meant, repeats};
+use crate::diag::Diagnostic;
+use crate::lex::TokenKind;
+use crate::span::Span;
+use crate::tree::NodeKind;
+
+/// Clauses that nothing else is called, so that a one-line block can be picked up at them.
+const STRONG: &[&str] = &["when", "unless", "reply", "via", "priority", "mode", "note", "active", "expect"];
+
+/// The clauses that a block had, each with its keyword, and whether the block was there at all.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) clauses: Vec<(&'static str, Span)>,
+    pub(super) block: bool,
+}
+
+impl Seen {
+    pub(super) fn has(&self, clause: &str) -> bool {
+        self.clauses.iter().any(|(name, _)| *name == clause)
+    }
+}
+
+/// Reads `{ … }`. `clause` gets each keyword of the item after it was taken, and answers none where it
+/// reported a mistake and the rest of the clause is to be passed over.
+pub(super) fn block(
+    c: &mut Cursor<'_>,
+    item: &'static str,
+    mut clause: impl FnMut(&mut Cursor<'_>, &'static str) -> Option<()>,
+) -> Seen {
+    let mut seen = Seen::default();
+    if !c.at_kind(TokenKind::OpenBrace) {
+        // A head that could not be read has had its message.
+        if !c.broken_since(c.last_span()) {
+            c.expected("`{`");
+        }
+        to_brace(c);
+    }
+    c.open(NodeKind::Block);
+    if let Some(brace) = c.eat(TokenKind::OpenBrace) {
+        seen.block = true;
+        clauses_of(c, item, brace, &mut seen, &mut clause);
+    }
+    c.close();
+    seen
+}
+
+fn clauses_of(
+    c: &mut Cursor<'_>,
+    item: &'static str,
+    brace: Span,
+    seen: &mut Seen,
+    clause: &mut impl FnMut(&mut Cursor<'_>, &'static str) -> Option<()>,
+) {
+    let known = clauses(item);
+    let mut behind = "";
+    loop {
+        let Some(token) = c.peek() else {
+            if !c.cut() {
+                let last = c.last_span();
+                c.report(
+                    Diagnostic::error("E0018", format!("the block of this `{item}` is not closed"), brace)
+                        .also(last, "the file ends behind this")
+                        .help("write `}` where the block ends"),
+                );
+            }
+            return;
+        };
+        if c.eat(TokenKind::CloseBrace).is_some() {
+            return;
+        }
+        if token.kind != TokenKind::Word {
+            c.report(Diagnostic::error(
+                "E0017",
+                format!("expected a clause or `}}`, found {}", named(token)),
+                token.span,
+            ));
+            recover(c, known, true);
+            continue;
+        }
+        let name = known.iter().copied().find(|k| *k == token.text);
+        if name.is_none() && starts_item(c) {
+            c.report(
+                Diagnostic::error("E0018", format!("the block of this `{item}` is not closed"), brace)
+                    .also(token.span, format!("a new `{}` starts here", token.text))
+                    .help(format!("write `}}` before this `{}`", token.text)),
+            );
+            return;
+        }
+        let Some(name) = name.or_else(|| unknown(c, item, behind)) else {
+            recover(c, known, true);
+            continue;
+        };
+        if let Some((_, first)) = seen.clauses.iter().find(|(k, _)| *k == name && !repeats(k)) {
+            let diagnostic = Diagnostic::error("E0016", format!("a second `{name}`"), token.span)
+                .also(*first, "the first is here")
+                .help("keep one of them");
+            c.report(diagnostic);
+        }
+        seen.clauses.push((name, token.span));
+        behind = name;
+        let read = c.node(NodeKind::Clause, |c| {
+            c.bump();
+            clause(c, name)
+        });
+        if read.is_none() {
+            recover(c, known, false);
+            behind = "";
+        }
+    }
+}
+
+/// Reports a word that is no clause of the item. Answers the clause that is surely meant, to read on with it.
+fn unknown(c: &mut Cursor<'_>, item: &'static str, behind: &str) -> Option<&'static str> {
+    let token = c.peek()?;
+    let (word, span) = (token.text, token.span);
+    let known = clauses(item);
+    let thing = if item == "profile" { "setting" } else { "clause" };
+    let listed = || {
+        let words: Vec<String> = known.iter().map(|w| format!("`{w}`")).collect();
+        format!("the {thing}s of `{item}` are {}", words.join(", "))
+    };
+    if let Some((_, today)) = RESERVED.iter().find(|(reserved, _)| *reserved == word) {
+        c.report(reserved(word, span, today));
+        return None;
+    }
+    let elsewhere: Vec<String> = items_with(word).map(|item| format!("`{item}`")).collect();
+    if !elsewhere.is_empty() {
+        let message = format!("`{word}` is no {thing} of `{item}`");
+        let shown = elsewhere.get(..elsewhere.len().min(6)).unwrap_or_default().join(", ");
+        let diagnostic = Diagnostic::error("E0015", message, span).label(format!("belongs into {shown}"));
+        c.report(diagnostic.help(listed()));
+        return None;
+    }
+    let likely = meant(word, known);
+    if !c.starts_line(0) && !behind.is_empty() && likely.is_none() {
+        let message = format!("`{}` does not belong behind this `{behind}`", short(word));
+        c.report(
+            Diagnostic::error("E0017", message, span).label(format!("expected another {thing} or `}}`")),
+        );
+        return None;
+    }
+    let diagnostic = Diagnostic::error("E0014", format!("unknown {thing} `{}`", short(word)), span);
+    if let Some(likely) = likely {
+        c.report(diagnostic.label(format!("did you mean `{likely}`?")).help(listed()).fix(
+            format!("write `{likely}`"),
+            span,
+            likely,
+        ));
+        return Some(likely);
+    }
+    c.report(diagnostic.help(listed()));
+    None
+}
+
+/// The report of a word that is kept for a later edition.
+pub(super) fn reserved(word: &str, span: Span, today: &str) -> Diagnostic {
+    Diagnostic::error("E0013", format!("`{word}` is reserved for a later edition"), span)
+        .label("not in edition 1")
+        .help(today)
+}
+
+/// Whether an item starts here: a keyword of items that is the first word of its line, with its head
+/// behind it or flush left.
+pub(super) fn starts_item(c: &Cursor<'_>) -> bool {
+    let Some(word) = c.word() else { return false };
+    if !ITEMS.contains(&word) || !c.starts_line(0) {
+        return false;
+    }
+    let head = c.nth(1).is_some_and(|t| match word {
+        "profile" => t.kind == TokenKind::OpenBrace,
+        "list" | "group" | "alias" | "aliases" | "relay" => t.kind == TokenKind::Word,
+        _ => matches!(t.kind, TokenKind::Text | TokenKind::Block),
+    });
+    c.flush_left() || head
+}
+
+/// Passes over the rest of a clause, up to where the next one starts, the block ends or an item starts.
+fn recover(c: &mut Cursor<'_>, known: &[&str], mut one_at_least: bool) {
+    c.open(NodeKind::Error);
+    let mut depth = 0_usize;
+    while let Some(token) = c.peek() {
+        let here = token.kind == TokenKind::Word && {
+            let line = c.starts_line(0);
+            (line && (starts_item(c) && (depth == 0 || c.flush_left())))
+                || (depth == 0 && line && (known.contains(&token.text) || meant(token.text, known).is_some()))
+                || (depth == 0 && STRONG.contains(&token.text) && known.contains(&token.text))
+        };
+        if (here || (depth == 0 && token.kind == TokenKind::CloseBrace)) && !one_at_least {
+            break;
+        }
+        if token.kind == TokenKind::CloseBrace && depth == 0 {
+            break;
+        }
+        one_at_least = false;
+        match token.kind {
+            TokenKind::OpenBrace => depth += 1,
+            TokenKind::CloseBrace => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c.bump();
+    }
+    c.close();
+}
+
+/// Passes over what stands before a block, unless an item starts first.
+fn to_brace(c: &mut Cursor<'_>) {
+    c.open(NodeKind::Error);
+    while let Some(token) = c.peek() {
+        if token.kind == TokenKind::OpenBrace || starts_item(c) {
+            break;
+        }
+        c.bump();
+        if token.kind == TokenKind::CloseBrace {
+            break;
+        }
+    }
+    c.close();
+}
+
+/// Passes over tokens up to the start of the next item: one at least, and a block in one piece.
+pub(super) fn to_item(c: &mut Cursor<'_>) {
+    c.open(NodeKind::Error);
+    let mut depth = 0_usize;
+    let mut first = true;
+    while let Some(token) = c.peek() {
+        let starts = starts_item(c) && (depth == 0 || c.flush_left());
+        if starts && !first {
+            break;
+        }
+        first = false;
+        c.bump();
+        match token.kind {
+            TokenKind::OpenBrace => depth += 1,
+            TokenKind::CloseBrace => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    c.close();
+}

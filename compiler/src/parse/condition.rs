@@ -1,0 +1,457 @@
+//! Conditions. `not` binds closest, then `and`, then `or`.
+//!
+//! Recursion happens in parentheses and behind `not` only, and is bounded by [`MAX_NESTING`].
+
+use super::cursor::{Cursor, named, short};
+use super::value::{entries, value};
+use super::words::nearest;
+use crate::ast::{
+    Comparison, Entries, Expr, FactRef, FactTest, MAX_NESTING, Needles, Op, Set, Spanned, Value,
+};
+use crate::diag::Diagnostic;
+use crate::lex::{TokenKind, leaf};
+use crate::span::Span;
+use crate::tree::NodeKind;
+use edict_table::fact::REGISTRY;
+
+/// Words that begin what is asked of a fact, and what people write in their place.
+const OPERATORS: &[&str] = &["is", "in", "not", "contains", "starts", "ends", "matches"];
+const FOREIGN: &[(&str, &str)] = &[
+    ("equals", "is"),
+    ("eq", "is"),
+    ("are", "is"),
+    ("has", "contains"),
+    ("includes", "contains"),
+    ("contain", "contains"),
+    ("like", "matches"),
+    ("match", "matches"),
+    ("~", "matches"),
+    ("=~", "matches"),
+    ("begins", "starts"),
+    ("startswith", "starts with"),
+    ("starts-with", "starts with"),
+    ("endswith", "ends with"),
+    ("ends-with", "ends with"),
+    ("gt", ">"),
+    ("lt", "<"),
+    ("isnt", "is not"),
+    ("isn't", "is not"),
+    ("&&", "and"),
+    ("||", "or"),
+];
+
+/// Reads a condition.
+pub(super) fn condition(c: &mut Cursor<'_>) -> Option<Expr> {
+    c.depth = 0;
+    let expr = c.node(NodeKind::Condition, any)?;
+    // The chains of `and` and `or` between two parentheses nest too.
+    if nesting(&expr) > MAX_NESTING {
+        too_deep(c, expr.span());
+        return None;
+    }
+    Some(expr)
+}
+
+fn too_deep(c: &mut Cursor<'_>, span: Span) {
+    let diagnostic =
+        Diagnostic::error("E0025", format!("this condition nests more than {MAX_NESTING} deep"), span).help(
+            "several `when` must all hold, several `unless` must all fail: use them in place of parentheses",
+        );
+    c.report(diagnostic);
+}
+
+fn nesting(expr: &Expr) -> usize {
+    match expr {
+        Expr::And(parts, _) | Expr::Or(parts, _) => 1 + parts.iter().map(nesting).max().unwrap_or(0),
+        Expr::Not(inner, _) => 1 + nesting(inner),
+        Expr::Test(_) => 0,
+    }
+}
+
+fn any(c: &mut Cursor<'_>) -> Option<Expr> {
+    chain(c, &["or", "||"], all, Expr::Or)
+}
+
+fn all(c: &mut Cursor<'_>) -> Option<Expr> {
+    chain(c, &["and", "&&"], one, Expr::And)
+}
+
+/// `part { word part }`; the second of the two words is foreign and reported.
+fn chain<'a>(
+    c: &mut Cursor<'a>,
+    words: &[&'static str; 2],
+    part: fn(&mut Cursor<'a>) -> Option<Expr>,
+    build: fn(Vec<Expr>, Span) -> Expr,
+) -> Option<Expr> {
+    let [word, foreign] = *words;
+    let first = part(c)?;
+    if !c.at_word(word) && !c.at_word(foreign) {
+        return Some(first);
+    }
+    let start = first.span();
+    let mut parts = vec![first];
+    while let Some(token) = c.peek() {
+        if token.is_word(foreign) {
+            let diagnostic =
+                Diagnostic::error("E0023", format!("`{foreign}` is written `{word}`"), token.span);
+            c.report(diagnostic.fix(format!("write `{word}`"), token.span, word));
+        } else if !token.is_word(word) {
+            break;
+        }
+        c.bump();
+        parts.push(part(c)?);
+    }
+    let span = c.since(start);
+    Some(build(parts, span))
+}
+
+fn one(c: &mut Cursor<'_>) -> Option<Expr> {
+    let Some(token) = c.peek() else {
+        c.expected("a test");
+        return None;
+    };
+    let deeper = token.is_word("not") || token.kind == TokenKind::OpenParen;
+    if !deeper {
+        return c.node(NodeKind::Test, test).map(Expr::Test);
+    }
+    if c.depth >= MAX_NESTING {
+        too_deep(c, token.span);
+        return None;
+    }
+    c.bump();
+    c.depth += 1;
+    let inner = if token.kind == TokenKind::OpenParen { c.node(NodeKind::Condition, any) } else { one(c) };
+    c.depth -= 1;
+    let inner = inner?;
+    if token.kind != TokenKind::OpenParen {
+        let span = c.since(token.span);
+        return Some(Expr::Not(Box::new(inner), span));
+    }
+    if c.eat(TokenKind::CloseParen).is_none() {
+        if !missing_connective(c) {
+            let diagnostic = c.missing("`)`").map(|d| d.also(token.span, "for this `(`"));
+            if let Some(diagnostic) = diagnostic {
+                c.report(diagnostic);
+            }
+        }
+        return None;
+    }
+    Some(inner)
+}
+
+/// Reports two tests in a row, where that is what stands here.
+pub(super) fn missing_connective(c: &mut Cursor<'_>) -> bool {
+    let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word && is_fact(t.text)) else { return false };
+    let last = c.last_span();
+    let behind = Span { start: last.end, ..last };
+    let diagnostic = Diagnostic::error("E0024", "two tests stand side by side", token.span)
+        .label("expected `and` or `or` before this")
+        .help("write `and` or `or` between them, or a `when` for each: all of them must hold")
+        .fix("write `and`", behind, " and");
+    c.report(diagnostic);
+    true
+}
+
+/// Whether a word is a fact, or the first word of one.
+fn is_fact(word: &str) -> bool {
+    REGISTRY.iter().any(|row| row.name.split(' ').next() == Some(word))
+}
+
+fn test(c: &mut Cursor<'_>) -> Option<FactTest> {
+    let fact = fact(c)?;
+    let start = fact.span;
+    let (negated, op) = operator(c, &fact)?;
+    let span = c.since(start);
+    Some(FactTest { fact, negated, op, span })
+}
+
+fn fact(c: &mut Cursor<'_>) -> Option<FactRef> {
+    let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word) else {
+        c.expected("a test such as `sender in partners`");
+        return None;
+    };
+    if OPERATORS.contains(&token.text) || matches!(token.text, "and" | "or") {
+        c.report(
+            Diagnostic::error("E0017", format!("expected a fact before `{}`", token.text), token.span)
+                .help("a test begins with what it is about, as in `subject contains \"invoice\"`"),
+        );
+        return None;
+    }
+    c.bump();
+    let name = Spanned::new(token.text.to_owned(), token.span);
+    let mut parameter = None;
+    if let Some(open) = c.eat(TokenKind::OpenParen) {
+        parameter = Some(c.expect_text("the name of a header field")?);
+        if c.eat(TokenKind::CloseParen).is_none() {
+            let diagnostic = c.missing("`)`").map(|d| d.also(open, "for this `(`"));
+            if let Some(diagnostic) = diagnostic {
+                c.report(diagnostic);
+            }
+            return None;
+        }
+    } else if token.text == "header"
+        && let Some(text) = c.peek().filter(|t| t.kind == TokenKind::Text)
+    {
+        let written = format!("({})", text.text);
+        let diagnostic = Diagnostic::error(
+            "E0017",
+            "the name of a header field stands in parentheses",
+            text.span,
+        )
+        .fix("add the parentheses", text.span, written);
+        c.report(diagnostic);
+        return None;
+    }
+    let span = c.since(token.span);
+    Some(FactRef { name, parameter, span })
+}
+
+fn operator(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
+    let Some(token) = c.peek() else { return Some((false, Op::Holds)) };
+    let comparison = |comparison| Some(Spanned::new(comparison, token.span));
+    let compare = match token.kind {
+        TokenKind::Less => comparison(Comparison::Less),
+        TokenKind::AtMost => comparison(Comparison::AtMost),
+        TokenKind::More => comparison(Comparison::More),
+        TokenKind::AtLeast => comparison(Comparison::AtLeast),
+        TokenKind::Equals | TokenKind::NotEquals | TokenKind::Null => {
+            let ours = if token.kind == TokenKind::Equals { "is" } else { "is not" };
+            return foreign(c, token.text, ours, token.span);
+        }
+        TokenKind::Word => return worded(c, fact),
+        TokenKind::Text | TokenKind::Block | TokenKind::Regex | TokenKind::OpenBracket
+            if !c.starts_line(0) =>
+        {
+            let message = format!("expected a test of `{}`, found {}", short(&fact.name.value), named(token));
+            c.report(Diagnostic::error("E0017", message, token.span).help(forms()));
+            return None;
+        }
+        _ => None,
+    };
+    let Some(compare) = compare else { return Some((false, Op::Holds)) };
+    c.bump();
+    let bound = value(c, "a number")?;
+    Some((false, Op::Compare(compare, bound)))
+}
+
+fn forms() -> &'static str {
+    "tests are `is`, `is not`, `in`, `not in`, `contains`, `starts with`, `ends with`, `matches`, `<`, `<=`, `>`, `>=`, `is present`, `is absent`"
+}
+
+fn foreign(c: &mut Cursor<'_>, theirs: &str, ours: &str, span: Span) -> Option<(bool, Op)> {
+    let diagnostic = Diagnostic::error("E0023", format!("`{}` is no test", short(theirs)), span)
+        .label(format!("did you mean `{ours}`?"))
+        .help(forms())
+        .fix(format!("write `{ours}`"), span, ours);
+    c.report(diagnostic);
+    None
+}
+
+fn worded(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
+    let token = c.peek()?;
+    match token.text {
+        "is" => {
+            c.bump();
+            is(c, fact, token.span)
+        }
+        "in" => {
+            c.bump();
+            Some((false, Op::In(set(c)?)))
+        }
+        "not" => {
+            let next = c.nth(1)?;
+            if next.is_word("in") {
+                c.bump();
+                c.bump();
+                return Some((true, Op::In(set(c)?)));
+            }
+            let name = short(&fact.name.value);
+            let span = fact.span.to(token.span);
+            let message = format!("`not` cannot stand before `{}`", short(next.text));
+            let diagnostic = Diagnostic::error("E0023", message, token.span)
+                .help(format!("write `not` before the whole test: `not {name} {} …`", short(next.text)));
+            let plain = fact.parameter.is_none();
+            c.report(if plain {
+                diagnostic.fix("put `not` first", span, format!("not {name}"))
+            } else {
+                diagnostic
+            });
+            None
+        }
+        "contains" => {
+            c.bump();
+            Some((false, Op::Contains(needles(c, "contains", token.span)?)))
+        }
+        "starts" | "ends" => {
+            c.bump();
+            c.expect_keyword("with")?;
+            let starts = token.text == "starts";
+            let name = if starts { "starts with" } else { "ends with" };
+            let span = c.since(token.span);
+            let needles = needles(c, name, span)?;
+            Some((false, if starts { Op::StartsWith(needles) } else { Op::EndsWith(needles) }))
+        }
+        "matches" => {
+            c.bump();
+            matches(c)
+        }
+        word => {
+            let ours = FOREIGN.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
+            if matches!(word, "&&" | "||") || c.starts_line(0) {
+                return Some((false, Op::Holds));
+            }
+            // A keyword of the grammar or another fact ends a bare test; what is near an operator is a slip.
+            let ends = matches!(word, "and" | "or")
+                || super::words::items_with(word).next().is_some()
+                || is_fact(word);
+            match ours.or_else(|| nearest(word, OPERATORS.iter().copied())) {
+                Some(ours) if !ends => foreign(c, word, ours, token.span),
+                _ if ends => Some((false, Op::Holds)),
+                _ => {
+                    let diagnostic =
+                        Diagnostic::error("E0023", format!("`{}` is no test", short(word)), token.span)
+                            .help(forms());
+                    c.report(diagnostic);
+                    None
+                }
+            }
+        }
+    }
+}
+
+fn is(c: &mut Cursor<'_>, fact: &FactRef, start: Span) -> Option<(bool, Op)> {
+    let negated = c.eat_word("not").is_some();
+    let so_far = c.since(start);
+    let Some(token) = c.peek() else {
+        c.expected("a value");
+        return None;
+    };
+    match (token.kind, token.text) {
+        (TokenKind::Word, "present") => {
+            c.bump();
+            Some((negated, Op::Present))
+        }
+        (TokenKind::Word, "absent") => {
+            c.bump();
+            Some((negated, Op::Absent))
+        }
+        (TokenKind::Word, "listed") => {
+            c.bump();
+            c.expect_keyword("in")?;
+            Some((negated, Op::ListedIn(c.expect_text("the zone of a DNS list")?)))
+        }
+        (TokenKind::Word, "in") => {
+            foreign(c, "is in", if negated { "not in" } else { "in" }, so_far.to(token.span))
+        }
+        (TokenKind::OpenBracket, _) => foreign(c, "is […]", if negated { "not in" } else { "in" }, so_far),
+        (TokenKind::Word, "group")
+            if c.nth(1).is_some_and(|t| t.kind == TokenKind::Word) && !c.starts_line(1) =>
+        {
+            foreign(c, "is group", if negated { "not in" } else { "in" }, so_far)
+        }
+        (TokenKind::Null, _) => {
+            let name = short(&fact.name.value);
+            let state = if negated { "present" } else { "absent" };
+            let span = so_far.to(token.span);
+            let diagnostic = Diagnostic::error("E0023", "`<>` is no value", token.span)
+                .help(format!("the null sender is an absent one: write `{name} is {state}`"))
+                .fix(format!("write `is {state}`"), span, format!("is {state}"));
+            c.report(diagnostic);
+            None
+        }
+        (TokenKind::Less | TokenKind::More | TokenKind::AtMost | TokenKind::AtLeast, sign) => {
+            foreign(c, &format!("is {sign}"), sign, so_far.to(token.span))
+        }
+        _ => Some((negated, Op::Is(value(c, "a value")?))),
+    }
+}
+
+fn set(c: &mut Cursor<'_>) -> Option<Set> {
+    let Some(token) = c.peek() else {
+        c.expected("a list");
+        return None;
+    };
+    if token.kind == TokenKind::OpenBracket {
+        return entries(c, "a value").map(Set::Inline);
+    }
+    let group = token.is_word("group")
+        && c.nth(1).is_some_and(|t| matches!(t.kind, TokenKind::Word | TokenKind::Text));
+    if group {
+        c.bump();
+        return c.expect_word("a group's name").map(Set::Group);
+    }
+    if token.is_word("list") && c.nth(1).is_some_and(|t| t.kind == TokenKind::Word) && !c.starts_line(1) {
+        let diagnostic = Diagnostic::error("E0017", "a list is named without `list` before it", token.span);
+        c.report(diagnostic.fix("remove it", token.span, ""));
+        c.bump();
+    }
+    c.expect_word("the name of a list, or values in `[…]`").map(Set::List)
+}
+
+fn needles(c: &mut Cursor<'_>, operator: &str, start: Span) -> Option<Needles> {
+    if c.at_word("any") {
+        c.bump();
+        c.expect_keyword("of")?;
+        return match c.peek() {
+            Some(t) if t.kind == TokenKind::OpenBracket => entries(c, "a text").map(Needles::Inline),
+            _ => c.expect_word("the name of a list, or texts in `[…]`").map(Needles::List),
+        };
+    }
+    if c.at_kind(TokenKind::OpenBracket) {
+        return foreign(c, &format!("{operator} […]"), &format!("{operator} any of"), start).and(None);
+    }
+    let text: Value = text_value(c)?;
+    Some(Needles::One(text))
+}
+
+/// A value that should be a text; a bare word is reported with its quotes.
+fn text_value(c: &mut Cursor<'_>) -> Option<Value> {
+    if c.word().is_some() {
+        c.expect_text("a text")?;
+        return None;
+    }
+    value(c, "a text")
+}
+
+fn matches(c: &mut Cursor<'_>) -> Option<(bool, Op)> {
+    let Some(token) = c.peek() else {
+        c.expected("a glob in quotes or a `/regex/`");
+        return None;
+    };
+    match token.kind {
+        TokenKind::Regex => {
+            c.bump();
+            let regex = leaf::regex(token.text);
+            if regex.is_empty() {
+                c.report(
+                    Diagnostic::error("E0007", "this regex is empty", token.span)
+                        .help("it would match everything"),
+                );
+                return None;
+            }
+            Some((false, Op::Regex(Spanned::new(regex, token.span))))
+        }
+        TokenKind::Text => Some((false, Op::Glob(c.expect_text("a glob")?))),
+        TokenKind::Word if c.at_word("any") => {
+            let diagnostic = Diagnostic::error("E0023", "`matches` takes one pattern", token.span)
+                .help("write a test for each and `or` between them, or one `/regex/` with `|`");
+            c.report(diagnostic);
+            None
+        }
+        _ => {
+            c.expect_text("a glob in quotes or a `/regex/`")?;
+            None
+        }
+    }
+}
+
+/// Entries, one of which at least is there.
+pub(super) fn some_entries(c: &mut Cursor<'_>, what: &str) -> Option<Entries> {
+    let entries = entries(c, what)?;
+    if entries.entries.is_empty() {
+        let diagnostic = Diagnostic::error("E0017", format!("expected {what} in this list"), entries.span);
+        c.report(diagnostic.label("nothing is in it"));
+        return None;
+    }
+    Some(entries)
+}

@@ -1,0 +1,377 @@
+//! The parser's place among the tokens: looking ahead, taking, marking nodes, reporting.
+
+use super::words::{ITEMS, items_with, nearest};
+use crate::ast::{Spanned, Text};
+use crate::diag::{Diagnostic, Severity};
+use crate::lex::{Lexed, MAX_DIAGNOSTICS, TokenKind, leaf};
+use crate::span::{FileId, Span};
+use crate::tree::{Node, NodeKind, Tree};
+
+/// A token that is no white space, no comment and not bad.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tok<'a> {
+    pub(super) kind: TokenKind,
+    pub(super) text: &'a str,
+    pub(super) span: Span,
+}
+
+impl Tok<'_> {
+    pub(super) fn is_word(&self, word: &str) -> bool {
+        self.kind == TokenKind::Word && self.text == word
+    }
+}
+
+/// The state of parsing one file.
+pub(super) struct Cursor<'a> {
+    lexed: &'a Lexed<'a>,
+    file: FileId,
+    /// Places of the tokens that count.
+    places: Vec<u32>,
+    at: usize,
+    nodes: Vec<Node>,
+    open: Vec<usize>,
+    diagnostics: Vec<Diagnostic>,
+    unreported: usize,
+    /// How deep conditions nest here.
+    pub(super) depth: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(file: FileId, lexed: &'a Lexed<'a>) -> Self {
+        let count = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+        let places = lexed
+            .tokens
+            .iter()
+            .enumerate()
+            .filter(|(_, t)| !t.kind.is_trivia())
+            .map(|(i, _)| count(i))
+            .collect();
+        let nodes = vec![Node { kind: NodeKind::File, first: 0, end: count(lexed.tokens.len()), after: 0 }];
+        Self {
+            lexed,
+            file,
+            places,
+            at: 0,
+            nodes,
+            open: Vec::new(),
+            diagnostics: lexed.diagnostics.clone(),
+            unreported: 0,
+            depth: 0,
+        }
+    }
+
+    /// The tree and what was reported, in the order of the text.
+    pub(super) fn finish(mut self) -> (Tree, Vec<Diagnostic>) {
+        let all = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        if let Some(file) = self.nodes.first_mut() {
+            file.after = all;
+        }
+        self.diagnostics.sort_by_key(|d| (d.span.start, d.code));
+        if self.unreported > 0 {
+            let end = self.end();
+            let message = format!("{} more mistakes in this file are not shown", self.unreported);
+            let mut note = Diagnostic::error("E0029", message, Span { file: self.file, start: end, end });
+            note.severity = Severity::Note;
+            self.diagnostics.push(note);
+        }
+        (Tree { tokens: self.lexed.tokens.clone(), nodes: self.nodes }, self.diagnostics)
+    }
+
+    // Looking.
+
+    /// The token so many behind the next one.
+    pub(super) fn nth(&self, ahead: usize) -> Option<Tok<'a>> {
+        let place = *self.places.get(self.at + ahead)?;
+        let token = *self.lexed.tokens.get(place as usize)?;
+        let span = Span { file: self.file, start: token.start, end: token.end };
+        Some(Tok { kind: token.kind, text: self.lexed.str(token), span })
+    }
+
+    pub(super) fn peek(&self) -> Option<Tok<'a>> {
+        self.nth(0)
+    }
+
+    pub(super) fn at_kind(&self, kind: TokenKind) -> bool {
+        self.peek().is_some_and(|t| t.kind == kind)
+    }
+
+    pub(super) fn at_word(&self, word: &str) -> bool {
+        self.peek().is_some_and(|t| t.is_word(word))
+    }
+
+    /// The next token's text, if it is a word.
+    pub(super) fn word(&self) -> Option<&'a str> {
+        self.peek().filter(|t| t.kind == TokenKind::Word).map(|t| t.text)
+    }
+
+    /// Whether the token so many ahead is the first on its line.
+    pub(super) fn starts_line(&self, ahead: usize) -> bool {
+        self.gap(ahead).contains('\n') || self.at + ahead == 0
+    }
+
+    /// Whether the next token stands at the very start of a line.
+    pub(super) fn flush_left(&self) -> bool {
+        self.starts_line(0) && (self.gap(0).ends_with('\n') || self.gap(0).is_empty())
+    }
+
+    /// What stands between a token and the one before: white space, comments, bad tokens.
+    fn gap(&self, ahead: usize) -> &'a str {
+        let start = match (self.at + ahead).checked_sub(1) {
+            Some(before) => {
+                self.places.get(before).and_then(|p| self.lexed.tokens.get(*p as usize)).map(|t| t.end)
+            }
+            None => Some(0),
+        };
+        let end = self.nth(ahead).map_or_else(|| self.end(), |t| t.span.start);
+        self.lexed.text.get(start.unwrap_or(end) as usize..end as usize).unwrap_or_default()
+    }
+
+    fn end(&self) -> u32 {
+        self.lexed.tokens.last().map_or(0, |t| t.end)
+    }
+
+    /// The span of the token taken last; the file's start if there is none.
+    pub(super) fn last_span(&self) -> Span {
+        let token = self.at.checked_sub(1).and_then(|i| self.places.get(i));
+        let token = token.and_then(|p| self.lexed.tokens.get(*p as usize));
+        token.map_or(Span { file: self.file, start: 0, end: 0 }, |t| Span {
+            file: self.file,
+            start: t.start,
+            end: t.end,
+        })
+    }
+
+    /// From a place to the token taken last.
+    pub(super) fn since(&self, start: Span) -> Span {
+        start.to(self.last_span())
+    }
+
+    /// How many tokens were taken: to see whether something was.
+    pub(super) fn taken(&self) -> usize {
+        self.at
+    }
+
+    /// Whether a mistake was reported from a place on: by the lexer up to the token taken last, by the
+    /// parser up to now.
+    pub(super) fn broken_since(&self, start: Span) -> bool {
+        let end = self.last_span().end;
+        let lexed = self.diagnostics.get(..self.lexed.diagnostics.len()).unwrap_or_default();
+        let from = lexed.partition_point(|d| d.span.start < start.start);
+        let by_lexer = lexed.get(from).is_some_and(|d| d.span.start <= end);
+        // Only a bounded number is kept.
+        let own = self.diagnostics.iter().skip(lexed.len()).rev().any(|d| d.span.start >= start.start);
+        by_lexer || own || self.unreported > 0
+    }
+
+    /// Whether the next token opens a clause or an item on a line of its own: what should stand before it
+    /// is missing, even where its word would do.
+    pub(super) fn next_clause(&self) -> bool {
+        let keyword = |w: &str| ITEMS.contains(&w) || items_with(w).next().is_some();
+        self.starts_line(0) && self.word().is_some_and(keyword)
+    }
+
+    /// An unclosed text swallowed the rest: what is missing at the end has been explained.
+    pub(super) fn cut(&self) -> bool {
+        self.lexed.cut
+    }
+
+    // Taking.
+
+    pub(super) fn bump(&mut self) -> Option<Tok<'a>> {
+        let token = self.peek()?;
+        self.at += 1;
+        Some(token)
+    }
+
+    pub(super) fn eat(&mut self, kind: TokenKind) -> Option<Span> {
+        if self.at_kind(kind) { self.bump().map(|t| t.span) } else { None }
+    }
+
+    pub(super) fn eat_word(&mut self, word: &str) -> Option<Span> {
+        if self.at_word(word) { self.bump().map(|t| t.span) } else { None }
+    }
+
+    /// Takes a bare word, or reports that `what` is missing.
+    pub(super) fn expect_word(&mut self, what: &str) -> Option<Spanned<String>> {
+        match self.peek() {
+            Some(t) if t.kind == TokenKind::Word && !self.next_clause() => {
+                self.at += 1;
+                Some(Spanned::new(t.text.to_owned(), t.span))
+            }
+            Some(t) if matches!(t.kind, TokenKind::Text | TokenKind::Block) => {
+                let bare = leaf::text(t.text);
+                let diagnostic =
+                    Diagnostic::error("E0017", format!("expected {what} without quotes"), t.span);
+                let plain = !bare.is_empty() && bare.len() < 80 && !bare.contains(char::is_whitespace);
+                self.report(if plain {
+                    diagnostic.fix("remove the quotes", t.span, bare)
+                } else {
+                    diagnostic
+                });
+                self.at += 1;
+                None
+            }
+            _ => {
+                self.expected(what);
+                None
+            }
+        }
+    }
+
+    /// Takes a keyword, or reports that it is missing.
+    pub(super) fn expect_keyword(&mut self, word: &str) -> Option<Span> {
+        let found = self.eat_word(word);
+        if found.is_none() {
+            self.expected(&format!("`{word}`"));
+        }
+        found
+    }
+
+    /// Takes a quoted text, or reports that `what` is missing.
+    pub(super) fn expect_text(&mut self, what: &str) -> Option<Text> {
+        match self.peek() {
+            Some(t) if matches!(t.kind, TokenKind::Text | TokenKind::Block) => {
+                self.at += 1;
+                Some(Text { value: leaf::text(t.text), block: t.kind == TokenKind::Block, span: t.span })
+            }
+            Some(t) if t.kind == TokenKind::Word && !self.starts_line(0) => {
+                let quoted = leaf::quote(t.text);
+                let message = format!("expected {what}, found the bare word `{}`", short(t.text));
+                let diagnostic = Diagnostic::error("E0017", message, t.span)
+                    .help(format!("a text stands in quotes: `{}`", short(&quoted)))
+                    .fix("put it in quotes", t.span, quoted);
+                self.report(diagnostic);
+                self.at += 1;
+                Some(Text { value: t.text.to_owned(), block: false, span: t.span })
+            }
+            _ => {
+                self.expected(what);
+                None
+            }
+        }
+    }
+
+    /// Takes one of a closed set of words, or reports what they are.
+    pub(super) fn choice<T: Copy + PartialEq>(
+        &mut self,
+        of: &str,
+        words: &[(&'static str, T)],
+    ) -> Option<Spanned<T>> {
+        let listed = || {
+            // Words of the same meaning are named by the first.
+            let first = |at: usize, value: &T| words.iter().take(at).all(|(_, other)| other != value);
+            let named = words.iter().enumerate().filter(|(at, (_, value))| first(*at, value));
+            let words: Vec<String> = named.map(|(_, (word, _))| format!("`{word}`")).collect();
+            match words.split_last() {
+                Some((last, [])) => last.clone(),
+                Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+                None => String::new(),
+            }
+        };
+        let Some(token) = self.peek().filter(|t| t.kind == TokenKind::Word) else {
+            self.expected(&listed());
+            return None;
+        };
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == token.text) {
+            self.at += 1;
+            return Some(Spanned::new(*value, token.span));
+        }
+        if self.starts_line(0) {
+            self.expected(&listed());
+            return None;
+        }
+        let message = format!("`{}` is no {of}", short(token.text));
+        let mut diagnostic =
+            Diagnostic::error("E0022", message, token.span).help(format!("write {}", listed()));
+        if let Some(meant) = nearest(token.text, words.iter().map(|(word, _)| *word)) {
+            diagnostic = diagnostic.label(format!("did you mean `{meant}`?")).fix(
+                format!("write `{meant}`"),
+                token.span,
+                meant,
+            );
+        }
+        self.report(diagnostic);
+        self.at += 1;
+        None
+    }
+
+    // Reporting.
+
+    pub(super) fn report(&mut self, diagnostic: Diagnostic) {
+        if self.diagnostics.len() < MAX_DIAGNOSTICS {
+            self.diagnostics.push(diagnostic);
+        } else {
+            self.unreported += 1;
+        }
+    }
+
+    /// Reports that something is missing here.
+    pub(super) fn expected(&mut self, what: &str) {
+        let diagnostic = self.missing(what);
+        if let Some(diagnostic) = diagnostic {
+            self.report(diagnostic);
+        }
+    }
+
+    /// The report that something is missing here; none where an unclosed text explains it.
+    pub(super) fn missing(&self, what: &str) -> Option<Diagnostic> {
+        let next = self.peek().filter(|_| !self.starts_line(0) || self.at == 0);
+        match next {
+            Some(t) => {
+                Some(Diagnostic::error("E0017", format!("expected {what}, found {}", named(t)), t.span))
+            }
+            None if self.peek().is_none() && self.cut() => None,
+            None => {
+                let last = self.last_span();
+                let end = Span { start: last.start, ..last };
+                Some(
+                    Diagnostic::error("E0017", format!("expected {what}"), end)
+                        .label(format!("{what} should follow this")),
+                )
+            }
+        }
+    }
+
+    // Marking.
+
+    pub(super) fn open(&mut self, kind: NodeKind) {
+        let first = self.places.get(self.at).copied();
+        let first = first.unwrap_or_else(|| u32::try_from(self.lexed.tokens.len()).unwrap_or(u32::MAX));
+        self.open.push(self.nodes.len());
+        self.nodes.push(Node { kind, first, end: first, after: 0 });
+    }
+
+    pub(super) fn close(&mut self) {
+        let end = self.at.checked_sub(1).and_then(|i| self.places.get(i)).map_or(0, |p| p + 1);
+        let after = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        if let Some(node) = self.open.pop().and_then(|i| self.nodes.get_mut(i)) {
+            node.end = end.max(node.first);
+            node.after = after;
+        }
+    }
+
+    /// Runs a part of the grammar inside a node.
+    pub(super) fn node<T>(&mut self, kind: NodeKind, part: impl FnOnce(&mut Self) -> T) -> T {
+        self.open(kind);
+        let result = part(self);
+        self.close();
+        result
+    }
+}
+
+/// A token as a message names it.
+pub(super) fn named(token: Tok<'_>) -> String {
+    match token.kind {
+        TokenKind::Text | TokenKind::Block => "a text".to_owned(),
+        TokenKind::Regex => "a regex".to_owned(),
+        _ => format!("`{}`", short(token.text)),
+    }
+}
+
+/// A word cut to what a message can hold.
+pub(super) fn short(word: &str) -> String {
+    const LONGEST: usize = 40;
+    let mut chars = word.chars();
+    let head: String = chars.by_ref().take(LONGEST).filter(|c| !c.is_control()).collect();
+    if chars.next().is_some() { format!("{head}…") } else { head }
+}

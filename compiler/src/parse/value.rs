@@ -1,0 +1,340 @@
+//! Values, entries between brackets, amounts, dates, replies.
+
+use super::cursor::{Cursor, Tok, short};
+use super::words::items_with;
+use crate::ast::{Class, Entries, Entry, Moment, Reply, Spanned, Value, Word};
+use crate::diag::Diagnostic;
+use crate::lex::TokenKind;
+use crate::lex::leaf::{self, Amount, AmountError};
+use crate::span::Span;
+use crate::tree::NodeKind;
+
+/// Reads a value of any class; `what` names it where there is none.
+pub(super) fn value(c: &mut Cursor<'_>, what: &str) -> Option<Value> {
+    let Some(token) = c.peek() else {
+        c.expected(what);
+        return None;
+    };
+    match token.kind {
+        TokenKind::Text | TokenKind::Block => {
+            c.bump();
+            Some(Value { text: leaf::text(token.text), class: Class::Text, span: token.span })
+        }
+        TokenKind::Word if !c.next_clause() => amount_or_word(c, token),
+        _ => {
+            c.expected(what);
+            None
+        }
+    }
+}
+
+fn amount_or_word(c: &mut Cursor<'_>, token: Tok<'_>) -> Option<Value> {
+    let unit = c.nth(1).filter(|t| t.kind == TokenKind::Word && leaf::is_unit(t.text) && !c.starts_line(1));
+    let bare = token.text.bytes().all(|b| b.is_ascii_digit());
+    let class = match leaf::amount(token.text, unit.filter(|_| bare).map(|t| t.text)) {
+        Ok(Amount::Number(n)) => Class::Number(n),
+        Ok(Amount::Size(n)) => Class::Size(n),
+        Ok(Amount::Duration(n)) => Class::Duration(n),
+        Err(AmountError::TooLarge) => {
+            let diagnostic = Diagnostic::error(
+                "E0026",
+                format!("the number `{}` is too large", short(token.text)),
+                token.span,
+            );
+            c.report(diagnostic.help("the largest is 18446744073709551615"));
+            c.bump();
+            return None;
+        }
+        Err(AmountError::NoNumber | AmountError::Unit) => Class::Word,
+    };
+    c.bump();
+    let mut value = Value { text: token.text.to_owned(), class, span: token.span };
+    if let Some(unit) = unit.filter(|_| bare) {
+        c.bump();
+        value.text = format!("{} {}", token.text, unit.text);
+        value.span = token.span.to(unit.span);
+    } else if let Class::Number(_) = class {
+        foreign_unit(c, token.span)?;
+    }
+    Some(value)
+}
+
+/// A number with a unit that is written otherwise here: `25 mb`, `10 seconds`.
+fn foreign_unit(c: &mut Cursor<'_>, number: Span) -> Option<()> {
+    let Some(next) = c.peek().filter(|t| t.kind == TokenKind::Word && !c.starts_line(0)) else {
+        return Some(());
+    };
+    let Some(unit) = leaf::meant_unit(next.text) else { return Some(()) };
+    let diagnostic = Diagnostic::error("E0026", format!("unknown unit `{}`", short(next.text)), next.span)
+        .also(number, "the unit of this number")
+        .help(format!(
+            "write `{unit}`; sizes are `B`, `KB`, `KiB`, `MB`, `MiB`, `GB`, `GiB`, times `s`, `min`, `h`, `d`"
+        ))
+        .fix(format!("write `{unit}`"), next.span, unit);
+    c.report(diagnostic);
+    c.bump();
+    None
+}
+
+/// Reads digits alone.
+pub(super) fn count(c: &mut Cursor<'_>, what: &str) -> Option<Spanned<u64>> {
+    let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word && !c.starts_line(0)) else {
+        c.expected(what);
+        return None;
+    };
+    match leaf::amount(token.text, None) {
+        Ok(Amount::Number(n)) => {
+            c.bump();
+            Some(Spanned::new(n, token.span))
+        }
+        Err(AmountError::TooLarge) => {
+            let diagnostic = Diagnostic::error(
+                "E0026",
+                format!("the number `{}` is too large", short(token.text)),
+                token.span,
+            );
+            c.report(diagnostic.help("the largest is 18446744073709551615"));
+            None
+        }
+        _ => {
+            let diagnostic =
+                Diagnostic::error("E0026", format!("`{}` is no whole number", short(token.text)), token.span);
+            c.report(diagnostic.label(format!("expected {what}")).help("write digits alone, as in `100`"));
+            None
+        }
+    }
+}
+
+/// Reads a number that fits a smaller type.
+pub(super) fn count_up_to<T: TryFrom<u64>>(c: &mut Cursor<'_>, what: &str, most: u64) -> Option<Spanned<T>> {
+    let number = count(c, what)?;
+    match T::try_from(number.value) {
+        Ok(value) if number.value <= most => Some(Spanned::new(value, number.span)),
+        _ => {
+            let diagnostic = Diagnostic::error(
+                "E0026",
+                format!("the number `{}` is too large", number.value),
+                number.span,
+            );
+            c.report(diagnostic.help(format!("the largest is {most}")));
+            None
+        }
+    }
+}
+
+/// Reads `[a, b]`, or one entry alone.
+pub(super) fn entries(c: &mut Cursor<'_>, what: &str) -> Option<Entries> {
+    if c.at_kind(TokenKind::OpenBracket) {
+        return c.node(NodeKind::Entries, |c| {
+            let (entries, span) = bracketed(c, |c| entry(c, what))?;
+            Some(Entries { entries, span })
+        });
+    }
+    let entry = entry(c, what)?;
+    let span = entry.span();
+    Some(Entries { entries: vec![entry], span })
+}
+
+/// Reads `[a, b]`, or reports that it is missing.
+pub(super) fn list<T>(
+    c: &mut Cursor<'_>,
+    what: &str,
+    each: impl FnMut(&mut Cursor<'_>) -> Option<T>,
+) -> Option<(Vec<T>, Span)> {
+    if !c.at_kind(TokenKind::OpenBracket) {
+        c.expected(&format!("`[` and {what}"));
+        return None;
+    }
+    c.node(NodeKind::Entries, |c| bracketed(c, each))
+}
+
+fn bracketed<T>(
+    c: &mut Cursor<'_>,
+    mut each: impl FnMut(&mut Cursor<'_>) -> Option<T>,
+) -> Option<(Vec<T>, Span)> {
+    let open = c.eat(TokenKind::OpenBracket)?;
+    let mut out = Vec::new();
+    let mut commas: Option<Diagnostic> = None;
+    let mut sound = true;
+    loop {
+        if c.eat(TokenKind::CloseBracket).is_some() {
+            break;
+        }
+        let Some(token) = c.peek() else {
+            unclosed(c, open);
+            return None;
+        };
+        if matches!(token.kind, TokenKind::CloseBrace | TokenKind::OpenBrace | TokenKind::CloseParen)
+            || clause_in_list(c)
+        {
+            unclosed(c, open);
+            return None;
+        }
+        if token.kind == TokenKind::Comma {
+            let diagnostic = Diagnostic::error("E0021", "a comma without an entry before it", token.span);
+            c.report(diagnostic.fix("remove it", token.span, ""));
+            c.bump();
+            continue;
+        }
+        let read = c.node(NodeKind::Entry, |c| each(c));
+        let last = c.last_span();
+        match read {
+            Some(entry) => out.push(entry),
+            None => {
+                sound = false;
+                pass_over_entry(c);
+            }
+        }
+        if c.eat(TokenKind::Comma).is_some() || c.at_kind(TokenKind::CloseBracket) {
+            continue;
+        }
+        // The same mistake all down a list is one mistake.
+        let starts =
+            c.peek().is_some_and(|t| matches!(t.kind, TokenKind::Word | TokenKind::Text | TokenKind::Block));
+        if starts && !clause_in_list(c) && sound {
+            let behind = Span { start: last.end, ..last };
+            let diagnostic = commas.take().unwrap_or_else(|| {
+                Diagnostic::error("E0021", "a comma is missing between two entries", last)
+                    .label("behind this")
+            });
+            commas = Some(if diagnostic.fixes.len() < 100 {
+                diagnostic.fix("write `,`", behind, ",")
+            } else {
+                diagnostic
+            });
+        } else if starts && !sound {
+            pass_over_entry(c);
+            let _ = c.eat(TokenKind::Comma);
+        } else if !c.at_kind(TokenKind::CloseBrace) && c.peek().is_some() && !clause_in_list(c) {
+            c.expected("`,` or `]`");
+            pass_over_entry(c);
+            let _ = c.eat(TokenKind::Comma);
+            sound = false;
+        }
+    }
+    if let Some(diagnostic) = commas {
+        c.report(diagnostic);
+    }
+    sound.then(|| (out, c.since(open)))
+}
+
+fn unclosed(c: &mut Cursor<'_>, open: Span) {
+    if !c.cut() {
+        let last = c.last_span();
+        let diagnostic = Diagnostic::error("E0020", "this list is not closed", open)
+            .also(last, "the last entry is here")
+            .help("write `]` where it ends");
+        c.report(diagnostic);
+    }
+}
+
+/// Whether a clause seems to start here though a bracket is open: a keyword first on its line, and no
+/// comma or bracket behind it.
+fn clause_in_list(c: &Cursor<'_>) -> bool {
+    let parted = c.nth(1).is_none_or(|t| !matches!(t.kind, TokenKind::Comma | TokenKind::CloseBracket));
+    c.next_clause() && parted && !c.at_word("group")
+}
+
+/// Passes over tokens up to a comma or bracket of this list.
+fn pass_over_entry(c: &mut Cursor<'_>) {
+    c.open(NodeKind::Error);
+    let mut depth = 0_usize;
+    while let Some(token) = c.peek() {
+        match token.kind {
+            TokenKind::Comma | TokenKind::CloseBracket if depth == 0 => break,
+            TokenKind::OpenBrace | TokenKind::CloseBrace => break,
+            _ if clause_in_list(c) => break,
+            TokenKind::OpenBracket => depth += 1,
+            TokenKind::CloseBracket => depth -= 1,
+            _ => {}
+        }
+        c.bump();
+    }
+    c.close();
+}
+
+/// Reads a value or `group NAME`.
+fn entry(c: &mut Cursor<'_>, what: &str) -> Option<Entry> {
+    let names_group = c.at_word("group")
+        && c.nth(1).is_some_and(|t| t.kind == TokenKind::Word || t.kind == TokenKind::Text);
+    if names_group {
+        c.bump();
+        return c.expect_word("a group's name").map(Entry::Group);
+    }
+    value(c, what).map(Entry::Value)
+}
+
+/// Reads bare words alone, one or `[a, b]`.
+pub(super) fn words(c: &mut Cursor<'_>, what: &str) -> Option<Vec<Word>> {
+    if c.at_kind(TokenKind::OpenBracket) {
+        return list(c, what, |c| c.expect_word(what)).map(|(words, _)| words);
+    }
+    c.expect_word(what).map(|word| vec![word])
+}
+
+/// Reads `2026-12-01`, with `T10:30` where a time is wanted.
+pub(super) fn moment(c: &mut Cursor<'_>) -> Option<Spanned<Moment>> {
+    let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word && !c.starts_line(0)) else {
+        c.expected("a date such as `2026-12-01`");
+        return None;
+    };
+    c.bump();
+    let Some((year, month, day, time)) = leaf::date(token.text) else {
+        let diagnostic =
+            Diagnostic::error("E0027", format!("`{}` is no date", short(token.text)), token.span).help(
+                "write year, month and day, as in `2026-12-01`, or with a time of day `2026-12-01T10:30`",
+            );
+        c.report(diagnostic);
+        return None;
+    };
+    Some(Spanned::new(Moment { year, month, day, time }, token.span))
+}
+
+/// Reads what stands behind `reply`: code, class and text, of which one at least is there.
+pub(super) fn reply(c: &mut Cursor<'_>) -> Option<Reply> {
+    let start = c.peek().map(|t| t.span);
+    let mut reply = Reply { code: None, enhanced: None, text: None, span: c.last_span() };
+    let number = |t: &Tok<'_>| t.kind == TokenKind::Word && t.text.starts_with(|d: char| d.is_ascii_digit());
+    while let Some(token) = c.peek().filter(|t| number(t) && !c.starts_line(0)) {
+        c.bump();
+        let dotted = token.text.contains('.');
+        if dotted
+            && reply.enhanced.is_none()
+            && let Some(enhanced) = leaf::enhanced(token.text)
+        {
+            reply.enhanced = Some(Spanned::new(enhanced, token.span));
+        } else if !dotted
+            && reply.code.is_none()
+            && reply.enhanced.is_none()
+            && let Some(code) = reply_code(token.text)
+        {
+            reply.code = Some(Spanned::new(code, token.span));
+        } else {
+            let what = if dotted { "enhanced status code" } else { "reply code" };
+            let diagnostic =
+                Diagnostic::error("E0028", format!("`{}` is no {what} here", short(token.text)), token.span)
+                    .help("write a code, a class and a text, as in `reply 554 5.7.1 \"not here\"`");
+            c.report(diagnostic);
+            return None;
+        }
+    }
+    let text = c.peek().is_some_and(|t| matches!(t.kind, TokenKind::Text | TokenKind::Block));
+    if text {
+        reply.text = c.expect_text("a text");
+    } else if c.word().is_some_and(|w| items_with(w).next().is_none()) && !c.starts_line(0) {
+        c.expect_text("the reply's text")?;
+        return None;
+    }
+    if reply.code.is_none() && reply.enhanced.is_none() && reply.text.is_none() {
+        c.expected("a reply such as `554 5.7.1 \"not here\"`");
+        return None;
+    }
+    reply.span = c.since(start.unwrap_or_else(|| c.last_span()));
+    Some(reply)
+}
+
+/// Three digits, the first from 2 to 5.
+pub(super) fn reply_code(word: &str) -> Option<u16> {
+    let code: u16 = word.parse().ok()?;
+    (word.len() == 3 && (200..600).contains(&code)).then_some(code)
+}
