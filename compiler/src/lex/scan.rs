@@ -195,17 +195,19 @@ impl<'a> Lexer<'a> {
         };
         let open = first.len_utf8();
         let inner = rest.get(open..).unwrap_or_default();
-        let line = inner.split(['\n', '\r']).next().unwrap_or_default();
-        let Some(end) = line.find(close) else {
+        // The search ends with the line, so that a line has at most one that fails.
+        let found = inner.find(|c| close.contains(&c) || c == '\n' || c == '\r');
+        let end = found.filter(|at| inner.get(*at..).is_some_and(|l| l.starts_with(close)));
+        let Some(end) = end else {
             let diagnostic =
                 Diagnostic::error("E0004", format!("`{first}` is no quote here"), self.span(0, open))
                     .help("a text stands between two `\"`");
             self.report(diagnostic);
             return (TokenKind::Bad, open);
         };
-        let closing = line.get(end..).and_then(|l| l.chars().next()).map_or(0, char::len_utf8);
+        let closing = inner.get(end..).and_then(|l| l.chars().next()).map_or(0, char::len_utf8);
         let span = self.span(0, open + end + closing);
-        let body = line.get(..end).unwrap_or_default();
+        let body = inner.get(..end).unwrap_or_default();
         let written = leaf::quote(body);
         let what = if first == '\'' { "single quotes" } else { "typographic quotes" };
         let diagnostic = Diagnostic::error("E0004", format!("{what} do not open a text"), span)

@@ -93,13 +93,17 @@ fn clauses_of(
             recover(c, known, true);
             continue;
         };
-        if let Some((_, first)) = seen.clauses.iter().find(|(k, _)| *k == name && !repeats(k)) {
-            let diagnostic = Diagnostic::error("E0016", format!("a second `{name}`"), token.span)
-                .also(*first, "the first is here")
-                .help("keep one of them");
-            c.report(diagnostic);
+        // Only what may stand once, or stands the first time, is kept: the search stays short.
+        match seen.clauses.iter().find(|(k, _)| *k == name) {
+            Some((_, first)) if !repeats(name) => {
+                let diagnostic = Diagnostic::error("E0016", format!("a second `{name}`"), token.span)
+                    .also(*first, "the first is here")
+                    .help("keep one of them");
+                c.report(diagnostic);
+            }
+            Some(_) => {}
+            None => seen.clauses.push((name, token.span)),
         }
-        seen.clauses.push((name, token.span));
         behind = name;
         let read = c.node(NodeKind::Clause, |c| {
             c.bump();
