@@ -1,6 +1,8 @@
 //! Syntax as data: every file in `tests/syntax/good` parses without a word, every file in
 //! `tests/syntax/bad` says what its snapshot holds. A new case is a new file.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use edict_compiler::diag::Diagnostic;
 use edict_compiler::parse::parse;
 use edict_compiler::source::Sources;
