@@ -7,6 +7,7 @@ pub mod acceptor;
 pub mod actions;
 pub mod admin;
 pub mod config;
+pub mod daemon;
 pub mod deliver;
 pub mod envelope;
 pub mod live;

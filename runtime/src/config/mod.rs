@@ -86,6 +86,15 @@ pub enum Role {
     Submission,
 }
 
+impl From<Role> for crate::smtp::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Mx => Self::Mx,
+            Role::Submission => Self::Submission,
+        }
+    }
+}
+
 /// Where mail goes that leaves, and for which no route names a relay.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -43,13 +43,18 @@ pub async fn serve(
                 }
             },
             Some(ended) = sessions.join_next(), if !sessions.is_empty() => report(ended),
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = told(&mut stop) => break,
         }
     }
     drop(listener);
     while let Some(ended) = sessions.join_next().await {
         report(ended);
     }
+}
+
+/// Waits until the value is true or nobody can set it any more. Keeps no guard, so that `serve` is `Send`.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

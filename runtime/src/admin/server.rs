@@ -1,0 +1,137 @@
+//! The daemon's end of the admin socket.
+
+use crate::daemon::Control;
+use crate::smtp::Metrics;
+use axum::Router;
+use axum::extract::{Path as Segment, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
+
+type Daemon = State<Arc<Control>>;
+
+/// Listens on a unix socket that only its owner may open.
+///
+/// # Errors
+/// The socket cannot be made, or a daemon answers there already.
+pub fn start(path: &Path, control: Arc<Control>) -> io::Result<JoinHandle<()>> {
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "a daemon answers there already"));
+    }
+    // Nobody answers: what lies there is left over from a daemon that was killed.
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let routes = Router::new()
+        .route("/status", get(status))
+        .route("/reload", post(reload))
+        .route("/rollback", post(rollback))
+        .route("/usage", get(usage))
+        .route("/usage/{user}", get(usage_of))
+        .route("/usage/{user}/reset", post(reset_usage))
+        .with_state(control);
+    Ok(tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "the admin socket ended");
+        }
+    }))
+}
+
+fn fail(code: StatusCode, error: impl ToString) -> Response {
+    (code, Json(json!({ "error": error.to_string() }))).into_response()
+}
+
+fn unix_seconds(time: SystemTime) -> Option<u64> {
+    time.duration_since(UNIX_EPOCH).ok().map(|d| d.as_secs())
+}
+
+async fn status(State(control): Daemon) -> Json<Value> {
+    let table = control.live.current();
+    let metrics = &control.metrics;
+    let counters = control.queue.counters();
+    let built = control.reloader.source().written().and_then(unix_seconds);
+    let built = built.and_then(|s| jiff::Timestamp::from_second(i64::try_from(s).ok()?).ok());
+    Json(json!({
+        "table": {
+            "digest": table.digest(),
+            "built": built.map(|t| t.to_string()),
+            "source": control.reloader.source().name(),
+            "rules": table.rule_count(),
+        },
+        "reloads": control.reloader.count(),
+        "sessions": Metrics::get(&metrics.open),
+        "connections": Metrics::get(&metrics.sessions),
+        "accepted": Metrics::get(&metrics.accepted),
+        "refused": Metrics::get(&metrics.refused),
+        "discarded": Metrics::get(&metrics.discarded),
+        "delivered": counters.delivered,
+        "queued": counters.queued,
+        "uptime_s": control.started.elapsed().as_secs(),
+    }))
+}
+
+/// Loads or goes back on a thread that may block; 409 with the reason where it was refused.
+async fn swap(
+    control: Arc<Control>,
+    how: impl FnOnce(&Control) -> Result<String, crate::daemon::reload::ReloadError> + Send + 'static,
+) -> Response {
+    match tokio::task::spawn_blocking(move || how(&control)).await {
+        Ok(Ok(digest)) => Json(json!({ "table": digest })).into_response(),
+        Ok(Err(error)) => fail(StatusCode::CONFLICT, error),
+        Err(error) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
+    }
+}
+
+async fn reload(State(control): Daemon) -> Response {
+    swap(control, |control| control.reloader.reload()).await
+}
+
+async fn rollback(State(control): Daemon) -> Response {
+    swap(control, |control| control.reloader.rollback()).await
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+async fn usage(State(control): Daemon) -> Response {
+    let read =
+        tokio::task::spawn_blocking(move || control.quotas.usage_of_all(&control.live.current(), now()));
+    match read.await {
+        Ok(all) => Json(all).into_response(),
+        Err(error) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
+    }
+}
+
+async fn usage_of(State(control): Daemon, Segment(user): Segment<String>) -> Response {
+    let read =
+        tokio::task::spawn_blocking(move || control.quotas.usage(&control.live.current(), &user, now()));
+    match read.await {
+        Ok(Ok(usage)) => Json(usage).into_response(),
+        Ok(Err(error)) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
+        Err(error) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
+    }
+}
+
+async fn reset_usage(State(control): Daemon, Segment(user): Segment<String>) -> Response {
+    let write = tokio::task::spawn_blocking(move || {
+        control.quotas.reset(&control.live.current(), &user, now()).map(drop)
+    });
+    match write.await {
+        Ok(Ok(())) => Json(json!({ "done": true })).into_response(),
+        Ok(Err(error)) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
+        Err(error) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
+    }
+}

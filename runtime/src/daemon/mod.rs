@@ -1,0 +1,188 @@
+//! The daemon from start to end: what is opened in which order, what signals do, how it stops.
+//!
+//! Order matters: table, users, counters, spool (replayed into the counters), queue, sockets. A daemon
+//! that cannot do all of it does not start.
+
+pub mod reload;
+mod settle;
+mod signals;
+
+pub use settle::Launch;
+
+use crate::actions::Pipeline;
+use crate::admin;
+use crate::config::{Config, ConfigError, Outside};
+use crate::live::Live;
+use crate::queue::{self, Queue};
+use crate::quota::Quotas;
+use crate::smtp::{self, Context, Endpoint};
+use crate::spool::{self, Spool, SpoolError};
+use arc_swap::ArcSwap;
+use reload::{ReloadError, Reloader, Source, short};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Why the daemon did not start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Table or users are wrong.
+    #[error(transparent)]
+    Load(#[from] ReloadError),
+    /// The spool cannot be opened.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The counters cannot be opened.
+    #[error("{path}: {error}", path = .0.display(), error = .1)]
+    Data(PathBuf, String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The admin socket cannot be made.
+    #[error("admin socket {path}: {error}", path = .0.display(), error = .1)]
+    Admin(PathBuf, io::Error),
+    /// The system gave no threads or signals.
+    #[error("the system refused: {0}")]
+    System(#[from] io::Error),
+}
+
+/// What the admin socket and the signals act on.
+#[derive(Debug)]
+pub struct Control {
+    /// Table and users.
+    pub reloader: Reloader,
+    /// The table in force.
+    pub live: Arc<Live>,
+    /// What waits for delivery.
+    pub queue: Queue,
+    /// Usage.
+    pub quotas: Arc<Quotas>,
+    /// Counters of the front.
+    pub metrics: Arc<smtp::Metrics>,
+    /// When the daemon was started.
+    pub started: Instant,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Whatever kept it from starting.
+pub fn run(launch: Launch) -> Result<(), DaemonError> {
+    signals::log_to_stderr();
+    let config = settle::settle(&launch)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(serve(config, launch.embedded));
+    // Sessions that outlived the drain are cut off; what they were told is on disk.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn serve(config: Config, embedded: &'static [u8]) -> Result<(), DaemonError> {
+    let signals = signals::Signals::new()?;
+    let hostname = config.hostname.clone().unwrap_or_else(settle::machine_name);
+    let source = Source { table: config.table.clone(), embedded, users: config.users.clone() };
+    let table = Arc::new(source.load_table()?);
+    let users = Arc::new(ArcSwap::from_pointee(source.load_users()?));
+    let live = Arc::new(Live::new(Arc::clone(&table)));
+    let (quotas, queue) = open_data(&config, &hostname, &live)?;
+    let data_error = |e: io::Error| DaemonError::Data(config.data.clone(), e.to_string());
+    let pipeline = Pipeline::open(&config.data, &hostname, Arc::clone(&quotas), Arc::new(queue.clone()))
+        .map_err(data_error)?;
+    let context = Arc::new(Context::new(
+        Arc::clone(&live),
+        Arc::new(pipeline),
+        Arc::clone(&users),
+        smtp_settings(&config, &hostname),
+    ));
+    let control = Arc::new(Control {
+        reloader: Reloader::new(source, Arc::clone(&live), users),
+        live,
+        queue: queue.clone(),
+        quotas,
+        metrics: Arc::clone(&context.metrics),
+        started: Instant::now(),
+    });
+
+    let (stop, stopped) = watch::channel(false);
+    let mut sessions = JoinSet::new();
+    for listener in &config.listeners {
+        let failed = |e| DaemonError::Listen(listener.address, e);
+        let socket = TcpListener::bind(listener.address).await.map_err(failed)?;
+        let bound = socket.local_addr().map_err(failed)?;
+        let endpoint = Endpoint { role: listener.role.into() };
+        sessions.spawn(smtp::serve(socket, endpoint, Arc::clone(&context), stopped.clone()));
+        tracing::info!(address = %bound, role = endpoint.role.name(), "listening");
+    }
+    let socket = config.admin.clone().unwrap_or_else(|| config.data.join("admin.sock"));
+    let admin = admin::server::start(&socket, Arc::clone(&control))
+        .map_err(|e| DaemonError::Admin(socket.clone(), e))?;
+    tracing::info!(
+        table = short(table.digest()),
+        rules = table.rule_count(),
+        source = control.reloader.source().name(),
+        data = %config.data.display(),
+        "ready"
+    );
+    drop(table);
+
+    signals.until_stop(&control).await;
+    let patience = Duration::from_secs(config.drain_seconds);
+    let deadline = Instant::now() + patience;
+    tracing::info!(seconds = config.drain_seconds, "stopping: nothing new, finishing what is in flight");
+    // Nobody hears this where all sessions are gone already.
+    let _ = stop.send(true);
+    let done = async { while sessions.join_next().await.is_some() {} };
+    if tokio::time::timeout(patience, done).await.is_err() {
+        tracing::warn!("sessions were still open at the end of the drain");
+    }
+    queue.drain(deadline.saturating_duration_since(Instant::now())).await;
+    admin.abort();
+    // Nobody else answers there; a socket file that stays behind is replaced at the next start.
+    let _ = std::fs::remove_file(&socket);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Opens counters and spool; the spool tells the counters what they have not seen.
+fn open_data(config: &Config, hostname: &str, live: &Arc<Live>) -> Result<(Arc<Quotas>, Queue), DaemonError> {
+    let failed = |e: String| DaemonError::Data(config.data.clone(), e);
+    make_folder(&config.data).map_err(|e| failed(e.to_string()))?;
+    let zone = live.current().profile().time_zone.clone();
+    let quotas = Quotas::open(&config.data.join("usage.redb"), &zone).map_err(|e| failed(e.to_string()))?;
+    let quotas = Arc::new(quotas);
+    let (spool, recovery) = Spool::open(&config.data, spool::Options::default(), Arc::clone(&quotas) as _)?;
+    let mut settings = queue::Settings::new(hostname.to_owned(), config.data.join("mail"));
+    settings.outside = match &config.outside {
+        Outside::Maildir => queue::Outside::Maildir,
+        Outside::Relay(to) => queue::Outside::Relay(to.host.clone(), to.port),
+    };
+    settings.retry_first = Duration::from_secs(config.queue.first_retry_seconds);
+    settings.retry_max = Duration::from_secs(config.queue.longest_retry_seconds);
+    settings.lifetime = Duration::from_secs(config.queue.lifetime_hours.saturating_mul(3600));
+    settings.connections = config.queue.connections as usize;
+    Ok((quotas, Queue::start(spool, recovery, Arc::clone(live), settings)))
+}
+
+/// Makes the data folder for the daemon alone.
+fn make_folder(path: &std::path::Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn smtp_settings(config: &Config, hostname: &str) -> smtp::Settings {
+    smtp::Settings {
+        hostname: hostname.to_owned(),
+        max_connections: config.clients.connections as usize,
+        command_timeout: Duration::from_secs(config.clients.command_seconds),
+        data_timeout: Duration::from_secs(config.clients.data_seconds),
+        ..smtp::Settings::default()
+    }
+}
