@@ -12,6 +12,7 @@ pub mod lex;
 pub mod lower;
 pub mod model;
 pub mod parse;
+pub mod prove;
 pub mod resolve;
 pub mod source;
 pub mod span;
@@ -21,8 +22,8 @@ use ast::Ast;
 use diag::{Diagnostic, Severity};
 use edict_table::model::Table;
 use source::Sources;
-use span::FileId;
-use std::collections::BTreeSet;
+use span::{FileId, Span};
+use std::collections::{BTreeSet, HashMap};
 
 /// What compiling came to.
 #[derive(Clone, Debug)]
@@ -68,10 +69,18 @@ pub fn compile(sources: &Sources, options: &Options) -> Compilation {
         let mut files: BTreeSet<FileId> = resolved.files;
         files.extend(asts.iter().map(|ast| ast.file));
         if let Some(checked) = check::check(resolved.model, &mut diagnostics) {
-            table = Some(lower::lower(&checked, sources, &files));
+            let lowered = lower::lower(&checked, sources, &files);
+            if options.proofs {
+                let spans: HashMap<&str, Span> =
+                    checked.model().rules.iter().map(|rule| (rule.name.as_str(), rule.span)).collect();
+                let at = |name: &str| spans.get(name).copied().unwrap_or_default();
+                diagnostics.extend(prove::report::report(&lowered, prove::prove(&lowered), at));
+            }
+            if !diagnostics.iter().any(|d| d.severity == Severity::Error) {
+                table = Some(lowered);
+            }
         }
     }
-    let _ = options.proofs;
     // Equal places: errors first, then by what they say, so that the order is always the same.
     diagnostics.sort_by(|a, b| {
         (a.span.file, a.span.start, a.severity, a.code, &a.message).cmp(&(

@@ -1,0 +1,269 @@
+//! Proofs over a table: rules that can never match, rules that are always overruled, rules between
+//! which nothing decides.
+//!
+//! Works on any table, one read back from an artifact too. A finding is told only once the emitted table
+//! itself confirmed it: each message found here is decided by [`edict_table::decide`] before anybody sees
+//! it, and a no is told only where every step of it was exact. What hangs on a regex may stay untold.
+
+pub mod describe;
+pub mod query;
+pub mod report;
+pub mod theory;
+pub mod world;
+
+use edict_table::decide::{self, Scratch};
+use edict_table::load::{Image, Loaded, RuleId};
+use edict_table::model::{Action, ConditionId, Kind, Mode, Rule, Table};
+use query::{Question, Reply, Say, ask};
+use std::sync::Arc;
+use theory::{Directions, Space};
+use world::World;
+
+/// The most rules of one kind among which equals are looked for.
+const MAX_EQUALS: usize = 2_000;
+
+/// Something that was proved. Rules are places in [`Table::rules`].
+#[derive(Clone, Debug)]
+pub enum Finding {
+    /// No message matches the rule.
+    Never {
+        /// Which.
+        rule: usize,
+        /// Tests that can not be so together, in words; may be empty.
+        clash: Vec<String>,
+        /// Names of the empty lists that the rule asks.
+        empty: Vec<String>,
+    },
+    /// Whatever it matches, others decide.
+    Overruled {
+        /// Which.
+        rule: usize,
+        /// By which together; at least one.
+        by: Vec<usize>,
+        /// A message that it matches and another decides.
+        example: Vec<String>,
+    },
+    /// Both match one message, and nothing decides between them.
+    Undecided {
+        /// One.
+        first: usize,
+        /// The other.
+        second: usize,
+        /// A message that both match.
+        example: Vec<String>,
+    },
+    /// Both match one message; the name decides which reply is sent.
+    ByName {
+        /// The one whose reply is sent.
+        first: usize,
+        /// The other.
+        second: usize,
+        /// A message that both match.
+        example: Vec<String>,
+    },
+}
+
+struct Prover<'t> {
+    table: &'t Table,
+    loaded: Loaded,
+    scratch: Scratch,
+    matched: Vec<RuleId>,
+}
+
+/// Proves what can be proved about a table. Empty where the table cannot be loaded.
+#[must_use]
+pub fn prove(table: &Table) -> Vec<Finding> {
+    let image: Image = Arc::new(edict_table::emit::emit(table));
+    let Ok(loaded) = Loaded::new(image) else { return Vec::new() };
+    let space = Space::new(table);
+    let mut prover = Prover { table, loaded, scratch: Scratch::new(), matched: Vec::new() };
+    let mut out = Vec::new();
+    for place in 0..table.rules.len() {
+        out.extend(prover.rule(&space, place));
+    }
+    for place in 0..table.rules.len() {
+        let silent = out.iter().any(
+            |f| matches!(f, Finding::Never { rule, .. } | Finding::Overruled { rule, .. } if *rule == place),
+        );
+        if !silent {
+            out.extend(prover.equals(&space, place));
+        }
+    }
+    out
+}
+
+/// The directions in which a rule is asked (mail-flow: verdicts see recipients as given, which are
+/// never forwarded; quotas count what goes out; routes see inside recipients only on request).
+fn directions(rule: &Rule) -> Directions {
+    const INBOUND: u8 = 1;
+    const OUTBOUND: u8 = 2;
+    const INTERNAL: u8 = 4;
+    const FORWARDED: u8 = 8;
+    match &rule.action {
+        Action::Verdict(_) | Action::Limit(_) => INBOUND | OUTBOUND | INTERNAL,
+        Action::Quota(_) => OUTBOUND,
+        Action::Bcc(_) | Action::Disclaimer(_) => INBOUND | OUTBOUND | INTERNAL | FORWARDED,
+        Action::Route(route) if route.local => INBOUND | OUTBOUND | INTERNAL | FORWARDED,
+        Action::Route(_) => OUTBOUND | FORWARDED,
+    }
+}
+
+/// Whether a rule that matches keeps those behind it from deciding.
+fn blocks(better: &Rule, rule: &Rule) -> bool {
+    if better.mode != Mode::Enforce || better.kind() != rule.kind() {
+        return false;
+    }
+    match (&better.action, &rule.action) {
+        (Action::Verdict(_), _) | (Action::Route(_), _) => true,
+        (Action::Quota(a), Action::Quota(b)) => a.per == b.per,
+        (Action::Disclaimer(a), _) => !a.proceed,
+        _ => false,
+    }
+}
+
+impl Prover<'_> {
+    fn rule_at(&self, id: RuleId) -> Option<&Rule> {
+        self.table.rules.get(id.0 as usize)
+    }
+
+    /// The rules of a kind that match a message, by the table itself.
+    fn matching(&mut self, kind: Kind, world: &World) {
+        let Self { loaded, scratch, matched, .. } = self;
+        scratch.begin(loaded);
+        world.facts(|facts| {
+            decide::matching(loaded, kind, facts, scratch, matched);
+        });
+    }
+
+    /// Whether a rule can match, and whether it can decide.
+    fn rule(&mut self, space: &Space<'_>, place: usize) -> Option<Finding> {
+        let table = self.table;
+        let rule = table.rules.get(place)?;
+        let kind = rule.kind();
+        // Equals of these kinds are a finding of their own.
+        let ties = matches!(kind, Kind::Quota | Kind::Disclaimer | Kind::Route);
+        let must = [rule.condition];
+        let question = Question { must: &must, any: &[], directions: directions(rule) };
+        let reply = ask(space, &question, |world| {
+            self.matching(kind, world);
+            let mut own = false;
+            let mut better: Option<ConditionId> = None;
+            for id in &self.matched {
+                if id.0 as usize == place {
+                    own = true;
+                    break;
+                }
+                let Some(other) = self.rule_at(*id) else { continue };
+                let equal = ties && other.priority == rule.priority;
+                if better.is_none() && !equal && blocks(other, rule) {
+                    better = Some(other.condition);
+                }
+            }
+            match (own, better) {
+                // The table must agree that the rule matches at all.
+                (false, _) => Say::Stop,
+                (true, Some(condition)) if rule.mode == Mode::Enforce => Say::Avoid(condition),
+                (true, _) => Say::Take,
+            }
+        });
+        match reply {
+            Reply::Found(_) | Reply::Unknown => None,
+            Reply::Never { blame, clash } if blame.is_empty() => Some(Finding::Never {
+                rule: place,
+                clash: describe::claims(table, &clash),
+                empty: describe::empty_lists(table, rule.condition),
+            }),
+            Reply::Never { blame, .. } => self.overruled(space, place, &blame),
+        }
+    }
+
+    fn overruled(&mut self, space: &Space<'_>, place: usize, blame: &[ConditionId]) -> Option<Finding> {
+        let table = self.table;
+        let rule = table.rules.get(place)?;
+        let kind = rule.kind();
+        let must = [rule.condition];
+        let question = Question { must: &must, any: &[], directions: directions(rule) };
+        let reply = ask(space, &question, |world| {
+            self.matching(kind, world);
+            let both = self.matched.iter().any(|id| id.0 as usize == place) && self.matched.len() > 1;
+            if both { Say::Take } else { Say::Stop }
+        });
+        let Reply::Found(world) = reply else { return None };
+        let by: Vec<usize> = table
+            .rules
+            .iter()
+            .enumerate()
+            .take(place)
+            .filter(|(_, other)| blame.contains(&other.condition) && blocks(other, rule))
+            .map(|(at, _)| at)
+            .collect();
+        (!by.is_empty()).then(|| Finding::Overruled { rule: place, by, example: world.lines() })
+    }
+
+    /// A rule of equal rank that can match the same message.
+    fn equals(&mut self, space: &Space<'_>, place: usize) -> Option<Finding> {
+        let table = self.table;
+        let rule = table.rules.get(place)?;
+        if rule.mode != Mode::Enforce {
+            return None;
+        }
+        let kind = rule.kind();
+        let first = table.rules.iter().position(|r| r.kind() == kind && r.priority == rule.priority)?;
+        let equals: Vec<(usize, &Rule)> = table
+            .rules
+            .iter()
+            .enumerate()
+            .take(place)
+            .skip(first)
+            .filter(|(_, other)| other.mode == Mode::Enforce && contend(other, rule))
+            .take(MAX_EQUALS)
+            .collect();
+        if equals.is_empty() {
+            return None;
+        }
+        let any: Vec<ConditionId> = equals.iter().map(|(_, other)| other.condition).collect();
+        let must = [rule.condition];
+        let allowed = equals.iter().fold(0, |all, (_, other)| all | directions(other)) & directions(rule);
+        let question = Question { must: &must, any: &any, directions: allowed };
+        let mut other_place = None;
+        let reply = ask(space, &question, |world| {
+            self.matching(kind, world);
+            let mut own = false;
+            let mut found = None;
+            for id in &self.matched {
+                let at = id.0 as usize;
+                let Some(other) = self.rule_at(*id) else { continue };
+                if at == place {
+                    own = true;
+                } else if other.priority < rule.priority && blocks(other, rule) {
+                    // Neither of the two would be asked.
+                    return Say::Avoid(other.condition);
+                } else if found.is_none() && equals.iter().any(|(e, _)| *e == at) {
+                    found = Some(at);
+                }
+            }
+            other_place = found;
+            if own && found.is_some() { Say::Take } else { Say::Stop }
+        });
+        let (Reply::Found(world), Some(other)) = (reply, other_place) else { return None };
+        let example = world.lines();
+        Some(match kind {
+            Kind::Verdict => Finding::ByName { first: other, second: place, example },
+            _ => Finding::Undecided { first: other, second: place, example },
+        })
+    }
+}
+
+/// Whether two rules of equal priority would both want to decide, with different results.
+fn contend(a: &Rule, b: &Rule) -> bool {
+    if a.priority != b.priority {
+        return false;
+    }
+    match (&a.action, &b.action) {
+        (Action::Verdict(a), Action::Verdict(b)) => a.verb == b.verb && a.reply != b.reply,
+        (Action::Quota(a), Action::Quota(b)) => a.per == b.per && a != b,
+        (Action::Disclaimer(a), Action::Disclaimer(b)) => !(a.proceed && b.proceed),
+        (Action::Route(a), Action::Route(b)) => a != b,
+        _ => false,
+    }
+}

@@ -1,0 +1,113 @@
+//! Predicates of a table in the words of the language.
+
+use super::theory::Claim;
+use edict_table::fact::{Fact, Type};
+use edict_table::model::{Condition, ConditionId, ListId, Predicate, Table, Test};
+
+/// Claims in words: `` `size < 10` ``.
+#[must_use]
+pub fn claims(table: &Table, claims: &[Claim]) -> Vec<String> {
+    claims
+        .iter()
+        .filter_map(|(at, holds)| table.predicates.get(*at as usize).map(|p| claim(table, p, *holds)))
+        .collect()
+}
+
+/// One predicate as a rule would write it.
+#[must_use]
+pub fn claim(table: &Table, predicate: &Predicate, holds: bool) -> String {
+    let row = predicate.fact.row();
+    let fact = match predicate.fact {
+        Fact::Header => format!("header(\"{}\")", predicate.parameter),
+        Fact::ClientListed => format!("client.ip is listed in \"{}\"", predicate.parameter),
+        _ => row.name.to_owned(),
+    };
+    let not = if holds { "" } else { "not " };
+    let quoted = |all: &[String]| -> String {
+        match all {
+            [one] => format!("\"{one}\""),
+            [first, ..] => format!("any of [\"{first}\", ...]"),
+            [] => String::new(),
+        }
+    };
+    match &predicate.test {
+        Test::Set => format!("{not}{fact}"),
+        Test::Present if holds => format!("{fact} is present"),
+        Test::Present => format!("{fact} is absent"),
+        Test::InList(list) => membership(table, &fact, *list, holds),
+        Test::Contains(all) => format!("{not}{fact} contains {}", quoted(all)),
+        Test::StartsWith(all) => format!("{not}{fact} starts with {}", quoted(all)),
+        Test::EndsWith(all) => format!("{not}{fact} ends with {}", quoted(all)),
+        Test::Glob(glob) => format!("{not}{fact} matches \"{glob}\""),
+        Test::Regex(regex) => format!("{not}{fact} matches /{regex}/"),
+        Test::Less(n) => format!("{fact} {} {}", if holds { "<" } else { ">=" }, number(row.ty, *n)),
+        Test::AtMost(n) => format!("{fact} {} {}", if holds { "<=" } else { ">" }, number(row.ty, *n)),
+        Test::More(n) => format!("{not}{fact} > {}", number(row.ty, *n)),
+        Test::Equal(n) => format!("{fact} is {not}{}", number(row.ty, *n)),
+        Test::OneOf(bits) => {
+            let words = if let Type::Enum(words) = row.ty { words } else { &[] };
+            let set: Vec<&str> =
+                words.iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0).map(|(_, w)| *w).collect();
+            match set.as_slice() {
+                [one] => format!("{fact} is {not}{one}"),
+                _ => format!("{fact} {not}in [{}]", set.join(", ")),
+            }
+        }
+    }
+}
+
+fn membership(table: &Table, fact: &str, list: ListId, holds: bool) -> String {
+    let not = if holds { "" } else { "not " };
+    let Some(list) = table.lists.get(list as usize) else { return fact.to_owned() };
+    match (&list.name, list.entries.get(0), list.entries.len()) {
+        (Some(name), ..) => format!("{fact} {not}in {name}"),
+        (None, Some(one), 1) => format!("{fact} is {not}{one}"),
+        (None, Some(one), _) => format!("{fact} {not}in [{one}, ...]"),
+        (None, None, _) => format!("{fact} {not}in []"),
+    }
+}
+
+/// A number as rules write it: sizes with the largest binary unit that is exact.
+fn number(ty: Type, value: u64) -> String {
+    if ty == Type::Time {
+        return jiff::Timestamp::from_second(i64::try_from(value).unwrap_or(0))
+            .map(|t| t.to_string())
+            .unwrap_or_default();
+    }
+    if ty != Type::Size {
+        return value.to_string();
+    }
+    for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
+        if value != 0 && value % (1 << shift) == 0 {
+            return format!("{} {unit}", value >> shift);
+        }
+    }
+    format!("{value} B")
+}
+
+/// The named lists without an entry that a condition asks.
+#[must_use]
+pub fn empty_lists(table: &Table, at: ConditionId) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut waiting = vec![at];
+    while let Some(at) = waiting.pop() {
+        match table.conditions.get(at as usize) {
+            Some(Condition::Test(predicate)) => {
+                if let Some(Predicate { test: Test::InList(list), .. }) =
+                    table.predicates.get(*predicate as usize)
+                    && let Some(list) = table.lists.get(*list as usize)
+                    && list.entries.is_empty()
+                    && let Some(name) = &list.name
+                {
+                    out.push(name.clone());
+                }
+            }
+            Some(Condition::Not(inner)) => waiting.push(*inner),
+            Some(Condition::All(parts) | Condition::Any(parts)) => waiting.extend(parts),
+            Some(Condition::True) | None => {}
+        }
+    }
+    out.sort();
+    out.dedup();
+    out
+}

@@ -1,0 +1,80 @@
+//! Findings as diagnostics.
+
+use super::Finding;
+use crate::diag::Diagnostic;
+use crate::span::Span;
+use edict_table::model::Table;
+
+/// Turns what was proved into diagnostics. `span` tells where a rule's name stands.
+#[must_use]
+pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span) -> Vec<Diagnostic> {
+    let name = |place: usize| table.rules.get(place).map_or("", |rule| rule.name.as_str());
+    let at = |place: usize| span(name(place));
+    let one = |finding: Finding| match finding {
+        Finding::Never { rule, clash, empty } => match empty.first() {
+            Some(list) => Diagnostic::warning(
+                "W2001",
+                format!("rule `{}` matches nothing while list `{list}` is empty", name(rule)),
+                at(rule),
+            )
+            .label("can never match")
+            .help("fill the list, or set the rule to `mode off`"),
+            None => {
+                let diagnostic = Diagnostic::error(
+                    "E2001",
+                    format!("no message can match rule `{}`", name(rule)),
+                    at(rule),
+                )
+                .label("can never match");
+                match clash.as_slice() {
+                    [] => diagnostic.help("take the rule out, or mend its conditions"),
+                    [one] => diagnostic.help(format!("`{one}` is never so")),
+                    all => diagnostic.help(format!("these are never so together: `{}`", all.join("`, `"))),
+                }
+            }
+        },
+        Finding::Overruled { rule, by, example } => {
+            let names: Vec<String> = by.iter().take(3).map(|place| format!("`{}`", name(*place))).collect();
+            let more = if by.len() > 3 { " and others" } else { "" };
+            let mut diagnostic = Diagnostic::error(
+                "E2002",
+                format!("rule `{}` never decides: {}{more} always come first", name(rule), names.join(", ")),
+                at(rule),
+            )
+            .label("always overruled")
+            .help("give it a lower priority number, narrow the others with `unless`, or take it out")
+            .example(example);
+            for other in by.iter().take(3) {
+                let priority = table.rules.get(*other).map_or(0, |r| r.priority);
+                diagnostic = diagnostic.also(at(*other), format!("decides first, with priority {priority}"));
+            }
+            diagnostic
+        }
+        Finding::Undecided { first, second, example } => {
+            let priority = table.rules.get(second).map_or(0, |r| r.priority);
+            Diagnostic::error(
+                "E2003",
+                format!(
+                    "`{}` and `{}` both claim one message, with the same priority {priority}",
+                    name(first),
+                    name(second)
+                ),
+                at(second),
+            )
+            .label("nothing decides between the two")
+            .also(at(first), "the other one")
+            .help("give one of them another `priority` (the lower number wins), or part them with `unless`")
+            .example(example)
+        }
+        Finding::ByName { first, second, example } => Diagnostic::warning(
+            "W2002",
+            format!("`{}` and `{}` both match one message with different replies", name(first), name(second)),
+            at(second),
+        )
+        .label(format!("`{}` replies, since its name sorts first", name(first)))
+        .also(at(first), "the one that replies")
+        .help("give one of them another `priority`, or the same reply")
+        .example(example),
+    };
+    findings.into_iter().map(one).collect()
+}
