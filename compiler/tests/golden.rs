@@ -5,7 +5,6 @@ use edict_compiler::diag::Severity;
 use edict_compiler::source::Sources;
 use edict_compiler::span::Span;
 use edict_compiler::{Compilation, Options, compile};
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -114,46 +113,6 @@ fn cases_show_their_code() {
             assert!(!compilation.failed(), "{name} fails: {codes:?}");
         } else {
             assert!(codes.contains(&code.as_str()), "{name} says {codes:?}");
-        }
-    }
-}
-
-/// Every code that stands in the compiler's sources has a page and a case, and no page speaks of a code
-/// that does not exist.
-#[test]
-fn codes_have_pages_and_cases() {
-    let mut used = BTreeSet::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut used);
-    let paged: BTreeSet<String> =
-        edict_compiler::codes::PAGES.iter().map(|(code, _)| (*code).to_owned()).collect();
-    let shown: BTreeSet<String> =
-        cases().iter().filter_map(|(name, _)| name.split('-').next().map(str::to_owned)).collect();
-    let without_page: Vec<_> = used.difference(&paged).collect();
-    let without_case: Vec<_> = used.difference(&shown).collect();
-    let without_use: Vec<_> = paged.difference(&used).collect();
-    assert!(without_page.is_empty(), "codes without a page: {without_page:?}");
-    assert!(without_use.is_empty(), "pages of unknown codes: {without_use:?}");
-    assert!(without_case.is_empty(), "codes without a golden case: {without_case:?}");
-    for (code, page) in edict_compiler::codes::PAGES {
-        assert!(page.starts_with(&format!("# {code}")), "the page of {code} begins with its name");
-    }
-}
-
-fn collect(folder: &Path, out: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, out);
-        } else if !path.ends_with("codes.rs") && path.extension().is_some_and(|e| e == "rs") {
-            let text = std::fs::read_to_string(&path).unwrap();
-            // Codes are quoted strings of a letter and four digits.
-            for piece in text.split('"') {
-                let digits = piece.get(1..).unwrap_or_default();
-                let letter = piece.starts_with(['E', 'W']);
-                if letter && piece.len() == 5 && digits.bytes().all(|b| b.is_ascii_digit()) {
-                    out.insert(piece.to_owned());
-                }
-            }
         }
     }
 }

@@ -78,7 +78,7 @@ fn number(ty: Type, value: u64) -> String {
         return value.to_string();
     }
     for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
-        if value != 0 && value % (1 << shift) == 0 {
+        if value != 0 && value.is_multiple_of(1 << shift) {
             return format!("{} {unit}", value >> shift);
         }
     }

@@ -70,6 +70,12 @@ impl Keys<'_> {
         false
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -418,7 +424,7 @@ fn recipient(space: &Space<'_>, part: &Part<'_>, inside: bool) -> Answer<Address
         ..Claims::default()
     };
     // Without a domain of its own a rule set says nothing about what is inside.
-    if space.inside.len() > 0 {
+    if !space.inside.is_empty() {
         if inside { claims.inside.0.push(&space.inside) } else { claims.inside.1.push(&space.inside) }
     }
     let (local, domain) = found!(mailbox::solve(space, &claims));
@@ -483,7 +489,7 @@ fn sender(space: &Space<'_>, part: &Part<'_>, world: &mut World) -> Answer<()> {
     };
     let unknown = flag(part, Fact::SenderUnknown) == Some(true);
     let unresolvable = flag(part, Fact::SenderUnresolvable) == Some(true);
-    if unknown && space.inside.len() > 0 {
+    if unknown && !space.inside.is_empty() {
         claims.inside.0.push(&space.inside);
     }
     let positive = !claims.whole.0.is_empty() || !claims.local.0.is_empty() || !claims.domain.0.is_empty();

@@ -278,7 +278,7 @@ impl Search<'_, '_> {
                     domains.push(domain.to_owned());
                 }
                 if let Some((head, _)) = glob.split_once('@') {
-                    locals.push(head.replace('*', "x").replace('?', "x"));
+                    locals.push(head.replace(['*', '?'], "x"));
                 }
             }
         }

@@ -1,0 +1,78 @@
+//! What rule sets become: the table of a rule set as a snapshot, and the same policy whatever the order
+//! and the files of its text.
+
+use edict_compiler::source::Sources;
+use edict_compiler::{Options, compile};
+use edict_table::model::{Provenance, Table};
+use proptest::prelude::*;
+
+fn table(files: &[(&str, &str)]) -> Table {
+    let mut sources = Sources::default();
+    for (path, text) in files {
+        sources.insert(*path, text.as_bytes());
+    }
+    let compilation = compile(&sources, &Options { proofs: false });
+    compilation.table.unwrap_or_else(|| panic!("{:#?}", compilation.diagnostics))
+}
+
+/// One of everything, each item by itself.
+const ITEMS: &[&str] = &[
+    "list partners: domain = [partner.example, .partner.example]",
+    "list bad-nets: network = [198.51.100.0/24, 2001:db8:bad::/48]",
+    "list shouting: text = [\"act now\", \"urgent wire\"]",
+    "group marketing = [Alice@example.com, bob]",
+    "group all = [group marketing, carol@example.com]",
+    "alias sales@example.com = [alice@example.com, group marketing, Ext@other.example]",
+    "alias info@example.com = [sales@example.com, info@example.com] { owner boss@example.com may-send [group all] }",
+    "allow \"partners\" { when sender in partners }",
+    "reject \"bad networks\" {\n when client.ip in bad-nets\n unless auth.user is present or recipient is abuse@example.com\n reply 554 5.7.1 \"Your network is on our block list\"\n}",
+    "discard \"known noise\" { when header(\"X-Campaign\") matches \"spring-*\" and size < 50 KiB }",
+    "reject \"shouting\" { priority 90 when subject contains any of shouting and not (sender in partners or auth.user in group all) }",
+    "defer \"large\" { when size > 5 MiB and attachment.size >= 2 MB mode audit }",
+    "hold \"off\" { when subject is \"x\" mode off }",
+    "reject \"season\" { when direction in [inbound, internal] and subject matches /win (a|the) prize/ active from 2026-12-01 until 2027-01-15 }",
+    "limit \"per client\" { per client.ip at most 30 connections per minute at most 10 connections at once unless client.ip in trusted }",
+    "bcc \"archive\" { when direction is outbound to [archive@example.com, Boss@example.com] record envelope }",
+    "quota \"everyone\" { per user at most 500 messages per day at most 200 MiB per day warn at 80 % }",
+    "disclaimer \"legal\" { when direction is outbound unless subject contains \"[no-disclaimer]\" text \"\"\"\nLegal.\n\"\"\" }",
+    "relay smarthost { host [smtp.provider.example:587] tls required credentials \"provider\" }",
+    "route \"newsletters\" { priority 10 when sender.domain is news.example.com via smarthost }",
+    "route \"everything\" { via mx }",
+    "profile { hostname mx.example.com local-domains [example.com, bücher.example] time-zone \"Europe/Berlin\" }",
+];
+
+#[test]
+fn one_of_everything() {
+    let text = format!("edict 1\n{}\n", ITEMS.join("\n"));
+    let mut table = table(&[("main.edict", &text)]);
+    // Zones of text files carry hashes of their own.
+    table.provenance.source_digest.clear();
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tables"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_debug_snapshot!("one-of-everything", table));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// The order of the text never matters, nor which file an item stands in.
+    #[test]
+    fn shuffled_text_is_the_same_policy(order in Just((0..ITEMS.len()).collect::<Vec<_>>()).prop_shuffle(), files in proptest::collection::vec(0usize..4, ITEMS.len())) {
+        let straight = format!("edict 1\n{}\n", ITEMS.join("\n"));
+        let mut want = table(&[("main.edict", &straight)]);
+        let mut texts = vec!["edict 1\nimport \"parts/*.edict\"\n".to_owned()];
+        texts.extend(std::iter::repeat_n("edict 1\n".to_owned(), 3));
+        for (item, file) in order.iter().zip(&files) {
+            texts[*file].push_str(ITEMS[*item]);
+            texts[*file].push('\n');
+        }
+        let named = ["main.edict", "parts/a.edict", "parts/b.edict", "parts/c.edict"];
+        let files: Vec<(&str, &str)> = named.iter().copied().zip(texts.iter().map(String::as_str)).collect();
+        let mut got = table(&files);
+        want.provenance = Provenance::default();
+        got.provenance = Provenance::default();
+        prop_assert_eq!(want, got);
+    }
+}
