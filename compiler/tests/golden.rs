@@ -1,6 +1,8 @@
 //! Golden cases: small rule sets with what the compiler says about each. A case is a file in
 //! `tests/golden/`; add one there, no function here. Lines `=== path` begin further files of a case.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use edict_compiler::diag::Severity;
 use edict_compiler::source::Sources;
 use edict_compiler::span::Span;

@@ -1,6 +1,8 @@
 //! What rule sets become: the table of a rule set as a snapshot, and the same policy whatever the order
 //! and the files of its text.
 
+#![expect(clippy::panic, reason = "a test")]
+
 use edict_compiler::source::Sources;
 use edict_compiler::{Options, compile};
 use edict_table::model::{Provenance, Table};
