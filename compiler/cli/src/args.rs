@@ -2,6 +2,7 @@
 //!
 //! Says nothing about what a command does with them; each has a file of its own in `commands`.
 
+use crate::exchange::{Format, Of};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -29,6 +30,10 @@ pub enum Command {
     Build(BuildArgs),
     /// Show what is inside a table
     Show(ShowArgs),
+    /// Make rules out of the maps of other mail systems
+    Import(ImportArgs),
+    /// Make maps of other mail systems out of rules
+    Export(ExportArgs),
 }
 
 /// Where the rules are.
@@ -127,6 +132,70 @@ pub struct ShowArgs {
     /// How to print it
     #[arg(long, value_enum, default_value = "human")]
     pub format: ShowFormat,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum ResultFormat {
+    /// For people
+    Human,
+    /// One JSON object
+    Json,
+}
+
+/// `edict import`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  edict import aliases /etc/aliases > rules/aliases.edict\n  edict import access /etc/postfix/sender_access --of sender > rules/senders.edict\n  postconf -h header_checks; edict import header_checks /etc/postfix/header_checks\n\nEvery line is reported on standard error: what was changed, and what Edict cannot say (exit code 1)."
+)]
+pub struct ImportArgs {
+    /// What FILE is
+    #[arg(value_enum, value_name = "FORMAT")]
+    pub format: Format,
+    /// The file; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What the keys of an access, pcre or regexp table are
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub of: Option<Of>,
+    /// What the names of rules and lists begin with; the file's name where absent
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The domain of names that have none; aliases keep them bare without it
+    #[arg(long)]
+    pub domain: Option<String>,
+    /// The priority of the rules that come first
+    #[arg(long, default_value_t = 100)]
+    pub priority: u32,
+    /// Domains match themselves alone (parent_domain_matches_subdomains without smtpd_access_maps)
+    #[arg(long)]
+    pub dotted: bool,
+    /// Give no rules at all unless every line can be said
+    #[arg(long)]
+    pub all_or_nothing: bool,
+    /// How to print the rules and the report
+    #[arg(long = "format", value_enum, default_value = "human", value_name = "FORMAT", id = "print")]
+    pub print: ResultFormat,
+}
+
+/// `edict export`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  edict export aliases rules > /etc/aliases\n  edict export access rules --of sender\n\nWhat the format cannot hold is named on standard error (exit code 1)."
+)]
+pub struct ExportArgs {
+    /// What to make
+    #[arg(value_enum, value_name = "FORMAT")]
+    pub format: Format,
+    /// A folder of rules, or a table
+    #[arg(value_name = "RULES", default_value = "rules")]
+    pub rules: PathBuf,
+    /// What the keys of an access, pcre, regexp or csv table are
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub of: Option<Of>,
+    /// How to print the map and what it cannot hold
+    #[arg(long = "format", value_enum, default_value = "human", value_name = "FORMAT", id = "print")]
+    pub print: ResultFormat,
 }
 
 #[cfg(test)]

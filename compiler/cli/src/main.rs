@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod console;
+mod exchange;
 mod files;
 mod folder;
 mod render;

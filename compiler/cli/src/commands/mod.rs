@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod exchange;
 mod fix;
 mod show;
 
@@ -14,5 +15,7 @@ pub fn run(command: Command, console: &mut Console) -> Result<bool, Failure> {
         Command::Check(args) => check::run(&args, console),
         Command::Build(args) => build::run(&args, console),
         Command::Show(args) => show::run(&args, console),
+        Command::Import(args) => exchange::import(&args, console),
+        Command::Export(args) => exchange::export(&args, console),
     }
 }

@@ -1,0 +1,310 @@
+//! access(5), cidr_table(5), pcre_table(5) and header_checks(5) out of verdict rules.
+//!
+//! An access table is written with `.domain` keys, so that it holds what the language says; Postfix reads
+//! it so once `smtpd_access_maps` is out of `parent_domain_matches_subdomains`.
+
+use super::super::Of;
+use super::Exported;
+use super::simple::{Atom, Simple, facts, simple};
+use edict_table::fact::Fact;
+use edict_table::model::{Action, Kind, Mode, Rule, Table, Test, Verb};
+use edict_table::value::domain::parents;
+use edict_table::value::parse_network;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt::Write as _;
+
+/// Pairs of local parts and domains beyond which the comparison is given up.
+const MAX_PAIRS: usize = 4_000_000;
+
+struct Held<'a> {
+    rule: &'a Rule,
+    when: HashSet<&'a str>,
+    unless: HashSet<&'a str>,
+    absent: bool,
+    always: bool,
+}
+
+impl Held<'_> {
+    fn matches(&self, keys: &[String]) -> bool {
+        let among = |set: &HashSet<&str>| keys.iter().any(|key| set.contains(key.as_str()));
+        let null = keys.first().is_some_and(|key| key == "<>");
+        (self.always || (null && self.absent) || among(&self.when)) && !among(&self.unless)
+    }
+}
+
+fn fact_of(of: Of) -> Fact {
+    match of {
+        Of::Client => Fact::ClientName,
+        Of::Sender => Fact::Sender,
+        Of::Recipient => Fact::Recipient,
+        Of::Helo => Fact::Helo,
+    }
+}
+
+/// The verdict rules about one fact (or its domain), in order of rank.
+fn held<'a>(table: &'a Table, wanted: &[Fact], out: &mut Exported) -> Vec<Held<'a>> {
+    let mut all = Vec::new();
+    for (rule, simple) in about(table, wanted, out) {
+        let lists = |atoms: &[Atom<'a>]| -> Option<(HashSet<&'a str>, bool)> {
+            let mut set = HashSet::new();
+            let mut absent = false;
+            for atom in atoms {
+                match atom.list(table) {
+                    Some(list) => set.extend(list.entries.iter()),
+                    None if atom.negated => absent = true,
+                    None => return None,
+                }
+            }
+            Some((set, absent))
+        };
+        match (lists(&simple.when), lists(&simple.unless)) {
+            (Some((when, absent)), Some((unless, false))) => {
+                all.push(Held { rule, when, unless, absent, always: simple.when.is_empty() });
+            }
+            _ => refuse(out, rule, "it tests more than whether a value is in a list"),
+        }
+    }
+    all
+}
+
+/// The enforced verdict rules whose condition is simple and on these facts alone.
+fn about<'a>(table: &'a Table, wanted: &[Fact], out: &mut Exported) -> Vec<(&'a Rule, Simple<'a>)> {
+    let mut all = Vec::new();
+    for rule in table.rules.iter().filter(|rule| rule.kind() == Kind::Verdict) {
+        let asked = facts(table, rule.condition);
+        if !asked.iter().any(|fact| wanted.contains(fact)) {
+            out.elsewhere += 1;
+        } else if rule.mode == Mode::Audit {
+            refuse(out, rule, "it is only watched (`mode audit`)");
+        } else if !asked.iter().all(|fact| wanted.contains(fact)) {
+            refuse(out, rule, "it asks for other things too");
+        } else {
+            match simple(table, rule.condition) {
+                Some(simple) => all.push((rule, simple)),
+                None => refuse(out, rule, "its condition is more than a list and exceptions"),
+            }
+        }
+    }
+    all
+}
+
+fn refuse(out: &mut Exported, rule: &Rule, why: &str) {
+    out.refused.push(format!("rule \"{}\": {why}", rule.name));
+}
+
+/// The right hand side.
+fn action(rule: &Rule) -> String {
+    let Action::Verdict(verdict) = &rule.action else { return String::new() };
+    match (verdict.verb, &verdict.reply) {
+        (Verb::Allow, _) => "OK".to_owned(),
+        (Verb::Discard, _) => "DISCARD".to_owned(),
+        (Verb::Hold, _) => "HOLD".to_owned(),
+        (_, Some(reply)) => reply.line(),
+        (Verb::Reject, None) => "REJECT".to_owned(),
+        (Verb::Defer, None) => "DEFER".to_owned(),
+    }
+}
+
+/// What the rules say of a mail that these keys hold.
+fn decide(rules: &[Held<'_>], keys: &[String]) -> String {
+    rules.iter().find(|held| held.matches(keys)).map_or_else(|| "DUNNO".to_owned(), |held| action(held.rule))
+}
+
+/// The keys that hold what a key stands for, itself first.
+fn closure(key: &str) -> Vec<String> {
+    let mut out = vec![key.to_owned()];
+    let up = |domain: &str| parents(domain).map(|up| format!("@.{up}")).collect::<Vec<_>>();
+    match key.rsplit_once('@') {
+        Some((_, "")) | None => {}
+        Some(("", domain)) => match domain.strip_prefix('.') {
+            Some(domain) => out.extend(up(domain)),
+            None => out.extend(up(domain)),
+        },
+        Some((local, domain)) => {
+            out.push(format!("@{domain}"));
+            out.extend(up(domain));
+            out.push(format!("{local}@"));
+        }
+    }
+    out
+}
+
+/// Keys and their actions: everything that the rules name.
+fn decisions(rules: &[Held<'_>], out: &mut Exported) -> BTreeMap<String, String> {
+    let keys: BTreeSet<&str> =
+        rules.iter().flat_map(|held| held.when.iter().chain(&held.unless)).copied().collect();
+    let mut all: BTreeMap<String, String> =
+        keys.iter().map(|key| ((*key).to_owned(), decide(rules, &closure(key)))).collect();
+    if rules.iter().any(|held| held.absent) {
+        all.insert("<>".to_owned(), decide(rules, &["<>".to_owned()]));
+    }
+    for held in rules.iter().filter(|held| held.always) {
+        refuse(out, held.rule, "it holds for every value; say so in smtpd_*_restrictions");
+    }
+    // Postfix asks for the domain before the bare local part.
+    let locals: Vec<&str> = keys.iter().filter(|key| key.ends_with('@')).copied().collect();
+    let domains: Vec<&str> = keys.iter().filter(|key| key.starts_with('@')).copied().collect();
+    if locals.len() * domains.len() > MAX_PAIRS {
+        out.refused.push("too many local parts and domains to compare".to_owned());
+    } else {
+        for (local, domain) in locals.iter().flat_map(|l| domains.iter().map(move |d| (l, d))) {
+            let mut both = closure(domain);
+            both.push((*local).to_owned());
+            let (edict, postfix) = (decide(rules, &both), decide(rules, &closure(domain)));
+            if edict != postfix {
+                out.refused.push(format!(
+                    "{local} at {domain}: {edict} here, but Postfix asks for the domain first and says {postfix}"
+                ));
+            }
+        }
+    }
+    all
+}
+
+/// The key as access(5) writes it.
+fn postfix(key: &str) -> String {
+    key.strip_prefix('@').unwrap_or(key).to_owned()
+}
+
+/// An access table.
+pub fn access(table: &Table, of: Of) -> Exported {
+    let mut out = Exported::default();
+    let fact = fact_of(of);
+    let rules = held(table, &domain_facts(fact), &mut out);
+    let all = decisions(&rules, &mut out);
+    out.text.push_str("# `.domain` keys: take smtpd_access_maps out of parent_domain_matches_subdomains\n");
+    for (key, action) in all {
+        let _ = writeln!(out.text, "{}\t{action}", postfix(&key));
+    }
+    if of == Of::Client {
+        let networks = cidr(table);
+        if networks.text.lines().any(|line| !line.starts_with('#')) {
+            out.refused.push("networks: export them with `edict export cidr`".to_owned());
+        }
+    }
+    out
+}
+
+fn domain_facts(fact: Fact) -> Vec<Fact> {
+    match fact {
+        Fact::Sender => vec![Fact::Sender, Fact::SenderDomain],
+        Fact::Recipient => vec![Fact::Recipient, Fact::RecipientDomain],
+        fact => vec![fact],
+    }
+}
+
+/// The same as comma-separated values.
+pub fn csv(table: &Table, of: Of) -> Exported {
+    let mut out = Exported::default();
+    let rules = held(table, &domain_facts(fact_of(of)), &mut out);
+    let all = decisions(&rules, &mut out);
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    // Writing to memory does not fail.
+    let _ = writer.write_record([of.word(), "action", "reply"]);
+    for (key, action) in all {
+        let (action, reply) = action.split_once(' ').unwrap_or((&action, ""));
+        let _ = writer.write_record([postfix(&key).as_str(), action, reply]);
+    }
+    out.text = String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default();
+    out
+}
+
+/// Networks, the most specific first, so that the first that matches decides.
+pub fn cidr(table: &Table) -> Exported {
+    let mut out = Exported::default();
+    let rules = held(table, &[Fact::ClientIp], &mut out);
+    let keys: BTreeSet<&str> =
+        rules.iter().flat_map(|held| held.when.iter().chain(&held.unless)).copied().collect();
+    let mut nets: Vec<ipnet::IpNet> = keys.iter().filter_map(|key| parse_network(key).ok()).collect();
+    nets.sort_by_key(|net| (std::cmp::Reverse(net.prefix_len()), *net));
+    for net in nets {
+        let around = std::iter::successors(Some(net), ipnet::IpNet::supernet);
+        let action = decide(&rules, &around.map(|net| net.to_string()).collect::<Vec<_>>());
+        let _ = writeln!(out.text, "{net}\t{action}");
+    }
+    out
+}
+
+/// Regexes, in order of rank.
+pub fn patterns(table: &Table, of: Of) -> Exported {
+    let mut out = Exported::default();
+    let fact = fact_of(of);
+    for (rule, simple) in about(table, &[fact], &mut out) {
+        lines(rule, &simple, &mut out, |atom, regex| (atom.fact == fact).then(|| regex.to_owned()));
+    }
+    out
+}
+
+/// Header patterns, in order of rank.
+pub fn header_checks(table: &Table) -> Exported {
+    let mut out = Exported::default();
+    for (rule, simple) in about(table, &[Fact::Header, Fact::Subject], &mut out) {
+        lines(rule, &simple, &mut out, |atom, regex| {
+            let name = if atom.fact == Fact::Subject { "subject" } else { atom.parameter };
+            Some(match regex.strip_prefix('^') {
+                Some(rest) => format!("^{name}:[[:space:]]*{rest}"),
+                None => format!("^{name}:.*{regex}"),
+            })
+        });
+    }
+    out
+}
+
+fn lines(
+    rule: &Rule,
+    simple: &Simple<'_>,
+    out: &mut Exported,
+    pattern: impl Fn(&Atom<'_>, &str) -> Option<String>,
+) {
+    if rule.kind() == Kind::Verdict && matches!(&rule.action, Action::Verdict(v) if v.verb == Verb::Allow) {
+        let word = "OK does not end the search in header_checks; write DUNNO";
+        if simple.when.iter().any(|atom| matches!(atom.fact, Fact::Header | Fact::Subject)) {
+            return refuse(out, rule, word);
+        }
+    }
+    let read = |atoms: &[Atom<'_>]| -> Option<Vec<String>> {
+        atoms
+            .iter()
+            .map(|atom| match atom.test {
+                Test::Regex(regex) if !atom.negated && !top_alternative(regex) => pattern(atom, regex),
+                Test::Present if !atom.negated && matches!(atom.fact, Fact::Header | Fact::Subject) => {
+                    pattern(atom, "^")
+                }
+                Test::Present if atom.negated => pattern(atom, "^<>$"),
+                _ => None,
+            })
+            .collect()
+    };
+    match (read(&simple.when), read(&simple.unless)) {
+        (Some(when), Some(unless)) if !when.is_empty() => {
+            for regex in unless {
+                let _ = writeln!(out.text, "/{}/\tDUNNO", escaped(&regex));
+            }
+            for regex in when {
+                let _ = writeln!(out.text, "/{}/\t{}", escaped(&regex), action(rule).replace('$', "$$"));
+            }
+        }
+        _ => refuse(out, rule, "it tests more than regexes"),
+    }
+}
+
+fn top_alternative(regex: &str) -> bool {
+    // Only matters where something is put in front.
+    regex.contains('|') && !regex.starts_with('(')
+}
+
+fn escaped(regex: &str) -> String {
+    let mut out = String::with_capacity(regex.len());
+    let mut chars = regex.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                out.push(c);
+                out.extend(chars.next());
+            }
+            '/' => out.push_str("\\/"),
+            c => out.push(c),
+        }
+    }
+    out
+}

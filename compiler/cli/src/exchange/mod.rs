@@ -1,0 +1,192 @@
+//! Lists and maps of other mail systems, to Edict and back.
+//!
+//! Import makes idiomatic rules and says of every line what became of it: taken, changed, or not sayable.
+//! Export refuses what a format cannot hold. Neither knows the file system.
+
+mod access;
+mod action;
+mod aliases;
+mod bcc;
+mod cidr;
+mod export;
+mod lines;
+mod pattern;
+mod rank;
+mod table;
+mod transport;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use export::export;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// The formats.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Format {
+    /// aliases(5)
+    Aliases,
+    /// Postfix virtual(5)
+    Virtual,
+    /// Postfix access(5), as `hash:` tables have it
+    Access,
+    /// Postfix cidr_table(5) of client addresses
+    Cidr,
+    /// Postfix pcre_table(5) with access(5) actions
+    Pcre,
+    /// Postfix regexp_table(5) with access(5) actions
+    Regexp,
+    /// Postfix header_checks(5)
+    HeaderChecks,
+    /// Postfix sender_bcc_maps
+    SenderBccMaps,
+    /// Postfix recipient_bcc_maps
+    RecipientBccMaps,
+    /// Postfix transport(5)
+    Transport,
+    /// Comma-separated values with a header line
+    Csv,
+}
+
+/// What the keys of an access table are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Of {
+    /// Client names, addresses and networks (check_client_access)
+    Client,
+    /// Envelope senders (check_sender_access)
+    Sender,
+    /// Recipients (check_recipient_access)
+    Recipient,
+    /// HELO names (check_helo_access)
+    Helo,
+}
+
+impl Of {
+    /// The word in names of rules.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Sender => "sender",
+            Self::Recipient => "recipient",
+            Self::Helo => "helo",
+        }
+    }
+}
+
+/// How to import.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The format of the text.
+    pub format: Format,
+    /// What the keys of an access table are; guessed where absent.
+    pub of: Option<Of>,
+    /// What names of rules and lists begin with.
+    pub name: String,
+    /// Stands in for the domain that bare names lack.
+    pub domain: Option<String>,
+    /// The priority of the first rules.
+    pub priority: u32,
+    /// Domains match themselves only, `.domain` matches subdomains.
+    pub dotted: bool,
+}
+
+/// What became of a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// It is in the rules, with its meaning.
+    Taken,
+    /// It is in the rules; something about it is different.
+    Changed,
+    /// Edict cannot say it.
+    Refused,
+}
+
+/// The report on one line.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Remark {
+    /// From 1; the first where an entry has several.
+    pub line: u32,
+    /// What became of it.
+    pub fate: Fate,
+    /// The entry, shortened.
+    pub entry: String,
+    /// Why, or what is different; empty where taken.
+    pub why: String,
+}
+
+/// What an import came to.
+#[derive(Clone, Debug, Default)]
+pub struct Imported {
+    /// A rule file.
+    pub text: String,
+    /// Line by line, in order.
+    pub remarks: Vec<Remark>,
+}
+
+impl Imported {
+    /// How many lines have this fate.
+    pub fn count(&self, fate: Fate) -> usize {
+        self.remarks.iter().filter(|remark| remark.fate == fate).count()
+    }
+}
+
+/// Imports a text.
+///
+/// # Errors
+/// Says what is wrong with the text or the wish as a whole.
+pub fn import(wish: &Wish, text: &str) -> Result<Imported, String> {
+    let mut report = Report::default();
+    let body = match wish.format {
+        Format::Aliases => aliases::aliases(wish, text, &mut report),
+        Format::Virtual => aliases::virtuals(wish, text, &mut report),
+        Format::Access => access::access(wish, text, &mut report)?,
+        Format::Cidr => cidr::cidr(wish, text, &mut report),
+        Format::Pcre | Format::Regexp => pattern::access(wish, text, &mut report)?,
+        Format::HeaderChecks => pattern::header_checks(wish, text, &mut report),
+        Format::SenderBccMaps | Format::RecipientBccMaps => bcc::bcc(wish, text, &mut report),
+        Format::Transport => transport::transport(wish, text, &mut report),
+        Format::Csv => table::csv(wish, text, &mut report)?,
+    };
+    let mut remarks = report.remarks;
+    remarks.sort_by_key(|remark| remark.line);
+    Ok(Imported { text: format!("edict 1\n{body}"), remarks })
+}
+
+/// Gathers remarks.
+#[derive(Debug, Default)]
+struct Report {
+    remarks: Vec<Remark>,
+}
+
+impl Report {
+    fn taken(&mut self, line: u32, entry: &str) {
+        self.add(line, Fate::Taken, entry, "");
+    }
+
+    fn changed(&mut self, line: u32, entry: &str, why: &str) {
+        self.add(line, Fate::Changed, entry, why);
+    }
+
+    fn refused(&mut self, line: u32, entry: &str, why: &str) {
+        self.add(line, Fate::Refused, entry, why);
+    }
+
+    /// Taken, or changed where there is something to say.
+    fn done(&mut self, line: u32, entry: &str, notes: &[String]) {
+        if notes.is_empty() {
+            self.taken(line, entry);
+        } else {
+            self.changed(line, entry, &notes.join("; "));
+        }
+    }
+
+    fn add(&mut self, line: u32, fate: Fate, entry: &str, why: &str) {
+        let entry: String = entry.chars().take(120).collect();
+        self.remarks.push(Remark { line, fate, entry, why: why.to_owned() });
+    }
+}

@@ -1,0 +1,146 @@
+//! Comma-separated values with a header line, which says what they are.
+//!
+//! `alias,member` (one row a member; further members in further rows) or `sender,action`,
+//! `recipient,action`, `client,action`, `helo,action`, each with an optional column `reply`, or
+//! `list,entry` for plain lists.
+
+use super::lines::split_list;
+use super::write::{bracketed, name};
+use super::{Of, Report, Wish, access, aliases};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Imports a table.
+pub fn csv(wish: &Wish, text: &str, report: &mut Report) -> Result<String, String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(text.as_bytes());
+    let header: Vec<String> =
+        reader.headers().map_err(|e| e.to_string())?.iter().map(str::to_ascii_lowercase).collect();
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|e| e.to_string())?;
+        let line = record.position().map_or(0, |p| u32::try_from(p.line()).unwrap_or(u32::MAX));
+        rows.push((line, record.iter().map(str::to_owned).collect::<Vec<String>>()));
+    }
+    let words: Vec<&str> = header.iter().map(String::as_str).collect();
+    let of = match words.as_slice() {
+        ["alias", "member" | "members"] => return Ok(alias_rows(wish, &rows, report)),
+        ["list", "entry"] => return Ok(list_rows(&rows, report)),
+        ["sender", "action"] | ["sender", "action", "reply"] => Of::Sender,
+        ["recipient", "action"] | ["recipient", "action", "reply"] => Of::Recipient,
+        ["client", "action"] | ["client", "action", "reply"] => Of::Client,
+        ["helo", "action"] | ["helo", "action", "reply"] => Of::Helo,
+        _ => {
+            return Err(
+                "the first line must be `alias,member`, `list,entry`, or `sender,action` (also recipient, client, helo) with an optional `,reply`"
+                    .to_owned(),
+            );
+        }
+    };
+    // As an access table in which `.domain` is written out, as in the language.
+    let wish = Wish { of: Some(of), dotted: true, ..wish.clone() };
+    let mut table = String::new();
+    let mut at = 1;
+    for (line, row) in rows {
+        let [key, action, rest @ ..] = row.as_slice() else {
+            report.refused(line, &row.join(","), "there is no action");
+            continue;
+        };
+        // Each row on the line it came from, so that the report names it.
+        while at < line {
+            table.push('\n');
+            at += 1;
+        }
+        let text = [key, action].into_iter().chain(rest).map(|t| t.replace(['\n', '\r'], " "));
+        let text: Vec<String> = text.collect();
+        let key = text.first().map_or("", |k| k.trim_start_matches('@'));
+        let _ = write!(table, "{key} {}", text.get(1..).unwrap_or_default().join(" "));
+    }
+    access::access(&wish, &table, report)
+}
+
+fn alias_rows(wish: &Wish, rows: &[(u32, Vec<String>)], report: &mut Report) -> String {
+    let mut order: Vec<String> = Vec::new();
+    let mut members: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (line, row) in rows {
+        let text = row.join(",");
+        let [key, list] = row.as_slice() else {
+            report.refused(*line, &text, "a row has an alias and a member");
+            continue;
+        };
+        let read = aliases::key(wish, key).and_then(|key| {
+            let parts = split_list(list, true);
+            let parts: Vec<String> = parts.iter().flat_map(|p| p.split(';')).map(str::to_owned).collect();
+            let all: Result<Vec<String>, String> =
+                parts.iter().filter(|p| !p.is_empty()).map(|p| aliases::member(wish, p)).collect();
+            Ok((key, all?))
+        });
+        match read {
+            Ok((_, all)) if all.is_empty() => report.refused(*line, &text, "there is no member"),
+            Ok((key, all)) => {
+                report.taken(*line, &text);
+                if !members.contains_key(&key) {
+                    order.push(key.clone());
+                }
+                let have = members.entry(key).or_default();
+                all.into_iter().for_each(|member| {
+                    if !have.contains(&member) {
+                        have.push(member);
+                    }
+                });
+            }
+            Err(why) => report.refused(*line, &text, &why),
+        }
+    }
+    let mut out = String::new();
+    for key in order {
+        let head = format!("alias {key} = ");
+        let list = members.get(&key).map(Vec::as_slice).unwrap_or_default();
+        let _ = writeln!(out, "\n{head}{}", bracketed(list, head.chars().count(), 0));
+    }
+    out
+}
+
+fn list_rows(rows: &[(u32, Vec<String>)], report: &mut Report) -> String {
+    let mut lists: BTreeMap<String, (&'static str, Vec<String>)> = BTreeMap::new();
+    for (line, row) in rows {
+        let text = row.join(",");
+        let [list, entry] = row.as_slice() else {
+            report.refused(*line, &text, "a row has a list and an entry");
+            continue;
+        };
+        let ty = if edict_table::value::parse_network(entry).is_ok() {
+            "network"
+        } else if entry.contains('@') {
+            "address"
+        } else {
+            "domain"
+        };
+        if ty != "network"
+            && let Err(error) = edict_table::value::Pattern::parse(entry)
+        {
+            report.refused(*line, &text, &error.to_string());
+            continue;
+        }
+        let (have, entries) = lists.entry(name(list)).or_insert_with(|| (ty, Vec::new()));
+        // A list of addresses holds domains as `@domain`.
+        let (entry, fits) = match (*have, ty) {
+            (a, b) if a == b => (entry.clone(), true),
+            ("address", "domain") => (format!("@{entry}"), true),
+            _ => (String::new(), false),
+        };
+        if !fits {
+            report.refused(*line, &text, &format!("the list holds {have} entries, this is {ty}"));
+            continue;
+        }
+        entries.push(entry);
+        report.taken(*line, &text);
+    }
+    let mut out = String::new();
+    for (list, (ty, entries)) in lists {
+        let head = format!("list {list}: {ty} = ");
+        let _ = writeln!(out, "\n{head}{}", bracketed(&entries, head.chars().count(), 0));
+    }
+    out
+}
