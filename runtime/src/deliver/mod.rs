@@ -1,1 +1,108 @@
-//! Under construction.
+//! Delivery: a message to one next hop, once. Maildirs, and SMTP to a relay.
+//!
+//! Knows nothing of the queue: it is given a [`Letter`] and says what became of each recipient.
+
+pub mod client;
+pub mod connect;
+pub mod maildir;
+pub mod reply;
+pub mod stuff;
+
+use crate::envelope::{Body, Dispatch, MessageId, Record, Ret, Target};
+use reply::Reply;
+
+/// One transaction with a next hop: a variant of a message for recipients who share it.
+#[derive(Clone, Copy, Debug)]
+pub struct Letter<'a> {
+    /// The message's name.
+    pub id: MessageId,
+    /// Unix milliseconds of its acceptance.
+    pub received: i64,
+    /// Place of the dispatch in its record.
+    pub place: u16,
+    /// Its envelope.
+    pub dispatch: &'a Dispatch,
+    /// Whom this transaction is for: places among the dispatch's recipients.
+    pub targets: &'a [u16],
+    /// The variant's bytes.
+    pub bytes: &'a [u8],
+    /// It may have been delivered before.
+    pub again: bool,
+}
+
+impl<'a> Letter<'a> {
+    /// The recipients, those that are there.
+    pub fn recipients(&self) -> impl Iterator<Item = &'a Target> {
+        let recipients = &self.dispatch.recipients;
+        self.targets.iter().filter_map(move |t| recipients.get(usize::from(*t)))
+    }
+}
+
+/// Why a recipient was not served.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reason {
+    /// Class, subject, detail (RFC 3463).
+    pub status: (u8, u16, u16),
+    /// What is told to people; printable, one line.
+    pub text: String,
+    /// The next hop, where it was its reply.
+    pub remote: Option<String>,
+}
+
+impl Reason {
+    /// A reason of our own.
+    pub fn new(status: (u8, u16, u16), text: impl Into<String>) -> Self {
+        Self { status, text: text.into(), remote: None }
+    }
+
+    /// A reply of a next hop.
+    #[must_use]
+    pub fn reply(reply: &Reply, remote: &str) -> Self {
+        let class = if reply.permanent() { 5 } else { 4 };
+        let status = reply.enhanced.filter(|s| s.0 == class).unwrap_or((class, 0, 0));
+        Self { status, text: reply.line(), remote: Some(remote.to_owned()) }
+    }
+}
+
+/// What became of a recipient.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The next hop has it.
+    Delivered {
+        /// It honours DSN requests (RFC 3461), or this is a mailbox: then it is final.
+        by_hop: Hand,
+    },
+    /// Not now.
+    Deferred(Reason),
+    /// Never.
+    Failed(Reason),
+}
+
+/// Into whose hand a delivered message went, for notices of success (RFC 3461 6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hand {
+    /// A mailbox here: delivered.
+    Mailbox,
+    /// A next hop that takes care of notices.
+    Careful,
+    /// A next hop that knows nothing of notices: relayed.
+    Careless,
+}
+
+/// The parameters of MAIL beyond the address.
+fn needs_eight_bit(letter: &Letter<'_>) -> bool {
+    letter.dispatch.body != Body::SevenBit
+}
+
+fn ret_word(ret: Ret) -> &'static str {
+    match ret {
+        Ret::Full => "FULL",
+        Ret::Headers => "HDRS",
+    }
+}
+
+/// The variant of a record that a dispatch gets.
+#[must_use]
+pub fn bytes_for<'a>(record: &'a Record, dispatch: &Dispatch) -> std::borrow::Cow<'a, [u8]> {
+    stuff::variant(record, dispatch.variant)
+}

@@ -1,12 +1,44 @@
-//! The queue: what is in the spool and waits for delivery. Under construction.
+//! The queue: what is in the spool and waits for delivery.
+//!
+//! [`Queue::submit`] makes a record durable and hands its recipients, by next hop, to the hops' workers.
+//! What fails for now goes to the deferred store and comes back when it is due; what fails for good
+//! earns a notice. A record leaves the spool once each recipient is settled.
+//!
+//! In memory: what is under way, and for each deferred message its name and when it is due.
 
-use crate::envelope::Record;
+mod entry;
+mod fair;
+mod hop;
+mod notice;
+mod route;
+mod schedule;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod work;
+
+pub use route::Hop;
+
+use crate::deliver::client::Timeouts;
+use crate::envelope::{MessageId, Record};
 use crate::live::Live;
+use crate::spool::deferred::State;
 use crate::spool::{Recovery, Spool, SpoolError};
+use entry::{Entry, Job, Place, Start};
+use hop::Lane;
+use route::{Guide, LiveGuide};
+use schedule::Index;
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+
+/// Bytes of large messages that are in memory at a time for delivery.
+const LARGE_BYTES: usize = 64 << 20;
+/// Recipients of one transaction: what every server takes (RFC 5321 4.5.3.1.8).
+const MAX_RECIPIENTS: usize = 100;
 
 /// Where mail for outside recipients goes that no route names a relay for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,8 +66,12 @@ pub struct Settings {
     pub retry_max: Duration,
     /// From acceptance to giving up.
     pub lifetime: Duration,
+    /// From acceptance to a notice of the delay; none where longer than the lifetime.
+    pub warn_after: Duration,
     /// Connections to one relay host at a time.
     pub connections: usize,
+    /// How long next hops may take.
+    pub timeouts: Timeouts,
 }
 
 impl Settings {
@@ -49,13 +85,15 @@ impl Settings {
             retry_first: Duration::from_secs(15),
             retry_max: Duration::from_secs(3600),
             lifetime: Duration::from_secs(5 * 86400),
+            warn_after: Duration::from_secs(4 * 3600),
             connections: 20,
+            timeouts: Timeouts::default(),
         }
     }
 }
 
 /// What the queue did since it was started, and what it holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
 pub struct Counters {
     /// Recipients that the next hop or a mailbox took.
     pub delivered: u64,
@@ -68,14 +106,38 @@ pub struct Counters {
 }
 
 /// The queue; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Queue {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("counters", &self.counters()).finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     spool: Spool,
+    guide: Box<dyn Guide>,
+    settings: Settings,
+    lanes: Mutex<HashMap<Hop, Arc<Lane>>>,
+    index: Mutex<Index>,
+    /// Rung when the index changed in a way that the scheduler must see.
+    bell: Notify,
+    /// Messages under way, and what an admin wants of them.
+    active: Mutex<HashMap<MessageId, Arc<Entry>>>,
+    hot_bytes: AtomicUsize,
+    under_way: AtomicUsize,
+    large: Arc<Semaphore>,
+    /// Bounds how many messages move to the deferred store at a time.
+    movers: Semaphore,
+    draining: watch::Sender<bool>,
+    settling: AtomicUsize,
+    workers: AtomicUsize,
+    delivered: AtomicU64,
+    failed: AtomicU64,
+    deferred: AtomicU64,
     queued: AtomicU64,
 }
 
@@ -83,8 +145,34 @@ impl Queue {
     /// Starts delivery of what was recovered and of what is submitted. Inside a tokio runtime.
     #[must_use]
     pub fn start(spool: Spool, recovery: Recovery, live: Arc<Live>, settings: Settings) -> Self {
-        let _ = (recovery, live, settings);
-        Self { inner: Arc::new(Inner { spool, queued: AtomicU64::new(0) }) }
+        let guide = LiveGuide::new(live, settings.outside.clone());
+        Self::start_with(spool, recovery, Box::new(guide), settings)
+    }
+
+    fn start_with(spool: Spool, recovery: Recovery, guide: Box<dyn Guide>, settings: Settings) -> Self {
+        let queued = recovery.log.len() + recovery.deferred.len();
+        let inner = Arc::new(Inner {
+            spool,
+            guide,
+            settings,
+            lanes: Mutex::default(),
+            index: Mutex::default(),
+            bell: Notify::new(),
+            active: Mutex::default(),
+            hot_bytes: AtomicUsize::new(0),
+            under_way: AtomicUsize::new(0),
+            large: Arc::new(Semaphore::new(LARGE_BYTES / 1024)),
+            movers: Semaphore::new(8),
+            draining: watch::channel(false).0,
+            settling: AtomicUsize::new(0),
+            workers: AtomicUsize::new(0),
+            delivered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            deferred: AtomicU64::new(0),
+            queued: AtomicU64::new(queued as u64),
+        });
+        schedule::start(&inner, recovery);
+        Self { inner }
     }
 
     /// Makes a record durable and schedules its delivery. `Ok` is what a 250 may promise.
@@ -92,9 +180,7 @@ impl Queue {
     /// # Errors
     /// As [`Spool::append`].
     pub async fn submit(&self, record: Record) -> Result<(), SpoolError> {
-        self.inner.spool.append(Arc::new(record)).await?;
-        self.inner.queued.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        self.inner.submit(record).await
     }
 
     /// Whether a message can be taken now; asked before DATA.
@@ -108,11 +194,137 @@ impl Queue {
     /// What was done and what is held.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        Counters { queued: self.inner.queued.load(Ordering::Relaxed), ..Counters::default() }
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let inner = &self.inner;
+        Counters {
+            delivered: read(&inner.delivered),
+            failed: read(&inner.failed),
+            deferred: read(&inner.deferred),
+            queued: read(&inner.queued),
+        }
     }
 
     /// Finishes attempts under way for at most so long; starts none. What is left is on disk.
     pub async fn drain(&self, deadline: Duration) {
-        let _ = deadline;
+        let inner = &self.inner;
+        inner.draining.send_replace(true);
+        let lanes: Vec<Arc<Lane>> =
+            inner.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        lanes.iter().for_each(|lane| lane.close());
+        let busy = || inner.workers.load(Ordering::SeqCst) + inner.settling.load(Ordering::SeqCst) > 0;
+        let end = Instant::now() + deadline;
+        while busy() && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        inner.active.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if let Err(error) = inner.spool.flush().await {
+            tracing::warn!(%error, "the last notes of the queue are not on disk");
+        }
     }
+}
+
+impl Inner {
+    async fn submit(self: &Arc<Self>, record: Record) -> Result<(), SpoolError> {
+        let record = Arc::new(record);
+        let position = self.spool.append(Arc::clone(&record)).await?;
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        let place = if position.external { Place::Deferred } else { Place::Log(position) };
+        let size = record.bytes.len();
+        let start = Start { place, state: State::default(), again: false, size, permit: None };
+        let entry = Entry::new(self, &record, start);
+        self.schedule(entry, &record);
+        Ok(())
+    }
+
+    fn draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    /// Resolves when the queue drains.
+    async fn stop(&self) {
+        let mut draining = self.draining.subscribe();
+        // The sender lives as long as we do.
+        let _ = draining.wait_for(|on| *on).await;
+    }
+
+    /// Parts a message's recipients by next hop and queues them there.
+    fn schedule(self: &Arc<Self>, entry: Arc<Entry>, record: &Record) {
+        let now = now();
+        let mut jobs: Vec<(Hop, Job)> = Vec::new();
+        let mut slow = false;
+        for (place, dispatch) in (0u16..).zip(&record.dispatches) {
+            if dispatch.hold && !entry.state.released {
+                slow = true;
+                continue;
+            }
+            let first = jobs.len();
+            let lane = xxhash_rust::xxh3::xxh3_64(dispatch.sender.as_bytes());
+            let hops = self.guide.hops(dispatch, now);
+            for ((target, recipient), hop) in (0u16..).zip(&dispatch.recipients).zip(hops) {
+                if entry.state.settled.binary_search(&(place, target)).is_ok() {
+                    continue;
+                }
+                slow |= recipient.notify.success;
+                let mut open = jobs.iter_mut().skip(first);
+                let same = open.find(|(h, j)| *h == hop && j.targets.len() < MAX_RECIPIENTS);
+                if let Some((_, job)) = same {
+                    job.targets.push(target);
+                    continue;
+                }
+                let job = Job {
+                    entry: Arc::clone(&entry),
+                    dispatch: place,
+                    targets: vec![target],
+                    lane,
+                    since: Instant::now(),
+                };
+                jobs.push((hop, job));
+            }
+        }
+        {
+            let mut progress = entry.progress();
+            progress.outstanding = jobs.len();
+            progress.slow = slow || !entry.state.settled.is_empty();
+        }
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.id, Arc::clone(&entry));
+        if jobs.is_empty() {
+            self.settle_later(entry, Vec::new());
+            return;
+        }
+        drop(entry);
+        for (hop, job) in jobs {
+            if self.draining() {
+                continue;
+            }
+            if let Hop::Nowhere(why) = &hop {
+                let reason = crate::deliver::Reason::new((4, 3, 5), why.clone());
+                self.defer_job(job, &reason);
+                continue;
+            }
+            let lane = self.lane(&hop);
+            match lane.push(job) {
+                Ok(false) => {}
+                Ok(true) => self.start_worker(&lane),
+                Err((job, reason)) => self.defer_job(job, &reason),
+            }
+        }
+    }
+
+    /// A permit to hold a large message in memory. None only when the queue is gone.
+    async fn permit_for(&self, size: usize) -> Option<OwnedSemaphorePermit> {
+        let most = LARGE_BYTES / 1024;
+        let wanted = u32::try_from((size / 1024).clamp(1, most)).unwrap_or(1);
+        Arc::clone(&self.large).acquire_many_owned(wanted).await.ok()
+    }
+
+    /// Our name.
+    fn hostname(&self) -> String {
+        self.guide.hostname().unwrap_or_else(|| self.settings.hostname.clone())
+    }
+}
+
+/// Unix milliseconds.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

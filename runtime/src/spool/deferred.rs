@@ -30,6 +30,8 @@ pub struct State {
     pub settled: Vec<(u16, u16)>,
     /// Kept until released.
     pub held: bool,
+    /// Was released: what its record says of holding counts no more.
+    pub released: bool,
     /// A notice of the delay was sent.
     pub warned: bool,
     /// What was last said of a recipient that waits.
@@ -128,10 +130,49 @@ impl Deferred {
         decode(bytes).ok_or_else(|| SpoolError::Unreadable("its file is damaged".to_owned()))
     }
 
+    /// Reads a record without its bytes, and tells how many those are.
+    ///
+    /// # Errors
+    /// [`SpoolError::Unreadable`].
+    pub fn load_head(&self, id: MessageId) -> Result<(Record, u64), SpoolError> {
+        let read = || -> io::Result<Option<(Record, u64)>> {
+            let file = match self.disk.open(&self.path(id, ""), Mode::Read) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.disk.open(&self.path(id, ".new"), Mode::Read)?
+                }
+                other => other?,
+            };
+            let header = read_exact(&*file, 0, HEADER)?;
+            let fields = (u32_at(&header, 8), u32_at(&header, 12), u64_at(&header, 16));
+            let (Some(length), Some(sum), Some(bytes)) = fields else { return Ok(None) };
+            if !header.starts_with(MAGIC) || u64::from(length) > file.length()? {
+                return Ok(None);
+            }
+            let head = read_exact(&*file, HEADER as u64, length as usize)?;
+            let record = postcard::from_bytes(&head).ok().filter(|_| head_sum(&head) == sum);
+            Ok(record.map(|record| (record, bytes)))
+        };
+        match read() {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => Err(SpoolError::Unreadable("its file is damaged".to_owned())),
+            Err(error) => Err(SpoolError::Unreadable(error.to_string())),
+        }
+    }
+
     /// Reads the state; the default one where there is none or it is damaged: then all is tried again.
     #[must_use]
     pub fn state(&self, id: MessageId) -> State {
         self.read_state(id).unwrap_or_default()
+    }
+
+    /// Adds to what needs nothing more, where it is not known yet.
+    pub(super) fn merge_settled(&self, id: MessageId, settled: &[(u16, u16)]) -> io::Result<()> {
+        let mut state = self.state(id);
+        let before = state.settled.len();
+        state.settled.extend_from_slice(settled);
+        state.settled.sort_unstable();
+        state.settled.dedup();
+        if state.settled.len() == before { Ok(()) } else { self.update(id, &state) }
     }
 
     fn read_state(&self, id: MessageId) -> Option<State> {
@@ -220,7 +261,7 @@ impl Deferred {
         let mut front = Vec::with_capacity(HEADER + head.len());
         front.extend_from_slice(MAGIC);
         front.extend_from_slice(&u32::try_from(head.len()).map_err(io::Error::other)?.to_le_bytes());
-        front.extend_from_slice(&[0; 4]);
+        front.extend_from_slice(&head_sum(&head).to_le_bytes());
         front.extend_from_slice(&(record.bytes.len() as u64).to_le_bytes());
         front.extend_from_slice(&sum.digest().to_le_bytes());
         front.extend_from_slice(&head);
@@ -240,6 +281,11 @@ impl Deferred {
         file.sync()?;
         self.disk.rename(&half, &self.path(id, ".s"))
     }
+}
+
+fn head_sum(head: &[u8]) -> u32 {
+    let sum = xxh3_64(head);
+    (sum ^ (sum >> 32)) as u32
 }
 
 fn decode(mut bytes: Vec<u8>) -> Option<Record> {

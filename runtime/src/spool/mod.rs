@@ -19,6 +19,8 @@ mod segment;
 mod sim;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::record as test_record;
 
 pub use recover::{Recovered, Recovery};
 
@@ -243,6 +245,20 @@ impl Spool {
         let (tell, told) = oneshot::channel();
         self.shared.push(committer::Item::note(note, Some(tell)))?;
         told.await.map_err(|_| SpoolError::Failed("the log's thread is gone".to_owned()))?.map(drop)
+    }
+
+    /// Waits until every note given so far is durable.
+    ///
+    /// # Errors
+    /// As [`Spool::append`].
+    pub async fn flush(&self) -> Result<(), SpoolError> {
+        self.note_durably(&Note::Settled(MessageId(0), Vec::new())).await
+    }
+
+    /// Whether a write or sync failed: nothing can be recorded any more.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.shared.check().is_err()
     }
 
     /// Says that the log need not keep a record any longer: it is done, or moved and its note durable.

@@ -122,6 +122,8 @@ fn decode_head(kind: Kind, payload: &[u8]) -> Option<Record> {
 struct Found {
     messages: HashMap<MessageId, Recovered>,
     external: HashMap<MessageId, Position>,
+    /// What was settled of messages that are not in the log: of deferred ones.
+    elsewhere: HashMap<MessageId, Vec<(u16, u16)>>,
     damaged: u64,
     /// Damage that nothing sound followed yet.
     doubtful: u64,
@@ -186,6 +188,8 @@ impl Found {
                 Ok(Note::Settled(id, mut settled)) => {
                     if let Some(message) = self.messages.get_mut(&id) {
                         message.settled.append(&mut settled);
+                    } else {
+                        self.elsewhere.entry(id).or_default().append(&mut settled);
                     }
                 }
                 Ok(Note::Done(id) | Note::Moved(id)) => {
@@ -221,6 +225,9 @@ impl Found {
             } else {
                 deferred.forget_new(id).map_err(failed)?;
             }
+        }
+        for (id, settled) in self.elsewhere.into_iter().filter(|(id, _)| ids.binary_search(id).is_ok()) {
+            deferred.merge_settled(id, &settled).map_err(failed)?;
         }
         // Moved, though the note of it was lost: the deferred store knows more.
         self.messages.retain(|id, _| ids.binary_search(id).is_err());

@@ -216,7 +216,7 @@ pub enum Via {
 }
 
 /// A named next hop.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Relay {
     /// Its name.
     pub name: String,

@@ -1,0 +1,269 @@
+//! Local delivery into Maildirs: `<mail>/<domain>/<local>/{tmp,new,cur}`.
+//!
+//! A message is written in `tmp`, synced, renamed into `new`, and the folder synced before it counts as
+//! delivered. Names come from the message and the recipient, so that a delivery made again after a
+//! crash finds the first one. Lines end with LF as mail readers expect. Blocks; called off the runtime.
+//! Limits: no quota, no locking (Maildir needs none), one folder per mailbox.
+
+use super::{Hand, Letter, Outcome, Reason};
+use edict_table::value::Address;
+use std::collections::BTreeSet;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The longest folder name made, in bytes; file systems take 255.
+const MAX_NAME: usize = 200;
+
+/// Delivers some letters, and syncs each folder once for all of them. One outcome per target of each.
+pub fn deliver(mail: &Path, hostname: &str, letters: &[Letter<'_>]) -> Vec<Vec<Outcome>> {
+    let mut folders = BTreeSet::new();
+    let mut placed: Vec<Vec<io::Result<Option<PathBuf>>>> = Vec::with_capacity(letters.len());
+    for letter in letters {
+        let content = content(letter);
+        placed.push(
+            letter
+                .targets
+                .iter()
+                .zip(letter.recipients())
+                .map(|(place, target)| {
+                    let Some(folder) = folder(&target.address) else { return Ok(None) };
+                    let folder = mail.join(folder);
+                    let name = name(letter, *place, hostname);
+                    let front = format!(
+                        "Return-Path: <{}>\nDelivered-To: {}\n",
+                        printable(&letter.dispatch.sender),
+                        printable(&target.address)
+                    );
+                    place_one(mail, &folder, &name, &[front.as_bytes(), &content], letter.again)?;
+                    folders.insert(folder.join("new"));
+                    Ok(Some(folder))
+                })
+                .collect(),
+        );
+    }
+    let unsynced: BTreeSet<PathBuf> =
+        folders.into_iter().filter(|f| File::open(f).and_then(|d| d.sync_all()).is_err()).collect();
+    let judge = |result: io::Result<Option<PathBuf>>| match result {
+        Ok(Some(folder)) if unsynced.contains(&folder.join("new")) => {
+            Outcome::Deferred(Reason::new((4, 3, 0), "the mailbox could not be synced"))
+        }
+        Ok(Some(_)) => Outcome::Delivered { by_hop: Hand::Mailbox },
+        Ok(None) => Outcome::Failed(Reason::new((5, 1, 3), "the address names no mailbox")),
+        Err(error) if full(&error) => Outcome::Deferred(Reason::new((4, 3, 1), "the mail storage is full")),
+        Err(error) => {
+            tracing::warn!(%error, "cannot deliver into a Maildir");
+            Outcome::Deferred(Reason::new((4, 3, 0), "the mailbox cannot be written"))
+        }
+    };
+    placed.into_iter().map(|letter| letter.into_iter().map(judge).collect()).collect()
+}
+
+fn full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The folder of an address below the mail folder: domain, local part without extension.
+#[must_use]
+pub fn folder(address: &str) -> Option<PathBuf> {
+    let address = Address::parse(address).ok()?;
+    let base = address.without_extension().unwrap_or(address);
+    Some(Path::new(&encode(base.domain())).join(encode(base.local())))
+}
+
+/// A name as one safe, visible path component; different names give different components. Letters,
+/// digits and `-_.+=~^#&'!{}` stand for themselves (a dot not in front), other bytes as `%XX`; what is
+/// too long is cut and ends with `%~` and its hash.
+fn encode(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for (place, byte) in name.bytes().enumerate() {
+        let plain = byte.is_ascii_lowercase()
+            || byte.is_ascii_digit()
+            || (b"-_+=~^#&'!{}".contains(&byte))
+            || (byte == b'.' && place > 0);
+        if plain {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    if out.len() > MAX_NAME {
+        // All ASCII: any place is a boundary.
+        out.truncate(100);
+        out.push_str("%~");
+        out.push_str(&blake3::hash(name.as_bytes()).to_hex());
+    }
+    out
+}
+
+/// The file's name: seconds, message, recipient, host. Unique by the message's name.
+fn name(letter: &Letter<'_>, place: u16, hostname: &str) -> String {
+    let seconds = letter.received / 1000;
+    let host: String = hostname
+        .chars()
+        .take(64)
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '_' })
+        .collect();
+    format!("{seconds}.{}_{}_{place}.{host}", letter.id, letter.place)
+}
+
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// The message with LF line ends.
+fn content(letter: &Letter<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(letter.bytes.len() + 1);
+    let mut rest = letter.bytes;
+    while let Some(at) = memchr::memmem::find(rest, b"\r\n") {
+        out.extend_from_slice(rest.get(..at).unwrap_or_default());
+        out.push(b'\n');
+        rest = rest.get(at + 2..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+    if !out.ends_with(b"\n") {
+        out.push(b'\n');
+    }
+    out
+}
+
+fn place_one(mail: &Path, folder: &Path, name: &str, parts: &[&[u8]], again: bool) -> io::Result<()> {
+    let new = folder.join("new").join(name);
+    if again && (new.exists() || was_read(&folder.join("cur"), name)) {
+        return Ok(());
+    }
+    let tmp = folder.join("tmp").join(name);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = match options.open(&tmp) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_maildir(mail, folder)?;
+            options.open(&tmp)?
+        }
+        other => other?,
+    };
+    let written = parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_data());
+    let written = written.and_then(|()| std::fs::rename(&tmp, &new));
+    if written.is_err() {
+        // Gives the space back; the error that counts is the first.
+        let _ = std::fs::remove_file(&tmp);
+    }
+    written
+}
+
+/// Whether a mail reader moved the message already; it may have added flags behind a colon.
+fn was_read(cur: &Path, name: &str) -> bool {
+    let Ok(entries) = std::fs::read_dir(cur) else { return false };
+    entries.flatten().any(|entry| {
+        entry
+            .file_name()
+            .to_str()
+            .and_then(|n| n.strip_prefix(name))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    })
+}
+
+/// Makes a Maildir and what is above it, durably.
+fn make_maildir(mail: &Path, folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    for sub in ["tmp", "cur", "new"] {
+        builder.create(folder.join(sub))?;
+    }
+    for above in folder.ancestors() {
+        File::open(above)?.sync_all()?;
+        if above == mail {
+            break;
+        }
+    }
+    if let Some(above) = mail.parent().filter(|p| !p.as_os_str().is_empty()) {
+        File::open(above)?.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn folders() {
+        for (address, want) in [
+            ("Bob+list@Example.COM", "example.com/bob"),
+            ("\"../../etc\"@example.com", "example.com/%2E.%2F..%2Fetc"),
+            ("\".\"@example.com", "example.com/%2E"),
+            ("\"a\\\\b c\"@[192.0.2.1]", "%5B192.0.2.1%5D/a%5Cb%20c"),
+            ("JÖ@bücher.example", "xn--bcher-kva.example/j%C3%B6"),
+            ("+x@example.com", "example.com/+x"),
+            ("100%@example.com", "example.com/100%25"),
+        ] {
+            assert_eq!(folder(address).unwrap(), PathBuf::from(want), "{address}");
+        }
+        for address in ["", "bob", "bob@", "@x", "\"a\0b\"@x", "a@b/c", "a@.."] {
+            assert_eq!(folder(address), None, "{address}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn components_are_safe_and_differ(a in "\\PC{1,80}", b in "\\PC{1,80}") {
+            let (x, y) = (encode(&a), encode(&b));
+            prop_assert!(x.len() <= 200 && !x.starts_with('.') && !x.contains(['/', '\0']) && x.is_ascii());
+            prop_assert_eq!(a == b, x == y);
+        }
+    }
+
+    fn letter_for<'a>(record: &'a crate::envelope::Record, again: bool) -> Letter<'a> {
+        let dispatch = &record.dispatches[0];
+        Letter {
+            id: record.id,
+            received: record.received,
+            place: 0,
+            dispatch,
+            targets: &[0, 1],
+            bytes: &record.bytes,
+            again,
+        }
+    }
+
+    #[test]
+    fn delivery_twice_is_one() {
+        let mail = tempfile::tempdir().unwrap();
+        let record = crate::spool::test_record(5, b"Subject: x\r\n\r\nhi\r\n.dot".to_vec());
+        let letter = letter_for(&record, false);
+        let outcomes = deliver(mail.path(), "mx.example", &[letter, Letter { targets: &[], ..letter }]);
+        assert_eq!(outcomes, [vec![Outcome::Delivered { by_hop: Hand::Mailbox }; 2], vec![]]);
+        let list = |sub: &str| -> Vec<String> {
+            let entries = std::fs::read_dir(mail.path().join("example.com/bob").join(sub)).unwrap();
+            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+        };
+        let names = list("new");
+        assert_eq!((names.len(), list("tmp").len()), (1, 0));
+        let text = std::fs::read_to_string(mail.path().join("example.com/bob/new").join(&names[0])).unwrap();
+        assert_eq!(
+            text,
+            "Return-Path: <ann@example.org>\nDelivered-To: bob@example.com\nSubject: x\n\nhi\n.dot\n"
+        );
+        // A reader takes it up; the same delivery again changes nothing.
+        let base = mail.path().join("example.com/bob");
+        std::fs::rename(base.join("new").join(&names[0]), base.join("cur").join(format!("{}:2,S", names[0])))
+            .unwrap();
+        deliver(mail.path(), "mx.example", &[letter_for(&record, true)]);
+        assert_eq!((list("new").len(), list("cur").len()), (0, 1));
+    }
+
+    #[test]
+    fn trouble_is_told() {
+        let mail = tempfile::tempdir().unwrap();
+        std::fs::write(mail.path().join("example.com"), "in the way").unwrap();
+        let record = crate::spool::test_record(5, b"x".to_vec());
+        let outcomes = deliver(mail.path(), "mx.example", &[letter_for(&record, false)]);
+        assert!(matches!(outcomes[0][..], [Outcome::Deferred(_), Outcome::Deferred(_)]));
+        let mut record = record;
+        record.dispatches[0].recipients[1].address = "no mailbox".to_owned();
+        let outcomes = deliver(mail.path(), "mx.example", &[letter_for(&record, false)]);
+        assert!(matches!(outcomes[0][..], [Outcome::Deferred(_), Outcome::Failed(_)]));
+    }
+}

@@ -1,0 +1,155 @@
+//! A stored message as it goes over the wire: splices applied, lines as CRLF, dots stuffed.
+//!
+//! Never lets a bare CR or LF out (RFC 5321 2.3.8): each becomes a CRLF, so that no next hop can see an
+//! end of data where we see none.
+
+use crate::envelope::{Record, Variant};
+use std::borrow::Cow;
+
+/// The bytes of a variant. Splices that do not fit are left out.
+#[must_use]
+pub fn variant(record: &Record, place: u16) -> Cow<'_, [u8]> {
+    match record.variants.get(usize::from(place)) {
+        Some(Variant { splices }) if !splices.is_empty() => {
+            let added: usize = splices.iter().map(|s| s.bytes.len()).sum();
+            let mut out = Vec::with_capacity(record.bytes.len() + added);
+            let mut at = 0usize;
+            for splice in splices {
+                let (start, end) = (splice.start as usize, splice.end as usize);
+                let Some(kept) = record.bytes.get(at..start).filter(|_| start <= end) else { continue };
+                if end > record.bytes.len() {
+                    continue;
+                }
+                out.extend_from_slice(kept);
+                out.extend_from_slice(&splice.bytes);
+                at = end;
+            }
+            out.extend_from_slice(record.bytes.get(at..).unwrap_or_default());
+            Cow::Owned(out)
+        }
+        _ => Cow::Borrowed(&record.bytes),
+    }
+}
+
+/// What ends the data.
+pub const END: &[u8] = b".\r\n";
+
+/// Splits a long message at line ends into pieces of about this many bytes, for [`stuff`].
+pub fn pieces(message: &[u8], size: usize) -> impl Iterator<Item = &[u8]> {
+    let mut rest = message;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = rest.get(size..).and_then(|tail| memchr::memchr(b'\n', tail)).map(|at| size + at + 1);
+        let (piece, after) = rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, &[]));
+        rest = after;
+        Some(piece)
+    })
+}
+
+/// Appends whole lines, stuffed; a last line without an end gets one. [`END`] is to follow the last.
+pub fn stuff(lines: &[u8], out: &mut Vec<u8>) {
+    out.reserve(lines.len() + lines.len() / 64 + 5);
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest);
+        let (line, after) = match end {
+            Some(at) => rest.split_at_checked(at + 1).unwrap_or((rest, &[])),
+            None => (rest, &[][..]),
+        };
+        rest = after;
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // What is left may hold a bare CR, which ends a line of its own.
+        let mut line = line;
+        while let Some((first, more)) =
+            memchr::memchr(b'\r', line).and_then(|at| Some((line.get(..at)?, line.get(at + 1..)?)))
+        {
+            put(first, out);
+            line = more;
+        }
+        put(line, out);
+    }
+}
+
+fn put(line: &[u8], out: &mut Vec<u8>) {
+    if line.first() == Some(&b'.') {
+        out.push(b'.');
+    }
+    out.extend_from_slice(line);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Splice;
+    use proptest::prelude::*;
+
+    fn stuffed(message: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for piece in pieces(message, 3) {
+            stuff(piece, &mut out);
+        }
+        out.extend_from_slice(END);
+        out
+    }
+
+    #[test]
+    fn known_cases() {
+        for (message, want) in [
+            (&b""[..], &b".\r\n"[..]),
+            (b"a\r\n", b"a\r\n.\r\n"),
+            (b"a", b"a\r\n.\r\n"),
+            (b".\r\n", b"..\r\n.\r\n"),
+            (b"a\r\n.\r\nMAIL FROM:<x>\r\n", b"a\r\n..\r\nMAIL FROM:<x>\r\n.\r\n"),
+            // Smuggling: each of these would end the data for some next hop.
+            (b"a\n.\nb\r\n", b"a\r\n..\r\nb\r\n.\r\n"),
+            (b"a\n.\r\nb\r\n", b"a\r\n..\r\nb\r\n.\r\n"),
+            (b"a\r.\rb\r\n", b"a\r\n..\r\nb\r\n.\r\n"),
+            (b"a\r\r\nb", b"a\r\n\r\nb\r\n.\r\n"),
+            (b"a\r\n\r", b"a\r\n\r\n.\r\n"),
+        ] {
+            assert_eq!(stuffed(message), want, "{message:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn one_end_and_no_bare_ends(message in prop::collection::vec(
+            prop_oneof![Just(b'.'), Just(b'\r'), Just(b'\n'), Just(b'a')], 0..60)) {
+            let out = stuffed(&message);
+            let text = String::from_utf8(out).unwrap();
+            let lines: Vec<&str> = text.strip_suffix("\r\n").unwrap().split("\r\n").collect();
+            prop_assert!(lines.iter().all(|l| !l.contains(['\r', '\n'])));
+            prop_assert_eq!(lines.iter().filter(|l| **l == ".").count(), 1);
+            prop_assert_eq!(*lines.last().unwrap(), ".");
+        }
+
+        #[test]
+        fn sound_messages_come_back(lines in prop::collection::vec("[.a-z]{0,5}", 0..20)) {
+            let message: String = lines.iter().map(|l| format!("{l}\r\n")).collect();
+            let out = String::from_utf8(stuffed(message.as_bytes())).unwrap();
+            let body = out.strip_suffix(".\r\n").unwrap();
+            let back: String = body.split_inclusive("\r\n").map(|l| l.strip_prefix('.').unwrap_or(l)).collect();
+            prop_assert_eq!(back, message);
+        }
+    }
+
+    #[test]
+    fn splices() {
+        let mut record = crate::spool::test_record(1, b"0123456789".to_vec());
+        let splice = |start, end, bytes: &str| Splice { start, end, bytes: bytes.as_bytes().to_vec() };
+        record
+            .variants
+            .push(Variant { splices: vec![splice(0, 0, ">"), splice(2, 4, "xyz"), splice(10, 10, "<")] });
+        record
+            .variants
+            .push(Variant { splices: vec![splice(5, 2, "bad"), splice(4, 99, "bad"), splice(9, 10, "z")] });
+        assert_eq!(&*variant(&record, 0), b"0123456789");
+        assert_eq!(&*variant(&record, 1), b">01xyz456789<");
+        assert_eq!(&*variant(&record, 2), b"012345678z");
+        assert_eq!(&*variant(&record, 9), b"0123456789");
+    }
+}

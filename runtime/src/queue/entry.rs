@@ -1,0 +1,136 @@
+//! A message that is being worked on, and the jobs it is made of.
+
+use super::Inner;
+use crate::deliver::Outcome;
+use crate::envelope::{MessageId, Record};
+use crate::spool::deferred::State;
+use crate::spool::{Position, SpoolError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Bytes of messages that are kept in memory while they wait.
+const HOT_BYTES: usize = 16 << 20;
+/// A message larger than this is read off the runtime's threads, and counts against [`Inner::large`].
+pub(super) const LARGE: usize = 256 << 10;
+
+/// Where a message lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// In the log, before the end of its first attempt.
+    Log(Position),
+    /// In the deferred store.
+    Deferred,
+}
+
+/// A message under way.
+pub(super) struct Entry {
+    pub id: MessageId,
+    /// Unix milliseconds.
+    pub received: i64,
+    /// Bytes of the message.
+    pub size: usize,
+    pub place: Place,
+    /// As it was when the attempt began.
+    pub state: State,
+    /// It may have been delivered before.
+    pub again: bool,
+    hot: Mutex<Option<Arc<Record>>>,
+    heat: usize,
+    pub progress: Mutex<Progress>,
+    inner: Arc<Inner>,
+    /// Bounds how many deferred messages are under way.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// How far an attempt is.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Jobs that are not finished.
+    pub outstanding: usize,
+    /// What became of recipients (dispatch, place in it).
+    pub results: Vec<(u16, u16, Outcome)>,
+    /// More is to be done at the end than to forget the message.
+    pub slow: bool,
+}
+
+/// Some recipients of one dispatch with one next hop.
+pub(super) struct Job {
+    pub entry: Arc<Entry>,
+    pub dispatch: u16,
+    pub targets: Vec<u16>,
+    /// Whose turn it takes.
+    pub lane: u64,
+    /// When it came into its hop's queue.
+    pub since: Instant,
+}
+
+/// What an entry is made from.
+pub(super) struct Start {
+    pub place: Place,
+    pub state: State,
+    pub again: bool,
+    pub size: usize,
+    pub permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Entry {
+    /// Keeps the record in memory if there is room for it and it has its bytes.
+    pub fn new(inner: &Arc<Inner>, record: &Arc<Record>, start: Start) -> Arc<Self> {
+        let whole = record.bytes.len() == start.size;
+        let heat = record.bytes.len() + 1024;
+        let held = inner.hot_bytes.fetch_add(heat, Ordering::Relaxed);
+        let fits = whole && start.size <= LARGE && held + heat <= HOT_BYTES;
+        if !fits {
+            inner.hot_bytes.fetch_sub(heat, Ordering::Relaxed);
+        }
+        inner.under_way.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self {
+            id: record.id,
+            received: record.received,
+            size: start.size,
+            place: start.place,
+            state: start.state,
+            again: start.again,
+            hot: Mutex::new(fits.then(|| Arc::clone(record))),
+            heat: if fits { heat } else { 0 },
+            progress: Mutex::default(),
+            inner: Arc::clone(inner),
+            _permit: start.permit,
+        })
+    }
+
+    pub fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The record with its bytes, and for a large one the permit to hold it in memory.
+    pub async fn record(&self) -> Result<(Arc<Record>, Option<OwnedSemaphorePermit>), SpoolError> {
+        let hot = self.hot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(record) = hot {
+            return Ok((record, None));
+        }
+        let mut permit = None;
+        if self.size > LARGE {
+            permit = self.inner.permit_for(self.size).await;
+        } else if let Place::Log(position) = self.place {
+            // Small, and as a rule still in the page cache.
+            return Ok((Arc::new(self.inner.spool.read(position)?), None));
+        }
+        let (spool, place, id) = (self.inner.spool.clone(), self.place, self.id);
+        let read = tokio::task::spawn_blocking(move || match place {
+            Place::Log(position) => spool.read(position),
+            Place::Deferred => spool.deferred().load(id),
+        });
+        let record = read.await.map_err(|e| SpoolError::Unreadable(e.to_string()))??;
+        Ok((Arc::new(record), permit))
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.inner.hot_bytes.fetch_sub(self.heat, Ordering::Relaxed);
+        self.inner.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,77 @@
+//! A queue of queues: each key has its turn, however much another one has waiting.
+
+use std::collections::{HashMap, VecDeque};
+
+/// First in, first out within a key; one of each key in turn.
+#[derive(Debug)]
+pub(super) struct Fair<T> {
+    lanes: HashMap<u64, VecDeque<T>>,
+    turns: VecDeque<u64>,
+    length: usize,
+}
+
+impl<T> Default for Fair<T> {
+    fn default() -> Self {
+        Self { lanes: HashMap::new(), turns: VecDeque::new(), length: 0 }
+    }
+}
+
+impl<T> Fair<T> {
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    pub fn push(&mut self, key: u64, item: T) {
+        self.length += 1;
+        let lane = self.lanes.entry(key).or_default();
+        if lane.is_empty() {
+            self.turns.push_back(key);
+        }
+        lane.push_back(item);
+    }
+
+    /// Puts back what was taken, as the next of all.
+    pub fn push_front(&mut self, key: u64, item: T) {
+        self.length += 1;
+        let lane = self.lanes.entry(key).or_default();
+        if lane.is_empty() {
+            self.turns.push_front(key);
+        }
+        lane.push_front(item);
+    }
+
+    pub fn pop(&mut self) -> Option<T> {
+        let key = self.turns.pop_front()?;
+        let lane = self.lanes.get_mut(&key)?;
+        let item = lane.pop_front();
+        if lane.is_empty() {
+            // Lanes of senders who went silent are not kept.
+            self.lanes.remove(&key);
+        } else {
+            self.turns.push_back(key);
+        }
+        self.length = self.length.saturating_sub(usize::from(item.is_some()));
+        item
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_does_not_starve_others() {
+        let mut queue = Fair::default();
+        for n in 0..1000 {
+            queue.push(1, n);
+        }
+        queue.push(2, 5000);
+        queue.push(2, 5001);
+        queue.push_front(3, 9);
+        let first: Vec<i32> = std::iter::from_fn(|| queue.pop()).take(6).collect();
+        assert_eq!(first, [9, 0, 5000, 1, 5001, 2]);
+        assert_eq!(queue.len(), 997);
+        assert_eq!(std::iter::from_fn(|| queue.pop()).count(), 997);
+        assert!(queue.len() == 0 && queue.lanes.is_empty());
+    }
+}

@@ -1,0 +1,219 @@
+//! A next hop's queue and its workers: how many there are, when they rest, what happens when it is down.
+//!
+//! A worker serves one connection (or one batch of mailboxes). Nobody starts a task per message. While
+//! a hop cannot be reached one worker tries again, soon at first; jobs wait for [`PATIENCE`], then they
+//! are handed back and new ones are refused until the next try.
+
+use super::Inner;
+use super::entry::Job;
+use super::fair::Fair;
+use super::route::Hop;
+use crate::deliver::Reason;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// How long jobs wait for a hop that is down before they count as attempted.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LAST_WAIT: Duration = Duration::from_secs(60);
+
+/// A next hop with what waits for it.
+pub(super) struct Lane {
+    pub hop: Hop,
+    limit: usize,
+    state: Mutex<LaneState>,
+}
+
+#[derive(Default)]
+struct LaneState {
+    queue: Fair<Job>,
+    workers: usize,
+    /// Bells of workers at rest.
+    resting: Vec<Arc<Notify>>,
+    down: Option<Down>,
+    /// Nothing is taken or given any more.
+    closed: bool,
+}
+
+struct Down {
+    since: Instant,
+    until: Instant,
+    tries: u32,
+    reason: Reason,
+    /// A worker waits to try again.
+    probing: bool,
+}
+
+/// What a worker does after its connection failed.
+pub(super) enum AfterFailure {
+    /// It waits so long and tries again; the job is back in the queue.
+    Wait(Duration),
+    /// Another one does; it ends.
+    Leave,
+    /// These jobs count as attempted; it ends.
+    GiveUp(Vec<Job>, Reason),
+}
+
+impl Lane {
+    pub fn new(hop: Hop, limit: usize) -> Self {
+        Self { hop, limit, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, LaneState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a job. `Ok(true)`: a worker is to be started, and is counted already. An error hands the
+    /// job back: the hop is down.
+    pub fn push(&self, job: Job) -> Result<bool, (Job, Reason)> {
+        let mut state = self.state();
+        if state.closed {
+            // It is on disk; the next run delivers it.
+            return Ok(false);
+        }
+        if let Some(down) = &state.down {
+            let now = Instant::now();
+            if !down.probing && now < down.until {
+                return Err((job, down.reason.clone()));
+            }
+        }
+        state.queue.push(job.lane, job);
+        if let Some(bell) = state.resting.pop() {
+            bell.notify_one();
+            return Ok(false);
+        }
+        let wanted = state.workers < self.limit && !state.down.as_ref().is_some_and(|d| d.probing);
+        if wanted {
+            state.workers += 1;
+        }
+        Ok(wanted)
+    }
+
+    /// Takes up to `most` jobs; waits for the first for so long, to be called by `bell`, which is the
+    /// worker's own. Empty: the worker ends, and is not counted any more.
+    pub async fn next(&self, most: usize, rest: Duration, bell: &Arc<Notify>) -> Vec<Job> {
+        loop {
+            {
+                let mut state = self.state();
+                if state.closed {
+                    state.workers = state.workers.saturating_sub(1);
+                    return Vec::new();
+                }
+                if state.queue.len() > 0 {
+                    return std::iter::from_fn(|| state.queue.pop()).take(most).collect();
+                }
+                state.resting.push(Arc::clone(bell));
+            }
+            if tokio::time::timeout(rest, bell.notified()).await.is_ok() {
+                continue;
+            }
+            {
+                let mut state = self.state();
+                let place = state.resting.iter().position(|other| Arc::ptr_eq(other, bell));
+                if let Some(place) = place {
+                    state.resting.swap_remove(place);
+                    state.workers = state.workers.saturating_sub(1);
+                    return Vec::new();
+                }
+            }
+            // Called in that very moment.
+            bell.notified().await;
+        }
+    }
+
+    /// Ends the workers after what they are doing, and forgets what waits: it is on disk.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        let jobs: Vec<Job> = std::iter::from_fn(|| state.queue.pop()).collect();
+        for bell in state.resting.drain(..) {
+            bell.notify_one();
+        }
+        drop(state);
+        drop(jobs);
+    }
+
+    /// A worker ends outside [`Lane::next`].
+    pub fn leave(&self) {
+        let mut state = self.state();
+        state.workers = state.workers.saturating_sub(1);
+    }
+
+    /// The hop was reached. Gives back how many workers more are to be started; they are counted.
+    pub fn reached(&self) -> usize {
+        let mut state = self.state();
+        if state.down.take().is_none() {
+            return 0;
+        }
+        let more = state.queue.len().min(self.limit.saturating_sub(state.workers));
+        state.workers += more;
+        more
+    }
+
+    /// The hop was not reached with this job in hand.
+    pub fn failed(&self, job: Job, reason: Reason, probing: bool) -> AfterFailure {
+        let mut state = self.state();
+        let now = Instant::now();
+        let waits = job.since;
+        if state.closed {
+            state.workers = state.workers.saturating_sub(1);
+            return AfterFailure::Leave;
+        }
+        let down = state.down.get_or_insert_with(|| Down {
+            since: now,
+            until: now,
+            tries: 0,
+            reason: reason.clone(),
+            probing: false,
+        });
+        if down.probing && !probing {
+            state.queue.push_front(job.lane, job);
+            state.workers = state.workers.saturating_sub(1);
+            return AfterFailure::Leave;
+        }
+        let wait = FIRST_WAIT.saturating_mul(1 << down.tries.min(10)).min(LAST_WAIT);
+        let wait = wait.mul_f64(0.8 + 0.4 * fastrand::f64());
+        down.tries += 1;
+        down.reason = reason.clone();
+        down.until = now + wait;
+        if now.duration_since(down.since) + wait < PATIENCE && now.duration_since(waits) < PATIENCE {
+            down.probing = true;
+            state.queue.push_front(job.lane, job);
+            return AfterFailure::Wait(wait);
+        }
+        down.probing = false;
+        let mut jobs = vec![job];
+        jobs.extend(std::iter::from_fn(|| state.queue.pop()));
+        state.workers = state.workers.saturating_sub(1);
+        AfterFailure::GiveUp(jobs, reason)
+    }
+
+    /// Whether it can be forgotten.
+    pub fn is_idle(&self) -> bool {
+        let state = self.state();
+        let down = state.down.as_ref().is_some_and(|d| d.until > Instant::now());
+        state.workers == 0 && state.queue.len() == 0 && !down
+    }
+}
+
+impl Inner {
+    /// The queue of a hop.
+    pub(super) fn lane(&self, hop: &Hop) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = lanes.get(hop) {
+            return Arc::clone(lane);
+        }
+        if lanes.len() >= 1024 {
+            lanes.retain(|_, lane| !lane.is_idle());
+        }
+        let limit = match hop {
+            Hop::Local => 2,
+            Hop::Mx(_) => self.settings.connections.min(5),
+            _ => self.settings.connections,
+        };
+        let lane = Arc::new(Lane::new(hop.clone(), limit.max(1)));
+        lanes.insert(hop.clone(), Arc::clone(&lane));
+        lane
+    }
+}

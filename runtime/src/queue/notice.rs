@@ -1,0 +1,331 @@
+//! Delivery status notices (RFC 3461, 3464, 6522, 6533): failed, delayed, delivered, relayed.
+//!
+//! Builds records; sends nothing. Never for a null sender or for a notice. What a notice says of
+//! others' words is printable and bounded; of the message it returns the header, or a small message
+//! whole where RET=FULL asked for it.
+
+use super::route::Guide;
+use super::settle::has_author;
+use crate::deliver::{Reason, bytes_for};
+use crate::envelope::{Body, Dispatch, DispatchKind, MessageId, Notify, Record, Ret, Target, Variant};
+use edict_table::value::Address;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The largest message that is returned whole, in bytes.
+const MAX_FULL: usize = 64 << 10;
+/// The most of a header that is returned, in bytes.
+const MAX_HEADER: usize = 16 << 10;
+
+/// What happened to a recipient.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Event {
+    Failed(Reason),
+    Delayed(Reason),
+    Delivered,
+    Relayed,
+}
+
+/// One recipient in a notice.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Line {
+    pub dispatch: u16,
+    pub target: u16,
+    pub event: Event,
+}
+
+impl Event {
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Failed(_) => "failed",
+            Self::Delayed(_) => "delayed",
+            Self::Delivered => "delivered",
+            Self::Relayed => "relayed",
+        }
+    }
+
+    /// What NOTIFY says of it; silence means failure and delay (RFC 3461 4.1).
+    fn wanted(&self, notify: Notify) -> bool {
+        match self {
+            Self::Failed(_) => !notify.given || notify.failure,
+            Self::Delayed(_) => !notify.given || notify.delay,
+            Self::Delivered | Self::Relayed => notify.given && notify.success,
+        }
+    }
+
+    fn reason(&self) -> Option<&Reason> {
+        match self {
+            Self::Failed(reason) | Self::Delayed(reason) => Some(reason),
+            Self::Delivered | Self::Relayed => None,
+        }
+    }
+}
+
+/// The notices that these lines call for: one for each dispatch and action.
+pub(super) fn notices(
+    guide: &dyn Guide,
+    hostname: &str,
+    record: &Record,
+    lines: &[Line],
+    attempt: u32,
+    now: i64,
+) -> Vec<Record> {
+    let mut groups: BTreeMap<(u16, &'static str), Vec<(&Target, &Event)>> = BTreeMap::new();
+    for line in lines {
+        let Some(dispatch) = record.dispatches.get(usize::from(line.dispatch)) else { continue };
+        let Some(target) = dispatch.recipients.get(usize::from(line.target)) else { continue };
+        if !has_author(&dispatch.kind, &dispatch.sender) {
+            if let Event::Failed(reason) = &line.event {
+                tracing::warn!(id = %record.id, to = target.address, reason = reason.text, "undeliverable, and nobody to tell");
+            }
+            continue;
+        }
+        if line.event.wanted(target.notify) {
+            groups.entry((line.dispatch, line.event.action())).or_default().push((target, &line.event));
+        }
+    }
+    groups
+        .into_iter()
+        .filter_map(|((place, action), lines)| {
+            let dispatch = record.dispatches.get(usize::from(place))?;
+            let seed = format!("{}/{place}/{action}/{attempt}", record.id);
+            // The upper half of all names: those that count time stay below it. The same notice made
+            // again after a crash has the same name.
+            let id = MessageId(xxhash_rust::xxh3::xxh3_64(seed.as_bytes()) | 1 << 63);
+            let report = Report { hostname, record, dispatch, action, lines: &lines, id, now };
+            report.build(guide)
+        })
+        .collect()
+}
+
+struct Report<'a> {
+    hostname: &'a str,
+    record: &'a Record,
+    dispatch: &'a Dispatch,
+    action: &'static str,
+    lines: &'a [(&'a Target, &'a Event)],
+    id: MessageId,
+    now: i64,
+}
+
+impl Report<'_> {
+    fn build(&self, guide: &dyn Guide) -> Option<Record> {
+        let author = match Address::parse(&self.dispatch.sender) {
+            Ok(author) => author,
+            Err(error) => {
+                tracing::warn!(id = %self.record.id, %error, "no notice: the sender is no address");
+                return None;
+            }
+        };
+        let recipients: Vec<Target> = guide
+            .authors(&author)
+            .into_iter()
+            .map(|(address, inside)| {
+                // As the author wrote it, unless an alias stands in between.
+                let own = address == author.as_str();
+                let address = if own { self.dispatch.sender.clone() } else { address };
+                let given = (!own).then(|| self.dispatch.sender.clone());
+                Target { address, given, inside, notify: Notify::default(), orcpt: None }
+            })
+            .collect();
+        let bytes = self.text();
+        let body = if bytes.is_ascii() { Body::SevenBit } else { Body::EightBitMime };
+        let smtputf8 = recipients.iter().any(|r| !r.address.is_ascii());
+        Some(Record {
+            id: self.id,
+            received: self.now,
+            dispatches: vec![Dispatch {
+                kind: DispatchKind::Notice,
+                sender: String::new(),
+                recipients,
+                variant: 0,
+                body,
+                smtputf8,
+                ret: None,
+                envid: None,
+                hold: false,
+                client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                auth_user: None,
+                submitted: false,
+            }],
+            variants: vec![Variant::default()],
+            usage: Vec::new(),
+            table: guide.digest(),
+            bytes,
+        })
+    }
+
+    fn text(&self) -> Vec<u8> {
+        let original = bytes_for(self.record, self.dispatch);
+        let full =
+            self.action == "failed" && self.dispatch.ret == Some(Ret::Full) && original.len() <= MAX_FULL;
+        let returned = if full { &*original } else { header(&original) };
+        let boundary = loop {
+            let boundary = format!("{}.{:016x}", self.id, fastrand::u64(..));
+            if memchr::memmem::find(returned, boundary.as_bytes()).is_none() {
+                break boundary;
+            }
+        };
+        let mut out = String::new();
+        // Writing into a string cannot fail.
+        let _ = self.front(&mut out, &boundary);
+        let media = match (full, returned.is_ascii()) {
+            (true, true) => "message/rfc822",
+            (true, false) => "message/global",
+            (false, true) => "text/rfc822-headers",
+            (false, false) => "message/global-headers",
+        };
+        let encoding = if returned.is_ascii() { "7bit" } else { "8bit" };
+        let _ = write!(
+            out,
+            "--{boundary}\r\nContent-Type: {media}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+        );
+        let mut bytes = out.into_bytes();
+        bytes.extend_from_slice(returned);
+        if !returned.ends_with(b"\r\n") {
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        bytes
+    }
+
+    fn front(&self, out: &mut String, boundary: &str) -> std::fmt::Result {
+        let host = self.hostname;
+        let (subject, said) = match self.action {
+            "failed" => ("Undelivered mail returned to sender", "could not be delivered to"),
+            "delayed" => {
+                ("Delayed mail (still being tried)", "is not delivered yet, and is still being tried, to")
+            }
+            "delivered" => ("Mail delivered", "was delivered to"),
+            _ => ("Mail passed on", "was passed on, to a server that sends no notices, for"),
+        };
+        write!(out, "From: Mail Delivery System <MAILER-DAEMON@{host}>\r\n")?;
+        write!(
+            out,
+            "To: <{}>\r\nSubject: {subject}\r\nDate: {}\r\n",
+            clean(&self.dispatch.sender),
+            date(self.now)
+        )?;
+        write!(
+            out,
+            "Message-ID: <{}@{host}>\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n",
+            self.id
+        )?;
+        write!(
+            out,
+            "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\r\n"
+        )?;
+        write!(
+            out,
+            "--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+        )?;
+        write!(out, "This is the mail system at {host}.\r\n\r\nYour message {said}\r\n\r\n")?;
+        for (target, event) in self.lines {
+            write!(out, "  <{}>\r\n", clean(shown(target)))?;
+            if let Some(reason) = event.reason() {
+                write!(out, "    {}\r\n", clean(&reason.text))?;
+            }
+        }
+        write!(out, "\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n")?;
+        write!(out, "Reporting-MTA: dns; {host}\r\n")?;
+        if let Some(envid) = &self.dispatch.envid {
+            write!(out, "Original-Envelope-Id: {}\r\n", clean(&unxtext(envid)))?;
+        }
+        write!(out, "Arrival-Date: {}\r\n", date(self.record.received))?;
+        for (target, event) in self.lines {
+            let status = match event.reason() {
+                Some(reason) => format!("{}.{}.{}", reason.status.0, reason.status.1, reason.status.2),
+                None => "2.0.0".to_owned(),
+            };
+            out.push_str("\r\n");
+            if let Some((kind, address)) = target.orcpt.as_deref().and_then(|o| o.split_once(';')) {
+                write!(out, "Original-Recipient: {};{}\r\n", clean(kind), typed(&unxtext(address)).1)?;
+            }
+            // The final address stays inside where an alias was written to.
+            let (kind, address) = typed(shown(target));
+            write!(
+                out,
+                "Final-Recipient: {kind};{address}\r\nAction: {}\r\nStatus: {status}\r\n",
+                event.action()
+            )?;
+            if let Some(reason) = event.reason() {
+                if let Some(remote) = &reason.remote {
+                    write!(out, "Remote-MTA: dns; {}\r\n", clean(remote))?;
+                    write!(out, "Diagnostic-Code: smtp; {}\r\n", ascii(&reason.text))?;
+                } else {
+                    write!(out, "Diagnostic-Code: x-edict; {}\r\n", ascii(&reason.text))?;
+                }
+            }
+        }
+        out.push_str("\r\n");
+        Ok(())
+    }
+}
+
+/// The address that the author may see.
+fn shown(target: &Target) -> &str {
+    target.given.as_deref().unwrap_or(&target.address)
+}
+
+/// The header of a message, with the empty line's CRLF left off; cut at a line where it is very long.
+fn header(message: &[u8]) -> &[u8] {
+    let end = memchr::memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 2);
+    let head = message.get(..end).unwrap_or_default();
+    if head.len() <= MAX_HEADER {
+        return head;
+    }
+    let cut = head.get(..MAX_HEADER).unwrap_or_default();
+    let end = memchr::memmem::rfind(cut, b"\r\n").map_or(0, |at| at + 2);
+    cut.get(..end).unwrap_or_default()
+}
+
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(900).collect()
+}
+
+fn ascii(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).map(|c| if c.is_ascii() { c } else { '?' }).take(800).collect()
+}
+
+/// An address with its type; beyond ASCII in the form of RFC 6533 3.
+fn typed(address: &str) -> (&'static str, String) {
+    if address.is_ascii() {
+        return ("rfc822", format!(" {}", clean(address)));
+    }
+    let mut out = String::from(" ");
+    for c in address.chars().filter(|c| !c.is_control()) {
+        if c.is_ascii() && c != '\\' {
+            out.push(c);
+        } else {
+            // Writing into a string cannot fail.
+            let _ = write!(out, "\\x{{{:X}}}", u32::from(c));
+        }
+    }
+    ("utf-8", out)
+}
+
+/// Decodes xtext (RFC 3461 4); what is no xtext stays.
+fn unxtext(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, more)) = rest.split_first() {
+        let hex = more.get(..2).filter(|_| *first == b'+').and_then(|h| std::str::from_utf8(h).ok());
+        match hex.and_then(|h| u8::from_str_radix(h, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = more.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(*first);
+                rest = more;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn date(milliseconds: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
+    jiff::fmt::rfc2822::to_string(&time.to_zoned_datetime(jiff::tz::TimeZone::UTC)).unwrap_or_default()
+}

@@ -1,0 +1,144 @@
+//! When deferred messages are due, and the task that takes them up; what a restart finds.
+
+use super::entry::{Entry, LARGE, Place, Start};
+use super::{Inner, now};
+use crate::envelope::{MessageId, Record};
+use crate::spool::deferred::State;
+use crate::spool::{Recovered, Recovery, SpoolError};
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Deferred messages that are under way at a time.
+const MAX_DEFERRED: usize = 256;
+/// Recovered messages are taken up while fewer than this are under way.
+const MAX_UNDER_WAY: usize = 20_000;
+/// After a restart the deferred messages are looked at within this time, spread, in milliseconds.
+const SPREAD: i64 = 5000;
+
+/// Deferred messages by the time at which they are due, in Unix milliseconds; held ones at the end.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub due: BTreeSet<(i64, MessageId)>,
+}
+
+impl Inner {
+    pub(super) fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers when a deferred message is due.
+    pub(super) fn plan(&self, id: MessageId, state: &State) {
+        let due = if state.held { i64::MAX } else { state.due };
+        let mut index = self.index();
+        index.due.insert((due, id));
+        let first = index.due.first() == Some(&(due, id));
+        drop(index);
+        if first {
+            self.bell.notify_one();
+        }
+    }
+}
+
+/// Starts the tasks that take up recovered and deferred messages.
+pub(super) fn start(inner: &Arc<Inner>, recovery: Recovery) {
+    let start = now();
+    {
+        let mut index = inner.index();
+        let total = recovery.deferred.len().max(1);
+        for (n, id) in recovery.deferred.into_iter().enumerate() {
+            // When each is due stands in its state, which is read then.
+            let share = i64::try_from(n * usize::try_from(SPREAD).unwrap_or(0) / total).unwrap_or(0);
+            index.due.insert((start + share, id));
+        }
+    }
+    let its = Arc::clone(inner);
+    tokio::spawn(async move { take_up_log(&its, recovery.log).await });
+    let its = Arc::clone(inner);
+    tokio::spawn(async move { run(&its).await });
+}
+
+async fn take_up_log(inner: &Arc<Inner>, log: Vec<Recovered>) {
+    for found in log {
+        while inner.under_way.load(Ordering::Relaxed) >= MAX_UNDER_WAY {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if inner.draining() {
+            return;
+        }
+        let (spool, position) = (inner.spool.clone(), found.position);
+        let read = tokio::task::spawn_blocking(move || spool.read(position)).await;
+        let record = match read.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten() {
+            Ok(record) => Arc::new(record),
+            Err(error) => {
+                tracing::error!(id = %found.id, %error, "a message in the spool's log cannot be read");
+                continue;
+            }
+        };
+        let size = record.bytes.len();
+        let state = State { settled: found.settled, ..State::default() };
+        let place = Place::Log(position);
+        let start = Start { place, state, again: true, size, permit: None };
+        let entry = Entry::new(inner, &record, start);
+        inner.schedule(entry, &record);
+    }
+}
+
+async fn run(inner: &Arc<Inner>) {
+    let permits = Arc::new(Semaphore::new(MAX_DEFERRED));
+    while !inner.draining() && !inner.spool.failed() {
+        let (id, wait) = {
+            let mut index = inner.index();
+            match index.due.first().copied() {
+                Some((due, id)) if due <= now() => {
+                    index.due.remove(&(due, id));
+                    (Some(id), 0)
+                }
+                Some((due, _)) => (None, due.saturating_sub(now())),
+                None => (None, i64::MAX),
+            }
+        };
+        let Some(id) = id else {
+            let wait = Duration::from_millis(u64::try_from(wait.clamp(1, 3_600_000)).unwrap_or(1));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = inner.bell.notified() => {}
+                () = inner.stop() => {}
+            }
+            continue;
+        };
+        let permit = tokio::select! {
+            permit = Arc::clone(&permits).acquire_owned() => permit,
+            () = inner.stop() => return,
+        };
+        let Ok(permit) = permit else { return };
+        let its = Arc::clone(inner);
+        let read = tokio::task::spawn_blocking(move || take(&its, id)).await;
+        match read.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten() {
+            Ok(Some((record, size, state))) => {
+                let start = Start { place: Place::Deferred, state, again: true, size, permit: Some(permit) };
+                let record = Arc::new(record);
+                let entry = Entry::new(inner, &record, start);
+                inner.schedule(entry, &record);
+            }
+            Ok(None) => {}
+            Err(error) => inner.set_aside(id, &error),
+        }
+    }
+}
+
+/// Reads a deferred message that is due. None: its state says that it is not.
+fn take(inner: &Inner, id: MessageId) -> Result<Option<(Record, usize, State)>, SpoolError> {
+    let store = inner.spool.deferred();
+    let state = store.state(id);
+    if state.held || state.due > now() {
+        inner.plan(id, &state);
+        return Ok(None);
+    }
+    let (head, size) = store.load_head(id)?;
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let record = if size <= LARGE { store.load(id)? } else { head };
+    Ok(Some((record, size, state)))
+}

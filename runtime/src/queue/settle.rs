@@ -1,0 +1,287 @@
+//! After an attempt: what was delivered is noted, what waits is stored and planned, what failed is told.
+//!
+//! The order is what keeps mail: a notice is durable before its message is forgotten, the deferred file
+//! before the log lets go of the record.
+
+use super::entry::{Entry, Job, Place};
+use super::notice::{self, Event, Line};
+use super::route::Hop;
+use super::{Inner, now};
+use crate::deliver::{Hand, Outcome, Reason};
+use crate::envelope::{DispatchKind, MessageId, Record};
+use crate::spool::deferred::State;
+use crate::spool::{Note, SpoolError};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+/// How long to wait before a step that the disk refused is tried again.
+const DISK_WAIT: Duration = Duration::from_secs(5);
+
+type Results = Vec<(u16, u16, Outcome)>;
+
+impl Inner {
+    /// Hands in what became of a job's recipients.
+    pub(super) fn finish(self: &Arc<Self>, job: Job, outcomes: Vec<Outcome>, hop: &Hop) {
+        let Job { entry, dispatch, targets, .. } = job;
+        let mut delivered = 0;
+        let mut settled = Vec::new();
+        for (target, outcome) in targets.iter().zip(&outcomes) {
+            match outcome {
+                Outcome::Delivered { .. } => {
+                    delivered += 1;
+                    settled.push((dispatch, *target));
+                }
+                Outcome::Deferred(_) => {
+                    self.deferred.fetch_add(1, Ordering::Relaxed);
+                }
+                Outcome::Failed(_) => {
+                    self.failed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        self.delivered.fetch_add(delivered, Ordering::Relaxed);
+        if *hop == Hop::Local && delivered > 0 {
+            tracing::info!(id = %entry.id, recipients = delivered, "delivered into mailboxes");
+        }
+        let results = {
+            let mut progress = entry.progress();
+            progress.results.extend(targets.into_iter().zip(outcomes).map(|(t, o)| (dispatch, t, o)));
+            progress.outstanding = progress.outstanding.saturating_sub(1);
+            if progress.outstanding > 0 {
+                None
+            } else {
+                let all = |r: &Results| r.iter().all(|(.., o)| matches!(o, Outcome::Delivered { .. }));
+                let slow = progress.slow || !all(&progress.results) || entry.place == Place::Deferred;
+                Some((std::mem::take(&mut progress.results), slow))
+            }
+        };
+        match results {
+            None if settled.is_empty() => {}
+            None => self.spool.note(&Note::Settled(entry.id, settled)),
+            Some((_, false)) => self.forget_log(&entry),
+            Some((results, true)) => {
+                if !settled.is_empty() {
+                    self.spool.note(&Note::Settled(entry.id, settled));
+                }
+                self.settle_later(entry, results);
+            }
+        }
+    }
+
+    /// None of a job's recipients could be tried.
+    pub(super) fn defer_job(self: &Arc<Self>, job: Job, reason: &Reason) {
+        let outcomes = vec![Outcome::Deferred(reason.clone()); job.targets.len()];
+        let nowhere = Hop::Nowhere(String::new());
+        self.finish(job, outcomes, &nowhere);
+    }
+
+    /// Settles an attempt in a task of its own.
+    pub(super) fn settle_later(self: &Arc<Self>, entry: Arc<Entry>, results: Results) {
+        let inner = Arc::clone(self);
+        inner.settling.fetch_add(1, Ordering::SeqCst);
+        let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+            let id = entry.id;
+            if let Err(error) = inner.settle(&entry, results).await {
+                // What is on disk is as it was: the restart finds it.
+                tracing::error!(%id, %error, "an attempt cannot be recorded");
+            }
+            inner.settling.fetch_sub(1, Ordering::SeqCst);
+        });
+        tokio::spawn(task);
+    }
+
+    async fn settle(self: &Arc<Self>, entry: &Arc<Entry>, results: Results) -> Result<(), SpoolError> {
+        let _mover = self.movers.acquire().await;
+        let (record, _permit) = match entry.record().await {
+            Ok(found) => found,
+            Err(error) => {
+                self.give_up_unreadable(entry, &error);
+                return Ok(());
+            }
+        };
+        let now = now();
+        let age = Duration::from_millis(u64::try_from(now - entry.received).unwrap_or(0));
+        let mut state = entry.state.clone();
+        state.reasons.clear();
+        let mut lines: Vec<Line> = Vec::new();
+        for (dispatch, target, outcome) in results {
+            let event = match outcome {
+                Outcome::Delivered { by_hop } => {
+                    state.settled.push((dispatch, target));
+                    match by_hop {
+                        Hand::Mailbox => Event::Delivered,
+                        Hand::Careless => Event::Relayed,
+                        Hand::Careful => continue,
+                    }
+                }
+                Outcome::Failed(reason) => {
+                    state.settled.push((dispatch, target));
+                    Event::Failed(reason)
+                }
+                Outcome::Deferred(reason) if age > self.settings.lifetime => {
+                    state.settled.push((dispatch, target));
+                    Event::Failed(reason)
+                }
+                Outcome::Deferred(reason) => {
+                    state.reasons.push((dispatch, target, reason.text.clone()));
+                    Event::Delayed(reason)
+                }
+            };
+            lines.push(Line { dispatch, target, event });
+        }
+        state.settled.sort_unstable();
+        state.settled.dedup();
+        let warn = !state.warned && age > self.settings.warn_after;
+        state.warned |= warn;
+        lines.retain(|line| warn || !matches!(line.event, Event::Delayed(_)));
+        self.tell(&record, lines, entry.state.attempts).await?;
+        let open = open_targets(&record, &state);
+        if open.active == 0 && open.held == 0 {
+            self.forget(entry).await;
+            return Ok(());
+        }
+        state.attempts += u32::from(open.active > 0);
+        state.held = open.active == 0;
+        state.due = now + self.wait(state.attempts);
+        self.keep(entry, &record, state).await
+    }
+
+    /// Sends the notices that an attempt calls for. Each is durable on return.
+    async fn tell(
+        self: &Arc<Self>,
+        record: &Record,
+        lines: Vec<Line>,
+        attempt: u32,
+    ) -> Result<(), SpoolError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        for notice in notice::notices(&*self.guide, &self.hostname(), record, &lines, attempt, now()) {
+            loop {
+                match self.submit(notice.clone()).await {
+                    Ok(()) => break,
+                    Err(SpoolError::TooLarge) => {
+                        tracing::error!(id = %record.id, "a notice is too large to be sent");
+                        break;
+                    }
+                    Err(error @ SpoolError::Failed(_)) => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(%error, "a notice waits for the spool");
+                        tokio::time::sleep(DISK_WAIT).await;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Milliseconds until the next attempt: doubling, with jitter.
+    fn wait(&self, attempts: u32) -> i64 {
+        let doublings = attempts.saturating_sub(1).min(20);
+        let wait = self.settings.retry_first.saturating_mul(1 << doublings).min(self.settings.retry_max);
+        let wait = wait.mul_f64(0.8 + 0.4 * fastrand::f64());
+        i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+    }
+
+    /// Stores what is left of a message for another attempt.
+    async fn keep(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        record: &Arc<Record>,
+        state: State,
+    ) -> Result<(), SpoolError> {
+        loop {
+            let (spool, place, kept) = (self.spool.clone(), entry.place, (Arc::clone(record), state.clone()));
+            let stored = tokio::task::spawn_blocking(move || match place {
+                Place::Log(_) => spool.deferred().put(&kept.0, &kept.1),
+                Place::Deferred => spool.deferred().update(kept.0.id, &kept.1),
+            });
+            match stored.await.map_err(std::io::Error::other).flatten() {
+                Ok(()) => break,
+                Err(error) => {
+                    tracing::warn!(id = %entry.id, %error, "a message cannot be stored for its next attempt yet");
+                    if self.draining() {
+                        return Err(SpoolError::Unreadable(error.to_string()));
+                    }
+                    tokio::time::sleep(DISK_WAIT).await;
+                }
+            }
+        }
+        if let Place::Log(position) = entry.place {
+            self.spool.note_durably(&Note::Moved(entry.id)).await?;
+            self.spool.release(position);
+        }
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry.id);
+        self.plan(entry.id, &state);
+        Ok(())
+    }
+
+    /// A message in the log needs nothing more.
+    fn forget_log(&self, entry: &Entry) {
+        if let Place::Log(position) = entry.place {
+            self.spool.note(&Note::Done(entry.id));
+            self.spool.release(position);
+        }
+        self.gone(entry.id);
+    }
+
+    async fn forget(&self, entry: &Arc<Entry>) {
+        if entry.place == Place::Deferred {
+            let (spool, id) = (self.spool.clone(), entry.id);
+            let removed = tokio::task::spawn_blocking(move || spool.deferred().remove(id)).await;
+            if let Err(error) = removed.map_err(std::io::Error::other).flatten() {
+                tracing::error!(%id, %error, "a finished message cannot be removed; a restart delivers it again");
+            }
+        }
+        self.forget_log(entry);
+    }
+
+    fn gone(&self, id: MessageId) {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.queued.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn give_up_unreadable(&self, entry: &Entry, error: &SpoolError) {
+        match entry.place {
+            Place::Deferred => self.set_aside(entry.id, error),
+            Place::Log(position) => {
+                tracing::error!(id = %entry.id, %error, "a message in the spool's log is lost");
+                self.spool.release(position);
+                self.gone(entry.id);
+            }
+        }
+    }
+
+    /// Takes a deferred message that cannot be read out of the queue; its file stays for people.
+    pub(super) fn set_aside(&self, id: MessageId, error: &SpoolError) {
+        tracing::error!(%id, %error, "a deferred message cannot be read; its file is set aside");
+        if let Err(error) = self.spool.deferred().set_aside(id) {
+            tracing::error!(%id, %error, "nor can it be set aside");
+        }
+        self.gone(id);
+    }
+}
+
+/// How many recipients are not settled.
+struct Open {
+    active: usize,
+    held: usize,
+}
+
+fn open_targets(record: &Record, state: &State) -> Open {
+    let mut open = Open { active: 0, held: 0 };
+    for (place, dispatch) in (0u16..).zip(&record.dispatches) {
+        let targets = (0u16..).zip(&dispatch.recipients);
+        let left = targets.filter(|(t, _)| state.settled.binary_search(&(place, *t)).is_err()).count();
+        if dispatch.hold && !state.released { open.held += left } else { open.active += left }
+    }
+    open
+}
+
+/// Whether anybody is to be told of a dispatch's fate: never of notices, never a null sender.
+pub(super) fn has_author(kind: &DispatchKind, sender: &str) -> bool {
+    *kind != DispatchKind::Notice && !sender.is_empty()
+}

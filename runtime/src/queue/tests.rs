@@ -1,0 +1,387 @@
+//! The queue with scripted next hops and a real spool.
+
+use super::*;
+use crate::deliver::client::Timeouts;
+use crate::envelope::{Dispatch, DispatchKind, Notify, Target};
+use crate::spool::{NoLedger, Options, test_record};
+use edict_table::model::{Host, Relay, RelayTls};
+use edict_table::value::Address;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+
+/// Routes by domain; what is not named is local.
+struct Map(BTreeMap<String, Hop>);
+
+impl Guide for Map {
+    fn hops(&self, dispatch: &Dispatch, _now: i64) -> Vec<Hop> {
+        let hop = |t: &Target| {
+            let domain = t.address.rsplit('@').next().unwrap();
+            self.0.get(domain).cloned().unwrap_or(Hop::Local)
+        };
+        dispatch.recipients.iter().map(hop).collect()
+    }
+    fn hostname(&self) -> Option<String> {
+        Some("mx.example".to_owned())
+    }
+    fn authors(&self, author: &Address) -> Vec<(String, bool)> {
+        vec![(author.as_str().to_owned(), true)]
+    }
+    fn digest(&self) -> String {
+        "test".to_owned()
+    }
+}
+
+fn relay(port: u16) -> Hop {
+    let host = Host { name: "127.0.0.1".to_owned(), port };
+    Hop::Relay(Relay { name: String::new(), hosts: vec![host], tls: RelayTls::Off, credentials: None })
+}
+
+fn settings(data: &Path) -> Settings {
+    let short = Duration::from_millis(500);
+    Settings {
+        retry_first: Duration::from_millis(30),
+        retry_max: Duration::from_millis(60),
+        timeouts: Timeouts { connect: short, command: short, data: short, end: short },
+        ..Settings::new("mx.example".to_owned(), data.join("mail"))
+    }
+}
+
+fn start(data: &Path, hops: &[(&str, Hop)], settings: Settings) -> Queue {
+    let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
+    let (spool, recovery) = Spool::open(data, options, Arc::new(NoLedger)).unwrap();
+    let map = hops.iter().map(|(domain, hop)| ((*domain).to_owned(), hop.clone())).collect();
+    Queue::start_with(spool, recovery, Box::new(Map(map)), settings)
+}
+
+/// A message from ann@example.org for these.
+fn message(id: u64, to: &[&str], text: &str) -> Record {
+    let mut record = test_record(id, text.replace('\n', "\r\n").into_bytes());
+    record.received = now();
+    let target = |address: &&str| Target {
+        address: (*address).to_owned(),
+        given: None,
+        inside: false,
+        notify: Notify::default(),
+        orcpt: None,
+    };
+    record.dispatches[0].recipients = to.iter().map(target).collect();
+    record
+}
+
+/// Waits until the queue is empty.
+async fn empty(queue: &Queue) {
+    for _ in 0..1000 {
+        if queue.counters().queued == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the queue does not get empty: {:?}", queue.counters());
+}
+
+/// The messages in a mailbox, sorted.
+fn mailbox(data: &Path, folder: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(data.join("mail").join(folder).join("new")) else {
+        return Vec::new();
+    };
+    let mut all: Vec<String> = entries.map(|e| std::fs::read_to_string(e.unwrap().path()).unwrap()).collect();
+    all.sort();
+    all
+}
+
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<Mail>>>);
+
+/// RCPT lines and the data.
+type Mail = (Vec<String>, String);
+
+impl Seen {
+    fn all(&self) -> Vec<Mail> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// What a scripted server says to a command line; none hangs up.
+type Script = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// A polite server that keeps what it gets; `script` may answer some lines in its own way.
+async fn server(script: impl Fn(&str) -> Option<Option<String>> + Send + Sync + 'static) -> (u16, Seen) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let seen = Seen::default();
+    let keep = seen.clone();
+    let script: Script = Arc::new(move |line| match script(line) {
+        Some(answer) => answer,
+        None if line.starts_with("EHLO") => {
+            Some("250-sink\r\n250-PIPELINING\r\n250-DSN\r\n250 SIZE\r\n".to_owned())
+        }
+        None if line == "DATA" => Some("354 go\r\n".to_owned()),
+        None => Some("250 2.0.0 ok\r\n".to_owned()),
+    });
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (script, keep) = (Arc::clone(&script), keep.clone());
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                stream.write_all(b"220 sink\r\n").await.unwrap();
+                let mut to = Vec::new();
+                let mut line = String::new();
+                loop {
+                    line.clear();
+                    if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                    let command = line.trim_end().to_owned();
+                    let Some(mut answer) = script(&command) else { return };
+                    if command == "DATA" && answer.starts_with("354") && to.is_empty() {
+                        answer = "554 5.5.1 no valid recipients\r\n".to_owned();
+                    }
+                    if command.starts_with("RCPT") && answer.starts_with('2') {
+                        to.push(command.clone());
+                    }
+                    if command == "DATA" && answer.starts_with("354") {
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                        let mut body = String::new();
+                        while !body.ends_with("\r\n.\r\n") && body != ".\r\n" {
+                            if stream.read_line(&mut body).await.unwrap_or(0) == 0 {
+                                return;
+                            }
+                        }
+                        let Some(end) = script("END") else { return };
+                        answer = end;
+                        if answer.starts_with('2') {
+                            keep.0.lock().unwrap().push((std::mem::take(&mut to), body));
+                        }
+                    }
+                    if stream.write_all(answer.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (port, seen)
+}
+
+#[tokio::test]
+async fn mail_for_mailboxes_and_relays() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen) = server(|_| None).await;
+    let queue = start(data.path(), &[("far.example", relay(port))], settings(data.path()));
+    let to = ["bob@here.example", "carl@far.example", "eve@far.example"];
+    queue.submit(message(1, &to, "Subject: x\n\n.dot\n")).await.unwrap();
+    empty(&queue).await;
+    let sent = seen.all();
+    assert_eq!(sent.len(), 1, "one transaction for both");
+    assert_eq!(sent[0].0, ["RCPT TO:<carl@far.example>", "RCPT TO:<eve@far.example>"]);
+    assert_eq!(sent[0].1, "Subject: x\r\n\r\n..dot\r\n.\r\n");
+    let got = mailbox(data.path(), "here.example/bob");
+    assert_eq!(got, ["Return-Path: <ann@example.org>\nDelivered-To: bob@here.example\nSubject: x\n\n.dot\n"]);
+    assert_eq!(queue.counters(), Counters { delivered: 3, ..Counters::default() });
+}
+
+#[tokio::test]
+async fn many_messages_arrive_once_each() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen) = server(|_| None).await;
+    let queue = start(data.path(), &[("far.example", relay(port))], settings(data.path()));
+    let tasks: Vec<_> = (0..8u64)
+        .map(|task| {
+            let queue = queue.clone();
+            tokio::spawn(async move {
+                for n in 0..100 {
+                    let id = 1 + task * 100 + n;
+                    queue.submit(message(id, &["a@far.example"], &format!("X: {id}\n\n"))).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    empty(&queue).await;
+    let bodies: std::collections::BTreeSet<String> = seen.all().into_iter().map(|(_, body)| body).collect();
+    assert_eq!((bodies.len(), seen.all().len()), (800, 800));
+}
+
+#[tokio::test]
+async fn refusals_are_told_and_delays_retried() {
+    let data = tempfile::tempdir().unwrap();
+    let tries = std::sync::atomic::AtomicU32::new(0);
+    let (port, seen) = server(move |line| match line {
+        "RCPT TO:<no@far.example>" => Some(Some("550 5.1.1 no such user\r\n".to_owned())),
+        "RCPT TO:<late@far.example>" if tries.fetch_add(1, Ordering::SeqCst) < 2 => {
+            Some(Some("450 4.2.1 later\r\n".to_owned()))
+        }
+        _ => None,
+    })
+    .await;
+    let queue = start(data.path(), &[("far.example", relay(port))], settings(data.path()));
+    let to = ["no@far.example", "yes@far.example", "late@far.example"];
+    queue.submit(message(1, &to, "Subject: secret\n\nbody\n")).await.unwrap();
+    empty(&queue).await;
+    let sent: Vec<Vec<String>> = seen.all().into_iter().map(|(to, _)| to).collect();
+    assert_eq!(sent, [["RCPT TO:<yes@far.example>"], ["RCPT TO:<late@far.example>"]]);
+    let notices = mailbox(data.path(), "example.org/ann");
+    assert_eq!(notices.len(), 1);
+    let notice = &notices[0];
+    assert!(notice.starts_with("Return-Path: <>\n"), "{notice}");
+    for part in [
+        "Final-Recipient: rfc822; no@far.example\nAction: failed\nStatus: 5.1.1\n",
+        "Diagnostic-Code: smtp; 550 5.1.1 no such user\n",
+        "Content-Type: text/rfc822-headers\n",
+        "Subject: secret\n",
+    ] {
+        assert!(notice.contains(part), "{part} is not in {notice}");
+    }
+    assert!(!notice.contains("body"), "only the header comes back");
+    let counters = queue.counters();
+    assert_eq!((counters.delivered, counters.failed, counters.deferred), (3, 1, 2));
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_null_senders_or_against_their_wish() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, _) = server(|line| line.starts_with("RCPT").then(|| Some("550 no\r\n".to_owned()))).await;
+    let queue = start(data.path(), &[("far.example", relay(port))], settings(data.path()));
+    let mut null = message(1, &["a@far.example"], "x\n");
+    null.dispatches[0].sender.clear();
+    let mut notice = message(2, &["a@far.example"], "x\n");
+    notice.dispatches[0].kind = DispatchKind::Notice;
+    let mut never = message(3, &["a@far.example"], "x\n");
+    never.dispatches[0].recipients[0].notify = Notify { given: true, ..Notify::default() };
+    for record in [null, notice, never] {
+        queue.submit(record).await.unwrap();
+    }
+    empty(&queue).await;
+    assert_eq!(queue.counters().failed, 3);
+    assert!(!data.path().join("mail").exists(), "no notice");
+}
+
+#[tokio::test]
+async fn success_is_told_where_asked() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, _) = server(|line| line.starts_with("EHLO").then(|| Some("250 sink\r\n".to_owned()))).await;
+    let queue = start(data.path(), &[("far.example", relay(port))], settings(data.path()));
+    let mut record = message(1, &["a@far.example", "b@here.example"], "Subject: x\n\n");
+    for target in &mut record.dispatches[0].recipients {
+        target.notify = Notify { given: true, success: true, ..Notify::default() };
+        target.orcpt = Some("rfc822;A+2BB@orig.example".to_owned());
+    }
+    record.dispatches[0].envid = Some("id+3D1".to_owned());
+    queue.submit(record).await.unwrap();
+    empty(&queue).await;
+    let all = mailbox(data.path(), "example.org/ann").join("\n");
+    for part in [
+        "Action: relayed",
+        "Action: delivered",
+        "Original-Envelope-Id: id=1",
+        "Original-Recipient: rfc822; A+B@orig.example",
+    ] {
+        assert!(all.contains(part), "{part} is not in {all}");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_too_long_is_given_up() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, _) =
+        server(|line| line.starts_with("MAIL").then(|| Some("451 4.3.0 busy\r\n".to_owned()))).await;
+    let short = Settings {
+        lifetime: Duration::from_millis(400),
+        warn_after: Duration::from_millis(100),
+        ..settings(data.path())
+    };
+    let queue = start(data.path(), &[("far.example", relay(port))], short);
+    queue.submit(message(1, &["a@far.example"], "Subject: x\n\n")).await.unwrap();
+    empty(&queue).await;
+    let notices = mailbox(data.path(), "example.org/ann");
+    let count = |what: &str| notices.iter().filter(|n| n.contains(what)).count();
+    assert_eq!((count("Action: delayed"), count("Action: failed"), notices.len()), (1, 1, 2));
+}
+
+#[tokio::test]
+async fn a_restart_goes_on() {
+    let data = tempfile::tempdir().unwrap();
+    // Nobody listens there.
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let queue = start(data.path(), &[("far.example", relay(dead))], settings(data.path()));
+    for id in 1..=20 {
+        queue
+            .submit(message(id, &["a@far.example", "b@here.example"], &format!("X: {id}\n\n")))
+            .await
+            .unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    queue.drain(Duration::from_secs(1)).await;
+    drop(queue);
+    // The lock is free once the last task let go of the spool.
+    let (port, seen) = server(|_| None).await;
+    let mut queue = None;
+    for _ in 0..300 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
+        if let Ok((spool, recovery)) = Spool::open(data.path(), options, Arc::new(NoLedger)) {
+            let map = [("far.example".to_owned(), relay(port))].into();
+            queue = Some(Queue::start_with(spool, recovery, Box::new(Map(map)), settings(data.path())));
+            break;
+        }
+    }
+    let queue = queue.unwrap();
+    empty(&queue).await;
+    assert_eq!(seen.all().len(), 20);
+    assert_eq!(mailbox(data.path(), "here.example/b").len(), 20);
+}
+
+#[tokio::test]
+async fn hostile_hops_are_survived() {
+    // Each tells nonsense on its first connection and behaves afterwards.
+    let nonsense: Vec<(&str, Option<String>)> = vec![
+        ("EHLO", Some("250-x\r\n".repeat(100_000))),
+        ("EHLO", Some("\r\n".to_owned())),
+        ("MAIL", Some("250 ok\r\n250 ok\r\n".repeat(3))),
+        ("MAIL", Some("25".to_owned())),
+        ("MAIL", Some("550-a\r\n250 b\r\n".to_owned())),
+        ("RCPT", None),
+        ("DATA", Some("250 data, how nice\r\n".to_owned())),
+        ("DATA", Some("100 what\r\n".to_owned())),
+        ("END", None),
+        ("END", Some("354 more\r\n".to_owned())),
+        ("END", Some(String::new())),
+        ("END", Some("421 4.3.2 closing\r\n".to_owned())),
+    ];
+    for (at, answer) in nonsense {
+        let data = tempfile::tempdir().unwrap();
+        let first = AtomicBool::new(true);
+        let said = answer.clone();
+        let (port, seen) = server(move |line| {
+            (line.starts_with(at) && first.swap(false, Ordering::SeqCst)).then(|| said.clone())
+        })
+        .await;
+        let queue = start(data.path(), &[("far.example", relay(port))], settings(data.path()));
+        queue.submit(message(1, &["a@far.example"], "Subject: x\n\n")).await.unwrap();
+        empty(&queue).await;
+        assert!(!seen.all().is_empty(), "{at} {answer:?}");
+        assert!(seen.all().iter().all(|(_, body)| body == "Subject: x\r\n\r\n.\r\n"), "{:?}", seen.all());
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_never_speaks_is_left() {
+    let data = tempfile::tempdir().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let (good, seen) = server(|_| None).await;
+    let Hop::Relay(mut both) = relay(port) else { unreachable!() };
+    both.hosts.push(Host { name: "127.0.0.1".to_owned(), port: good });
+    let queue = start(data.path(), &[("far.example", Hop::Relay(both))], settings(data.path()));
+    queue.submit(message(1, &["a@far.example"], "x\n")).await.unwrap();
+    empty(&queue).await;
+    assert_eq!(seen.all().len(), 1, "the second host has it");
+    let (mut stream, _) = silent.accept().await.unwrap();
+    let mut buffer = [0; 10];
+    assert_eq!(stream.read(&mut buffer).await.unwrap(), 0, "nothing is said before the greeting");
+}

@@ -1,0 +1,243 @@
+//! The workers of next hops: take jobs, deliver, hand in the outcomes.
+
+use super::Inner;
+use super::entry::{Entry, Job};
+use super::hop::{AfterFailure, Lane};
+use super::route::Hop;
+use crate::deliver::client::{Session, Trouble};
+use crate::deliver::{Letter, Outcome, Reason, bytes_for, connect, maildir};
+use crate::envelope::Record;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+/// How long a connection to a relay waits for another message.
+const RELAY_REST: Duration = Duration::from_secs(30);
+/// The same for a server of somebody else's.
+const MX_REST: Duration = Duration::from_secs(3);
+/// How long one connection is used.
+const MAX_AGE: Duration = Duration::from_secs(300);
+/// Jobs that share one sync of their folders.
+const MAILDIR_BATCH: usize = 64;
+
+/// Counts a worker while it lives.
+struct Counted(Arc<Inner>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.workers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Inner {
+    /// Starts a worker that the lane counts already.
+    pub(super) fn start_worker(self: &Arc<Self>, lane: &Arc<Lane>) {
+        self.workers.fetch_add(1, Ordering::SeqCst);
+        let (counted, lane) = (Counted(Arc::clone(self)), Arc::clone(lane));
+        tokio::spawn(async move {
+            match &lane.hop {
+                Hop::Local => local(&counted.0, &lane).await,
+                _ => remote(&counted.0, &lane).await,
+            }
+        });
+    }
+
+    /// No more is to be begun: the daemon ends, or nothing can be recorded.
+    fn stopping(&self) -> bool {
+        self.draining() || self.spool.failed()
+    }
+}
+
+type Loaded = (Job, Arc<Record>, Option<OwnedSemaphorePermit>);
+
+/// Reads the message of a job. None: it cannot be read; its recipients were told so.
+async fn load(inner: &Arc<Inner>, job: Job) -> Option<Loaded> {
+    match job.entry.record().await {
+        Ok((record, permit)) if usize::from(job.dispatch) < record.dispatches.len() => {
+            Some((job, record, permit))
+        }
+        Ok(_) => {
+            // Its head was another one when it was scheduled.
+            tracing::error!(id = %job.entry.id, "a message in the queue has changed");
+            inner.defer_job(job, &Reason::new((4, 3, 0), "the message is damaged"));
+            None
+        }
+        Err(error) => {
+            tracing::error!(id = %job.entry.id, %error, "a message in the queue cannot be read");
+            inner.defer_job(job, &Reason::new((4, 3, 0), error.to_string()));
+            None
+        }
+    }
+}
+
+fn letter<'a>(job: &'a Job, record: &'a Record, bytes: &'a [u8]) -> Option<Letter<'a>> {
+    Some(Letter {
+        id: record.id,
+        received: record.received,
+        place: job.dispatch,
+        dispatch: record.dispatches.get(usize::from(job.dispatch))?,
+        targets: &job.targets,
+        bytes,
+        again: job.entry.again,
+    })
+}
+
+async fn local(inner: &Arc<Inner>, lane: &Arc<Lane>) {
+    let bell = Arc::new(Notify::new());
+    loop {
+        let jobs = lane.next(MAILDIR_BATCH, RELAY_REST, &bell).await;
+        if jobs.is_empty() {
+            return;
+        }
+        if inner.stopping() {
+            lane.leave();
+            return;
+        }
+        let mut loaded = Vec::with_capacity(jobs.len());
+        let mut bytes = 0;
+        for job in jobs {
+            // A batch holds what is in memory anyway, and large messages one by one.
+            bytes += job.entry.size;
+            loaded.extend(load(inner, job).await);
+            if bytes > super::entry::LARGE {
+                deliver_local(inner, std::mem::take(&mut loaded)).await;
+                bytes = 0;
+            }
+        }
+        deliver_local(inner, loaded).await;
+    }
+}
+
+async fn deliver_local(inner: &Arc<Inner>, loaded: Vec<Loaded>) {
+    if loaded.is_empty() {
+        return;
+    }
+    let (mail, hostname) = (inner.settings.mail.clone(), inner.hostname());
+    let work = tokio::task::spawn_blocking(move || {
+        let outcomes = {
+            // Loading saw to it that each job has its dispatch.
+            let dispatches =
+                loaded.iter().map(|(job, record, _)| record.dispatches.get(usize::from(job.dispatch)));
+            let variants: Vec<_> = loaded
+                .iter()
+                .zip(dispatches)
+                .map(|((_, record, _), dispatch)| dispatch.map(|d| bytes_for(record, d)).unwrap_or_default())
+                .collect();
+            let letters: Vec<Letter<'_>> = loaded
+                .iter()
+                .zip(&variants)
+                .filter_map(|((job, record, _), bytes)| letter(job, record, bytes))
+                .collect();
+            maildir::deliver(&mail, &hostname, &letters)
+        };
+        (loaded, outcomes)
+    });
+    match work.await {
+        Ok((loaded, outcomes)) => {
+            for ((job, _, _), outcomes) in loaded.into_iter().zip(outcomes) {
+                inner.finish(job, outcomes, &Hop::Local);
+            }
+        }
+        // Only a panic of ours; the jobs are gone with it, the log still has them.
+        Err(error) => tracing::error!(%error, "a local delivery broke off; it is made again after a restart"),
+    }
+}
+
+async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) {
+    let rest = if matches!(lane.hop, Hop::Mx(_)) { MX_REST } else { RELAY_REST };
+    let bell = Arc::new(Notify::new());
+    let mut session: Option<Session> = None;
+    let mut probing = false;
+    loop {
+        let Some(job) = lane.next(1, rest, &bell).await.pop() else { break };
+        if inner.stopping() {
+            lane.leave();
+            break;
+        }
+        let Some((job, record, _permit)) = load(inner, job).await else { continue };
+        let reused = session.take_if(|s| !s.usable() || s.age() > MAX_AGE);
+        if let Some(old) = reused {
+            old.quit().await;
+        }
+        match attempt(inner, lane, &mut session, &job, &record).await {
+            Ok(outcomes) => {
+                probing = false;
+                for _ in 0..lane.reached() {
+                    inner.start_worker(lane);
+                }
+                inner.finish(job, outcomes, &lane.hop);
+            }
+            Err(trouble) => {
+                session = None;
+                let reason = trouble.reason();
+                tracing::info!(hop = %lane.hop, reason = reason.text, "a next hop cannot be reached");
+                drop(record);
+                match lane.failed(job, reason, probing) {
+                    AfterFailure::Wait(wait) => {
+                        probing = true;
+                        tokio::select! {
+                            () = tokio::time::sleep(wait) => {}
+                            () = inner.stop() => {}
+                        }
+                    }
+                    AfterFailure::Leave => return,
+                    AfterFailure::GiveUp(jobs, reason) => {
+                        for job in jobs {
+                            inner.defer_job(job, &reason);
+                        }
+                        return;
+                    }
+                }
+            }
+        }
+    }
+    if let Some(session) = session {
+        session.quit().await;
+    }
+}
+
+/// One transaction, over the open connection or a new one. An error: no connection came about.
+async fn attempt(
+    inner: &Arc<Inner>,
+    lane: &Lane,
+    session: &mut Option<Session>,
+    job: &Job,
+    record: &Record,
+) -> Result<Vec<Outcome>, Trouble> {
+    let missing =
+        || vec![Outcome::Failed(Reason::new((5, 3, 0), "the message is damaged")); job.targets.len()];
+    let Some(dispatch) = record.dispatches.get(usize::from(job.dispatch)) else { return Ok(missing()) };
+    let bytes = bytes_for(record, dispatch);
+    let Some(letter) = letter(job, record, &bytes) else { return Ok(missing()) };
+    for _ in 0..2 {
+        let mut open = match session.take() {
+            Some(open) => open,
+            None => connect::connect(&lane.hop, &inner.hostname(), inner.settings.timeouts).await?,
+        };
+        let sent = open.send(&letter).await;
+        if let Some(trouble) = &sent.trouble {
+            tracing::info!(id = %job.entry.id, peer = open.peer, %trouble, "a next hop broke off");
+        }
+        if sent.stale {
+            continue;
+        }
+        log(&job.entry, &letter, &sent.outcomes, &open.peer);
+        if open.usable() {
+            *session = Some(open);
+        }
+        return Ok(sent.outcomes);
+    }
+    Err(Trouble::Lost("it hangs up at once".to_owned()))
+}
+
+fn log(entry: &Entry, letter: &Letter<'_>, outcomes: &[Outcome], peer: &str) {
+    for (target, outcome) in letter.recipients().zip(outcomes) {
+        let (id, to) = (entry.id, &target.address);
+        match outcome {
+            Outcome::Delivered { .. } => tracing::info!(%id, to, peer, "delivered"),
+            Outcome::Deferred(reason) => tracing::info!(%id, to, peer, reason = reason.text, "deferred"),
+            Outcome::Failed(reason) => tracing::info!(%id, to, peer, reason = reason.text, "failed"),
+        }
+    }
+}
