@@ -21,7 +21,7 @@ use crate::acceptor::{Accepting, Acceptor, QuotaQuery, Receipt};
 use crate::envelope::{Incoming, MessageId, Record, Refusal};
 use crate::queue::Queue;
 use crate::quota::rules::Planner;
-use crate::quota::{Keys, Quotas};
+use crate::quota::{Keys, Quotas, Unheld};
 use crate::spool::SpoolError;
 use edict_table::decide::{Scratch, matching};
 use edict_table::facts::{Direction, Facts, Slot};
@@ -30,7 +30,7 @@ use edict_table::model::Kind;
 use edict_table::value::Address;
 use ids::IdSource;
 use marker::MarkKey;
-use plan::{Planned, plan};
+use plan::{finish, over_reply, prepare, remark};
 use srs::Srs;
 use std::collections::HashMap;
 use std::future::Future;
@@ -164,26 +164,51 @@ async fn take<S: Store>(
     incoming: Incoming,
 ) -> Result<Receipt, Refusal> {
     let id = incoming.id;
-    let planned = if incoming.bytes.len() > LARGE {
-        let work = move || plan(&settings, &quotas, incoming);
-        tokio::task::spawn_blocking(work).await.map_err(|error| {
-            tracing::error!(%id, %error, "planning a message failed");
-            refuse("451 4.3.0 Try again later", None)
-        })??
-    } else {
-        plan(&settings, &quotas, incoming)?
-    };
-    let Planned { record, reservation, effects } = planned;
-    if let Some(record) = record {
-        store.submit(record).await.map_err(|error| {
-            tracing::error!(%id, %error, "a message was not stored");
-            unstored(&error)
-        })?;
+    let large = incoming.bytes.len() > LARGE;
+    let own = Arc::clone(&settings);
+    let (incoming, mut prepared) = run(large, move || {
+        let prepared = prepare(&own, &incoming)?;
+        Ok((incoming, prepared))
+    })
+    .await?;
+    if prepared.is_empty() {
+        return Ok(Receipt { effects: prepared.effects });
     }
-    if let Some(reservation) = reservation {
+    let zone = quotas.zone(&incoming.table);
+    let mut held = None;
+    if let Some(plan) = prepared.quota.take() {
+        let (reservation, warnings) =
+            quotas.hold(id, &plan.needs, incoming.received, &zone).await.map_err(|error| match error {
+                Unheld::Over(over) => over_reply(&plan, &incoming.table, over),
+                Unheld::Down => refuse("451 4.3.0 Quota cannot be checked now", None),
+            })?;
+        remark(&quotas, &zone, &incoming, &plan, &warnings, &mut prepared.effects);
+        held = Some(reservation);
+    }
+    let usage = held.as_ref().map(|held| held.usage().to_vec()).unwrap_or_default();
+    let (record, effects) = run(large, move || finish(&settings, &zone, incoming, prepared, usage)).await?;
+    store.submit(record).await.map_err(|error| {
+        tracing::error!(%id, %error, "a message was not stored");
+        unstored(&error)
+    })?;
+    if let Some(reservation) = held {
         reservation.keep();
     }
     Ok(Receipt { effects })
+}
+
+/// Runs a piece of work here, or off the threads that serve connections.
+async fn run<T: Send + 'static>(
+    large: bool,
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    if !large {
+        return work();
+    }
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "planning a message failed");
+        Err(refuse("451 4.3.0 Try again later", None))
+    })
 }
 
 /// The pre-check at RCPT. Where a quota still hangs on what is not known then, the end of data decides.
@@ -211,7 +236,7 @@ fn over_quota(quotas: &Quotas, query: &QuotaQuery<'_>, now: i64) -> Result<(), R
     planner.recipient(&found);
     let plan = planner.finish(1);
     let zone = quotas.zone(query.table);
-    quotas.room(&plan.needs, now, &zone).map_err(|over| plan::over_reply_in(&plan, query.table, over))
+    quotas.room(&plan.needs, now, &zone).map_err(|over| over_reply(&plan, query.table, over))
 }
 
 /// A refusal with its rule, as replies and logs want it.

@@ -2,6 +2,7 @@
 //!
 //! The order is that of the mail-flow page: discarded recipients drop out, aliases, quota, blind copies,
 //! disclaimers, trace fields, envelopes. Each step is a module of its own; this one only passes things on.
+//! Two halves, since what a quota holds may have to be asked of another machine in between.
 
 use super::copies::{self, Copy};
 use super::dispatch::Dispatches;
@@ -10,68 +11,84 @@ use super::splice::{compose, variant};
 use super::texts::{Author, Texts, texts};
 use super::view::View;
 use super::{Settings, refuse, trace};
-use crate::envelope::{Fate, Incoming, Record, Refusal, Variant};
+use crate::envelope::{Fate, Incoming, Record, Refusal, Usage, Variant};
 use crate::quota::amount::{date_text, day_of};
-use crate::quota::book::Over;
+use crate::quota::book::{Over, Warning};
 use crate::quota::rules::{Plan as QuotaPlan, Planner};
-use crate::quota::{Keys, Quotas, Reservation, user_key};
+use crate::quota::{Keys, Quotas, user_key};
 use edict_message::edit::Edit;
 use edict_message::header;
 use edict_table::facts::Direction;
+use edict_table::load::Loaded;
 use edict_table::model::{Action, Kind};
 use jiff::tz::TimeZone;
-use std::sync::Arc;
 
-/// What is to be done for a message.
+/// The first half: whom the message reaches, and what it needs of which quota.
 #[derive(Debug)]
-pub struct Planned {
-    /// To be made durable; none where every recipient is discarded.
-    pub record: Option<Record>,
-    /// Counted already; dropped, it is taken back.
-    pub reservation: Option<Reservation>,
-    /// For the log.
+pub struct Prepared {
+    finals: Vec<Final>,
+    /// What is to be held before the second half; none where nothing leaves.
+    pub quota: Option<QuotaPlan>,
+    /// For the log, so far.
     pub effects: Vec<String>,
 }
 
-/// Plans a message.
+/// Expands aliases and finds the quotas. None where every recipient is discarded; the effects say so.
 ///
 /// # Errors
-/// A quota is crossed, a disclaimer rule refuses, or a bound of the daemon is passed.
-pub fn plan(settings: &Settings, quotas: &Arc<Quotas>, mut incoming: Incoming) -> Result<Planned, Refusal> {
+/// Too many final addresses.
+pub fn prepare(settings: &Settings, incoming: &Incoming) -> Result<Prepared, Refusal> {
     let mut effects = Vec::new();
     for given in incoming.recipients.iter().filter(|given| given.fate == Fate::Discard) {
         effects.push(format!("discarded for {}", given.wire));
     }
-    let finals = finals::expand(&incoming, &settings.srs)
-        .map_err(|_| refuse("452 4.5.3 Too many recipients", None))?;
-    if finals.is_empty() {
-        return Ok(Planned { record: None, reservation: None, effects });
+    let finals =
+        finals::expand(incoming, &settings.srs).map_err(|_| refuse("452 4.5.3 Too many recipients", None))?;
+    let quota = needs(incoming, &finals);
+    Ok(Prepared { finals, quota, effects })
+}
+
+impl Prepared {
+    /// Whether nobody is left to get the message.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.finals.is_empty()
     }
-    let zone = quotas.zone(&incoming.table);
+}
+
+/// The second half: copies, disclaimers, trace fields, envelopes. `usage` is what was held.
+///
+/// # Errors
+/// A disclaimer rule refuses, or a bound of the daemon is passed.
+pub fn finish(
+    settings: &Settings,
+    zone: &TimeZone,
+    mut incoming: Incoming,
+    prepared: Prepared,
+    usage: Vec<Usage>,
+) -> Result<(Record, Vec<String>), Refusal> {
+    let Prepared { finals, mut effects, .. } = prepared;
     let mut view = View::new(&incoming);
-    let reservation = reserve(quotas, &incoming, &finals, &mut view, &zone, &mut effects)?;
     let mut wanted = copies::wanted(&incoming, &finals, &mut view, &mut effects);
     let fields = header::fields(&incoming.bytes);
     if !wanted.is_empty() && settings.mark.knows(&fields) {
         effects.push("no blind copy of a blind copy".to_owned());
         wanted.clear();
     }
-    let stored = trace::stored(&incoming, &fields, &settings.hostname, &zone);
+    let stored = trace::stored(&incoming, &fields, &settings.hostname, zone);
     let author = || {
-        let date = date_text(day_of(incoming.received, &zone).number);
+        let date = date_text(day_of(incoming.received, zone).number);
         let user = incoming.client.auth_user.as_deref().map(|user| user_key(&incoming.table, user));
         let known = user.and_then(|key| settings.attributes.get(key.strip_prefix("user:")?).cloned());
         Author::new(&incoming, &fields, known.unwrap_or_default(), date)
     };
     let texts = texts(&incoming, &finals, &mut view, &author, &stored, &mut effects)?;
     let mark = settings.mark.mark(incoming.id, &fields);
-    drop(fields);
     let shape = Shape { settings, finals: &finals, wanted: &wanted, texts: &texts, mark: &mark };
     let (variants, dispatches) = envelopes(&shape, &incoming, &stored)?;
     for copy in &wanted {
         effects.push(format!("bcc {:?} to {}", copy.rule, copy.wire));
     }
-    let usage = reservation.as_ref().map(|held| held.usage().to_vec()).unwrap_or_default();
     let record = Record {
         id: incoming.id,
         received: incoming.received,
@@ -83,61 +100,55 @@ pub fn plan(settings: &Settings, quotas: &Arc<Quotas>, mut incoming: Incoming) -
     };
     // The message is held once from here on.
     incoming.bytes = Vec::new();
-    Ok(Planned { record: Some(record), reservation, effects })
+    Ok((record, effects))
 }
 
-/// Counts the message, or says which quota it would cross.
-fn reserve(
-    quotas: &Arc<Quotas>,
-    incoming: &Incoming,
-    finals: &[Final],
-    view: &mut View<'_>,
-    zone: &TimeZone,
-    effects: &mut Vec<String>,
-) -> Result<Option<Reservation>, Refusal> {
-    let outbound = || finals.iter().filter(|end| end.direction == Direction::Outbound);
-    if outbound().next().is_none() {
-        return Ok(None);
-    }
-    let table = &incoming.table;
+/// What a message needs of the quotas that match its outbound recipients.
+fn needs(incoming: &Incoming, finals: &[Final]) -> Option<QuotaPlan> {
+    let mut outbound = finals.iter().filter(|end| end.direction == Direction::Outbound).peekable();
+    outbound.peek()?;
     let client = &incoming.client;
-    let keys = Keys::new(table, client.auth_user.as_deref(), incoming.sender_address.as_ref(), client.ip);
-    let mut planner = Planner::new(table, &keys);
+    let sender = incoming.sender_address.as_ref();
+    let keys = Keys::new(&incoming.table, client.auth_user.as_deref(), sender, client.ip);
+    let mut view = View::new(incoming);
+    let mut planner = Planner::new(&incoming.table, &keys);
     let mut found = Vec::new();
-    for end in outbound() {
+    for end in outbound {
         view.matching(Kind::Quota, &end.address, end.direction, &mut found);
         planner.recipient(&found);
     }
-    let plan = planner.finish(incoming.bytes.len() as u64);
-    let (held, warnings) = quotas
-        .reserve(&plan.needs, incoming.received, zone)
-        .map_err(|over| over_reply(&plan, incoming, over))?;
+    Some(planner.finish(incoming.bytes.len() as u64))
+}
+
+/// Puts warnings and watched quotas into the effects, once the message is counted.
+pub fn remark(
+    quotas: &Quotas,
+    zone: &TimeZone,
+    incoming: &Incoming,
+    plan: &QuotaPlan,
+    warnings: &[Warning],
+    effects: &mut Vec<String>,
+) {
+    let table = &incoming.table;
     for warning in warnings {
         let rule = plan.rules.get(warning.rule).and_then(|id| table.rule(*id));
         let name = rule.map_or("", |rule| rule.name);
         let (used, most, unit) = (warning.used, warning.most, warning.unit.name());
-        tracing::warn!(id = %incoming.id, rule = name, key = keys.user, used, most, unit, "quota runs low");
+        tracing::warn!(id = %incoming.id, rule = name, used, most, unit, "quota runs low");
         effects.push(format!("quota {name:?}: {used} of {most} {unit}"));
     }
     for (id, key, bounds) in &plan.audits {
-        for bound in bounds {
-            let used = quotas.used(key, bound.window, incoming.received, zone).of(bound.unit);
-            if let Some(rule) = table.rule(*id).filter(|_| used > bound.most) {
-                effects.push(format!("audit: quota {:?} would refuse", rule.name));
-                break;
-            }
+        let over = bounds
+            .iter()
+            .any(|bound| quotas.used(key, bound.window, incoming.received, zone).of(bound.unit) > bound.most);
+        if let Some(rule) = table.rule(*id).filter(|_| over) {
+            effects.push(format!("audit: quota {:?} would refuse", rule.name));
         }
     }
-    Ok(Some(held))
 }
 
 /// The reply to a message that does not fit.
-pub(super) fn over_reply(plan: &QuotaPlan, incoming: &Incoming, over: Over) -> Refusal {
-    over_reply_in(plan, &incoming.table, over)
-}
-
-/// The same where there is no message yet.
-pub(super) fn over_reply_in(plan: &QuotaPlan, table: &edict_table::load::Loaded, over: Over) -> Refusal {
+pub(super) fn over_reply(plan: &QuotaPlan, table: &Loaded, over: Over) -> Refusal {
     let rule = match over {
         Over::Bound(place, _) => plan.rules.get(place).and_then(|id| table.rule(*id)),
         Over::Full => None,

@@ -6,8 +6,11 @@
 //! before the log has it, so that a crash can neither lose nor double it.
 
 use super::amount::{Amount, SLOTS_KEPT, slot_of};
+use crate::envelope::{MessageId, Usage};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// Days of history that are kept.
@@ -21,9 +24,12 @@ type Stored = (u64, u64, u64);
 const SLOTS: TableDefinition<'_, (i64, &str), Stored> = TableDefinition::new("slots");
 const DAYS: TableDefinition<'_, (i32, &str), Stored> = TableDefinition::new("days");
 const RESETS: TableDefinition<'_, &str, i64> = TableDefinition::new("resets");
+/// Chores for the shared counters: message, and its usage in postcard (none: to be confirmed).
+const OUTBOX: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("outbox");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const COVERED: &str = "covered";
 const FORMAT: &str = "format";
+const NODE: &str = "node";
 
 /// The counters cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +37,9 @@ pub enum StoreError {
     /// The database says why.
     #[error("quota counters: {0}")]
     Database(#[source] Box<redb::Error>),
+    /// An entry cannot be read.
+    #[error("quota counters: an entry cannot be read")]
+    Damaged,
     /// Written by another version.
     #[error("quota counters are of format {0}, this daemon writes format 1")]
     Format(u64),
@@ -72,6 +81,10 @@ pub struct Found {
     pub slots: Vec<(String, i64, Amount)>,
     /// Key and moment.
     pub resets: Vec<(String, i64)>,
+    /// Chores for the shared counters.
+    pub outbox: Vec<(MessageId, Vec<Usage>)>,
+    /// A number that names this daemon.
+    pub node: u64,
 }
 
 impl Disk {
@@ -95,6 +108,10 @@ impl Disk {
             write.open_table(SLOTS)?;
             write.open_table(DAYS)?;
             write.open_table(RESETS)?;
+            write.open_table(OUTBOX)?;
+            if meta.get(NODE)?.is_none() {
+                meta.insert(NODE, random()?)?;
+            }
         }
         write.commit()?;
         Ok(Self { database })
@@ -108,6 +125,7 @@ impl Disk {
         let read = self.database.begin_read()?;
         let mut found = Found {
             covered: read.open_table(META)?.get(COVERED)?.map_or(0, |seq| seq.value()),
+            node: read.open_table(META)?.get(NODE)?.map_or(0, |node| node.value()),
             ..Found::default()
         };
         for row in read.open_table(SLOTS)?.iter()? {
@@ -119,6 +137,11 @@ impl Disk {
             let (key, value) = row?;
             found.resets.push((key.value().to_owned(), value.value()));
         }
+        for row in read.open_table(OUTBOX)?.iter()? {
+            let (id, usage) = row?;
+            let usage = postcard::from_bytes(usage.value()).map_err(|_| StoreError::Damaged)?;
+            found.outbox.push((MessageId(id.value()), usage));
+        }
         Ok(found)
     }
 
@@ -126,7 +149,12 @@ impl Disk {
     ///
     /// # Errors
     /// It cannot be written; nothing of it is then.
-    pub fn checkpoint(&self, deltas: &[Delta], covered: u64) -> Result<(), StoreError> {
+    pub fn checkpoint(
+        &self,
+        deltas: &[Delta],
+        outbox: &[(MessageId, Vec<Usage>)],
+        covered: u64,
+    ) -> Result<(), StoreError> {
         let mut slots: BTreeMap<(i64, &str), Amount> = BTreeMap::new();
         let mut days: BTreeMap<(i32, &str), Amount> = BTreeMap::new();
         for delta in deltas {
@@ -152,6 +180,12 @@ impl Disk {
             }
             if let Some(((newest, _), _)) = days.last_key_value() {
                 table.retain_in(..(newest.saturating_sub(HISTORY_DAYS), ""), |_, _| false)?;
+            }
+            let mut table = write.open_table(OUTBOX)?;
+            table.retain(|_, _| false)?;
+            for (id, usage) in outbox {
+                let bytes = postcard::to_allocvec(usage).map_err(|_| StoreError::Damaged)?;
+                table.insert(id.0, bytes.as_slice())?;
             }
             write.open_table(META)?.insert(COVERED, covered)?;
         }
@@ -196,6 +230,13 @@ fn forget(write: &WriteTransaction, key: &str, at: i64, day: i32) -> Result<(), 
     resets.retain(|_, reset| reset >= oldest)?;
     resets.insert(key, at)?;
     Ok(())
+}
+
+fn random() -> Result<u64, StoreError> {
+    let mut bytes = [0; 8];
+    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(|error| StoreError::from(redb::Error::Io(error)))?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 fn amount((messages, recipients, bytes): Stored) -> Amount {

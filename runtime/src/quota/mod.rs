@@ -11,31 +11,42 @@ pub mod amount;
 pub mod book;
 pub mod disk;
 pub mod keys;
+pub mod outbox;
 pub mod rules;
+pub mod shared;
+pub mod together;
 
 pub use amount::Amount;
 pub use disk::StoreError;
 pub use keys::{Keys, user_key};
 
-use crate::envelope::Usage;
+use crate::envelope::{MessageId, Usage};
 use crate::spool::Ledger;
 use amount::{Window, date_text, day_of};
 use book::{Book, Need, Over, Warning};
 use disk::{Delta, Disk};
 use edict_table::load::Loaded;
 use jiff::tz::TimeZone;
+use outbox::{Chore, Outbox};
+use shared::{Refused, Shared, WhenDown};
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The most users that a list of usage holds.
 const MAX_LISTED: usize = 10_000;
+
+/// Messages that are taken while Redis does not answer, before mail has to wait for it.
+const MAX_OWED: usize = 200_000;
 
 /// The quota store.
 #[derive(Debug)]
 pub struct Quotas {
     book: Book,
     disk: Disk,
+    outbox: Outbox,
+    shared: OnceLock<Shared>,
+    node: String,
     pending: Mutex<Pending>,
     /// The zone of the last table that was counted for, with its name.
     zone: Mutex<(String, TimeZone)>,
@@ -48,6 +59,15 @@ pub struct Quotas {
 struct Pending {
     covered: u64,
     deltas: Vec<Delta>,
+}
+
+/// Why a message is not counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unheld {
+    /// A bound would be exceeded.
+    Over(Over),
+    /// The shared store cannot be asked, and the configuration says to wait for it.
+    Down,
 }
 
 /// Usage of one day.
@@ -94,7 +114,14 @@ impl Quotas {
         }
         let pending = Mutex::new(Pending { covered: found.covered, deltas: Vec::new() });
         let zone = Mutex::new((zone.to_owned(), zone_named(zone)));
-        Ok(Self { book, disk, pending, zone, writing: Mutex::new(()) })
+        let outbox = Outbox::default();
+        for (id, usage) in found.outbox {
+            let chore = if usage.is_empty() { Chore::Confirm } else { Chore::Settle };
+            outbox.push(id, chore, usage);
+        }
+        let node = format!("{:016x}", found.node);
+        let (shared, writing) = (OnceLock::new(), Mutex::new(()));
+        Ok(Self { book, disk, outbox, shared, node, pending, zone, writing })
     }
 
     /// The zone of a table's profile.
@@ -120,7 +147,76 @@ impl Quotas {
     ) -> Result<(Reservation, Vec<Warning>), Over> {
         let (at, warnings) = self.book.reserve(needs, now, day_of(now, zone))?;
         let usage = needs.iter().map(|need| usage_of(&need.key, at, need.add)).collect();
-        Ok((Reservation { quotas: Arc::clone(self), at, usage, kept: false }, warnings))
+        Ok((Reservation { quotas: Arc::clone(self), at, usage, remote: None, kept: false }, warnings))
+    }
+
+    /// Counts what a message needs, here or in the store that several daemons share.
+    ///
+    /// # Errors
+    /// A bound that it would exceed, or a shared store that cannot be asked.
+    pub async fn hold(
+        self: &Arc<Self>,
+        id: MessageId,
+        needs: &[Need],
+        now: i64,
+        zone: &TimeZone,
+    ) -> Result<(Reservation, Vec<Warning>), Unheld> {
+        let Some(shared) = self.shared.get() else {
+            return self.reserve(needs, now, zone).map_err(Unheld::Over);
+        };
+        // Where nothing is bounded, nobody has to wait for an answer.
+        if needs.iter().all(|need| need.bounds.is_empty()) {
+            return self.hold_alone(id, needs, now, zone);
+        }
+        self.outbox.begin(id);
+        match shared.reserve(id, needs, now, day_of(now, zone)).await {
+            Ok(warnings) => {
+                let free: Vec<Need> =
+                    needs.iter().map(|need| Need { bounds: Vec::new(), ..need.clone() }).collect();
+                let (mut held, _) = self.reserve(&free, now, zone).map_err(|over| {
+                    self.give_back(id);
+                    Unheld::Over(over)
+                })?;
+                held.usage.push(outbox::held(id, held.at));
+                held.remote = Some(id);
+                Ok((held, warnings))
+            }
+            Err(Refused::Over(over)) => {
+                self.outbox.end(id);
+                Err(Unheld::Over(over))
+            }
+            Err(failed) => {
+                match failed {
+                    // It may have been counted all the same.
+                    Refused::Unknown => self.give_back(id),
+                    _ => self.outbox.end(id),
+                }
+                match shared.when_down() {
+                    WhenDown::CountLocally if self.outbox.len() < MAX_OWED => {
+                        self.hold_alone(id, needs, now, zone)
+                    }
+                    _ => Err(Unheld::Down),
+                }
+            }
+        }
+    }
+
+    /// Counts here, and brings it to the shared counters once the message is durable.
+    fn hold_alone(
+        self: &Arc<Self>,
+        id: MessageId,
+        needs: &[Need],
+        now: i64,
+        zone: &TimeZone,
+    ) -> Result<(Reservation, Vec<Warning>), Unheld> {
+        let (mut held, warnings) = self.reserve(needs, now, zone).map_err(Unheld::Over)?;
+        held.usage.push(outbox::owed(id, held.at));
+        Ok((held, warnings))
+    }
+
+    fn give_back(&self, id: MessageId) {
+        self.outbox.push(id, Chore::Refund, Vec::new());
+        self.outbox.end(id);
     }
 
     /// Whether there is room for it; counts nothing.
@@ -222,7 +318,7 @@ impl Ledger for Quotas {
         if seq <= self.covered() {
             return;
         }
-        for usage in usage {
+        for usage in usage.iter().filter(|usage| !usage.key.starts_with('@')) {
             if self.book.outlives_reset(&usage.key, usage.at) {
                 self.book.restore(&usage.key, amount::slot_of(usage.at), amount_of(usage));
             }
@@ -235,6 +331,7 @@ impl Ledger for Quotas {
         if usage.is_empty() {
             return;
         }
+        let usage = self.outbox.read(usage);
         let zone = self.zone.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
         let delta = |usage: &Usage| Delta {
             seq,
@@ -257,7 +354,7 @@ impl Ledger for Quotas {
             let counts = |delta: &&Delta| delta.seq <= seq && self.book.outlives_reset(&delta.key, delta.at);
             pending.deltas.iter().filter(counts).cloned().collect()
         };
-        self.disk.checkpoint(&taken, seq).map_err(io::Error::other)?;
+        self.disk.checkpoint(&taken, &self.outbox.lasting(), seq).map_err(io::Error::other)?;
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.deltas.retain(|delta| delta.seq > seq);
         pending.covered = seq;
@@ -282,6 +379,8 @@ pub struct Reservation {
     quotas: Arc<Quotas>,
     at: i64,
     usage: Vec<Usage>,
+    /// Counted in the shared store under this name.
+    remote: Option<MessageId>,
     kept: bool,
 }
 
@@ -300,9 +399,16 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if !self.kept {
+        if self.kept {
+            if let Some(id) = self.remote {
+                self.quotas.outbox.end(id);
+            }
+        } else {
             let amounts = self.usage.iter().map(|usage| (usage.key.as_str(), amount_of(usage)));
             self.quotas.book.refund(self.at, amounts);
+            if let Some(id) = self.remote {
+                self.quotas.give_back(id);
+            }
         }
     }
 }

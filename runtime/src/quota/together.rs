@@ -1,0 +1,124 @@
+//! The store when several daemons share their counters: starting it, doing the chores, usage and reset
+//! of all of them together.
+
+use super::amount::{Window, date_text, day_of};
+use super::outbox::Chore;
+use super::shared::{Shared, SharedSettings};
+use super::{Amount, Quotas, StoreError, UserUsage, day_usage, user_key};
+use edict_table::load::Loaded;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Between two attempts to do chores while Redis does not answer.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The counters cannot be shared.
+#[derive(Debug, thiserror::Error)]
+pub enum SharedError {
+    /// The address cannot be read, or Redis does not answer.
+    #[error("shared quota counters: {0}")]
+    Redis(#[from] redis::RedisError),
+    /// Sharing has begun already.
+    #[error("the counters are shared already")]
+    Twice,
+    /// The counters of this daemon.
+    #[error("{0}")]
+    Own(#[from] StoreError),
+}
+
+impl Quotas {
+    /// Shares the counters from now on. After the spool was replayed, before mail is taken; inside a
+    /// tokio runtime. Needs no Redis that answers.
+    ///
+    /// # Errors
+    /// The address cannot be read, or it was called before.
+    pub fn share(self: &Arc<Self>, settings: SharedSettings) -> Result<(), SharedError> {
+        let shared = Shared::new(settings, self.node.clone())?;
+        self.shared.set(shared).map_err(|_| SharedError::Twice)?;
+        let quotas = Arc::downgrade(self);
+        let bell = Arc::clone(&self.outbox.bell);
+        tokio::spawn(async move {
+            let mut looked = false;
+            // Ends with the store, which is not kept while this waits.
+            loop {
+                let Some(quotas) = quotas.upgrade() else { return };
+                let Some(shared) = quotas.shared.get() else { return };
+                looked = looked || quotas.adopt(shared).await;
+                let well = quotas.chores(shared).await && looked;
+                drop(quotas);
+                if well {
+                    let _ = tokio::time::timeout(10 * AGAIN, bell.notified()).await;
+                } else {
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Takes back what an earlier run reserved and the log knows nothing of. False where Redis does not
+    /// answer.
+    async fn adopt(&self, shared: &Shared) -> bool {
+        let Ok(open) = shared.open().await else { return false };
+        for id in open {
+            if self.outbox.is_orphan(id) {
+                tracing::info!(%id, "a reservation without its message is taken back");
+                self.outbox.push(id, Chore::Refund, Vec::new());
+            }
+        }
+        true
+    }
+
+    /// Does what is to be done, in order. False where Redis does not answer.
+    async fn chores(&self, shared: &Shared) -> bool {
+        while let Some((id, chore, usage)) = self.outbox.first() {
+            let done = match chore {
+                Chore::Refund => shared.refund(id).await,
+                Chore::Confirm => shared.confirm(id).await,
+                Chore::Settle => shared.settle(id, &usage).await,
+            };
+            if done.is_err() {
+                return false;
+            }
+            self.outbox.done(id, chore);
+        }
+        true
+    }
+
+    /// [`Quotas::usage`], with today and the last 24 hours of all daemons together where they share.
+    /// Earlier days are those of this daemon.
+    ///
+    /// # Errors
+    /// The history cannot be read, or Redis does not answer.
+    pub async fn usage_everywhere(
+        &self,
+        table: &Loaded,
+        user: &str,
+        now: i64,
+    ) -> Result<UserUsage, SharedError> {
+        let own = self.usage(table, user, now)?;
+        let Some(shared) = self.shared.get() else { return Ok(own) };
+        let key = user_key(table, user);
+        let today = day_of(now, &self.zone(table));
+        let date = date_text(today.number);
+        let day = shared.used(&key, Window::CalendarDay.first_slot(now, today)).await?;
+        let rolling = shared.used(&key, Window::Rolling.first_slot(now, today)).await?;
+        Ok(UserUsage { today: day_usage(date.clone(), day), last_24_hours: day_usage(date, rolling), ..own })
+    }
+
+    /// [`Quotas::reset`], also in the shared counters.
+    ///
+    /// # Errors
+    /// It cannot be written, or Redis does not answer.
+    pub async fn reset_everywhere(
+        &self,
+        table: &Loaded,
+        user: &str,
+        now: i64,
+    ) -> Result<Amount, SharedError> {
+        if let Some(shared) = self.shared.get() {
+            shared.reset(&user_key(table, user)).await?;
+        }
+        Ok(self.reset(table, user, now)?)
+    }
+}

@@ -1,0 +1,250 @@
+//! Counters that several daemons share in a real Redis: never past the limit, whoever dies or is away.
+//!
+//! Needs `redis-server` in the path (Debian: `redis-server`). Each test has one of its own, on a unix socket.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+use edict_runtime::envelope::{MessageId, Usage};
+use edict_runtime::quota::amount::{Amount, Unit, Window};
+use edict_runtime::quota::book::{Bound, Need, Over};
+use edict_runtime::quota::shared::{Shared, SharedSettings, WhenDown};
+use edict_runtime::quota::{Quotas, Reservation, Unheld};
+use edict_runtime::spool::Ledger;
+use jiff::tz::TimeZone;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const NOW: i64 = 1_795_521_600_000;
+const KEY: &str = "user:ann@example.com";
+
+/// A Redis that ends with the test.
+struct Redis {
+    folder: tempfile::TempDir,
+    child: Child,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let child = Self::spawn(folder.path());
+        Self { folder, child }
+    }
+
+    fn spawn(folder: &Path) -> Child {
+        let mut child = Command::new("redis-server")
+            .args(["--port", "0", "--appendonly", "yes", "--unixsocket", "redis.sock"])
+            .current_dir(folder)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is needed for this test");
+        let socket = folder.join("redis.sock");
+        for _ in 0..500 {
+            if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
+                return child;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("redis-server did not come up");
+    }
+
+    fn stop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let _ = std::fs::remove_file(self.folder.path().join("redis.sock"));
+    }
+
+    fn again(&mut self) {
+        self.child = Self::spawn(self.folder.path());
+    }
+
+    fn settings(&self, down: WhenDown) -> SharedSettings {
+        SharedSettings {
+            url: format!("unix://{}", self.folder.path().join("redis.sock").display()),
+            prefix: "edict:".to_owned(),
+            down,
+            timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One daemon: its counters, and what its log holds.
+struct Daemon {
+    quotas: Arc<Quotas>,
+    seq: AtomicU64,
+}
+
+impl Daemon {
+    fn start(file: &Path, log: &[Vec<Usage>], settings: SharedSettings) -> Self {
+        let quotas = Arc::new(Quotas::open(file, "UTC").unwrap());
+        for (place, usage) in log.iter().enumerate() {
+            quotas.replay(place as u64 + 1, usage);
+        }
+        quotas.share(settings).unwrap();
+        Self { quotas, seq: AtomicU64::new(log.len() as u64) }
+    }
+
+    async fn hold(&self, id: u64, most: u64) -> Result<Reservation, Unheld> {
+        let bound = Bound { unit: Unit::Messages, most, window: Window::CalendarDay, warn_from: None };
+        let add = Amount { messages: 1, recipients: 2, bytes: 100 };
+        let need = [Need { key: KEY.to_owned(), add, bounds: vec![(0, bound)] }];
+        self.quotas.hold(MessageId(id), &need, NOW, &TimeZone::UTC).await.map(|(held, _)| held)
+    }
+
+    /// As the spool does it: durable, then told to the ledger.
+    fn commit(&self, held: Reservation) -> Vec<Usage> {
+        let usage = held.usage().to_vec();
+        self.quotas.committed(self.seq.fetch_add(1, Ordering::SeqCst) + 1, &usage);
+        held.keep();
+        usage
+    }
+
+    /// What all daemons together have used.
+    async fn together(redis: &Redis) -> u64 {
+        let asker = Shared::new(redis.settings(WhenDown::Defer), "asker".to_owned()).unwrap();
+        asker.used(KEY, 0).await.unwrap().messages
+    }
+}
+
+async fn until(what: &str, mut test: impl AsyncFnMut() -> bool) {
+    for _ in 0..600 {
+        if test().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("never came true: {what}");
+}
+
+fn file(folder: &tempfile::TempDir, name: &str) -> PathBuf {
+    folder.path().join(name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_daemons_at_once_never_exceed_the_limit() {
+    let redis = Redis::start();
+    let folder = tempfile::tempdir().unwrap();
+    let start = |name| Arc::new(Daemon::start(&file(&folder, name), &[], redis.settings(WhenDown::Defer)));
+    let daemons = [start("a"), start("b")];
+    let mut sessions = Vec::new();
+    for session in 0..40_u64 {
+        let daemon = Arc::clone(&daemons[session as usize % 2]);
+        sessions.push(tokio::spawn(async move {
+            let mut kept = 0;
+            for attempt in 0..25 {
+                match daemon.hold(session * 1000 + attempt + 1, 200).await {
+                    // Some messages come to nothing after all.
+                    Ok(held) if attempt % 5 == 4 => drop(held),
+                    Ok(held) => {
+                        daemon.commit(held);
+                        kept += 1;
+                    }
+                    Err(error) => assert_eq!(error, Unheld::Over(Over::Bound(0, Unit::Messages))),
+                }
+            }
+            kept
+        }));
+    }
+    let mut kept = 0;
+    for session in sessions {
+        kept += session.await.unwrap();
+    }
+    assert!(kept <= 200, "{kept}");
+    // What was given back is free again.
+    let mut id = 900_000;
+    until("the rest can be used", async || {
+        id += 1;
+        if let Ok(held) = daemons[id as usize % 2].hold(id, 200).await {
+            daemons[id as usize % 2].commit(held);
+            kept += 1;
+        }
+        kept == 200
+    })
+    .await;
+    assert!(daemons[0].hold(1_000_000, 200).await.is_err());
+    assert_eq!(Daemon::together(&redis).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_dies_keeps_what_is_durable_and_gives_back_the_rest() {
+    let redis = Redis::start();
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Vec::new();
+    {
+        let daemon = Daemon::start(&file(&folder, "a"), &[], redis.settings(WhenDown::Defer));
+        for id in 1..=3 {
+            let held = daemon.hold(id, 10).await.unwrap();
+            log.push(daemon.commit(held));
+        }
+        // Durable, but the daemon dies before it can say so: what the log replays says it later.
+        let held = daemon.hold(4, 10).await.unwrap();
+        log.push(held.usage().to_vec());
+        let lost = daemon.hold(5, 10).await.unwrap();
+        assert_eq!(Daemon::together(&redis).await, 5);
+        // As a kill does it: neither kept nor given back.
+        until("the first three are confirmed", async || {
+            let client = redis::Client::open(redis.settings(WhenDown::Defer).url).unwrap();
+            let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+            let keys: Vec<String> =
+                redis::cmd("KEYS").arg("edict:open:*").query_async(&mut connection).await.unwrap();
+            let open: i64 = redis::cmd("HLEN").arg(&keys[0]).query_async(&mut connection).await.unwrap();
+            open == 2
+        })
+        .await;
+        std::mem::forget((held, lost));
+        // The database of a daemon that is gone is free; here a copy has to do.
+        std::fs::copy(file(&folder, "a"), file(&folder, "b")).unwrap();
+    }
+    let daemon = Daemon::start(&file(&folder, "b"), &log, redis.settings(WhenDown::Defer));
+    until("the lost one is given back", async || Daemon::together(&redis).await == 4).await;
+    daemon.quotas.checkpoint(4).unwrap();
+    assert!(daemon.hold(6, 4).await.is_err());
+    assert!(daemon.hold(7, 5).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_mail_waits_or_is_counted_here_and_brought_later() {
+    let mut redis = Redis::start();
+    let folder = tempfile::tempdir().unwrap();
+    let waits = Daemon::start(&file(&folder, "a"), &[], redis.settings(WhenDown::Defer));
+    let counts = Daemon::start(&file(&folder, "b"), &[], redis.settings(WhenDown::CountLocally));
+    for id in 1..=2 {
+        counts.commit(counts.hold(id, 5).await.unwrap());
+    }
+    redis.stop();
+    assert_eq!(waits.hold(10, 5).await.unwrap_err(), Unheld::Down);
+    // What it counted itself before still counts.
+    for id in 3..=5 {
+        counts.commit(counts.hold(id, 5).await.unwrap());
+    }
+    assert_eq!(counts.hold(6, 5).await.unwrap_err(), Unheld::Over(Over::Bound(0, Unit::Messages)));
+    // Chores outlast the log and the daemon.
+    counts.quotas.checkpoint(5).unwrap();
+    drop(counts);
+    redis.again();
+    let mut counts = None;
+    until("the database is free", async || match Quotas::open(&file(&folder, "b"), "UTC") {
+        Ok(quotas) => {
+            counts = Some(Arc::new(quotas));
+            true
+        }
+        Err(_) => false,
+    })
+    .await;
+    let counts = counts.unwrap();
+    assert_eq!(counts.covered(), 5);
+    counts.share(redis.settings(WhenDown::CountLocally)).unwrap();
+    until("all is counted together", async || Daemon::together(&redis).await == 5).await;
+    until("the other one goes on", async || waits.hold(11, 6).await.is_ok()).await;
+}
