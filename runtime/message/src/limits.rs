@@ -16,8 +16,10 @@ pub const MAX_DEPTH: usize = 50;
 pub const MAX_PARTS: usize = 2_000;
 /// Decoded text that is taken from all parts together, in bytes of UTF-8.
 pub const MAX_TEXT: usize = 32 << 20;
-/// Decoded bytes of a base64 or quoted-printable text part that a disclaimer is put into, and of any part
-/// whose charset has to change. Parts that travel as they are have no such bound.
-pub const MAX_LEAF: usize = 1 << 20;
+/// Decoded bytes of a base64 or quoted-printable text part that a disclaimer is put into. Parts that travel as
+/// they are have no such bound.
+pub const MAX_LEAF: usize = 768 << 10;
+/// Decoded bytes of a part that has to be written anew as a whole, since its charset or encoding changes.
+pub const MAX_REWRITE: usize = 384 << 10;
 /// Bytes of one line that an edit writes, without its line end (RFC 5322 2.1.1).
 pub const MAX_LINE: usize = 998;

@@ -5,47 +5,50 @@
 //! ones must decode to what was meant, and mail-parser, which shares no code with the walker, must see the old
 //! text with the new in one place.
 
+use super::Edit;
 use super::leaf::{Leaf, Rewrite};
-use super::{Edit, apply};
 use crate::decode;
 use crate::header::line_at;
 use crate::limits::{MAX_LEAF, MAX_LINE};
 use crate::mime::{Kind, Part, Tree, walk};
 use mail_parser::{MessageParser, PartType};
+use std::ops::Range;
 
 /// Bytes kept around an insertion into a part too large to be read back whole.
 const WINDOW: usize = 4096;
 
-/// Whether the edits do what was meant and nothing else.
-pub(super) fn holds(message: &[u8], tree: &Tree, done: &[(&Leaf<'_>, &Rewrite)]) -> bool {
-    let mut edits: Vec<Edit> = done.iter().flat_map(|(_, r)| r.edits.iter().cloned()).collect();
-    edits.sort_by_key(|e| (e.range.start, e.range.end));
-    if !lines_fit(&edits) || !in_order(&edits, message.len()) {
+/// Whether the edits of one leaf do what was meant and nothing else.
+pub(super) fn holds(message: &[u8], tree: &Tree, leaf: &Leaf<'_>, rewrite: &mut Rewrite) -> bool {
+    if !lines_fit(&rewrite.edits) || !in_order(&rewrite.edits, message.len()) {
         return false;
     }
-    let mut cuts = cuts(tree, done);
-    cuts.append(&mut edits);
-    cuts.sort_by_key(|e| (e.range.start, e.range.end));
-    if !in_order(&cuts, message.len()) {
-        return false;
-    }
-    let skeleton = apply(message, &cuts);
+    let skeleton = skeleton(message, tree, leaf, &rewrite.edits);
     let read = walk(&skeleton);
     if read.parts.len() != tree.parts.len() || read.malformed {
         return false;
     }
-    for (number, (old, new)) in tree.parts.iter().zip(&read.parts).enumerate() {
-        let edited = done.iter().find(|(leaf, _)| leaf.number == number);
-        if !same_part(old, new, edited.map(|(_, r)| *r)) {
-            return false;
-        }
-        if let Some((leaf, rewrite)) = edited
-            && !reads_back(&skeleton, new, leaf, rewrite, message)
-        {
-            return false;
-        }
+    tree.parts.iter().zip(&read.parts).enumerate().all(|(number, (old, new))| {
+        let edited = (number == leaf.number).then_some(&mut *rewrite);
+        same_part(old, new, edited.as_deref())
+            && edited.is_none_or(|r| reads_back(&skeleton, new, leaf, r, message))
+    })
+}
+
+/// The edited message without the bodies of the other leaves.
+fn skeleton(message: &[u8], tree: &Tree, leaf: &Leaf<'_>, edits: &[Edit]) -> Vec<u8> {
+    let mut steps: Vec<(Range<usize>, &[u8])> = edits.iter().map(|e| (e.range.clone(), &*e.bytes)).collect();
+    steps.extend(cuts(tree, leaf, edits).into_iter().map(|range| (range, &[][..])));
+    steps.sort_by_key(|(range, _)| (range.start, range.end));
+    let kept = message.len() - steps.iter().map(|(range, _)| range.len()).sum::<usize>().min(message.len());
+    let mut out = Vec::with_capacity(kept + steps.iter().map(|(_, b)| b.len()).sum::<usize>());
+    let mut at = 0;
+    for (range, bytes) in steps {
+        out.extend_from_slice(message.get(at..range.start).unwrap_or_default());
+        out.extend_from_slice(bytes);
+        at = range.end.max(at);
     }
-    true
+    out.extend_from_slice(message.get(at..).unwrap_or_default());
+    out
 }
 
 /// No line that an edit writes is too long, and no control character came in.
@@ -65,30 +68,23 @@ pub(super) fn in_order(edits: &[Edit], length: usize) -> bool {
     })
 }
 
-/// What the skeleton leaves out: bodies of unchanged leaves, and of large changed ones all but the surroundings.
-fn cuts(tree: &Tree, done: &[(&Leaf<'_>, &Rewrite)]) -> Vec<Edit> {
+/// What the skeleton leaves out: bodies of other leaves, and of a large edited one all but the surroundings.
+fn cuts(tree: &Tree, leaf: &Leaf<'_>, edits: &[Edit]) -> Vec<Range<usize>> {
     let mut out = Vec::new();
-    let mut leave = |range: std::ops::Range<usize>| {
-        if range.start < range.end {
-            out.push(Edit { range, bytes: Vec::new() });
-        }
-    };
-    for (number, part) in tree.parts.iter().enumerate().filter(|(_, p)| p.kind == Kind::Leaf) {
-        let edited = done.iter().find(|(leaf, _)| leaf.number == number);
-        let Some((leaf, rewrite)) = edited else {
-            leave(part.body.clone());
-            continue;
-        };
-        if leaf.raw.len() <= 2 * MAX_LEAF {
-            continue;
-        }
-        let mut at = part.body.start;
-        for edit in rewrite.edits.iter().filter(|e| e.range.start >= part.body.start) {
-            leave(at..edit.range.start.saturating_sub(WINDOW).max(at));
-            at = (edit.range.end + WINDOW).min(part.body.end);
-        }
-        leave(at..part.body.end);
+    let leaves = tree.parts.iter().enumerate().filter(|(_, p)| p.kind == Kind::Leaf);
+    for (_, part) in leaves.filter(|(number, _)| *number != leaf.number) {
+        out.push(part.body.clone());
     }
+    if leaf.raw.len() > 2 * MAX_LEAF {
+        let body = &leaf.part.body;
+        let mut at = body.start;
+        for edit in edits.iter().filter(|e| e.range.start >= body.start) {
+            out.push(at..edit.range.start.saturating_sub(WINDOW).max(at));
+            at = (edit.range.end + WINDOW).min(body.end);
+        }
+        out.push(at..body.end);
+    }
+    out.retain(|range| !range.is_empty());
     out
 }
 
@@ -107,66 +103,65 @@ fn same_part(old: &Part, new: &Part, edited: Option<&Rewrite>) -> bool {
         && (edited.is_some() || old.transfer == new.transfer)
 }
 
-fn reads_back(skeleton: &[u8], new: &Part, leaf: &Leaf<'_>, rewrite: &Rewrite, message: &[u8]) -> bool {
-    let Some(expected) = &rewrite.decoded else { return true };
+/// Whether the edited part decodes to what was meant, for us and for mail-parser. Takes what was expected out of
+/// `rewrite`, so that it is not held any longer.
+fn reads_back(skeleton: &[u8], new: &Part, leaf: &Leaf<'_>, rewrite: &mut Rewrite, message: &[u8]) -> bool {
+    let Some(expected) = rewrite.decoded.take() else { return true };
     let body = skeleton.get(new.body.clone()).unwrap_or_default();
-    if *decode::decode(body, new.transfer, usize::MAX) != **expected {
+    if !decodes_to(body, new, &expected) {
         return false;
     }
-    let now = entity(skeleton, new).and_then(|bytes| second_opinion(&bytes));
     if rewrite.charset.is_some() {
         // The old label may have been wrong, and mail-parser believed it. The new one is UTF-8.
-        return std::str::from_utf8(expected)
-            .is_ok_and(|text| insertions(text, &now.unwrap_or_default(), &[]));
+        return second_opinion(skeleton, new, |now| {
+            std::str::from_utf8(&expected).is_ok_and(|text| visible(text).eq(visible(now)))
+        });
     }
-    let old = entity(message, leaf.part).and_then(|bytes| second_opinion(&bytes));
-    match (old, now) {
-        (Some(old), Some(now)) => insertions(&old, &now, &rewrite.inserted),
-        // Nothing was there for mail-parser to see; now there is.
-        (None, Some(now)) => insertions("", &now, &rewrite.inserted),
-        (_, None) => false,
+    drop(expected);
+    second_opinion(message, leaf.part, |old| {
+        second_opinion(skeleton, new, |now| has_inserted(old, now, &rewrite.inserted))
+    })
+}
+
+fn decodes_to(body: &[u8], part: &Part, expected: &[u8]) -> bool {
+    let mut count = 0;
+    let mut same = true;
+    decode::each(body, part.transfer, |byte, _| {
+        same = expected.get(count) == Some(&byte);
+        count += 1;
+        same
+    });
+    same && count == expected.len()
+}
+
+/// What mail-parser, given the part alone, says to a test of its text.
+fn second_opinion(message: &[u8], part: &Part, test: impl FnOnce(&str) -> bool) -> bool {
+    let entity = message.get(part.header.start..part.body.end).unwrap_or_default();
+    let Some(read) = MessageParser::default().parse(entity) else {
+        // An empty part is nothing to mail-parser.
+        return test("");
+    };
+    match read.parts.first().map(|p| &p.body) {
+        Some(PartType::Text(text) | PartType::Html(text)) => test(text),
+        _ => false,
     }
 }
 
-/// A part as a message of its own, of its content fields alone.
-fn entity(message: &[u8], part: &Part) -> Option<Vec<u8>> {
-    let header = message.get(part.header.clone())?;
-    let mut out = Vec::with_capacity(part.body.len() + 256);
-    for field in crate::header::fields(header).fields {
-        if field.name.get(..8).is_some_and(|n| n.eq_ignore_ascii_case(b"content-")) {
-            out.extend_from_slice(header.get(field.range)?);
-        }
-    }
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(message.get(part.body.clone())?);
-    Some(out)
-}
-
-/// The text that mail-parser sees in a part.
-fn second_opinion(entity: &[u8]) -> Option<String> {
-    let message = MessageParser::default().parse(entity)?;
-    match message.parts.into_iter().next()?.body {
-        PartType::Text(text) | PartType::Html(text) => Some(text.into_owned()),
-        _ => None,
-    }
+fn visible(text: &str) -> impl DoubleEndedIterator<Item = char> {
+    text.chars().filter(|c| !c.is_whitespace())
 }
 
 /// Whether a text is another with all of `inserted` put in, white space aside.
-fn insertions(old: &str, new: &str, inserted: &[String]) -> bool {
-    let visible = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
-    let (old, new) = (visible(old), visible(new));
-    let inserted: Vec<String> = inserted.iter().map(|i| visible(i)).collect();
-    if new.len() != old.len() + inserted.iter().map(String::len).sum::<usize>() {
+fn has_inserted(old: &str, new: &str, inserted: &[String]) -> bool {
+    let length = |text: &str| visible(text).count();
+    let (before, after) = (length(old), length(new));
+    if after != before + inserted.iter().map(|i| length(i)).sum::<usize>() {
         return false;
     }
-    let front = old.bytes().zip(new.bytes()).take_while(|(a, b)| a == b).count();
-    let back = old.bytes().rev().zip(new.bytes().rev()).take_while(|(a, b)| a == b).count();
-    // One insertion: what is before and behind it is all there was. Several: the ends and each of them.
-    match inserted.as_slice() {
-        [] => front == old.len(),
-        [_] => front + back >= old.len(),
-        several => several.iter().all(|i| memchr::memmem::find(new.as_bytes(), i.as_bytes()).is_some()),
-    }
+    let front = visible(old).zip(visible(new)).take_while(|(a, b)| a == b).count();
+    let back = visible(old).rev().zip(visible(new).rev()).take_while(|(a, b)| a == b).count();
+    // With several insertions only the ends and the length are compared; the bytes were compared before.
+    front + back >= before || inserted.len() > 1
 }
 
 /// Whether a line of `bytes` could be taken for a delimiter of that boundary.

@@ -81,30 +81,40 @@ fn add(
     }
     let places = choose::candidates(tree);
     let above = orders.iter().zip(results.iter()).any(|(o, r)| r.is_ok() && o.above_quote);
-    let leaves = load(message, tree, &places, above)?;
-    if let Some(reason) = leaves.iter().find_map(inline_pgp) {
-        return protected(message, tree, head, orders, results, reason);
+    let numbers = numbers(message, tree, &places, above)?;
+    // One leaf at a time is decoded, so that two large ones need no more memory than one.
+    let load = |number: usize| {
+        let part = tree.parts.get(number).ok_or(Untouched::NoText)?;
+        Leaf::load(message, part, number)
+    };
+    for number in &numbers {
+        let leaf = load(*number)?;
+        if let Some(reason) = inline_pgp(&leaf) {
+            return protected(message, tree, head, orders, results, reason);
+        }
+        mark_known(&leaf, orders, results);
     }
-    mark_known(&leaves, orders, results);
     let open: Vec<&Order<'_>> =
         orders.iter().zip(results.iter()).filter(|(_, r)| r.is_ok()).map(|(o, _)| o).collect();
     if open.is_empty() {
         return Ok(Vec::new());
     }
     let eol = header::line_end(message);
-    let mut rewrites = Vec::with_capacity(leaves.len());
-    for leaf in &leaves {
-        rewrites.push(rewrite(leaf, message, &open, eol)?);
+    let mut edits = Vec::new();
+    for number in numbers {
+        let leaf = load(number)?;
+        let mut rewrite = rewrite(&leaf, message, &open, eol)?;
+        if rewrite.edits.is_empty() {
+            continue;
+        }
+        if !check::holds(message, tree, &leaf, &mut rewrite) {
+            return Err(Untouched::Check);
+        }
+        edits.extend(rewrite.edits);
     }
-    let done: Vec<(&Leaf<'_>, &Rewrite)> =
-        leaves.iter().zip(&rewrites).filter(|(_, r)| !r.edits.is_empty()).collect();
-    if done.is_empty() {
+    if edits.is_empty() {
         return Err(Untouched::Empty);
     }
-    if !check::holds(message, tree, &done) {
-        return Err(Untouched::Check);
-    }
-    let mut edits: Vec<Edit> = rewrites.into_iter().flat_map(|r| r.edits).collect();
     edits.sort_by_key(|e| (e.range.start, e.range.end));
     Ok(edits)
 }
@@ -129,35 +139,28 @@ fn protected(
     if inside.is_empty() { Ok(Vec::new()) } else { wrap::wrap(message, head, tree, &inside) }
 }
 
-/// Reads the leaves to edit: those of the place that holds quoted text where the text is to stand above it, else of
+/// Places that are looked at for quoted text.
+const MAX_PLACES: usize = 16;
+
+/// The leaves to edit: those of the place that holds quoted text where the text is to stand above it, else of
 /// the last.
-fn load<'a>(
-    message: &'a [u8],
-    tree: &'a Tree,
-    places: &[Chosen],
-    above: bool,
-) -> Result<Vec<Leaf<'a>>, Untouched> {
-    let read = |place: &Chosen| -> Result<Vec<Leaf<'a>>, Untouched> {
-        let numbers = place.text.into_iter().chain(place.html);
-        numbers.filter_map(|n| tree.parts.get(n).map(|part| Leaf::load(message, part, n))).collect()
-    };
+fn numbers(message: &[u8], tree: &Tree, places: &[Chosen], above: bool) -> Result<Vec<usize>, Untouched> {
+    let of = |place: &Chosen| -> Vec<usize> { place.text.into_iter().chain(place.html).collect() };
     if above && places.len() > 1 {
-        for place in places {
-            let leaves = read(place)?;
-            let quoted = |leaf: &Leaf<'_>| {
-                if leaf.html {
-                    quote::in_html(leaf.view()).is_some()
-                } else {
-                    quote::in_text(leaf.view()).is_some()
+        for place in places.iter().take(MAX_PLACES) {
+            for number in of(place) {
+                let part = tree.parts.get(number).ok_or(Untouched::NoText)?;
+                let leaf = Leaf::load(message, part, number)?;
+                let quoted =
+                    if leaf.html { quote::in_html(leaf.view()) } else { quote::in_text(leaf.view()) };
+                if quoted.is_some() {
+                    return Ok(of(place));
                 }
-            };
-            if leaves.iter().any(quoted) {
-                return Ok(leaves);
             }
         }
     }
-    let leaves = read(places.last().ok_or(Untouched::NoText)?)?;
-    if leaves.is_empty() { Err(Untouched::NoText) } else { Ok(leaves) }
+    let last = places.last().map(of).unwrap_or_default();
+    if last.is_empty() { Err(Untouched::NoText) } else { Ok(last) }
 }
 
 /// Whether a leaf is signed or encrypted inside its text (RFC 4880 7). Quoted PGP blocks do not count.
@@ -180,20 +183,18 @@ fn inline_pgp(leaf: &Leaf<'_>) -> Option<Untouched> {
     }
 }
 
-/// Marks the orders whose disclaimer the message has already.
-fn mark_known(leaves: &[Leaf<'_>], orders: &[Order<'_>], results: &mut [Result<(), Untouched>]) {
+/// Marks the orders whose disclaimer a leaf has already.
+fn mark_known(leaf: &Leaf<'_>, orders: &[Order<'_>], results: &mut [Result<(), Untouched>]) {
     let once = |o: &Order<'_>, r: &Result<(), Untouched>| r.is_ok() && o.replies == Replies::Once;
     if !orders.iter().zip(results.iter()).any(|(o, r)| once(o, r)) {
         return;
     }
-    for leaf in leaves {
-        let words = Words::new(&leaf.seen());
-        for (order, result) in orders.iter().zip(results.iter_mut()) {
-            if once(order, result)
-                && (leaf.html && marker::has_class(leaf.view(), &marker::class(order)) || words.hold(order))
-            {
-                *result = Err(Untouched::AlreadyThere);
-            }
+    let words = Words::new(&leaf.seen());
+    for (order, result) in orders.iter().zip(results.iter_mut()) {
+        if once(order, result)
+            && (leaf.html && marker::has_class(leaf.view(), &marker::class(order)) || words.hold(order))
+        {
+            *result = Err(Untouched::AlreadyThere);
         }
     }
 }

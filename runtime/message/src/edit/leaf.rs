@@ -2,13 +2,13 @@
 //!
 //! Three rungs. *Splice*: the new text in the part's own charset and encoding, every old byte stays (of base64, the
 //! bytes behind the insertion move). *Encoding*: the charset stays, the part becomes quoted-printable since
-//! 7bit cannot hold the new bytes. *Upgrade*: the part becomes UTF-8. HTML never needs the last: what its
+//! 7bit cannot hold the new bytes (base64 where most of its bytes are not ASCII). *Upgrade*: the part becomes UTF-8. HTML never needs the last: what its
 //! charset lacks is written as entities.
 
 use super::{Edit, Untouched, encode, field};
 use crate::charset;
 use crate::decode::{self, Transfer};
-use crate::limits::{MAX_LEAF, MAX_LINE};
+use crate::limits::{MAX_LEAF, MAX_LINE, MAX_REWRITE};
 use crate::mime::Part;
 use std::borrow::Cow;
 
@@ -69,7 +69,7 @@ impl<'a> Leaf<'a> {
         let known = part.content.get("charset").and_then(charset::lookup);
         let wide = match known {
             Some(encoding) if !encoding.is_ascii_compatible() => {
-                if bytes.len() > MAX_LEAF {
+                if bytes.len() > MAX_REWRITE {
                     return Err(Untouched::TooLarge);
                 }
                 let label = part.content.get("charset").unwrap_or_default();
@@ -126,7 +126,7 @@ impl<'a> Leaf<'a> {
     ) -> Result<Rewrite, Untouched> {
         let label = self.part.content.get("charset");
         if let Some(text) = &self.wide {
-            return self.anew(&put_str(text, insertions), insertions, label, message, eol);
+            return self.anew(put_str(text, insertions), insertions, label, message, eol);
         }
         let seven = self.part.transfer == Transfer::Seven;
         let mut ready = Vec::with_capacity(insertions.len());
@@ -147,9 +147,12 @@ impl<'a> Leaf<'a> {
         let long = pieces.iter().any(|(_, b)| b.split(|b| *b == b'\n').any(|l| l.len() > MAX_LINE));
         let decoded = (self.bytes.len() <= MAX_LEAF).then(|| put(&self.bytes, &pieces));
         if self.part.transfer.is_identity() && (long || (seven && eight)) {
-            let decoded = decoded.ok_or(Untouched::TooLarge)?;
-            let mut edits = vec![self.transfer_edit("quoted-printable", message, eol)?];
-            edits.push(Edit { range: self.part.body.clone(), bytes: encode::quoted(&decoded, 0, eol) });
+            let decoded = decoded.filter(|_| self.bytes.len() <= MAX_REWRITE).ok_or(Untouched::TooLarge)?;
+            let (name, body) = fresh(&decoded, eol);
+            let edits = vec![
+                self.transfer_edit(name, message, eol)?,
+                Edit { range: self.part.body.clone(), bytes: body },
+            ];
             return Ok(Rewrite { edits: sorted(edits), decoded: Some(decoded), inserted, charset: None });
         }
         let edits = match self.part.transfer {
@@ -170,54 +173,41 @@ impl<'a> Leaf<'a> {
         message: &[u8],
         eol: &'static str,
     ) -> Result<Rewrite, Untouched> {
-        if self.bytes.len() > MAX_LEAF {
+        if self.bytes.len() > MAX_REWRITE {
             return Err(Untouched::TooLarge);
         }
         let named = self.part.content.get("charset").filter(|l| !charset::is_ascii_label(l));
-        let text = match named {
-            Some(label) => charset::decode(&self.bytes, label).ok_or(Untouched::Charset)?,
-            // Nothing is said, or ASCII: valid UTF-8 is UTF-8, anything else would be a guess.
-            None => Cow::Borrowed(std::str::from_utf8(&self.bytes).map_err(|_| Untouched::Charset)?),
-        };
+        // Nothing is said, or ASCII: valid UTF-8 is UTF-8, anything else would be a guess.
+        let label = named.unwrap_or("utf-8");
         // Insertions stand at line ends, which are places in the text as well.
         let mut at = 0;
-        let mut out = String::with_capacity(text.len() + 256);
+        let mut out = String::with_capacity(self.bytes.len() + 1024);
         for insertion in insertions {
-            let before = match named {
-                Some(label) => charset::decode(self.bytes.get(at..insertion.at).unwrap_or_default(), label),
-                None => std::str::from_utf8(self.bytes.get(at..insertion.at).unwrap_or_default())
-                    .ok()
-                    .map(Cow::Borrowed),
-            };
-            out.push_str(&before.ok_or(Untouched::Charset)?);
+            let before = self.bytes.get(at..insertion.at).unwrap_or_default();
+            out.push_str(&charset::decode(before, label).ok_or(Untouched::Charset)?);
             out.push_str(&insertion.text);
             at = insertion.at;
         }
         let rest = self.bytes.get(at..).unwrap_or_default();
-        let rest = match named {
-            Some(label) => charset::decode(rest, label),
-            None => std::str::from_utf8(rest).ok().map(Cow::Borrowed),
-        };
-        out.push_str(&rest.ok_or(Untouched::Charset)?);
-        self.anew(&out, insertions, Some("utf-8"), message, eol)
+        out.push_str(&charset::decode(rest, label).ok_or(Untouched::Charset)?);
+        self.anew(out, insertions, Some("utf-8"), message, eol)
     }
 
     /// Writes the whole part anew, in a charset that holds the text; UTF-8 if the one asked for does not.
     fn anew(
         &self,
-        text: &str,
+        text: String,
         insertions: &[Insertion],
         label: Option<&str>,
         message: &[u8],
         eol: &'static str,
     ) -> Result<Rewrite, Untouched> {
-        if text.len() > 2 * MAX_LEAF {
-            return Err(Untouched::TooLarge);
-        }
         let label = label.unwrap_or("utf-8");
-        let (label, decoded) = match charset::encode(text, label) {
-            Some(bytes) if charset::decode(&bytes, label).is_some_and(|t| t == text) => (label, bytes),
-            _ => ("utf-8", text.as_bytes().to_vec()),
+        let utf8 = charset::lookup(label) == Some(encoding_rs::UTF_8);
+        let own = (!utf8).then(|| charset::encode(&text, label)).flatten();
+        let (label, decoded) = match own.filter(|b| charset::decode(b, label).is_some_and(|t| t == text)) {
+            Some(bytes) => (label, bytes),
+            None => (if utf8 { label } else { "utf-8" }, text.into_bytes()),
         };
         let now = self.part.content.get("charset");
         let changed = !now.is_some_and(|n| n.eq_ignore_ascii_case(label));
@@ -229,7 +219,10 @@ impl<'a> Leaf<'a> {
             Transfer::Eight if !long => (None, decoded.clone()),
             Transfer::Seven if !long && !eight => (None, decoded.clone()),
             Transfer::Binary if !long => (Some("8bit"), decoded.clone()),
-            _ => (Some("quoted-printable"), encode::quoted(&decoded, 0, eol)),
+            _ => {
+                let (name, body) = fresh(&decoded, eol);
+                (Some(name), body)
+            }
         };
         let mut edits = Vec::new();
         if changed {
@@ -323,6 +316,18 @@ impl<'a> Leaf<'a> {
     /// The part, where a blank line ends its header so that fields can be added.
     fn header_open(&self) -> Result<&Part, Untouched> {
         if self.part.body.start > self.part.header.end { Ok(self.part) } else { Err(Untouched::Malformed) }
+    }
+}
+
+/// A body in the encoding that suits it: quoted-printable, or base64 where most of it would be escapes.
+fn fresh(decoded: &[u8], eol: &str) -> (&'static str, Vec<u8>) {
+    let escapes = decoded.iter().filter(|b| !b.is_ascii() || **b == b'=').count();
+    if escapes > decoded.len() / 6 {
+        let mut body = encode::base64(decoded, 0, eol);
+        body.extend_from_slice(eol.as_bytes());
+        ("base64", body)
+    } else {
+        ("quoted-printable", encode::quoted(decoded, 0, eol))
     }
 }
 

@@ -36,7 +36,8 @@ pub struct Edit {
 #[must_use]
 pub fn apply(message: &[u8], edits: &[Edit]) -> Vec<u8> {
     let added: usize = edits.iter().map(|e| e.bytes.len()).sum();
-    let mut out = Vec::with_capacity(message.len() + added);
+    let removed: usize = edits.iter().map(|e| e.range.len()).sum();
+    let mut out = Vec::with_capacity((message.len() + added).saturating_sub(removed));
     let mut at = 0;
     for edit in edits {
         let Some(kept) = message.get(at..edit.range.start) else { continue };
