@@ -7,6 +7,7 @@ pub mod ast;
 pub mod check;
 pub mod codes;
 pub mod diag;
+pub mod fmt;
 pub mod gather;
 pub mod lex;
 pub mod lower;

@@ -163,11 +163,19 @@ impl<'a> Cursor<'a> {
         by_lexer || own || self.unreported > 0
     }
 
-    /// Whether the next token opens a clause or an item on a line of its own: what should stand before it
-    /// is missing, even where its word would do.
+    /// Whether the next token opens a clause or an item, though a value should stand here: a keyword at the
+    /// start of a line, with an operand of its own behind it. A line end alone means nothing.
     pub(super) fn next_clause(&self) -> bool {
         let keyword = |w: &str| ITEMS.contains(&w) || items_with(w).next().is_some();
-        self.starts_line(0) && self.word().is_some_and(keyword)
+        let operand = |t: Tok<'_>| match t.kind {
+            TokenKind::Text | TokenKind::Block | TokenKind::OpenBracket | TokenKind::Null => true,
+            TokenKind::Word => !keyword(t.text) && !matches!(t.text, "and" | "or" | "is" | "via"),
+            _ => false,
+        };
+        self.starts_line(0)
+            && self.word().is_some_and(keyword)
+            && !self.starts_line(1)
+            && self.nth(1).is_some_and(operand)
     }
 
     /// An unclosed text swallowed the rest: what is missing at the end has been explained.

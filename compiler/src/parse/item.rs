@@ -46,7 +46,7 @@ fn edition(c: &mut Cursor<'_>) -> Option<Spanned<u32>> {
         }
         return None;
     };
-    let number = c.peek().filter(|t| t.kind == TokenKind::Word && !c.starts_line(0));
+    let number = c.peek().filter(|t| t.kind == TokenKind::Word && (!c.starts_line(0) || t.text == "1"));
     let Some(token) = number else {
         let diagnostic = Diagnostic::error("E0010", "`edict` has no edition behind it", keyword);
         c.report(diagnostic.help("write `edict 1`").fix("write `edict 1`", keyword, "edict 1"));

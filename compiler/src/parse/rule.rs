@@ -192,7 +192,7 @@ fn limit_bound(c: &mut Cursor<'_>) -> Option<LimitBound> {
     let window = if c.eat_word("at").is_some() {
         c.expect_keyword("once")?;
         Window::Once
-    } else if c.at_word("per") && !c.starts_line(0) {
+    } else if c.at_word("per") && !per_clause(c) {
         c.bump();
         Window::Seconds(window(c)?)
     } else {
@@ -201,6 +201,12 @@ fn limit_bound(c: &mut Cursor<'_>) -> Option<LimitBound> {
     };
     let window = Spanned::new(window, c.since(begin.unwrap_or(start)));
     Some(LimitBound { count, of, window, span: c.since(start) })
+}
+
+/// Whether the clause `per KEY` starts here in place of a bound's own `per`.
+fn per_clause(c: &Cursor<'_>) -> bool {
+    let key = |word: &str| ["client.ip", "user", "sender", "sender.domain", "rule"].contains(&word);
+    c.nth(1).is_some_and(|t| t.kind == TokenKind::Word && key(t.text))
 }
 
 /// A unit of time, or a number of them.
@@ -225,8 +231,7 @@ fn quota_bound(c: &mut Cursor<'_>) -> Option<QuotaBound> {
     let start = c.last_span();
     c.expect_keyword("most")?;
     let (count, of) = quantity(c)?;
-    let per = c.at_word("per") && !c.starts_line(0);
-    if !per {
+    if !c.at_word("per") || per_clause(c) {
         c.expected("`per day`");
         return None;
     }
@@ -271,7 +276,7 @@ pub(super) fn quantity(c: &mut Cursor<'_>) -> Option<(Spanned<u64>, Spanned<Quot
 /// `at 80 %`, behind `warn`.
 fn per_cent(c: &mut Cursor<'_>) -> Option<Spanned<u8>> {
     c.expect_keyword("at")?;
-    let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word && !c.starts_line(0)) else {
+    let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word && !c.next_clause()) else {
         c.expected("a share such as `80 %`");
         return None;
     };

@@ -230,7 +230,7 @@ fn part(c: &mut Cursor<'_>, word: &str, span: Span) -> Option<Expectation> {
 /// The code behind `reject` or `defer`, if there is one. None where it is no code.
 fn code(c: &mut Cursor<'_>) -> Option<Option<Spanned<u16>>> {
     let digit = |t: &super::cursor::Tok<'_>| {
-        t.kind == TokenKind::Word && t.text.starts_with(|d: char| d.is_ascii_digit()) && !c.starts_line(0)
+        t.kind == TokenKind::Word && t.text.starts_with(|d: char| d.is_ascii_digit())
     };
     let Some(token) = c.peek().filter(digit) else { return Some(None) };
     c.bump();

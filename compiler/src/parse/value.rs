@@ -29,7 +29,7 @@ pub(super) fn value(c: &mut Cursor<'_>, what: &str) -> Option<Value> {
 }
 
 fn amount_or_word(c: &mut Cursor<'_>, token: Tok<'_>) -> Option<Value> {
-    let unit = c.nth(1).filter(|t| t.kind == TokenKind::Word && leaf::is_unit(t.text) && !c.starts_line(1));
+    let unit = c.nth(1).filter(|t| t.kind == TokenKind::Word && leaf::is_unit(t.text));
     let bare = token.text.bytes().all(|b| b.is_ascii_digit());
     let class = match leaf::amount(token.text, unit.filter(|_| bare).map(|t| t.text)) {
         Ok(Amount::Number(n)) => Class::Number(n),
@@ -78,7 +78,7 @@ fn foreign_unit(c: &mut Cursor<'_>, number: Span) -> Option<()> {
 
 /// Reads digits alone.
 pub(super) fn count(c: &mut Cursor<'_>, what: &str) -> Option<Spanned<u64>> {
-    let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word && !c.starts_line(0)) else {
+    let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word && !c.next_clause()) else {
         c.expected(what);
         return None;
     };
@@ -274,7 +274,7 @@ pub(super) fn words(c: &mut Cursor<'_>, what: &str) -> Option<Vec<Word>> {
 
 /// Reads `2026-12-01`, with `T10:30` where a time is wanted.
 pub(super) fn moment(c: &mut Cursor<'_>) -> Option<Spanned<Moment>> {
-    let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word && !c.starts_line(0)) else {
+    let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word && !c.next_clause()) else {
         c.expected("a date such as `2026-12-01`");
         return None;
     };
@@ -295,7 +295,7 @@ pub(super) fn reply(c: &mut Cursor<'_>) -> Option<Reply> {
     let start = c.peek().map(|t| t.span);
     let mut reply = Reply { code: None, enhanced: None, text: None, span: c.last_span() };
     let number = |t: &Tok<'_>| t.kind == TokenKind::Word && t.text.starts_with(|d: char| d.is_ascii_digit());
-    while let Some(token) = c.peek().filter(|t| number(t) && !c.starts_line(0)) {
+    while let Some(token) = c.peek().filter(number) {
         c.bump();
         let dotted = token.text.contains('.');
         if dotted
