@@ -163,7 +163,7 @@ registry! {
     31 Signed "message is signed" Type::Flag, Header Transaction: "PGP or S/MIME signed.";
     32 Encrypted "message is encrypted" Type::Flag, Header Transaction: "PGP or S/MIME encrypted.";
     33 Reply "message is reply" Type::Flag, Header Transaction: "In-Reply-To or References is there.";
-    34 Malformed "message is malformed" Type::Flag, Header Transaction: "Past the parser's limits, or not to be read.";
+    34 Malformed "message is malformed" Type::Flag, Body Transaction: "Past the parser's limits, or not to be read; header or body.";
     35 Spf "spf" Type::Enum(RESULTS), Mail Transaction: "The result of SPF (RFC 7208).";
     36 Dmarc "dmarc" Type::Enum(RESULTS), Header Transaction: "The result of DMARC (RFC 7489).";
     37 DkimDomain "dkim.domain" Type::Domain, Header Transaction many optional: "Domains with a valid DKIM signature.";

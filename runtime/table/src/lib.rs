@@ -10,6 +10,8 @@ pub mod decide;
 pub mod emit;
 pub mod fact;
 pub mod facts;
+pub mod format;
+mod index;
 pub mod load;
 pub mod model;
 pub mod value;

@@ -1,9 +1,34 @@
-//! Bytes to a loaded table. Under construction.
+//! Bytes to a loaded table.
+//!
+//! Never trusts a byte: the header, every length, offset, id, order and depth is checked once, in passes
+//! that read the image from front to back, before anything is looked up. What is not stored (automata,
+//! a record per fact) is built here, off the connection path. Lists, conditions, rules and postings are
+//! used where they lie.
 
-use crate::model::{Action, Alias, Kind, Mode, Profile, Relay, Table};
+mod check;
+mod columns;
+mod frame;
+mod nodes;
+mod policy;
+mod postings;
+mod read_back;
+mod sections;
+pub(crate) mod view;
+
+pub(crate) use columns::{Class, Column};
+pub use sections::SectionSize;
+
+use crate::fact::Fact;
+use crate::index::matcher::Matcher;
+use crate::index::probe::{self, shape};
+use crate::model::{Action, Alias, Group, Kind, Mode, Profile, Relay, Table};
 use crate::value::Address;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use view::{Cold, Places, View, piece};
 
 /// The bytes of an artifact, wherever they lie: a vector, a mapping, the program itself.
 pub type Image = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -12,8 +37,47 @@ pub type Image = Arc<dyn AsRef<[u8]> + Send + Sync>;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum LoadError {
     /// Something is wrong; says what.
-    #[error("{0}")]
+    #[error("the table is damaged: {0}")]
     Corrupt(String),
+    /// It does not begin like a table.
+    #[error("this is no table: it does not begin as one")]
+    Magic,
+    /// Shorter or longer than it says.
+    #[error("the table is cut off or has something behind it: it says {said} bytes and has {found}")]
+    Length {
+        /// What its header says.
+        said: u64,
+        /// What there is.
+        found: u64,
+    },
+    /// From a compiler that is too old for this program.
+    #[error(
+        "the table has format {found}, older than this program reads ({oldest}): build it anew with a current `edict`"
+    )]
+    TooOld {
+        /// Its format.
+        found: u32,
+        /// The oldest that is read.
+        oldest: u32,
+    },
+    /// From a compiler that is newer than this program.
+    #[error(
+        "the table has format {found}, newer than this program reads ({newest}): update `edictd`, and any older `edict`"
+    )]
+    TooNew {
+        /// Its format.
+        found: u32,
+        /// The newest that is read.
+        newest: u32,
+    },
+    /// The bytes are not those that were written.
+    #[error("the table is damaged: its checksum is wrong")]
+    Checksum,
+}
+
+/// Says what is wrong.
+fn corrupt(what: impl Into<String>) -> LoadError {
+    LoadError::Corrupt(what.into())
 }
 
 /// A rule's place in the table.
@@ -41,74 +105,246 @@ pub struct RuleRef<'a> {
     pub line: u32,
 }
 
+/// The outcome of `allow` and of no rule at all. Other outcomes are the places of their actions.
+pub(crate) const ACCEPT: u32 = u32::MAX;
+
 /// A validated artifact, ready to decide.
-#[derive(Debug)]
 pub struct Loaded {
-    table: Table,
+    image: Image,
+    pub(crate) places: Places,
+    /// Tells this table from every other one of this process.
+    pub(crate) id: u64,
+    digest: String,
+    profile: Profile,
+    actions: Vec<Action>,
+    /// For each action what it comes to: equal numbers are equal verbs and replies.
+    outcomes: Vec<u32>,
+    relays: Vec<Relay>,
+    groups: Vec<Group>,
+    aliases: Vec<Alias>,
+    source_digest: String,
+    files: Vec<String>,
+    compiler: String,
+    /// A record per fact (and parameter).
+    pub(crate) columns: Vec<Column>,
+    /// Columns with postings of verdicts in force: first the cheap ones, then texts.
+    pub(crate) hot_columns: Vec<u32>,
+    /// How many of them are cheap.
+    pub(crate) hot_cheap: usize,
+    /// Columns with other postings.
+    pub(crate) cold_columns: Vec<u32>,
+    /// Globs and regexes, by test.
+    pub(crate) matchers: Vec<(u32, Matcher)>,
+    /// For each condition, whether it hangs on the recipient.
+    pub(crate) varies: Vec<bool>,
+    /// The rules of each kind, in the order of [`Kind::ALL`].
+    pub(crate) kinds: [Range<u32>; 6],
+    named_lists: HashMap<String, u32>,
+    local: HashSet<String>,
+    inside: HashSet<String>,
+    trusted: policy::Ranges,
 }
 
-#[expect(unused_variables, reason = "under construction")]
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 impl Loaded {
     /// Validates an artifact whole and builds what is not stored (automata).
     ///
     /// # Errors
     /// Whatever is wrong with it: magic, version, length, checksum, any offset, id or order.
     pub fn new(image: Image) -> Result<Self, LoadError> {
-        Err(LoadError::Corrupt("under construction".to_owned()))
+        let bytes: &[u8] = (*image).as_ref();
+        let frame = frame::check(bytes)?;
+        let view =
+            View::new(bytes, &frame.places).ok_or_else(|| corrupt("a section holds a broken record"))?;
+        let cold =
+            Cold::new(bytes, &frame.places).ok_or_else(|| corrupt("a section holds a broken record"))?;
+        let values = policy::read(bytes, &frame.places)?;
+        let shapes = check::lists(&view, &cold, &values)?;
+        check::predicates(&view, &cold)?;
+        let varies = nodes::check(&view, &cold)?;
+        let kinds = check::rules(&view, &cold, &values)?;
+        postings::check(&view)?;
+        let built = columns::build(&view, &cold, &shapes)?;
+        let named_lists = check::named_lists(&view, &cold)?;
+        let outcomes = policy::outcomes(&values.actions);
+        let local: HashSet<String> = values.profile.local_domains.iter().cloned().collect();
+        let relayed = values.profile.relay_domains.iter().map(|r| r.domain.clone());
+        let inside = local.iter().cloned().chain(relayed).collect();
+        let trusted = policy::Ranges::new(&values.profile.trusted_networks)?;
+        Ok(Self {
+            places: frame.places,
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            digest: frame.digest,
+            profile: values.profile,
+            actions: values.actions,
+            outcomes,
+            relays: values.relays,
+            groups: values.groups,
+            aliases: values.aliases,
+            source_digest: values.source_digest,
+            files: values.files,
+            compiler: values.compiler,
+            columns: built.columns,
+            hot_columns: built.hot,
+            hot_cheap: built.hot_cheap,
+            cold_columns: built.cold,
+            matchers: built.matchers,
+            varies,
+            kinds,
+            named_lists,
+            local,
+            inside,
+            trusted,
+            image,
+        })
     }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        (*self.image).as_ref()
+    }
+
+    /// The sections that decisions read.
+    pub(crate) fn view(&self) -> Option<View<'_>> {
+        View::new(self.bytes(), &self.places)
+    }
+
     /// The policy digest, 64 hexadecimal digits. Logs show the first 12.
     #[must_use]
     pub fn digest(&self) -> &str {
-        ""
+        &self.digest
     }
+
+    /// The digest of the sources it was built from, hexadecimal.
+    #[must_use]
+    pub fn source_digest(&self) -> &str {
+        &self.source_digest
+    }
+
+    /// The compiler that made it: `edict 0.1.0`.
+    #[must_use]
+    pub fn compiler(&self) -> &str {
+        &self.compiler
+    }
+
     /// Settings.
     #[must_use]
     pub fn profile(&self) -> &Profile {
-        &self.table.profile
+        &self.profile
     }
+
     /// A rule by its place.
     #[must_use]
     pub fn rule(&self, id: RuleId) -> Option<RuleRef<'_>> {
-        None
+        let view = self.view()?;
+        let record = view.rules.get(id.0 as usize)?;
+        let origin = Cold::new(self.bytes(), &self.places)?.origins.get(id.0 as usize).copied();
+        let file = origin.and_then(|o| self.files.get(o.file.get() as usize)).map_or("", String::as_str);
+        Some(RuleRef {
+            id,
+            name: view.text(record.name)?,
+            kind: *Kind::ALL.get(usize::from(record.kind))?,
+            priority: record.priority.get(),
+            mode: if record.mode == 0 { Mode::Enforce } else { Mode::Audit },
+            action: self.actions.get(record.action.get() as usize)?,
+            file,
+            line: origin.map_or(0, |o| o.line.get()),
+        })
     }
+
     /// How many rules there are of all kinds.
     #[must_use]
     pub fn rule_count(&self) -> usize {
-        0
+        self.kinds.last().map_or(0, |range| range.end as usize)
     }
+
+    /// The rules of a kind, best rank first.
+    pub fn rules_of(&self, kind: Kind) -> impl Iterator<Item = RuleId> {
+        self.kinds.get(kind as usize).cloned().unwrap_or_default().map(RuleId)
+    }
+
+    /// What a rule's action comes to: [`ACCEPT`], or a number that equal verbs and replies share.
+    pub(crate) fn outcome(&self, action: u32) -> u32 {
+        self.outcomes.get(action as usize).copied().unwrap_or(ACCEPT)
+    }
+
+    /// The zones that `client.ip is listed in` asks about, each once.
+    pub fn zones(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().filter(|c| c.fact == Fact::ClientListed).map(|c| c.parameter.as_str())
+    }
+
     /// The alias for an address: exact, then without `+ext` (inside), then `@domain`.
     #[must_use]
     pub fn alias(&self, address: &Address) -> Option<&Alias> {
-        None
+        let aliases = Cold::new(self.bytes(), &self.places)?.aliases;
+        let get = |key: &str| aliases.get(key.as_bytes());
+        let place = get(address.as_str())
+            .or_else(|| get(self.bare(address)?.as_str()))
+            .or_else(|| get(address.domain()))?;
+        self.aliases.get(place as usize)
     }
+
+    /// The address without `+ext`, where it has one and is inside.
+    pub(crate) fn bare(&self, address: &Address) -> Option<Address> {
+        if address.local().contains('+') && self.is_inside(address.domain()) {
+            address.without_extension()
+        } else {
+            None
+        }
+    }
+
+    /// All aliases, sorted by key.
+    #[must_use]
+    pub fn aliases(&self) -> &[Alias] {
+        &self.aliases
+    }
+
     /// A relay by name.
     #[must_use]
     pub fn relay(&self, name: &str) -> Option<&Relay> {
-        None
+        let place = self.relays.binary_search_by(|r| r.name.as_str().cmp(name)).ok()?;
+        self.relays.get(place)
     }
+
     /// Whether a named list holds the address (at inside domains also without `+ext`).
     #[must_use]
     pub fn list_holds(&self, name: &str, address: &Address) -> bool {
-        false
+        let (Some(list), Some(view)) = (self.named_lists.get(name), self.view()) else { return false };
+        let mut found = false;
+        probe::address(&view.mailboxes, address, self.bare(address), shape::ALL, |set| {
+            let lists = piece(view.set_list_ends, view.set_lists, set);
+            found |= lists.binary_search_by_key(list, |l| l.get()).is_ok();
+        });
+        found
     }
+
     /// Whether a domain (normal form) is a local domain.
     #[must_use]
     pub fn is_local(&self, domain: &str) -> bool {
-        false
+        self.local.contains(domain)
     }
+
     /// Whether a domain is local or a relay domain.
     #[must_use]
     pub fn is_inside(&self, domain: &str) -> bool {
-        false
+        self.inside.contains(domain)
     }
+
     /// Whether an address is in a trusted network.
     #[must_use]
     pub fn is_trusted(&self, ip: IpAddr) -> bool {
-        false
+        self.trusted.holds(crate::value::canonical_ip(ip))
     }
+
     /// Reads the whole table back, for `show`, `explain` and `diff`.
     #[must_use]
     pub fn to_table(&self) -> Table {
-        self.table.clone()
+        read_back::table(self).unwrap_or_default()
     }
 }

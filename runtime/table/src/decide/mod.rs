@@ -1,33 +1,40 @@
-//! The one evaluator. Under construction.
+//! The one evaluator.
+//!
+//! Pure: the same table and facts give the same answer, and a fact that is not known yet is *pending*, so
+//! the earliest sound moment of a decision falls out of it. Where nothing matches, a decision costs the
+//! lookups of its facts' values and allocates nothing.
+
+mod eval;
+mod explain;
+mod matching;
+mod scratch;
+mod signature;
+mod stages;
+mod truth;
+mod values;
+mod walk;
+
+pub use crate::index::matcher::{PatternError, check_regex};
+pub use explain::{Explanation, Shape, Trace, explain, explain_rule};
+pub use matching::{candidates, matching};
+pub use scratch::Scratch;
+pub use signature::signature;
+pub use stages::{RuleStage, rules_by_stage};
+pub use truth::Truth;
 
 use crate::facts::{FactSet, Facts};
-use crate::load::{Loaded, RuleId};
+use crate::load::{ACCEPT, Loaded, RuleId};
 use crate::model::Kind;
-
-/// Memory of an evaluation, reused from message to message. Grows to the table's size once.
-#[derive(Debug, Default)]
-pub struct Scratch {}
-
-impl Scratch {
-    /// A fresh one.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-    /// Forgets everything: a new transaction, or another table.
-    pub fn begin(&mut self, table: &Loaded) {
-        let _ = table;
-    }
-    /// Forgets the facts of a recipient; those of the transaction stay.
-    pub fn next_recipient(&mut self) {}
-}
+use eval::Eval;
+use walk::{Found, Search};
 
 /// Where the verdict rules stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// No fact that is still pending can change it.
     Final(Ruling),
-    /// Open: at least one of these facts is needed.
+    /// Open: nothing can be decided without these facts, which the best ranked open rule hangs on; at
+    /// least one of them is needed. Other rules may need others later, of earlier stages too.
     Need(FactSet),
 }
 
@@ -44,31 +51,146 @@ pub enum Ruling {
     Corrupt,
 }
 
+/// No rule.
+const NO_RULE: u32 = u32::MAX;
+
+/// What a search for the verdict found. Rules that hang on failed lookups are in the scratch.
+#[derive(Clone, Copy)]
+struct Standing {
+    /// The best rule that holds.
+    best: u32,
+    /// The best open rule.
+    pending: u32,
+    /// Whether the search went past the first open rule.
+    past: bool,
+}
+
+impl Standing {
+    /// Rules from here on do not count.
+    fn cut(self) -> u32 {
+        if self.past { self.best } else { self.best.min(self.pending) }
+    }
+}
+
 /// Decides the verdict rules in force (audit rules take no part).
+///
+/// In order of rank, over the rules that are not *no*: the first that is open needs its facts; the first
+/// that holds decides; but where rules before it hang on failed lookups and would end differently, it
+/// cannot be told.
 #[must_use]
 pub fn verdict(table: &Loaded, facts: &Facts<'_>, scratch: &mut Scratch) -> Outcome {
-    let _ = (table, facts, scratch);
-    Outcome::Final(Ruling::Default)
+    let Some(mut eval) = Eval::new(table, facts, scratch) else { return Outcome::Final(Ruling::Corrupt) };
+    let standing = eval.stand(false);
+    let outcome = eval.conclude(standing);
+    if eval.scratch.corrupt { Outcome::Final(Ruling::Corrupt) } else { outcome }
 }
 
-/// A hash of everything that can still part one recipient's open verdict from another's: equal
-/// signatures of two recipients of one transaction mean equal verdicts, whatever the content is.
+/// The audit rules that would have changed the enforced verdict, had they been in force, each by itself:
+/// they hold, rank before the rule that decided, and end differently. Best rank first.
 #[must_use]
-pub fn signature(table: &Loaded, facts: &Facts<'_>, scratch: &mut Scratch) -> u64 {
-    let _ = (table, facts, scratch);
-    0
+pub fn audited(table: &Loaded, facts: &Facts<'_>, scratch: &mut Scratch, enforced: Ruling) -> Vec<RuleId> {
+    let Some(mut eval) = Eval::new(table, facts, scratch) else { return Vec::new() };
+    let (cut, outcome) = match enforced {
+        Ruling::Default => (NO_RULE, Some(ACCEPT)),
+        Ruling::By(rule) => (rule.0, Some(eval.outcome(rule.0))),
+        Ruling::Unknown => {
+            eval.stand(false);
+            (eval.scratch.unknown.iter().copied().min().unwrap_or(0), None)
+        }
+        Ruling::Corrupt => return Vec::new(),
+    };
+    let mut rules = eval.rules_of_kind(Kind::Verdict);
+    rules.end = rules.end.min(cut);
+    let mut out = Vec::new();
+    eval.search(eval.cold(), &rules, &mut |eval, found| {
+        if found.value == Truth::Yes {
+            let ids = found.rules.iter().map(|id| id.get());
+            out.extend(ids.filter(|id| Some(eval.outcome(*id)) != outcome).map(RuleId));
+        }
+        NO_RULE
+    });
+    out.sort_unstable();
+    out.dedup();
+    out
 }
 
-/// The rules of a kind that match, in order of rank, audit rules among them. Rules that hang on
-/// pending or unknown facts are left out; returned is which facts those are.
-pub fn matching(
-    table: &Loaded,
-    kind: Kind,
-    facts: &Facts<'_>,
-    scratch: &mut Scratch,
-    out: &mut Vec<RuleId>,
-) -> FactSet {
-    let _ = (table, kind, facts, scratch);
-    out.clear();
-    FactSet::EMPTY
+impl<'a> Eval<'a, '_> {
+    /// Searches the verdicts in force: cheap columns first, then what has no index, then texts.
+    /// With `past`, the best rule that holds is found even behind an open one.
+    fn stand(&mut self, past: bool) -> Standing {
+        let search = self.hot();
+        let table = self.table;
+        let mut standing = Standing { best: NO_RULE, pending: NO_RULE, past };
+        self.scratch.unknown.clear();
+        let mut note = |eval: &mut Self, found: Found<'a>| {
+            let first = found.rules.first().map_or(NO_RULE, |id| id.get());
+            match found.value {
+                Truth::Yes => standing.best = standing.best.min(first),
+                Truth::Pending => standing.pending = standing.pending.min(first),
+                Truth::Unknown => {
+                    let ids = found.rules.iter().map(|id| id.get()).take_while(|id| *id < standing.cut());
+                    eval.scratch.unknown.extend(ids);
+                }
+                Truth::No => {}
+            }
+            standing.cut()
+        };
+        let (cheap, texts) = table.hot_columns.split_at_checked(table.hot_cheap).unwrap_or_default();
+        let mut cut = NO_RULE;
+        for place in cheap {
+            cut = self.one_column(search, *place, cut, &mut note);
+        }
+        self.residual_rules(search, &(0..cut), &mut |eval, found| {
+            cut = cut.min(note(eval, found));
+            cut
+        });
+        for place in texts {
+            cut = self.one_column(search, *place, cut, &mut note);
+        }
+        standing
+    }
+
+    /// Searches a column unless all its rules rank past the cut; returned is the new cut.
+    fn one_column(
+        &mut self,
+        search: Search<'a>,
+        place: u32,
+        mut cut: u32,
+        note: &mut impl FnMut(&mut Self, Found<'a>) -> u32,
+    ) -> u32 {
+        if self.table.columns.get(place as usize).is_none_or(|c| c.hot_best >= cut) {
+            return cut;
+        }
+        self.column_rules(search, place, &(0..cut), &mut |eval, found| {
+            cut = cut.min(note(eval, found));
+            cut
+        });
+        cut
+    }
+
+    fn conclude(&mut self, standing: Standing) -> Outcome {
+        let cut = standing.best.min(standing.pending);
+        let mut outcome = None;
+        for place in 0..self.scratch.unknown.len() {
+            let Some(rule) = self.scratch.unknown.get(place).copied().filter(|rule| *rule < cut) else {
+                continue;
+            };
+            let this = self.outcome(rule);
+            if *outcome.get_or_insert(this) != this {
+                return Outcome::Final(Ruling::Unknown);
+            }
+        }
+        if standing.pending < standing.best {
+            let mut facts = FactSet::EMPTY;
+            let condition = self.condition(standing.pending);
+            self.hangs_on(condition, Truth::Pending, &mut facts);
+            return Outcome::Need(facts);
+        }
+        let (last, ruling) = if standing.best == NO_RULE {
+            (ACCEPT, Ruling::Default)
+        } else {
+            (self.outcome(standing.best), Ruling::By(RuleId(standing.best)))
+        };
+        Outcome::Final(if outcome.is_none_or(|o| o == last) { ruling } else { Ruling::Unknown })
+    }
 }

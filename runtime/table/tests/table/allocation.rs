@@ -1,0 +1,126 @@
+//! A decision in which nothing matches allocates nothing.
+#![expect(unsafe_code, reason = "a global allocator that counts is an unsafe trait; it only forwards")]
+
+use crate::common::load;
+use edict_table::decide::{Outcome, Ruling, Scratch, matching, verdict};
+use edict_table::fact::Fact;
+use edict_table::facts::{BodyFacts, Direction, Facts, HeaderFacts, HeaderField, Slot};
+use edict_table::model::*;
+use edict_table::value::{Address, Domain};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is forwarded to the system's allocator with the same arguments; counting touches
+// a thread-local cell that needs no allocation and has no destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Rules of every kind of index, none of which matches the mail below.
+fn table() -> Table {
+    let mut table = Table::default();
+    table.profile.local_domains = vec!["in.example".to_owned()];
+    let lists = [
+        (ListKind::Mailbox, vec!["@.spam.example", "@spam.example", "bad@worse.example", "evil@"]),
+        (ListKind::Network, vec!["10.0.0.0/8", "2001:db8::/32"]),
+        (ListKind::Text, vec!["mallory"]),
+    ];
+    for (kind, entries) in lists {
+        table.lists.push(List { name: None, kind, entries: entries.into_iter().collect() });
+    }
+    let tests = [
+        (Fact::Sender, "", Test::InList(0)),
+        (Fact::SenderDomain, "", Test::InList(0)),
+        (Fact::Recipient, "", Test::InList(0)),
+        (Fact::Helo, "", Test::InList(0)),
+        (Fact::ClientIp, "", Test::InList(1)),
+        (Fact::AuthUser, "", Test::InList(2)),
+        (Fact::Direction, "", Test::OneOf(0b1000)),
+        (Fact::Size, "", Test::More(1 << 40)),
+        (Fact::Subject, "", Test::Contains(vec!["act now".to_owned(), "urgent wire".to_owned()])),
+        (Fact::Header, "x-campaign", Test::Glob("spring-*".to_owned())),
+        (Fact::Body, "", Test::Contains(vec!["viagra".to_owned()])),
+        (Fact::Body, "", Test::Regex("inv[o0]ice number".to_owned())),
+        (Fact::ClientUnverified, "", Test::Set),
+    ];
+    for (place, (fact, parameter, test)) in tests.into_iter().enumerate() {
+        table.predicates.push(Predicate { fact, parameter: parameter.to_owned(), test });
+        table.conditions.push(Condition::Test(place as u32));
+        table.rules.push(Rule {
+            name: format!("rule {place:03}"),
+            priority: 100,
+            mode: Mode::Enforce,
+            condition: place as u32,
+            action: Action::Verdict(Verdict {
+                verb: Verb::Reject,
+                reply: Some(Reply { code: 550, enhanced: (5, 7, 1), text: "no".to_owned() }),
+            }),
+        });
+    }
+    table
+}
+
+#[test]
+fn nothing_matches_nothing_allocates() {
+    let loaded = load(&table());
+    let domain = Domain::parse("mail.good.example").unwrap();
+    let sender = Address::parse("ann@mail.good.example").unwrap();
+    let recipient = Address::parse("bob@in.example").unwrap();
+    let header = HeaderFacts {
+        fields: vec![
+            HeaderField { name: "subject".to_owned(), value: "hello there".to_owned() },
+            HeaderField { name: "x-campaign".to_owned(), value: "autumn-1".to_owned() },
+        ],
+        ..HeaderFacts::default()
+    };
+    let body = BodyFacts { texts: vec!["nothing to see ".repeat(300)], ..BodyFacts::default() };
+    let facts = Facts {
+        client_ip: Slot::Known("192.0.2.7".parse().unwrap()),
+        client_unverified: Slot::Known(false),
+        helo: Slot::Known(&domain),
+        auth_user: Slot::Absent,
+        sender: Slot::Known(&sender),
+        recipient: Slot::Known(&recipient),
+        direction: Slot::Known(Direction::Inbound),
+        size: Slot::Known(5000),
+        header: Slot::Known(&header),
+        body: Slot::Known(&body),
+        ..Facts::default()
+    };
+    let mut scratch = Scratch::new();
+    let mut out = Vec::new();
+    // The first message makes room.
+    scratch.begin(&loaded);
+    assert_eq!(verdict(&loaded, &facts, &mut scratch), Outcome::Final(Ruling::Default));
+    let before = COUNT.with(Cell::get);
+    for _ in 0..100 {
+        scratch.begin(&loaded);
+        assert_eq!(verdict(&loaded, &facts, &mut scratch), Outcome::Final(Ruling::Default));
+        scratch.next_recipient();
+        assert_eq!(verdict(&loaded, &facts, &mut scratch), Outcome::Final(Ruling::Default));
+        assert!(matching(&loaded, Kind::Bcc, &facts, &mut scratch, &mut out).is_empty());
+    }
+    assert_eq!(COUNT.with(Cell::get) - before, 0);
+}

@@ -1,0 +1,12 @@
+//! The table's own tests: the evaluator against the reference interpreter, hostile artifacts, allocations.
+
+#[cfg(test)]
+mod accessors;
+#[cfg(test)]
+mod allocation;
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod hostile;
