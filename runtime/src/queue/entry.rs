@@ -39,9 +39,22 @@ pub(super) struct Entry {
     hot: Mutex<Option<Arc<Record>>>,
     heat: usize,
     pub progress: Mutex<Progress>,
+    wish: Mutex<Wish>,
     inner: Arc<Inner>,
     /// Bounds how many deferred messages are under way.
     _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What an admin wants of a message that is under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Wish {
+    /// Nothing out of the ordinary.
+    #[default]
+    None,
+    /// What is left of it is to be kept.
+    Hold,
+    /// What is left of it is to be thrown away.
+    Remove,
 }
 
 /// How far an attempt is.
@@ -96,6 +109,7 @@ impl Entry {
             hot: Mutex::new(fits.then(|| Arc::clone(record))),
             heat: if fits { heat } else { 0 },
             progress: Mutex::default(),
+            wish: Mutex::default(),
             inner: Arc::clone(inner),
             _permit: start.permit,
         })
@@ -105,10 +119,22 @@ impl Entry {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The record, where it is in memory.
+    pub fn hot(&self) -> Option<Arc<Record>> {
+        self.hot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn wish(&self) -> Wish {
+        *self.wish.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_wish(&self, wish: Wish) {
+        *self.wish.lock().unwrap_or_else(PoisonError::into_inner) = wish;
+    }
+
     /// The record with its bytes, and for a large one the permit to hold it in memory.
     pub async fn record(&self) -> Result<(Arc<Record>, Option<OwnedSemaphorePermit>), SpoolError> {
-        let hot = self.hot.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(record) = hot {
+        if let Some(record) = self.hot() {
             return Ok((record, None));
         }
         let mut permit = None;

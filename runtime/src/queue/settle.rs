@@ -3,7 +3,7 @@
 //! The order is what keeps mail: a notice is durable before its message is forgotten, the deferred file
 //! before the log lets go of the record.
 
-use super::entry::{Entry, Job, Place};
+use super::entry::{Entry, Job, Place, Wish};
 use super::notice::{self, Event, Line};
 use super::route::Hop;
 use super::{Inner, now};
@@ -139,12 +139,13 @@ impl Inner {
         lines.retain(|line| warn || !matches!(line.event, Event::Delayed(_)));
         self.tell(&record, lines, entry.state.attempts).await?;
         let open = open_targets(&record, &state);
-        if open.active == 0 && open.held == 0 {
+        let wish = entry.wish();
+        if (open.active == 0 && open.held == 0) || wish == Wish::Remove {
             self.forget(entry).await;
             return Ok(());
         }
         state.attempts += u32::from(open.active > 0);
-        state.held = open.active == 0;
+        state.held = open.active == 0 || wish == Wish::Hold;
         state.due = now + self.wait(state.attempts);
         self.keep(entry, &record, state).await
     }
@@ -239,7 +240,7 @@ impl Inner {
         self.forget_log(entry);
     }
 
-    fn gone(&self, id: MessageId) {
+    pub(super) fn gone(&self, id: MessageId) {
         self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         self.queued.fetch_sub(1, Ordering::Relaxed);
     }

@@ -1,7 +1,7 @@
 //! The workers of next hops: take jobs, deliver, hand in the outcomes.
 
 use super::Inner;
-use super::entry::{Entry, Job};
+use super::entry::{Entry, Job, Wish};
 use super::hop::{AfterFailure, Lane};
 use super::route::Hop;
 use crate::deliver::client::{Session, Trouble};
@@ -53,6 +53,10 @@ type Loaded = (Job, Arc<Record>, Option<OwnedSemaphorePermit>);
 
 /// Reads the message of a job. None: it cannot be read; its recipients were told so.
 async fn load(inner: &Arc<Inner>, job: Job) -> Option<Loaded> {
+    if job.entry.wish() != Wish::None {
+        inner.defer_job(job, &Reason::new((4, 3, 0), "stopped by the postmaster"));
+        return None;
+    }
     match job.entry.record().await {
         Ok((record, permit)) if usize::from(job.dispatch) < record.dispatches.len() => {
             Some((job, record, permit))

@@ -1,0 +1,290 @@
+//! What an admin sees of the queue and does to it.
+//!
+//! Reads states and heads from disk when asked; nothing is kept for it. A message in the middle of an
+//! attempt takes a wish along, which its end fulfils.
+
+use super::entry::{Entry, Place, Wish};
+use super::{Inner, Queue, now};
+use crate::envelope::{DispatchKind, MessageId, Record};
+use crate::spool::SpoolError;
+use crate::spool::deferred::State;
+use serde::Serialize;
+use std::sync::{Arc, PoisonError};
+
+/// The most of a message's header that is shown, in bytes.
+const MAX_HEADER: usize = 32 << 10;
+
+/// Why an admin's wish was not fulfilled.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum QueueError {
+    /// No such message.
+    #[error("there is no message {0} in the queue")]
+    Unknown(MessageId),
+    /// The disk says no.
+    #[error("{0}")]
+    Disk(String),
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// It is being delivered, or waits for its first attempt.
+    Active,
+    /// It waits for another attempt.
+    Deferred,
+    /// It waits for somebody to release it.
+    Held,
+}
+
+/// A message in the queue.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Listed {
+    /// Its name.
+    pub id: String,
+    /// Where it stands.
+    pub state: Standing,
+    /// Bytes.
+    pub size: u64,
+    /// Unix milliseconds of its acceptance.
+    pub received: i64,
+    /// Envelope sender of the first dispatch; empty for `<>`.
+    pub sender: String,
+    /// Final addresses that are not settled.
+    pub recipients: Vec<Waiting>,
+    /// Attempts made.
+    pub attempts: u32,
+    /// Unix milliseconds of the next attempt; none while active or held.
+    pub due: Option<i64>,
+}
+
+/// A recipient that is not settled.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Waiting {
+    /// Final address.
+    pub address: String,
+    /// `message`, `copy` (a blind copy), `notice`.
+    pub kind: &'static str,
+    /// What was last said of it.
+    pub reason: Option<String>,
+}
+
+/// One message in full.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Shown {
+    /// As in the list.
+    #[serde(flatten)]
+    pub listed: Listed,
+    /// The policy digest under which it was accepted.
+    pub table: String,
+    /// Its header as stored, cut where long.
+    pub header: String,
+}
+
+impl Queue {
+    /// Messages in the queue in order of their names, from behind `after` on, at most `limit`.
+    pub async fn list(&self, after: Option<MessageId>, limit: usize) -> Vec<Listed> {
+        let mut all: Vec<(MessageId, Option<Arc<Entry>>)> = {
+            let active = self.inner.active.lock().unwrap_or_else(PoisonError::into_inner);
+            active.iter().map(|(id, entry)| (*id, Some(Arc::clone(entry)))).collect()
+        };
+        all.extend(self.inner.index().due.iter().map(|(_, id)| (*id, None)));
+        all.retain(|(id, _)| after.is_none_or(|a| *id > a));
+        all.sort_by_key(|(id, _)| *id);
+        all.dedup_by_key(|(id, _)| *id);
+        all.truncate(limit);
+        let inner = Arc::clone(&self.inner);
+        // One that is gone by now is left out.
+        let read =
+            move || all.into_iter().filter_map(|(id, e)| inner.look(id, e).ok().map(|f| f.0)).collect();
+        tokio::task::spawn_blocking(read).await.unwrap_or_default()
+    }
+
+    /// One message with its header.
+    ///
+    /// # Errors
+    /// [`QueueError::Unknown`] or what the disk says.
+    pub async fn show(&self, id: MessageId) -> Result<Shown, QueueError> {
+        let entry = self.inner.find(id)?;
+        let inner = Arc::clone(&self.inner);
+        let read = move || -> Result<Shown, QueueError> {
+            let (listed, record) = inner.look(id, entry).map_err(|e| QueueError::Disk(e.to_string()))?;
+            let bytes = match record.bytes.is_empty() {
+                true => inner.spool.deferred().load(id).map(|r| r.bytes).unwrap_or_default(),
+                false => record.bytes.clone(),
+            };
+            let end = memchr::memmem::find(&bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 2);
+            let head = bytes.get(..end.min(MAX_HEADER)).unwrap_or_default();
+            let header = String::from_utf8_lossy(head).replace("\r\n", "\n");
+            Ok(Shown { listed, table: record.table.clone(), header })
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|e| QueueError::Disk(e.to_string()))?
+    }
+
+    /// Keeps a message in the queue until it is released.
+    ///
+    /// # Errors
+    /// [`QueueError::Unknown`] or what the disk says.
+    pub async fn hold(&self, id: MessageId) -> Result<(), QueueError> {
+        self.change(id, Wish::Hold, |state| state.held = true).await
+    }
+
+    /// Lets a held message go, also one that a rule holds.
+    ///
+    /// # Errors
+    /// [`QueueError::Unknown`] or what the disk says.
+    pub async fn release(&self, id: MessageId) -> Result<(), QueueError> {
+        let due = now();
+        self.change(id, Wish::None, move |state| {
+            (state.held, state.released, state.due) = (false, true, due);
+        })
+        .await
+    }
+
+    /// Tries a deferred message now. One that is held stays so.
+    ///
+    /// # Errors
+    /// [`QueueError::Unknown`] or what the disk says.
+    pub async fn retry(&self, id: MessageId) -> Result<(), QueueError> {
+        let due = now();
+        self.change(id, Wish::None, move |state| state.due = due).await
+    }
+
+    /// Tries all deferred messages now; says how many.
+    pub async fn retry_all(&self) -> usize {
+        let all: Vec<MessageId> = {
+            let index = self.inner.index();
+            index.due.iter().filter(|(due, _)| *due < i64::MAX).map(|(_, id)| *id).collect()
+        };
+        let mut count = 0;
+        for id in all {
+            // One that is gone by now needs no attempt.
+            count += usize::from(self.retry(id).await.is_ok());
+        }
+        count
+    }
+
+    /// Throws a message away; nobody is told.
+    ///
+    /// # Errors
+    /// [`QueueError::Unknown`] or what the disk says.
+    pub async fn remove(&self, id: MessageId) -> Result<(), QueueError> {
+        if let Some(entry) = self.inner.find(id)? {
+            entry.set_wish(Wish::Remove);
+            return Ok(());
+        }
+        let due = self.inner.take_planned(id).ok_or(QueueError::Unknown(id))?;
+        let inner = Arc::clone(&self.inner);
+        let work = move || match inner.spool.deferred().remove(id) {
+            Ok(()) => {
+                tracing::info!(%id, "removed from the queue");
+                inner.gone(id);
+                Ok(())
+            }
+            Err(error) => {
+                inner.index().due.insert((due, id));
+                Err(QueueError::Disk(error.to_string()))
+            }
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|e| QueueError::Disk(e.to_string()))?
+    }
+
+    /// Changes the state of a deferred message, or leaves a wish with one under way.
+    async fn change(
+        &self,
+        id: MessageId,
+        wish: Wish,
+        change: impl FnOnce(&mut State) + Send + 'static,
+    ) -> Result<(), QueueError> {
+        if let Some(entry) = self.inner.find(id)? {
+            entry.set_wish(wish);
+            return Ok(());
+        }
+        let due = self.inner.take_planned(id).ok_or(QueueError::Unknown(id))?;
+        let inner = Arc::clone(&self.inner);
+        let work = move || {
+            let store = inner.spool.deferred();
+            let mut state = store.state(id);
+            change(&mut state);
+            match store.update(id, &state) {
+                Ok(()) => {
+                    inner.plan(id, &state);
+                    Ok(())
+                }
+                Err(error) => {
+                    inner.index().due.insert((due, id));
+                    Err(QueueError::Disk(error.to_string()))
+                }
+            }
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|e| QueueError::Disk(e.to_string()))?
+    }
+}
+
+impl Inner {
+    /// The entry of a message under way; none for a deferred one.
+    fn find(&self, id: MessageId) -> Result<Option<Arc<Entry>>, QueueError> {
+        if let Some(entry) = self.active.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+            return Ok(Some(Arc::clone(entry)));
+        }
+        let planned = self.index().due.iter().any(|(_, other)| *other == id);
+        if planned { Ok(None) } else { Err(QueueError::Unknown(id)) }
+    }
+
+    /// Takes a deferred message out of the plan, so that nobody else takes it up.
+    fn take_planned(&self, id: MessageId) -> Option<i64> {
+        let mut index = self.index();
+        let found = index.due.iter().find(|(_, other)| *other == id).copied()?;
+        index.due.remove(&found);
+        Some(found.0)
+    }
+
+    /// Reads what is known of a message. Blocks.
+    fn look(&self, id: MessageId, entry: Option<Arc<Entry>>) -> Result<(Listed, Record), SpoolError> {
+        let (record, size, state, standing) = match entry {
+            Some(entry) => {
+                let record = match (entry.hot(), entry.place) {
+                    (Some(record), _) => (*record).clone(),
+                    (None, Place::Log(position)) => self.spool.read(position)?,
+                    (None, Place::Deferred) => self.spool.deferred().load_head(id)?.0,
+                };
+                (record, entry.size as u64, entry.state.clone(), Standing::Active)
+            }
+            None => {
+                let (record, size) = self.spool.deferred().load_head(id)?;
+                let state = self.spool.deferred().state(id);
+                let standing = if state.held { Standing::Held } else { Standing::Deferred };
+                (record, size, state, standing)
+            }
+        };
+        let mut recipients = Vec::new();
+        for (place, dispatch) in (0u16..).zip(&record.dispatches) {
+            for (target, recipient) in (0u16..).zip(&dispatch.recipients) {
+                if state.settled.binary_search(&(place, target)).is_ok() {
+                    continue;
+                }
+                let reason = state.reasons.iter().find(|(d, t, _)| (*d, *t) == (place, target));
+                recipients.push(Waiting {
+                    address: recipient.address.clone(),
+                    kind: match dispatch.kind {
+                        DispatchKind::Message => "message",
+                        DispatchKind::Copy(_) => "copy",
+                        DispatchKind::Notice => "notice",
+                    },
+                    reason: reason.map(|(.., text)| text.clone()),
+                });
+            }
+        }
+        let listed = Listed {
+            id: id.to_string(),
+            state: standing,
+            size,
+            received: record.received,
+            sender: record.dispatches.first().map(|d| d.sender.clone()).unwrap_or_default(),
+            recipients,
+            attempts: state.attempts,
+            due: (standing == Standing::Deferred).then_some(state.due),
+        };
+        Ok((listed, record))
+    }
+}
