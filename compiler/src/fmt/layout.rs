@@ -31,7 +31,12 @@ impl Statement {
         let connective = ["or", "and"]
             .into_iter()
             .find(|word| self.atoms.iter().any(|a| a.top && a.text == *word && a.kind == TokenKind::Word));
-        let tries = [(None, false), (connective, false), (connective, true)];
+        // A list that stays broken breaks its line before connectives too, or a second time would differ.
+        let opens = |(at, atom): (usize, &Atom)| (atom.kind == TokenKind::OpenBracket).then_some(at);
+        let open = self.atoms.iter().enumerate().filter_map(opens);
+        let broken = open.filter_map(|at| self.atoms.get(at..)).any(stays_broken);
+        let first = if broken { connective } else { None };
+        let tries = [(first, false), (connective, false), (connective, true)];
         let mut lines = Vec::new();
         for (connective, lists) in tries {
             lines = Layout::new(indent, column, connective, lists).run(&self.atoms);
@@ -42,6 +47,19 @@ impl Statement {
         }
         lines
     }
+}
+
+/// What stands in the list that the first atom opens, and its closing bracket.
+fn in_list(atoms: &[Atom]) -> &[Atom] {
+    let close = atoms.iter().position(|a| a.kind == TokenKind::CloseBracket);
+    close.and_then(|close| atoms.get(1..=close)).unwrap_or_default()
+}
+
+/// Whether the text asks for an entry a line: by a comment, or a comma behind the last entry.
+fn stays_broken(atoms: &[Atom]) -> bool {
+    let inner = in_list(atoms);
+    let last = inner.len().checked_sub(2).and_then(|last| inner.get(last));
+    last.is_some_and(|a| a.kind == TokenKind::Comma) || inner.iter().any(|a| !a.comments.is_empty())
 }
 
 struct Layout {
@@ -112,15 +130,8 @@ impl Layout {
 
     /// Whether the list that the first atom opens is broken.
     fn breaks(&self, atoms: &[Atom]) -> bool {
-        let inside = atoms.iter().skip(1);
-        let Some(close) = inside.clone().position(|a| a.kind == TokenKind::CloseBracket) else {
-            return false;
-        };
-        let inner = || atoms.iter().skip(1).take(close + 1);
-        let commented = inner().any(|a| !a.comments.is_empty());
-        let trailing = close > 0 && inner().nth(close - 1).is_some_and(|a| a.kind == TokenKind::Comma);
-        let several = inner().any(|a| a.kind == TokenKind::Comma);
-        commented || trailing || (self.lists && several)
+        let several = || in_list(atoms).iter().any(|a| a.kind == TokenKind::Comma);
+        stays_broken(atoms) || (self.lists && several())
     }
 
     /// Where the next line starts.

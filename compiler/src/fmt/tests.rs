@@ -4,6 +4,7 @@ use super::*;
 use crate::ast::Ast;
 use crate::lex::lex;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 fn check(before: &str, after: &str) {
     let formatted = format(before).unwrap();
@@ -211,7 +212,7 @@ fn item() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
 
     #[test]
     fn generated_files(items in prop::collection::vec(item(), 0..6), choices in prop::collection::vec(any::<u8>(), 1..100)) {
