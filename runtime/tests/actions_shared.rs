@@ -248,3 +248,24 @@ async fn without_redis_mail_waits_or_is_counted_here_and_brought_later() {
     until("all is counted together", async || Daemon::together(&redis).await == 5).await;
     until("the other one goes on", async || waits.hold(11, 6).await.is_ok()).await;
 }
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_is_for_all_and_a_late_refund_takes_nothing_back() {
+    let redis = Redis::start();
+    let folder = tempfile::tempdir().unwrap();
+    let table = edict_table::load::Loaded::new(Arc::new(edict_table::emit::emit(
+        &edict_table::model::Table::default(),
+    )))
+    .unwrap();
+    let one = Daemon::start(&file(&folder, "a"), &[], redis.settings(WhenDown::Defer));
+    let two = Daemon::start(&file(&folder, "b"), &[], redis.settings(WhenDown::Defer));
+    one.commit(one.hold(1, 2).await.unwrap());
+    let late = two.hold(2, 2).await.unwrap();
+    assert!(one.hold(3, 2).await.is_err());
+    one.quotas.reset_everywhere(&table, "ann@example.com", NOW).await.unwrap();
+    one.commit(one.hold(4, 2).await.unwrap());
+    drop(late);
+    one.commit(one.hold(5, 2).await.unwrap());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(two.hold(6, 2).await.is_err());
+    assert_eq!(Daemon::together(&redis).await, 2);
+}

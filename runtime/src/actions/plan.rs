@@ -75,7 +75,9 @@ pub fn finish(
         effects.push("no blind copy of a blind copy".to_owned());
         wanted.clear();
     }
-    let stored = trace::stored(&incoming, &fields, &settings.hostname, zone);
+    let named = incoming.table.profile().hostname.clone();
+    let hostname = named.unwrap_or_else(|| settings.hostname.clone());
+    let stored = trace::stored(&incoming, &fields, &hostname, zone);
     let author = || {
         let date = date_text(day_of(incoming.received, zone).number);
         let user = incoming.client.auth_user.as_deref().map(|user| user_key(&incoming.table, user));
@@ -84,7 +86,7 @@ pub fn finish(
     };
     let texts = texts(&incoming, &finals, &mut view, &author, &stored, &mut effects)?;
     let mark = settings.mark.mark(incoming.id, &fields);
-    let shape = Shape { settings, finals: &finals, wanted: &wanted, texts: &texts, mark: &mark };
+    let shape = Shape { hostname: &hostname, finals: &finals, wanted: &wanted, texts: &texts, mark: &mark };
     let (variants, dispatches) = envelopes(&shape, &incoming, &stored)?;
     for copy in &wanted {
         effects.push(format!("bcc {:?} to {}", copy.rule, copy.wire));
@@ -161,7 +163,7 @@ pub(super) fn over_reply(plan: &QuotaPlan, table: &Loaded, over: Over) -> Refusa
 
 /// What the envelopes are made of.
 struct Shape<'a> {
-    settings: &'a Settings,
+    hostname: &'a str,
     finals: &'a [Final],
     wanted: &'a [Copy],
     texts: &'a Texts,
@@ -189,7 +191,7 @@ fn envelopes(
     // Outside readers are the ones whose message an archive of modified copies is about.
     let outside = shape.finals.iter().position(|end| !end.inside);
     let modified = outside.and_then(|at| shape.texts.of.get(at)).copied().unwrap_or(0);
-    let owner = copies::owner(&incoming.table, &shape.settings.hostname);
+    let owner = copies::owner(&incoming.table, shape.hostname);
     for copy in shape.wanted {
         let base = shape.texts.variants.get(if copy.modified { modified } else { 0 });
         let base = base.map(Vec::as_slice).unwrap_or_default();

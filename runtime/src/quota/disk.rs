@@ -93,6 +93,19 @@ impl Disk {
     /// # Errors
     /// It cannot be read, is held by another process, or is of another format.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        // A process that dies while redb lays out a new file leaves one that redb cannot open: so it is
+        // laid out aside, and only a whole one gets the name.
+        if !path.exists() {
+            let aside = path.with_extension("new");
+            let _ = std::fs::remove_file(&aside);
+            drop(Self::open_at(&aside)?);
+            let failed = |error| StoreError::from(redb::Error::Io(error));
+            std::fs::rename(&aside, path).map_err(failed)?;
+        }
+        Self::open_at(path)
+    }
+
+    fn open_at(path: &Path) -> Result<Self, StoreError> {
         let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
         let write = database.begin_write()?;
         {

@@ -1,0 +1,173 @@
+//! Aliases: expansion, merging, notification, owners, postmaster, direction.
+
+use crate::support::{Desk, Mail, Rules, check, envelopes};
+use edict_runtime::acceptor::Acceptor;
+use edict_runtime::envelope::{Fate, Notify, Ret};
+
+fn rules() -> Rules {
+    Rules::new()
+        .profile(|p| p.forward_sender_srs = false)
+        .alias("sales@example.com", &["ann@example.com", "Bob@example.com", "ext@other.example"], None)
+        .alias("both@example.com", &["both@example.com", "ann@example.com"], None)
+        .alias("list@example.com", &["ann@example.com", "far@other.example"], Some("owner@example.com"))
+        .alias("one@example.com", &["far@other.example"], None)
+        .alias("@second.example", &["catch@example.com"], None)
+}
+
+#[tokio::test]
+async fn expansion() {
+    let table = rules().load();
+    for (to, want) in [
+        (
+            &["sales@example.com"][..],
+            "message v0 <x@far.example>: (sales@example.com) ann@example.com (sales@example.com) Bob@example.com (sales@example.com) ext@other.example!",
+        ),
+        // An alias that names itself also delivers to its mailbox.
+        (
+            &["both@example.com"],
+            "message v0 <x@far.example>: both@example.com (both@example.com) ann@example.com",
+        ),
+        // The extension is not passed on through an alias, and is kept without one.
+        (
+            &["sales+x@example.com", "ann+y@example.com"],
+            "message v0 <x@far.example>: (sales+x@example.com) ann@example.com (sales+x@example.com) Bob@example.com (sales+x@example.com) ext@other.example! ann+y@example.com",
+        ),
+        // Equal final addresses get one delivery, the direct one first.
+        (
+            &["sales@example.com", "ANN@example.com", "both@example.com"],
+            "message v0 <x@far.example>: ANN@example.com (sales@example.com) Bob@example.com (sales@example.com) ext@other.example! both@example.com",
+        ),
+        (&["who@second.example"], "message v0 <x@far.example>: (who@second.example) catch@example.com"),
+        // An owner takes the place of the sender, in a dispatch of its own.
+        (
+            &["list@example.com", "bob@example.com"],
+            "message v0 <owner@example.com>: (list@example.com) ann@example.com (list@example.com) far@other.example!\nmessage v0 <x@far.example>: bob@example.com",
+        ),
+        (
+            &["list@example.com", "ann@example.com"],
+            "message v0 <x@far.example>: ann@example.com\nmessage v0 <owner@example.com>: (list@example.com) far@other.example!",
+        ),
+    ] {
+        check(Mail::arriving(&table, "x@far.example", to), want).await;
+    }
+}
+
+#[tokio::test]
+async fn postmaster_goes_to_the_profile() {
+    let set = |table: Rules| {
+        table.profile(|p| p.postmaster = vec!["one@example.com".into(), "adm@x.example".into()])
+    };
+    let table = set(rules()).load();
+    for to in ["postmaster@example.com", "Mailer-Daemon@second.example"] {
+        let want = format!("message v0 <x@far.example>: ({to}) far@other.example! ({to}) adm@x.example!");
+        check(Mail::arriving(&table, "x@far.example", &[to]), &want).await;
+    }
+    // An alias that names it is nearer; a postmaster elsewhere is nobody's business.
+    let table = set(rules()).alias("postmaster@example.com", &["ann@example.com"], None).load();
+    check(
+        Mail::submitted(&table, "ann@example.com", &["postmaster@example.com", "postmaster@x.example"]),
+        "message v0 <ann@example.com>: (postmaster@example.com) ann@example.com postmaster@x.example!",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn notification_follows_the_expansion_and_ends_at_an_owner() {
+    let table = rules().load();
+    let ask = |to: &[&str]| {
+        Mail::arriving(&table, "x@far.example", to).with(|incoming| {
+            incoming.sender.envid = Some("env".into());
+            incoming.sender.ret = Some(Ret::Full);
+            for given in &mut incoming.recipients {
+                given.notify = Notify { given: true, success: true, failure: false, delay: false };
+                given.orcpt = Some(format!("rfc822;{}", given.wire));
+            }
+        })
+    };
+    let record = check(
+        ask(&["one@example.com", "list@example.com"]),
+        "message v0 <x@far.example>: (one@example.com) far@other.example!
+         message v0 <owner@example.com>: (list@example.com) ann@example.com",
+    )
+    .await;
+    let [author, owner] = record.dispatches.as_slice() else { panic!() };
+    assert_eq!((author.envid.as_deref(), author.ret), (Some("env"), Some(Ret::Full)));
+    assert_eq!(author.recipients[0].orcpt.as_deref(), Some("rfc822;one@example.com"));
+    assert!(author.recipients[0].notify.success);
+    assert_eq!((owner.envid.as_deref(), owner.ret), (None, None));
+    assert_eq!((owner.recipients[0].orcpt.as_deref(), owner.recipients[0].notify), (None, Notify::default()));
+}
+
+#[tokio::test]
+async fn discarded_recipients_drop_out_and_held_ones_wait() {
+    let table = rules().load();
+    let fates = |fates: &'static [Fate]| {
+        Mail::arriving(&table, "x@far.example", &["ann@example.com", "bob@example.com", "sales@example.com"])
+            .with(|incoming| {
+                incoming.recipients.iter_mut().zip(fates).for_each(|(given, fate)| given.fate = *fate)
+            })
+    };
+    check(fates(&[Fate::Hold, Fate::Discard, Fate::Discard]), "message v0~ <x@far.example>: ann@example.com")
+        .await;
+    // What one verdict holds and another lets through is let through.
+    check(
+        fates(&[Fate::Hold, Fate::Hold, Fate::Deliver]),
+        "message v0 <x@far.example>: ann@example.com bob@example.com (sales@example.com) ext@other.example!",
+    )
+    .await;
+    let desk = Desk::new();
+    let receipt = desk.send(fates(&[Fate::Discard; 3])).await.unwrap();
+    assert_eq!(receipt.effects.len(), 3);
+    assert!(desk.shelf.records.lock().unwrap().is_empty(), "nothing is stored");
+}
+
+#[tokio::test]
+async fn a_dead_disk_is_a_452() {
+    let table = rules().load();
+    let desk = Desk::new();
+    desk.shelf.failing.store(true, std::sync::atomic::Ordering::SeqCst);
+    let refusal = desk.send(Mail::arriving(&table, "x@far.example", &["ann@example.com"])).await.unwrap_err();
+    assert_eq!(refusal.reply, "452 4.3.1 Insufficient system storage");
+}
+
+/// Mail of a stranger that an alias sends out goes under our name, and its bounce finds the way back.
+#[tokio::test]
+async fn forwarded_mail_is_sent_under_our_name() {
+    let table =
+        Rules::new().alias("one@second.example", &["far@other.example", "ann@example.com"], None).load();
+    let desk = Desk::new();
+    desk.send(Mail::arriving(&table, "Bob@far.example", &["one@second.example"])).await.unwrap();
+    let record = desk.last();
+    let [forwarded, inside] = record.dispatches.as_slice() else { panic!("{record:?}") };
+    assert_eq!(inside.sender, "Bob@far.example");
+    let sender = &forwarded.sender;
+    assert!(sender.starts_with("SRS0=") && sender.ends_with("=far.example=Bob@second.example"), "{sender}");
+    // The bounce.
+    assert!(desk.pipeline.returns(&table, sender));
+    desk.send(Mail::arriving(&table, "", &[sender]).at(crate::support::NOON + 1)).await.unwrap();
+    assert_eq!(envelopes(&desk.last()), format!("message v0 <>: ({sender}) Bob@far.example!\n"));
+    // Nobody else may write there, and nothing else may be made up.
+    assert!(!desk.pipeline.returns(&table, &sender.replace("far.example", "own.example")));
+    assert!(!desk.pipeline.returns(&table, "ann@example.com"));
+    desk.send(Mail::arriving(&table, "x@far.example", &[sender])).await.unwrap();
+    assert!(envelopes(&desk.last()).contains("@second.example\n"), "not led anywhere");
+    // A bounce has no sender to rewrite; our own senders need none.
+    for (mail, want) in [
+        (Mail::arriving(&table, "", &["one@second.example"]), ""),
+        (Mail::submitted(&table, "ann@example.com", &["one@second.example"]), "ann@example.com"),
+    ] {
+        desk.send(mail).await.unwrap();
+        assert!(desk.last().dispatches.iter().all(|dispatch| dispatch.sender == want));
+    }
+}
+
+/// What leaves through an alias is bounded, however the table came to be.
+#[tokio::test]
+async fn too_many_final_addresses_are_refused() {
+    let members: Vec<String> = (0..20_001).map(|n| format!("a{n}@other.example")).collect();
+    let members: Vec<&str> = members.iter().map(String::as_str).collect();
+    let table = Rules::new().alias("all@example.com", &members, None).load();
+    let refusal =
+        Desk::new().send(Mail::arriving(&table, "x@far.example", &["all@example.com"])).await.unwrap_err();
+    assert_eq!(refusal.reply, "452 4.5.3 Too many recipients");
+}

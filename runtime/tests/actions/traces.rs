@@ -1,0 +1,116 @@
+//! Trace fields, and what a submission is given.
+
+use crate::support::{Desk, Mail, Rules, message};
+
+async fn stored(mail: Mail) -> String {
+    let desk = Desk::new();
+    desk.send(mail).await.unwrap();
+    message(&desk.last(), 0)
+}
+
+fn unfold(text: &str) -> String {
+    text.replace("\r\n ", " ").replace("\r\n\t", " ")
+}
+
+#[tokio::test]
+async fn received_says_how_the_message_came() {
+    let table = Rules::new().load();
+    let one = Mail::arriving(&table, "x@far.example", &["ann@example.com"]);
+    assert_eq!(
+        unfold(&stored(one).await).lines().next().unwrap(),
+        "Received: from client.example (client.example [192.0.2.7]) by mx.example.com with ESMTPS id \
+         0000000000001 for <ann@example.com>; Tue, 24 Nov 2026 12:00:00 +0000"
+    );
+    // With several recipients none is named: each would learn of another.
+    let two = Mail::arriving(&table, "x@far.example", &["ann@example.com", "bob@example.com"]);
+    assert!(!unfold(&stored(two).await).lines().next().unwrap().contains(" for "));
+}
+
+#[tokio::test]
+async fn protocols() {
+    let table = Rules::new().load();
+    for (esmtp, tls, login, utf8, want) in [
+        (false, false, false, false, " with SMTP id "),
+        (true, false, false, false, " with ESMTP id "),
+        (true, false, true, false, " with ESMTPA id "),
+        (true, true, true, false, " with ESMTPSA id "),
+        (true, true, true, true, " with UTF8SMTPSA id "),
+        (true, false, false, true, " with UTF8SMTP id "),
+    ] {
+        let mail = Mail::arriving(&table, "x@far.example", &["ann@example.com"]).with(|incoming| {
+            incoming.client.esmtp = esmtp;
+            incoming.client.tls = tls;
+            incoming.client.auth_user = login.then(|| "ann".to_owned());
+            incoming.sender.smtputf8 = utf8;
+        });
+        let text = unfold(&stored(mail).await);
+        assert!(text.lines().next().unwrap().contains(want), "{text}");
+    }
+}
+
+/// A client's texts cannot begin a field or a line of their own.
+#[tokio::test]
+async fn nothing_is_injected() {
+    let table = Rules::new().profile(|p| p.hostname = None).load();
+    let mail = Mail::arriving(&table, "x@far.example", &["ann@example.com"]).with(|incoming| {
+        incoming.client.helo = "x\r\nBcc: evil@x (a) \u{1b}[2J \"".to_owned();
+        incoming.client.name = Some("y\r\n\r\nbody".to_owned());
+        incoming.client.ip = "2001:db8::1".parse().unwrap();
+        incoming.client.tls = false;
+    });
+    let text = stored(mail).await;
+    let header = text.split("\r\nFrom: ").next().unwrap();
+    assert!(unfold(header).lines().count() == 1, "{header}");
+    assert!(!header.contains('\u{1b}') && header.contains("[IPv6:2001:db8::1]"), "{header}");
+    assert!(unfold(header).contains(" by host.example with ESMTP id "));
+}
+
+/// RFC 6409 8 for submissions; RFC 5321 6.4 for everything else.
+#[tokio::test]
+async fn submissions_are_completed_and_nothing_else_is() {
+    let table = Rules::new().load();
+    let bare = "Subject: x\r\nBcc: secret@x.example,\r\n more@x.example\r\n\r\nHi\r\n";
+    let text = stored(Mail::submitted(&table, "ann@example.com", &["far@other.example"]).bytes(bare)).await;
+    assert!(text.contains("\r\nMessage-ID: <0000000000001@mx.example.com>\r\n"), "{text}");
+    assert!(text.contains("\r\nDate: Tue, 24 Nov 2026 12:00:00 +0000\r\n"), "{text}");
+    assert!(text.ends_with("\r\nSubject: x\r\n\r\nHi\r\n") && !text.contains("secret"), "{text}");
+    let text = stored(Mail::arriving(&table, "x@far.example", &["ann@example.com"]).bytes(bare)).await;
+    assert!(text.ends_with(&format!("+0000\r\n{bare}")), "{text}");
+    let whole = Mail::submitted(&table, "ann@example.com", &["far@other.example"]);
+    let sent = String::from_utf8(whole.0.bytes.clone()).unwrap();
+    assert!(stored(whole).await.ends_with(&format!("+0000\r\n{sent}")));
+}
+
+#[tokio::test]
+async fn dates_are_of_the_profiles_zone() {
+    let table = Rules::new().profile(|p| p.time_zone = "Asia/Kathmandu".to_owned()).load();
+    let mail =
+        Mail::submitted(&table, "ann@example.com", &["far@other.example"]).bytes("Subject: x\r\n\r\nHi\r\n");
+    assert!(stored(mail).await.contains("\r\nDate: Tue, 24 Nov 2026 17:45:00 +0545\r\n"));
+}
+
+/// The text of a message without a header must not become one.
+#[tokio::test]
+async fn a_message_without_header_keeps_its_text_as_text() {
+    let table = Rules::new().load();
+    for (sent, want) in
+        [("Hello you\r\n", "\r\n\r\nHello you\r\n"), ("\r\nHi\r\n", "\r\n\r\nHi\r\n"), ("", "\r\n")]
+    {
+        let text = stored(Mail::arriving(&table, "x@far.example", &["ann@example.com"]).bytes(sent)).await;
+        assert!(text.ends_with(want), "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn eight_bit_text_is_declared() {
+    use edict_runtime::envelope::Body;
+    let table = Rules::new().load();
+    let desk = Desk::new();
+    let mail = || Mail::arriving(&table, "x@far.example", &["ann@example.com"]);
+    for (sent, want) in
+        [("Subject: x\r\n\r\nHi\r\n", Body::SevenBit), ("Subject: x\r\n\r\nä\r\n", Body::EightBitMime)]
+    {
+        desk.send(mail().bytes(sent)).await.unwrap();
+        assert_eq!(desk.last().dispatches[0].body, want);
+    }
+}
