@@ -42,7 +42,10 @@ pub fn check(model: Model, diagnostics: &mut Vec<Diagnostic>) -> Option<Checked>
     }
     rule::relays(&model, diagnostics);
     let aliases = alias::expand(&model, diagnostics);
+    if diagnostics.iter().any(|d| d.severity == Severity::Error) {
+        // What an error hides would look unused or strange: lints wait until all is sound.
+        return None;
+    }
     lint::check(&model, diagnostics);
-    let failed = diagnostics.iter().any(|d| d.severity == Severity::Error);
-    (!failed).then_some(Checked { model, aliases })
+    Some(Checked { model, aliases })
 }

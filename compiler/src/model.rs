@@ -68,6 +68,17 @@ impl ListType {
         }
     }
 
+    /// The word for several of them.
+    #[must_use]
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Address => "addresses",
+            Self::Domain => "domains",
+            Self::Network => "networks",
+            Self::Text => "texts",
+        }
+    }
+
     /// The kind of its index in the table.
     #[must_use]
     pub fn kind(self) -> ListKind {

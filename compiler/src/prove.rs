@@ -13,7 +13,7 @@ pub mod world;
 
 use edict_table::decide::{self, Scratch};
 use edict_table::load::{Image, Loaded, RuleId};
-use edict_table::model::{Action, ConditionId, Kind, Mode, Rule, Table};
+use edict_table::model::{Action, ConditionId, Kind, Mode, Rule, Table, Verdict};
 use query::{Question, Reply, Say, ask};
 use std::sync::Arc;
 use theory::{Directions, Space};
@@ -21,6 +21,9 @@ use world::World;
 
 /// The most rules of one kind among which equals are looked for.
 const MAX_EQUALS: usize = 2_000;
+
+/// What `reject` and `defer` say where a rule writes no text.
+pub const DEFAULT_TEXTS: [&str; 2] = ["Rejected by policy", "Not accepted now, try again later"];
 
 /// Something that was proved. Rules are places in [`Table::rules`].
 #[derive(Clone, Debug)]
@@ -260,7 +263,12 @@ fn contend(a: &Rule, b: &Rule) -> bool {
         return false;
     }
     match (&a.action, &b.action) {
-        (Action::Verdict(a), Action::Verdict(b)) => a.verb == b.verb && a.reply != b.reply,
+        // Who wrote no reply does not mind which one is sent.
+        (Action::Verdict(a), Action::Verdict(b)) => {
+            let minds =
+                |v: &Verdict| v.reply.as_ref().is_some_and(|r| !DEFAULT_TEXTS.contains(&r.text.as_str()));
+            a.verb == b.verb && a.reply != b.reply && minds(a) && minds(b)
+        }
         (Action::Quota(a), Action::Quota(b)) => a.per == b.per && a != b,
         (Action::Disclaimer(a), Action::Disclaimer(b)) => !(a.proceed && b.proceed),
         (Action::Route(a), Action::Route(b)) => a != b,

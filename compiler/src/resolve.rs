@@ -15,7 +15,7 @@ mod testing;
 mod value;
 
 use crate::ast::{Ast, Item};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Severity};
 use crate::model::{LOCAL_DOMAINS, ListDef, ListType, Model, RELAY_DOMAINS, TRUSTED};
 use crate::source::Sources;
 use crate::span::{FileId, Span};
@@ -37,6 +37,7 @@ pub struct Resolved {
 struct Context<'a> {
     sources: &'a Sources,
     diagnostics: Vec<Diagnostic>,
+    errors: usize,
     model: Model,
     names: Names,
     files: BTreeSet<FileId>,
@@ -48,6 +49,7 @@ pub fn resolve(asts: &[Ast], sources: &Sources) -> Resolved {
     let mut ctx = Context {
         sources,
         diagnostics: Vec::new(),
+        errors: 0,
         model: Model::default(),
         names: Names::default(),
         files: BTreeSet::new(),
@@ -98,7 +100,19 @@ pub fn resolve(asts: &[Ast], sources: &Sources) -> Resolved {
 
 impl Context<'_> {
     fn report(&mut self, diagnostic: Diagnostic) {
+        self.errors += usize::from(diagnostic.severity == Severity::Error);
         self.diagnostics.push(diagnostic);
+    }
+
+    fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+        for diagnostic in diagnostics {
+            self.report(diagnostic);
+        }
+    }
+
+    /// How many errors were told so far.
+    fn errors(&self) -> usize {
+        self.errors
     }
 }
 

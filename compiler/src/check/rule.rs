@@ -175,13 +175,6 @@ fn check_reply(
 }
 
 fn check_limit(rule: &RuleDef, limit: &Limit, diagnostics: &mut Vec<Diagnostic>) {
-    if limit.connections.is_none() && limit.messages.is_none() && limit.at_once.is_none() {
-        diagnostics.push(
-            Diagnostic::error("E1306", format!("limit `{}` bounds nothing", rule.name), rule.span)
-                .label("no `at most` line")
-                .help("write `at most 60 messages per minute`, or `at most 10 connections at once`"),
-        );
-    }
     let zero = limit.connections.is_some_and(|r| r.count == 0 || r.seconds == 0)
         || limit.messages.is_some_and(|r| r.count == 0 || r.seconds == 0)
         || limit.at_once == Some(0);
@@ -195,13 +188,6 @@ fn check_limit(rule: &RuleDef, limit: &Limit, diagnostics: &mut Vec<Diagnostic>)
 
 fn check_quota(rule: &RuleDef, quota: &Quota, diagnostics: &mut Vec<Diagnostic>) {
     let bounds = [quota.messages, quota.recipients, quota.bytes];
-    if bounds.iter().all(Option::is_none) {
-        diagnostics.push(
-            Diagnostic::error("E1306", format!("quota `{}` bounds nothing", rule.name), rule.span)
-                .label("no `at most` line")
-                .help("write `at most 500 messages per day`, or `at most 200 MiB per day`"),
-        );
-    }
     if bounds.contains(&Some(0)) {
         zero_bound(rule, diagnostics);
     }
@@ -277,16 +263,9 @@ fn can_hold(cond: &Cond, direction: Direction) -> (bool, bool) {
     }
 }
 
-/// Relays: at least one host, and no login over a connection that may be in the clear.
+/// Relays: no login over a connection that may be in the clear.
 pub fn relays(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
     for relay in &model.relays {
-        if relay.hosts.is_empty() {
-            diagnostics.push(
-                Diagnostic::error("E1701", format!("relay `{}` has no host", relay.name), relay.span)
-                    .label("nowhere to send to")
-                    .help("write `host [smtp.provider.example:587]`"),
-            );
-        }
         if let Some((name, span)) = &relay.credentials
             && matches!(relay.tls, RelayTls::Off | RelayTls::Opportunistic)
         {

@@ -34,7 +34,7 @@ pub fn claim(table: &Table, predicate: &Predicate, holds: bool) -> String {
         Test::Set => format!("{not}{fact}"),
         Test::Present if holds => format!("{fact} is present"),
         Test::Present => format!("{fact} is absent"),
-        Test::InList(list) => membership(table, &fact, *list, holds),
+        Test::InList(list) => membership(table, &fact, *list, holds, row.ty == Type::Domain),
         Test::Contains(all) => format!("{not}{fact} contains {}", quoted(all)),
         Test::StartsWith(all) => format!("{not}{fact} starts with {}", quoted(all)),
         Test::EndsWith(all) => format!("{not}{fact} ends with {}", quoted(all)),
@@ -56,13 +56,15 @@ pub fn claim(table: &Table, predicate: &Predicate, holds: bool) -> String {
     }
 }
 
-fn membership(table: &Table, fact: &str, list: ListId, holds: bool) -> String {
+fn membership(table: &Table, fact: &str, list: ListId, holds: bool, domain: bool) -> String {
+    // Keys of domains begin with an `@` that nobody writes there.
+    let shown = |key: &str| if domain { key.trim_start_matches('@').to_owned() } else { key.to_owned() };
     let not = if holds { "" } else { "not " };
     let Some(list) = table.lists.get(list as usize) else { return fact.to_owned() };
     match (&list.name, list.entries.get(0), list.entries.len()) {
         (Some(name), ..) => format!("{fact} {not}in {name}"),
-        (None, Some(one), 1) => format!("{fact} is {not}{one}"),
-        (None, Some(one), _) => format!("{fact} {not}in [{one}, ...]"),
+        (None, Some(one), 1) => format!("{fact} is {not}{}", shown(one)),
+        (None, Some(one), _) => format!("{fact} {not}in [{}, ...]", shown(one)),
         (None, None, _) => format!("{fact} {not}in []"),
     }
 }

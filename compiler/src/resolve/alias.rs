@@ -28,13 +28,19 @@ pub fn groups(ctx: &mut Context<'_>, groups: &[&ast::Group]) {
     // Places in the model are places in `kept`.
     let mut own: Vec<Vec<Mailbox>> = Vec::new();
     let mut inner: Vec<Vec<usize>> = Vec::new();
+    let mut faulty: HashSet<usize> = HashSet::new();
     for group in &kept {
+        let before = ctx.errors();
         let (mut members, mut groups) = (Vec::new(), Vec::new());
         for entry in group.members.iter().flat_map(|m| &m.entries) {
             match entry {
                 Entry::Value(value) => members.extend(ctx.mailbox(value)),
                 Entry::Group(name) => groups.extend(ctx.find(Sort::Group, name).map(|g| (g, name.span))),
             }
+        }
+        if ctx.errors() > before || groups.len() < group_entries(group) {
+            ctx.poison(Sort::Group, &group.name.value);
+            faulty.insert(own.len());
         }
         own.push(members);
         inner.push(groups.into_iter().map(|(g, _)| g).collect());
@@ -64,7 +70,7 @@ pub fn groups(ctx: &mut Context<'_>, groups: &[&ast::Group]) {
             for other in round.iter().filter(|p| **p != back).filter_map(|p| kept.get(*p)) {
                 diagnostic = diagnostic.also(other.name.span, "and goes through here");
             }
-            ctx.diagnostics.push(diagnostic);
+            ctx.report(diagnostic);
         });
         let mut members = opened.members;
         if members.len() > MAX_MEMBERS {
@@ -81,7 +87,7 @@ pub fn groups(ctx: &mut Context<'_>, groups: &[&ast::Group]) {
         }
         if group.broken || group.members.is_none() || told.contains(&place) {
             ctx.poison(Sort::Group, &group.name.value);
-        } else if members.is_empty() {
+        } else if members.is_empty() && !faulty.contains(&place) {
             ctx.report(
                 Diagnostic::error(
                     "E1502",
@@ -100,6 +106,11 @@ pub fn groups(ctx: &mut Context<'_>, groups: &[&ast::Group]) {
             used: false,
         });
     }
+}
+
+fn group_entries(group: &ast::Group) -> usize {
+    let entries = group.members.iter().flat_map(|m| &m.entries);
+    entries.filter(|entry| matches!(entry, Entry::Group(_))).count()
 }
 
 /// What opening one group has come to.
@@ -282,7 +293,7 @@ fn key(ctx: &mut Context<'_>, text: &str, span: Span) -> Option<AliasKey> {
 pub fn file(ctx: &mut Context<'_>, file: FileId, item: &ast::Aliases) {
     let Some(file) = ctx.data_file(file, &item.path) else { return };
     let read = lines::aliases(file, ctx.sources.bytes(file));
-    ctx.diagnostics.extend(read.diagnostics);
+    ctx.extend(read.diagnostics);
     for entry in read.entries {
         let key = key(ctx, &entry.name.value, entry.name.span);
         let mut members = Vec::new();
@@ -317,5 +328,5 @@ pub fn unique(ctx: &mut Context<'_>) {
         seen.insert(name, alias.span);
         true
     });
-    ctx.diagnostics.extend(diagnostics);
+    ctx.extend(diagnostics);
 }

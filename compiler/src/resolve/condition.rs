@@ -427,14 +427,23 @@ fn word(ctx: &mut Context<'_>, row: &Row, words: &[&str], value: &Value) -> Opti
     let name = row.name;
     let mut diagnostic =
         Diagnostic::error("E1117", format!("`{name}` cannot be `{}`", value.text), value.span)
-            .label(format!("one of {}", words.join(", ")));
-    diagnostic = match nearest(&value.text, words.iter().copied()) {
+            .label("no such word");
+    let other = [
+        ("outgoing", "outbound"),
+        ("incoming", "inbound"),
+        ("local", "internal"),
+        ("out", "outbound"),
+        ("in", "inbound"),
+    ];
+    let other = other.iter().find(|(from, _)| *from == value.text).map(|(_, to)| *to);
+    let other = other.filter(|to| words.contains(to));
+    diagnostic = match other.or_else(|| nearest(&value.text, words.iter().copied())) {
         Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")).fix(
             format!("write `{meant}`"),
             value.span,
             meant,
         ),
-        None => diagnostic.help(format!("write `{name} is {}`", words.first().unwrap_or(&""))),
+        None => diagnostic.help(format!("write one of {}", words.join(", "))),
     };
     ctx.report(diagnostic);
     None
@@ -570,7 +579,7 @@ fn named_list(ctx: &mut Context<'_>, row: &Row, name: &Word, test: &FactTest) ->
     };
     let mut diagnostic = Diagnostic::error(
         "E1119",
-        format!("`{}` is a list of {}s, but `{fact}` is {}", name.value, ty.name(), type_name(row.ty)),
+        format!("`{}` is a list of {}, but `{fact}` is {}", name.value, ty.plural(), type_name(row.ty)),
         test.span,
     )
     .label("the types do not meet");
@@ -632,11 +641,11 @@ fn search(
             let list = ctx.model.lists.get_mut(place)?;
             list.used = true;
             if list.ty != ListType::Text {
-                let (ty, span) = (list.ty.name(), list.span);
+                let (ty, span) = (list.ty.plural(), list.span);
                 ctx.report(
                     Diagnostic::error(
                         "E1119",
-                        format!("`{}` is a list of {ty}s, not of texts", name.value),
+                        format!("`{}` is a list of {ty}, not of texts", name.value),
                         name.span,
                     )
                     .label("texts are searched for here")

@@ -60,14 +60,14 @@ pub fn list(ctx: &mut Context<'_>, file: FileId, list: &List) {
     if !ctx.define(Sort::List, &list.name.value, list.name.span, place) {
         return;
     }
-    let before = ctx.diagnostics.len();
+    let before = ctx.errors();
     let entries = match (&list.ty, &list.body) {
         (Some(ty), Some(ListBody::Inline(entries))) => Some(inline(ctx, ty.value, &entries.entries)),
         (Some(ty), Some(ListBody::From(path))) => from_file(ctx, file, ty.value, path),
         _ => None,
     };
     let ty = list.ty.as_ref().map_or(ListType::Text, |ty| list_type(ty.value));
-    if list.broken || entries.is_none() || ctx.diagnostics.len() > before {
+    if list.broken || entries.is_none() || ctx.errors() > before {
         // The name stays known, so that its uses do not look like mistakes.
         ctx.poison(Sort::List, &list.name.value);
     }
@@ -117,7 +117,7 @@ fn inline(ctx: &mut Context<'_>, ty: ast::ListType, entries: &[Entry]) -> Entrie
             && first == second
             && at != again
         {
-            ctx.diagnostics.push(
+            ctx.report(
                 Diagnostic::warning("W0101", format!("`{}` is listed twice", shown(ty, first)), *again)
                     .label("here a second time")
                     .also(*at, "listed here already")
@@ -138,6 +138,6 @@ fn from_file(ctx: &mut Context<'_>, file: FileId, ty: ast::ListType, path: &Text
     let file = ctx.data_file(file, path)?;
     let ListEntries { entries, diagnostics } = lines::list(file, ctx.sources.bytes(file), ty);
     let sound = !diagnostics.iter().any(|d| d.severity == crate::diag::Severity::Error);
-    ctx.diagnostics.extend(diagnostics);
+    ctx.extend(diagnostics);
     sound.then_some(entries)
 }

@@ -221,6 +221,9 @@ pub fn aliases(file: FileId, bytes: &[u8]) -> AliasEntries {
         let mut offset = from;
         for part in members.split(',') {
             let word = part.trim();
+            // Commands stand in quotes; an address in quotes keeps them, they are part of it.
+            let inner = word.trim_matches('"');
+            let word = if inner.starts_with(['|', '/', ':']) { inner } else { word };
             if !word.is_empty() {
                 let start = offset + (part.len() - part.trim_start().len());
                 last.members

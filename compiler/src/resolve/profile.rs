@@ -86,11 +86,11 @@ fn who_exists(ctx: &mut Context<'_>, value: &Spanned<ast::Recipients>) -> Option
                 let list = ctx.model.lists.get_mut(place)?;
                 list.used = true;
                 if list.ty != ListType::Address {
-                    let (is, span) = (list.ty.name(), list.span);
+                    let (is, span) = (list.ty.plural(), list.span);
                     ctx.report(
                         Diagnostic::error(
                             "E1119",
-                            format!("`{}` is a list of {is}s, not of addresses", word.value),
+                            format!("`{}` is a list of {is}, not of addresses", word.value),
                             word.span,
                         )
                         .label("existing addresses are expected here")

@@ -37,7 +37,7 @@ pub fn rule(ctx: &mut Context<'_>, file: FileId, rule: &ast::Rule) {
         return;
     }
     let fresh = ctx.define(Sort::Rule, name, rule.name.span, place);
-    let before = ctx.diagnostics.len();
+    let before = ctx.errors();
     let when = condition::every(ctx, &rule.when);
     let unless = condition::every(ctx, &rule.unless);
     let active = active(ctx, rule.active.as_ref());
@@ -46,8 +46,7 @@ pub fn rule(ctx: &mut Context<'_>, file: FileId, rule: &ast::Rule) {
         clauses.insert("priority", span);
     }
     let action = action(ctx, file, rule, &mut clauses);
-    let errors = ctx.diagnostics.get(before..).unwrap_or_default();
-    let sound = !errors.iter().any(|d| d.severity == crate::diag::Severity::Error);
+    let sound = ctx.errors() == before;
     let (Some(when), Some(unless), Some(active), Some(action)) = (when, unless, active, action) else {
         return;
     };
@@ -186,10 +185,7 @@ fn action(
             Some(Action::Limit(limit))
         }
         ast::Action::Bcc { to, modified, record } => {
-            let Some(to) = to else {
-                missing(ctx, "`to`", "write `to [archive@example.com]`");
-                return None;
-            };
+            let to = to.as_ref()?;
             clauses.insert("to", to.span);
             let targets = targets(ctx, to)?;
             Some(Action::Bcc(Bcc {
@@ -225,10 +221,6 @@ fn action(
             Some(Action::Quota(quota))
         }
         ast::Action::Disclaimer { text, html, above_quote, replies, signed, proceed } => {
-            if text.is_none() && html.is_none() {
-                missing(ctx, "`text`", "write `text \"disclaimers/legal.txt\"`, and `html` beside it");
-                return None;
-            }
             let plain = match text {
                 Some(text) => Some(body(ctx, file, text)?),
                 None => None,
@@ -247,10 +239,7 @@ fn action(
             }))
         }
         ast::Action::Route { via, local } => {
-            let Some(via) = via else {
-                missing(ctx, "`via`", "write `via mx`, `via local`, or the name of a relay");
-                return None;
-            };
+            let via = via.as_ref()?;
             clauses.insert("via", via.span);
             let place = ctx.find(Sort::Relay, via)?;
             let hop = match via.value.as_str() {
@@ -404,14 +393,6 @@ fn targets(ctx: &mut Context<'_>, to: &ast::Entries) -> Option<Vec<String>> {
             },
         }
     }
-    if sound && out.is_empty() {
-        ctx.report(
-            Diagnostic::error("E1313", "copies go nowhere", to.span)
-                .label("no target")
-                .help("write `to [archive@example.com]`"),
-        );
-        return None;
-    }
     // The order means nothing; each target gets one copy.
     out.sort();
     out.dedup_by(|a, b| a.0 == b.0);
@@ -474,7 +455,8 @@ pub fn relay(ctx: &mut Context<'_>, relay: &ast::Relay) {
     }
     let tls = relay.tls.as_ref().map_or_else(RelayTls::default, |t| t.value);
     let mut hosts = Vec::new();
-    let mut sound = relay.hosts.is_some() || !relay.broken;
+    // The parser has told where there is no `host` at all.
+    let mut sound = relay.hosts.is_some();
     for entry in relay.hosts.iter().flat_map(|h| &h.entries) {
         let (text, span) = match entry {
             Entry::Value(value) => (value.text.as_str(), value.span),

@@ -18,6 +18,7 @@ pub fn shape(value: &Value) -> &'static str {
         Class::Duration(_) => "a duration",
         Class::Word if value.text.contains('@') => "an address",
         Class::Word if parse_network(&value.text).is_ok() => "a network",
+        Class::Word if value.text.split('.').all(|p| p.parse::<u64>().is_ok()) => "no IP address",
         Class::Word if value.text.contains('.') => "a domain",
         Class::Word => "a word",
     }
