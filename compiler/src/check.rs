@@ -38,7 +38,7 @@ impl Checked {
 pub fn check(model: Model, diagnostics: &mut Vec<Diagnostic>) -> Option<Checked> {
     profile::check(&model, diagnostics);
     for rule in &model.rules {
-        rule::check(&model, rule, diagnostics);
+        rule::check(rule, diagnostics);
     }
     rule::relays(&model, diagnostics);
     let aliases = alias::expand(&model, diagnostics);

@@ -290,16 +290,6 @@ impl Cond {
         }
     }
 
-    /// How many nodes stand above each other.
-    #[must_use]
-    pub fn depth(&self) -> usize {
-        match self {
-            Self::True | Self::Test(_) => 1,
-            Self::Not(inner) => 1 + inner.depth(),
-            Self::All(parts) | Self::Any(parts) => 1 + parts.iter().map(Self::depth).max().unwrap_or(0),
-        }
-    }
-
     /// Calls `f` with every test and whether it stands under an odd number of negations.
     pub fn visit<'a>(&'a self, f: &mut impl FnMut(&'a Test, bool)) {
         self.visit_under(false, f);

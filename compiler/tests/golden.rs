@@ -1,5 +1,5 @@
 //! Golden cases: small rule sets with what the compiler says about each. A case is a file in
-//! `tests/golden/`; add one there, no function here. Lines `=== path` begin further files of a case.
+//! `tests/golden/`; add one there, no function here. Lines `=== path` begin further files of a case; `=== path latin-1` one that is not UTF-8.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
@@ -7,6 +7,7 @@ use edict_compiler::diag::Severity;
 use edict_compiler::source::Sources;
 use edict_compiler::span::Span;
 use edict_compiler::{Compilation, Options, compile};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -32,10 +33,17 @@ fn sources(text: &str) -> Sources {
     let mut out = Sources::default();
     let mut path = "main.edict".to_owned();
     let mut body = String::new();
+    let mut insert = |path: String, body: String| {
+        let latin = |text: &str| text.chars().map(|c| u8::try_from(c).unwrap()).collect::<Vec<u8>>();
+        match path.strip_suffix(" latin-1") {
+            Some(path) => out.insert(path, latin(&body)),
+            None => out.insert(path, body),
+        }
+    };
     for line in text.split_inclusive('\n') {
         if let Some(next) = line.strip_prefix("=== ") {
             if path != "main.edict" || !body.is_empty() {
-                out.insert(path, std::mem::take(&mut body));
+                insert(path, std::mem::take(&mut body));
             }
             path = next.trim().to_owned();
             body.clear();
@@ -43,7 +51,7 @@ fn sources(text: &str) -> Sources {
             body.push_str(line);
         }
     }
-    out.insert(path, body);
+    insert(path, body);
     out
 }
 
@@ -115,6 +123,54 @@ fn cases_show_their_code() {
             assert!(!compilation.failed(), "{name} fails: {codes:?}");
         } else {
             assert!(codes.contains(&code.as_str()), "{name} says {codes:?}");
+        }
+    }
+}
+
+/// Every code that stands in the compiler's sources has a page and a case, and no page speaks of a code
+/// that does not exist.
+#[test]
+fn codes_have_pages_and_cases() {
+    let mut used = BTreeSet::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut used);
+    let paged: BTreeSet<String> =
+        edict_compiler::codes::PAGES.iter().map(|(code, _)| (*code).to_owned()).collect();
+    let shown: BTreeSet<String> =
+        cases().iter().filter_map(|(name, _)| name.split('-').next().map(str::to_owned)).collect();
+    // Syntax has cases of its own.
+    let syntax = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/syntax/snapshots");
+    let said: String = std::fs::read_dir(syntax)
+        .unwrap()
+        .map(|e| std::fs::read_to_string(e.unwrap().path()).unwrap())
+        .collect();
+    let without_page: Vec<_> = used.difference(&paged).collect();
+    let without_use: Vec<_> = paged.difference(&used).collect();
+    let without_case = used.difference(&shown).filter(|code| !said.contains(code.as_str()));
+    // A file of more than 16 MiB is no case to keep in a folder: the lexer's own tests make one.
+    let without_case: Vec<_> = without_case.filter(|code| *code != "E0001").collect();
+    assert!(without_page.is_empty(), "codes without a page: {without_page:?}");
+    assert!(without_use.is_empty(), "pages of unknown codes: {without_use:?}");
+    assert!(without_case.is_empty(), "codes without a golden case: {without_case:?}");
+    for (code, page) in edict_compiler::codes::PAGES {
+        assert!(page.starts_with(&format!("# {code}")), "the page of {code} begins with its name");
+    }
+}
+
+fn collect(folder: &Path, out: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, out);
+        } else if !path.ends_with("codes.rs") && path.extension().is_some_and(|e| e == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            // Codes are quoted strings of a letter and four digits.
+            for piece in text.split('"') {
+                let digits = piece.get(1..).unwrap_or_default();
+                let letter = piece.starts_with(['E', 'W']);
+                if letter && piece.len() == 5 && digits.bytes().all(|b| b.is_ascii_digit()) {
+                    out.insert(piece.to_owned());
+                }
+            }
         }
     }
 }

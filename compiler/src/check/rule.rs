@@ -5,22 +5,10 @@ use crate::diag::Diagnostic;
 use crate::model::{Cond, Model, Op, RuleDef, Test};
 use edict_table::fact::{Fact, Stage};
 use edict_table::facts::Direction;
-use edict_table::model::{Action, Kind, Limit, MAX_DEPTH, Quota, RelayTls, Reply, Verb};
+use edict_table::model::{Action, Kind, Limit, Quota, RelayTls, Reply, Verb};
 
 /// Checks one rule.
-pub fn check(model: &Model, rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
-    let _ = model;
-    if rule.condition.depth() >= MAX_DEPTH {
-        diagnostics.push(
-            Diagnostic::error(
-                "E1301",
-                format!("the condition of `{}` is nested too deeply", rule.name),
-                rule.span,
-            )
-            .label(format!("more than {MAX_DEPTH} levels"))
-            .help("write several `when` lines, or several rules"),
-        );
-    }
+pub fn check(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
     facts(rule, diagnostics);
     match &rule.action {
         Action::Verdict(verdict) => verdict_reply(rule, verdict.verb, verdict.reply.as_ref(), diagnostics),

@@ -12,8 +12,6 @@ use edict_table::value::address::parse_local;
 use edict_table::value::{Address, Pattern, fold};
 use std::collections::{HashMap, HashSet};
 
-/// The most members of one group, groups within it opened.
-const MAX_MEMBERS: usize = 100_000;
 /// The deepest nesting of groups.
 const MAX_NESTING: usize = 50;
 
@@ -72,19 +70,7 @@ pub fn groups(ctx: &mut Context<'_>, groups: &[&ast::Group]) {
             }
             ctx.report(diagnostic);
         });
-        let mut members = opened.members;
-        if members.len() > MAX_MEMBERS {
-            ctx.report(
-                Diagnostic::error(
-                    "E1503",
-                    format!("group `{}` has more than {MAX_MEMBERS} members", group.name.value),
-                    group.name.span,
-                )
-                .label("too many members")
-                .help("write a list: `list NAME: address from \"file\"`"),
-            );
-            members.truncate(MAX_MEMBERS);
-        }
+        let members = opened.members;
         if group.broken || group.members.is_none() || told.contains(&place) {
             ctx.poison(Sort::Group, &group.name.value);
         } else if members.is_empty() && !faulty.contains(&place) {
@@ -133,7 +119,7 @@ fn open(
         cycle(&out.path, place);
         return;
     }
-    if !out.seen.insert(place) || out.path.len() >= MAX_NESTING || out.members.len() > MAX_MEMBERS {
+    if !out.seen.insert(place) || out.path.len() >= MAX_NESTING {
         return;
     }
     out.path.push(place);

@@ -77,7 +77,7 @@ fn active(ctx: &mut Context<'_>, active: Option<&Active>) -> Option<Vec<Cond>> {
     let from = active.from.as_ref().map(|m| seconds(ctx, m, false));
     let until = active.until.as_ref().map(|m| seconds(ctx, m, true));
     let mut out = Vec::new();
-    if let (Some(Some(from)), Some(Some(until))) = (from, until)
+    if let (Some(from), Some(until)) = (from, until)
         && from >= until
     {
         ctx.report(
@@ -91,25 +91,18 @@ fn active(ctx: &mut Context<'_>, active: Option<&Active>) -> Option<Vec<Cond>> {
         Cond::Test(Box::new(Test { fact: Fact::Time, parameter: String::new(), op, span }))
     };
     if let Some(from) = from {
-        out.push(test(Op::Less(from?), active.span).negate());
+        out.push(test(Op::Less(from), active.span).negate());
     }
     if let Some(until) = until {
-        out.push(test(Op::Less(until?), active.span));
+        out.push(test(Op::Less(until), active.span));
     }
     Some(out)
 }
 
-/// Unix seconds of a moment in the profile's zone; the end of the day where `end` asks for it.
-fn seconds(ctx: &mut Context<'_>, moment: &Spanned<Moment>, end: bool) -> Option<u64> {
-    let found = unix(&ctx.model.profile.time_zone, moment.value, end);
-    if found.is_none() {
-        ctx.report(
-            Diagnostic::error("E1311", "this is no date of the calendar", moment.span)
-                .label("the calendar has no such day")
-                .help("write it as `2026-12-01` or `2026-12-01T18:00`"),
-        );
-    }
-    found
+/// Unix seconds of a moment in the profile's zone; the end of the day where `end` asks for it. Dates
+/// come checked against the calendar; what lies beyond its last day never comes.
+fn seconds(ctx: &Context<'_>, moment: &Spanned<Moment>, end: bool) -> u64 {
+    unix(&ctx.model.profile.time_zone, moment.value, end).unwrap_or(i64::MAX as u64)
 }
 
 fn unix(zone: &str, moment: Moment, end: bool) -> Option<u64> {
