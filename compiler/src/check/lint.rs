@@ -1,11 +1,49 @@
-//! Lints that look at one rule or definition at a time.
+//! Lints: what is sound and still looks wrong. One rule or definition at a time, without a search.
+//!
+//! Conditions are asked in two ways here: what could make them hold ([`possible`]), and what they say
+//! about one plain message ([`holds`]). Both are rough on purpose; exact questions belong to `prove`.
 
 use crate::diag::Diagnostic;
-use crate::model::Model;
+use crate::model::{AliasKey, Cond, Model, Op, RuleDef, RuleMode, Set, Test};
+use edict_table::fact::{Fact, Stage};
+use edict_table::facts::Direction;
+use edict_table::model::{Action, Mode, Recipients, Verb};
+use edict_table::value::domain::parents;
+use edict_table::value::{Address, Domain};
 
 /// Tells what is sound and still looks wrong.
 pub fn check(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
     unused(model, diagnostics);
+    if model.profile.recipients == Recipients::Any {
+        let span = model.settings.get("recipients").copied().unwrap_or_default();
+        diagnostics.push(
+            Diagnostic::warning("W0208", "mail for addresses without a mailbox is accepted and bounced", span)
+                .label("every address exists")
+                .help("write `recipients known`; a mailbox for all others is an alias: `alias @example.com = [ann]`"),
+        );
+    }
+    aliases(model, diagnostics);
+    for rule in &model.rules {
+        if rule.mode == RuleMode::Off {
+            continue;
+        }
+        attachments(rule, diagnostics);
+        if let Action::Verdict(verdict) = &rule.action {
+            match verdict.verb {
+                Verb::Allow => forgeable(rule, diagnostics),
+                Verb::Reject | Verb::Defer | Verb::Discard => {
+                    greetings(rule, diagnostics);
+                    caught(model, rule, diagnostics);
+                }
+                Verb::Hold => {}
+            }
+            parted(rule, diagnostics);
+            if let Some(reply) = &verdict.reply {
+                talkative(model, rule, &reply.text, diagnostics);
+            }
+        }
+    }
+    delays(model, diagnostics);
 }
 
 fn unused(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
@@ -18,5 +56,361 @@ fn unused(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
                 .label("nothing names it")
                 .help("name it in a rule, or take it out"),
         );
+    }
+}
+
+fn aliases(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
+    let profile = &model.profile;
+    for alias in &model.aliases {
+        let domain = match &alias.key {
+            AliasKey::Exact(address) => address.domain(),
+            AliasKey::CatchAll(domain) => domain.as_str(),
+            AliasKey::Bare(_) => continue,
+        };
+        let inside = profile.local_domains.iter().any(|d| d == domain)
+            || profile.relay_domains.iter().any(|d| d.domain == domain);
+        if !inside {
+            diagnostics.push(
+                Diagnostic::warning(
+                    "W0209",
+                    format!("no mail for `{}` arrives here", alias.key.name()),
+                    alias.span,
+                )
+                .label("neither a local nor a relay domain")
+                .help(format!("add `{domain}` to `local-domains`, or take the alias out")),
+            );
+        }
+    }
+}
+
+/// Facts that are whatever the client says.
+fn is_said(fact: Fact) -> bool {
+    matches!(
+        fact,
+        Fact::Helo
+            | Fact::HeloUnqualified
+            | Fact::Sender
+            | Fact::SenderLocal
+            | Fact::SenderDomain
+            | Fact::Subject
+            | Fact::Header
+            | Fact::From
+            | Fact::To
+            | Fact::Cc
+            | Fact::Reply
+            | Fact::AutoSubmitted
+            | Fact::Body
+            | Fact::AttachmentName
+            | Fact::AttachmentType
+    )
+}
+
+fn is_sender(fact: Fact) -> bool {
+    matches!(fact, Fact::Sender | Fact::SenderLocal | Fact::SenderDomain)
+}
+
+fn is_recipient(fact: Fact) -> bool {
+    matches!(fact, Fact::Recipient | Fact::RecipientLocal | Fact::RecipientDomain)
+}
+
+/// Whether a condition can hold and whether it can fail, given what `f` says about each test.
+fn possible(cond: &Cond, f: &dyn Fn(&Test) -> (bool, bool)) -> (bool, bool) {
+    match cond {
+        Cond::True => (true, false),
+        Cond::Test(test) => f(test),
+        Cond::Not(inner) => {
+            let (yes, no) = possible(inner, f);
+            (no, yes)
+        }
+        Cond::All(parts) => {
+            parts.iter().map(|p| possible(p, f)).fold((true, false), |a, b| (a.0 && b.0, a.1 || b.1))
+        }
+        Cond::Any(parts) => {
+            parts.iter().map(|p| possible(p, f)).fold((false, true), |a, b| (a.0 || b.0, a.1 && b.1))
+        }
+    }
+}
+
+/// What a condition says where each test has one answer.
+fn holds(cond: &Cond, f: &dyn Fn(&Test) -> bool) -> bool {
+    possible(cond, &|test| (f(test), !f(test))).0
+}
+
+const OPEN: (bool, bool) = (true, true);
+const NEVER: (bool, bool) = (false, true);
+const ALWAYS: (bool, bool) = (true, false);
+
+fn is_direction(test: &Test, direction: Direction) -> bool {
+    matches!(test.op, Op::OneOf(bits) if bits & (1 << (direction as u8)) != 0)
+}
+
+/// An allow that a stranger can have by saying the right thing.
+fn forgeable(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
+    let mut said = None;
+    rule.condition.visit(&mut |test, negated| {
+        if !negated && said.is_none() && is_said(test.fact) {
+            said = Some(test);
+        }
+    });
+    let Some(said) = said else { return };
+    let stranger = |test: &Test| match test.fact {
+        Fact::Direction if is_direction(test, Direction::Inbound) => ALWAYS,
+        Fact::ClientTls
+        | Fact::Recipient
+        | Fact::RecipientLocal
+        | Fact::RecipientDomain
+        | Fact::Size
+        | Fact::Time => OPEN,
+        fact if is_said(fact) => OPEN,
+        // A stranger has no login, no good address and no good signature.
+        _ => NEVER,
+    };
+    if possible(&rule.condition, &stranger).0 {
+        diagnostics.push(
+            Diagnostic::warning("W0201", format!("anybody can have what allow `{}` asks for", rule.name), said.span)
+                .label("whatever the client says")
+                .also(rule.span, "the rule that lets it in")
+                .help("ask something that cannot be forged too: `client.ip in ...`, `submitted`, `spf is pass` or `dmarc is pass`"),
+        );
+    }
+}
+
+/// HELO and reverse names are bad in mail programs, whose users have logged in.
+fn greetings(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
+    let mut found = None;
+    rule.condition.visit(&mut |test, negated| {
+        let bad = matches!(
+            test.fact,
+            Fact::ClientUnverified | Fact::HeloUnqualified | Fact::HeloMalformed | Fact::HeloUnresolvable
+        );
+        let nameless = test.fact == Fact::ClientName && test.op == Op::Present;
+        if ((bad && !negated) || (nameless && negated)) && found.is_none() {
+            found = Some(test);
+        }
+    });
+    let Some(found) = found else { return };
+    let ours = |test: &Test| match (test.fact, &test.op) {
+        (Fact::Submitted, _) | (Fact::AuthUser, Op::Present) => ALWAYS,
+        (Fact::Direction, Op::OneOf(_))
+            if !is_direction(test, Direction::Internal) && !is_direction(test, Direction::Outbound) =>
+        {
+            NEVER
+        }
+        _ => OPEN,
+    };
+    if possible(&rule.condition, &ours).0 {
+        diagnostics.push(
+            Diagnostic::warning(
+                "W0202",
+                format!("`{}` hits our own users: mail programs fail this test", rule.name),
+                found.span,
+            )
+            .label("true of most mail programs at home or on the road")
+            .also(rule.span, "in this rule")
+            .help("add `unless submitted`"),
+        );
+    }
+}
+
+fn set_holds(model: &Model, set: &Set, address: &Address) -> bool {
+    let keys = |has: &dyn Fn(&str) -> bool| {
+        has(address.as_str())
+            || has(&format!("@{}", address.domain()))
+            || has(&format!("{}@", address.local()))
+            || parents(address.domain()).any(|up| has(&format!("@.{up}")))
+    };
+    match set {
+        Set::List(at) => {
+            model.lists.get(*at).is_some_and(|l| keys(&|key| l.entries.iter().any(|e| e == key)))
+        }
+        Set::Group(at, _) => {
+            model.groups.get(*at).is_some_and(|g| g.members.iter().any(|m| m.address == *address))
+        }
+        Set::Values(_, values) => keys(&|key| values.iter().any(|v| v == key)),
+    }
+}
+
+/// A refusal that catches bounces, postmaster or abuse only because a `not` is true of them.
+fn caught(model: &Model, rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
+    let (mut sender, mut recipient) = (None, None);
+    rule.condition.visit(&mut |test, negated| {
+        if negated && is_sender(test.fact) {
+            sender = sender.or(Some(test.span));
+        }
+        if negated && is_recipient(test.fact) {
+            recipient = recipient.or(Some(test.span));
+        }
+    });
+    // A plain small inbound message of which nothing else is true.
+    let plain = |test: &Test| match test.fact {
+        Fact::Direction => is_direction(test, Direction::Inbound),
+        Fact::Size | Fact::Hops | Fact::RecipientCount | Fact::AttachmentCount => {
+            matches!(test.op, Op::Less(_) | Op::AtMost(_))
+        }
+        _ => false,
+    };
+    if let Some(span) = sender
+        && holds(&rule.condition, &plain)
+    {
+        diagnostics.push(
+            Diagnostic::warning(
+                "W0203",
+                format!("`{}` catches all bounces: their sender `<>` is in no list", rule.name),
+                span,
+            )
+            .label("a test on an absent sender is no, so its `not` is yes")
+            .also(rule.span, "in this rule")
+            .help("add `and sender is present`"),
+        );
+    }
+    let (Some(span), Some(domain)) = (recipient, model.first_local.as_deref()) else { return };
+    let Ok(domain) = Domain::parse(domain) else { return };
+    for local in ["postmaster", "abuse"] {
+        let address = Address::new(local, &domain);
+        let for_them = |test: &Test| match (&test.op, test.fact) {
+            (Op::In(set), Fact::Recipient | Fact::RecipientDomain) => set_holds(model, set, &address),
+            (Op::In(Set::Values(_, values)), Fact::RecipientLocal) => values.iter().any(|v| v == local),
+            (Op::Glob(_) | Op::Regex(_), fact) if is_recipient(fact) => true,
+            _ => plain(test),
+        };
+        if holds(&rule.condition, &for_them) {
+            diagnostics.push(
+                Diagnostic::warning("W0203", format!("`{}` catches mail for `{address}`", rule.name), span)
+                    .label("this address is in no list, so `not` is yes")
+                    .also(rule.span, "in this rule")
+                    .help(format!("add `unless recipient in [postmaster@{domain}, abuse@{domain}]`: both have to be reachable (RFC 2142)")),
+            );
+            return;
+        }
+    }
+}
+
+/// A verdict on content that differs by recipient.
+fn parted(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
+    if rule.mode != RuleMode::On(Mode::Enforce) {
+        return;
+    }
+    let (mut recipient, mut content) = (None, None);
+    rule.condition.visit(&mut |test, _| {
+        if is_recipient(test.fact) {
+            recipient = recipient.or(Some(test.span));
+        }
+        if test.fact.row().stage >= Stage::Header {
+            content = content.or(Some(test.span));
+        }
+    });
+    let inbound = |test: &Test| match test.fact {
+        Fact::Submitted | Fact::AuthUser => NEVER,
+        Fact::Direction if is_direction(test, Direction::Inbound) => ALWAYS,
+        Fact::Direction => NEVER,
+        _ => OPEN,
+    };
+    if let (Some(recipient), Some(content)) = (recipient, content)
+        && possible(&rule.condition, &inbound).0
+    {
+        diagnostics.push(
+            Diagnostic::warning(
+                "W0204",
+                format!("`{}` makes strangers send to each recipient apart", rule.name),
+                recipient,
+            )
+            .label("differs between recipients")
+            .also(content, "and is known only after the message has come")
+            .help("ask either the recipient or the content, or expect 452 4.5.3 for further recipients"),
+        );
+    }
+}
+
+/// Several tests on attachments in one `and`.
+fn attachments(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
+    fn walk<'a>(cond: &'a Cond, found: &mut Option<(&'a Test, &'a Test)>) {
+        let parts = match cond {
+            Cond::True | Cond::Test(_) => return,
+            Cond::Not(inner) => return walk(inner, found),
+            Cond::Any(parts) => return parts.iter().for_each(|p| walk(p, found)),
+            Cond::All(parts) => parts,
+        };
+        let tests: Vec<&Test> = parts
+            .iter()
+            .filter_map(|p| if let Cond::Test(test) = p { Some(&**test) } else { None })
+            .filter(|t| matches!(t.fact, Fact::AttachmentName | Fact::AttachmentType | Fact::AttachmentSize))
+            .collect();
+        if let [first, second, ..] = tests.as_slice() {
+            *found = found.or(Some((first, second)));
+        }
+        parts.iter().for_each(|p| walk(p, found));
+    }
+    let mut found = None;
+    walk(&rule.condition, &mut found);
+    if let Some((first, second)) = found {
+        diagnostics.push(
+            Diagnostic::warning(
+                "W0206",
+                format!("`{}` may be about two different attachments", rule.name),
+                second.span,
+            )
+            .label("holds when any attachment fulfils it")
+            .also(first.span, "and so does this, perhaps by another one")
+            .help("keep the test that matters, if one attachment was meant"),
+        );
+    }
+}
+
+/// A reply that tells a stranger what he can use.
+fn talkative(model: &Model, rule: &RuleDef, text: &str, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(span) = rule.clauses.get("reply").copied() else { return };
+    let lower = text.to_lowercase();
+    let words = || lower.split(|c: char| c.is_whitespace() || "()<>[],;\"'".contains(c));
+    let is_inside = |word: &str| {
+        let Some((_, domain)) = word.trim_end_matches('.').rsplit_once('@') else { return false };
+        let contact = ["postmaster@", "abuse@", "support@", "help@", "hostmaster@"];
+        !contact.iter().any(|c| word.starts_with(c))
+            && model.profile.local_domains.iter().any(|d| d == domain)
+    };
+    let is_ip = |word: &str| word.trim_end_matches('.').parse::<std::net::IpAddr>().is_ok();
+    let name = rule.name.to_lowercase();
+    let what = if words().any(is_inside) {
+        "an address of our own"
+    } else if words().any(is_ip) {
+        "an IP address"
+    } else if name.len() >= 6 && lower.contains(&name) {
+        "the name of the rule"
+    } else {
+        return;
+    };
+    diagnostics.push(
+        Diagnostic::warning("W0205", format!("the reply of `{}` tells strangers {what}", rule.name), span)
+            .label("whoever probes the server learns from it")
+            .help("logs name the rule already; write a few plain words, and a URL for more"),
+    );
+}
+
+/// An allow on content holds up each refusal of worse rank that could be told earlier.
+fn delays(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
+    let stage = |rule: &RuleDef| {
+        let mut last = Stage::Connect;
+        rule.condition.visit(&mut |test, _| last = last.max(test.fact.row().stage));
+        last
+    };
+    let verb = |rule: &RuleDef| if let Action::Verdict(v) = &rule.action { Some(v.verb) } else { None };
+    let live = || model.rules.iter().filter(|r| r.mode == RuleMode::On(Mode::Enforce));
+    // The refusal of worst rank that could be told early stands for all.
+    let early = live()
+        .filter(|r| matches!(verb(r), Some(Verb::Reject | Verb::Defer)) && stage(r) < Stage::Header)
+        .max_by_key(|r| (r.priority, verb(r), r.name.as_str()));
+    let Some(early) = early else { return };
+    for rule in live().filter(|r| verb(r) == Some(Verb::Allow) && stage(r) >= Stage::Header) {
+        if rule.priority <= early.priority {
+            diagnostics.push(
+                Diagnostic::warning(
+                    "W0207",
+                    format!("allow `{}` keeps refusals waiting for the whole message", rule.name),
+                    rule.span,
+                )
+                .label("may still match until the content is known")
+                .also(early.span, "could be decided earlier")
+                .help("let the allow ask envelope facts only, or give it a higher priority number"),
+            );
+        }
     }
 }
