@@ -59,6 +59,9 @@ pub enum Trouble {
     /// The login was refused, or cannot be done.
     #[error("login: {0}")]
     Auth(String),
+    /// There will never be a way, with the status that says why.
+    #[error("{1}")]
+    Never((u8, u16, u16), String),
 }
 
 impl Trouble {
@@ -72,6 +75,7 @@ impl Trouble {
             Self::Refused(_) => (4, 3, 2),
             Self::Tls(_) => (4, 7, 5),
             Self::Auth(_) => (4, 7, 8),
+            Self::Never(status, _) => *status,
         };
         Reason::new(status, self.to_string())
     }

@@ -1,72 +1,253 @@
-//! From a next hop to an open connection: hosts in order, addresses in order, greeting, EHLO.
+//! From a next hop to an open connection: servers in order, addresses in order, greeting, TLS, EHLO,
+//! login.
 
-use super::client::{Session, Timeouts, Trouble};
+use super::client::{Io, Session, Timeouts, Trouble};
+use super::mx::Exchanges;
+use super::tls::Tls;
 use crate::queue::Hop;
-use edict_table::model::{Host, Relay};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use edict_table::model::{Host, Relay, RelayTls};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use tokio::net::TcpStream;
+use std::path::PathBuf;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 /// The most addresses of a host that are tried.
 const MAX_ADDRESSES: usize = 6;
 
-/// Opens a connection to a next hop.
-///
-/// # Errors
-/// The trouble with the last host tried.
-pub async fn connect(hop: &Hop, hostname: &str, timeouts: Timeouts) -> Result<Session, Trouble> {
-    match hop {
-        Hop::Relay(relay) => relay_session(relay, hostname, timeouts).await,
-        Hop::Local | Hop::Mx(_) | Hop::Nowhere(_) => {
-            Err(Trouble::Connect(hop.to_string(), "there is no way to it yet".to_owned()))
-        }
+/// Where mail for inside recipients goes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Local {
+    /// Into Maildirs.
+    #[default]
+    Maildir,
+    /// To an LMTP server at this socket.
+    LmtpUnix(PathBuf),
+    /// To an LMTP server at this host and port.
+    LmtpTcp(String, u16),
+}
+
+/// A login at a relay.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The name.
+    pub login: String,
+    /// The password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").field("login", &self.login).finish_non_exhaustive()
     }
 }
 
-async fn relay_session(relay: &Relay, hostname: &str, timeouts: Timeouts) -> Result<Session, Trouble> {
-    let mut trouble = Trouble::Connect(relay.name.clone(), "it has no hosts".to_owned());
-    for host in &relay.hosts {
-        match host_session(host, hostname, timeouts).await {
-            Ok(session) => return Ok(session),
-            Err(error) => trouble = error,
-        }
-    }
-    Err(trouble)
+/// Opens connections.
+#[derive(Debug, Default)]
+pub struct Dialer {
+    /// Bounds.
+    pub timeouts: Timeouts,
+    /// Where [`Hop::Local`] is.
+    pub local: Local,
+    /// Logins by the name that relays give.
+    pub logins: BTreeMap<String, Login>,
+    /// TLS.
+    pub tls: Tls,
+    /// MX.
+    pub exchanges: Exchanges,
 }
 
-async fn host_session(host: &Host, hostname: &str, timeouts: Timeouts) -> Result<Session, Trouble> {
-    let failed = |why: String| Trouble::Connect(format!("{}:{}", host.name, host.port), why);
-    let name = host.name.trim_start_matches('[').trim_end_matches(']');
-    let lookup = timeout(timeouts.connect, tokio::net::lookup_host((name, host.port))).await;
-    let addresses: Vec<SocketAddr> = match lookup {
-        Err(_) => return Err(failed("its name does not resolve in time".to_owned())),
-        Ok(Err(error)) => return Err(failed(error.to_string())),
-        Ok(Ok(found)) => found.take(MAX_ADDRESSES).collect(),
-    };
-    let mut trouble = failed("it has no address".to_owned());
-    for address in addresses {
-        match timeout(timeouts.connect, TcpStream::connect(address)).await {
-            Err(_) => trouble = failed(format!("{address} does not answer")),
-            Ok(Err(error)) => trouble = failed(format!("{address}: {error}")),
-            Ok(Ok(stream)) => {
-                // Replies and commands are written whole: waiting for more would only delay them.
-                if let Err(error) = stream.set_nodelay(true) {
-                    trouble = failed(error.to_string());
-                    continue;
+/// A server to try, and how.
+struct Way<'a> {
+    host: &'a Host,
+    tls: RelayTls,
+    login: Option<&'a Login>,
+    lmtp: bool,
+}
+
+impl Dialer {
+    /// Opens a connection to a next hop, ready for transactions. `hostname` is ours.
+    ///
+    /// # Errors
+    /// The trouble with the last server tried.
+    pub async fn connect(&self, hop: &Hop, hostname: &str) -> Result<Session, Trouble> {
+        match hop {
+            Hop::Relay(relay) => self.relay(relay, hostname).await,
+            Hop::Mx(domain) => {
+                let hosts = self.exchanges.hosts(domain, hostname).await?;
+                let tls = RelayTls::Opportunistic;
+                let way = |host| Way { host, tls, login: None, lmtp: false };
+                self.first(hosts.iter().map(way), domain, hostname).await
+            }
+            Hop::Local => match &self.local {
+                Local::LmtpUnix(path) => {
+                    let shown = path.display().to_string();
+                    let connected = timeout(self.timeouts.connect, UnixStream::connect(path)).await;
+                    let stream = match connected {
+                        Ok(Ok(stream)) => stream,
+                        Ok(Err(error)) => return Err(Trouble::Connect(shown, error.to_string())),
+                        Err(_) => return Err(Trouble::Connect(shown, "no answer in time".to_owned())),
+                    };
+                    let mut session = Session::new(Box::new(stream), shown, true, self.timeouts);
+                    session.greeting().await?;
+                    session.hello(hostname).await?;
+                    Ok(session)
                 }
-                let peer = format!("{}[{}]:{}", host.name, address.ip(), host.port);
-                let mut session = Session::new(Box::new(stream), peer, false, timeouts);
-                match greet(&mut session, hostname).await {
-                    Ok(()) => return Ok(session),
-                    Err(error) => trouble = error,
+                Local::LmtpTcp(name, port) => {
+                    let host = Host { name: name.clone(), port: *port };
+                    let way = Way { host: &host, tls: RelayTls::Off, login: None, lmtp: true };
+                    self.first([way].into_iter(), name, hostname).await
+                }
+                Local::Maildir => Err(Trouble::Connect("local".to_owned(), "no LMTP server".to_owned())),
+            },
+            Hop::Nowhere(why) => Err(Trouble::Connect("nowhere".to_owned(), why.clone())),
+        }
+    }
+
+    async fn relay(&self, relay: &Relay, hostname: &str) -> Result<Session, Trouble> {
+        let login = match &relay.credentials {
+            None => None,
+            Some(name) => match self.logins.get(name) {
+                Some(login) => Some(login),
+                None => return Err(Trouble::Auth(format!("there are no credentials {name}"))),
+            },
+        };
+        let way = |host| Way { host, tls: relay.tls, login, lmtp: false };
+        self.first(relay.hosts.iter().map(way), &relay.name, hostname).await
+    }
+
+    async fn first<'a>(
+        &self,
+        ways: impl Iterator<Item = Way<'a>>,
+        whose: &str,
+        hostname: &str,
+    ) -> Result<Session, Trouble> {
+        let mut trouble = Trouble::Connect(whose.to_owned(), "it has no servers".to_owned());
+        for way in ways {
+            match self.server(&way, hostname).await {
+                Ok(session) => return Ok(session),
+                Err(error) => {
+                    tracing::debug!(server = way.host.name, %error, "a server cannot be used");
+                    trouble = error;
                 }
             }
         }
+        Err(trouble)
     }
-    Err(trouble)
+
+    /// One server, each of its addresses; where opportunistic TLS fails, once more without.
+    async fn server(&self, way: &Way<'_>, hostname: &str) -> Result<Session, Trouble> {
+        let host = way.host;
+        let failed = |why: String| Trouble::Connect(format!("{}:{}", host.name, host.port), why);
+        let lookup = tokio::net::lookup_host((host.name.as_str(), host.port));
+        let addresses: Vec<SocketAddr> = match timeout(self.timeouts.connect, lookup).await {
+            Err(_) => return Err(failed("its name does not resolve in time".to_owned())),
+            Ok(Err(error)) => return Err(failed(error.to_string())),
+            Ok(Ok(found)) => found.take(MAX_ADDRESSES).collect(),
+        };
+        let mut trouble = failed("it has no address".to_owned());
+        for address in addresses {
+            match self.address(way, address, hostname, way.tls).await {
+                Ok(session) => return Ok(session),
+                Err(Trouble::Tls(why)) if way.tls == RelayTls::Opportunistic && way.login.is_none() => {
+                    tracing::info!(server = host.name, why, "opportunistic TLS failed: going on without");
+                    match self.address(way, address, hostname, RelayTls::Off).await {
+                        Ok(session) => return Ok(session),
+                        Err(error) => trouble = error,
+                    }
+                }
+                Err(error) => trouble = error,
+            }
+        }
+        Err(trouble)
+    }
+
+    async fn address(
+        &self,
+        way: &Way<'_>,
+        address: SocketAddr,
+        hostname: &str,
+        tls: RelayTls,
+    ) -> Result<Session, Trouble> {
+        let host = way.host;
+        let failed =
+            |why: String| Trouble::Connect(format!("{}[{}]:{}", host.name, address.ip(), host.port), why);
+        let stream = match timeout(self.timeouts.connect, TcpStream::connect(address)).await {
+            Err(_) => return Err(failed("no answer in time".to_owned())),
+            Ok(Err(error)) => return Err(failed(error.to_string())),
+            Ok(Ok(stream)) => stream,
+        };
+        // Commands are written whole: waiting for more would only delay them.
+        stream.set_nodelay(true).map_err(|e| failed(e.to_string()))?;
+        let peer = format!("{}[{}]:{}", host.name, address.ip(), host.port);
+        let mut stream: Box<dyn Io> = Box::new(stream);
+        let mut encrypted = false;
+        if tls == RelayTls::Implicit {
+            stream = self.encrypt(stream, &host.name, true).await?;
+            encrypted = true;
+        }
+        let mut session = Session::new(stream, peer, way.lmtp, self.timeouts);
+        session.greeting().await?;
+        session.hello(hostname).await?;
+        if !encrypted && tls != RelayTls::Off {
+            if session.offers().starttls {
+                let reply = session.command("STARTTLS\r\n").await?;
+                if reply.code != 220 {
+                    if tls != RelayTls::Opportunistic {
+                        return Err(Trouble::Tls(format!("it says {}", reply.line())));
+                    }
+                } else {
+                    let (plain, peer, lmtp, timeouts) = session.exchange()?;
+                    let stream = self.encrypt(plain, &host.name, tls == RelayTls::Verified).await?;
+                    session = Session::new(stream, peer, lmtp, timeouts);
+                    session.hello(hostname).await?;
+                    encrypted = true;
+                }
+            } else if tls != RelayTls::Opportunistic {
+                return Err(Trouble::Tls("it does not offer STARTTLS".to_owned()));
+            }
+        }
+        if let Some(login) = way.login {
+            // In the clear only where the rule says so in so many words.
+            if !encrypted && tls != RelayTls::Off {
+                return Err(Trouble::Auth("no password is sent without TLS".to_owned()));
+            }
+            authenticate(&mut session, login).await?;
+        }
+        Ok(session)
+    }
+
+    async fn encrypt(&self, stream: Box<dyn Io>, name: &str, verify: bool) -> Result<Box<dyn Io>, Trouble> {
+        let name = name.trim_end_matches('.');
+        match timeout(self.timeouts.command, self.tls.start(stream, name, verify)).await {
+            Ok(result) => result,
+            Err(_) => Err(Trouble::Tls("no handshake in time".to_owned())),
+        }
+    }
 }
 
-async fn greet(session: &mut Session, hostname: &str) -> Result<(), Trouble> {
-    session.greeting().await?;
-    session.hello(hostname).await
+/// Logs in (RFC 4954) by PLAIN (RFC 4616), else LOGIN.
+async fn authenticate(session: &mut Session, login: &Login) -> Result<(), Trouble> {
+    let has = |session: &Session, mechanism: &str| session.offers().auth.iter().any(|m| m == mechanism);
+    let reply = if has(session, "PLAIN") {
+        let response = STANDARD.encode(format!("\0{}\0{}", login.login, login.password));
+        session.command(&format!("AUTH PLAIN {response}\r\n")).await?
+    } else if has(session, "LOGIN") {
+        let mut reply = session.command("AUTH LOGIN\r\n").await?;
+        for word in [&login.login, &login.password] {
+            if reply.code != 334 {
+                break;
+            }
+            reply = session.command(&format!("{}\r\n", STANDARD.encode(word))).await?;
+        }
+        reply
+    } else {
+        return Err(Trouble::Auth("it offers neither PLAIN nor LOGIN".to_owned()));
+    };
+    if reply.code == 235 { Ok(()) } else { Err(Trouble::Auth(format!("it says {}", reply.line()))) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,14 @@
-//! Delivery: a message to one next hop, once. Maildirs, and SMTP to a relay.
+//! Delivery: a message to one next hop, once. Maildirs, LMTP, SMTP to relays and MX.
 //!
 //! Knows nothing of the queue: it is given a [`Letter`] and says what became of each recipient.
 
 pub mod client;
 pub mod connect;
 pub mod maildir;
+pub mod mx;
 pub mod reply;
 pub mod stuff;
+pub mod tls;
 
 use crate::envelope::{Body, Dispatch, MessageId, Record, Ret, Target};
 use reply::Reply;

@@ -9,6 +9,7 @@ use super::entry::Job;
 use super::fair::Fair;
 use super::route::Hop;
 use crate::deliver::Reason;
+use crate::deliver::connect::Local;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -208,7 +209,7 @@ impl Inner {
             lanes.retain(|_, lane| !lane.is_idle());
         }
         let limit = match hop {
-            Hop::Local => 2,
+            Hop::Local if self.settings.local == Local::Maildir => 2,
             Hop::Mx(_) => self.settings.connections.min(5),
             _ => self.settings.connections,
         };

@@ -21,6 +21,9 @@ mod work;
 pub use route::Hop;
 
 use crate::deliver::client::Timeouts;
+use crate::deliver::connect::Dialer;
+pub use crate::deliver::connect::{Local, Login};
+use crate::deliver::tls::Tls;
 use crate::envelope::{MessageId, Record};
 use crate::live::Live;
 use crate::spool::deferred::State;
@@ -29,7 +32,7 @@ use entry::{Entry, Job, Place, Start};
 use hop::Lane;
 use route::{Guide, LiveGuide};
 use schedule::Index;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,8 +62,12 @@ pub struct Settings {
     pub hostname: String,
     /// The folder that holds `<domain>/<local>/` Maildirs.
     pub mail: PathBuf,
+    /// Mail that stays.
+    pub local: Local,
     /// Mail that leaves.
     pub outside: Outside,
+    /// Logins at relays, by the name that rules use.
+    pub logins: BTreeMap<String, Login>,
     /// Wait before the second attempt; each later one doubles, up to [`Settings::retry_max`].
     pub retry_first: Duration,
     /// The longest wait between two attempts.
@@ -82,7 +89,9 @@ impl Settings {
         Self {
             hostname,
             mail,
+            local: Local::Maildir,
             outside: Outside::Maildir,
+            logins: BTreeMap::new(),
             retry_first: Duration::from_secs(15),
             retry_max: Duration::from_secs(3600),
             lifetime: Duration::from_secs(5 * 86400),
@@ -121,6 +130,7 @@ impl std::fmt::Debug for Queue {
 struct Inner {
     spool: Spool,
     guide: Box<dyn Guide>,
+    dialer: Dialer,
     settings: Settings,
     lanes: Mutex<HashMap<Hop, Arc<Lane>>>,
     index: Mutex<Index>,
@@ -147,14 +157,28 @@ impl Queue {
     #[must_use]
     pub fn start(spool: Spool, recovery: Recovery, live: Arc<Live>, settings: Settings) -> Self {
         let guide = LiveGuide::new(live, settings.outside.clone());
-        Self::start_with(spool, recovery, Box::new(guide), settings)
+        Self::start_with(spool, recovery, Box::new(guide), Tls::default(), settings)
     }
 
-    fn start_with(spool: Spool, recovery: Recovery, guide: Box<dyn Guide>, settings: Settings) -> Self {
+    fn start_with(
+        spool: Spool,
+        recovery: Recovery,
+        guide: Box<dyn Guide>,
+        tls: Tls,
+        settings: Settings,
+    ) -> Self {
         let queued = recovery.log.len() + recovery.deferred.len();
+        let dialer = Dialer {
+            timeouts: settings.timeouts,
+            local: settings.local.clone(),
+            logins: settings.logins.clone(),
+            tls,
+            ..Dialer::default()
+        };
         let inner = Arc::new(Inner {
             spool,
             guide,
+            dialer,
             settings,
             lanes: Mutex::default(),
             index: Mutex::default(),

@@ -53,7 +53,7 @@ fn start(data: &Path, hops: &[(&str, Hop)], settings: Settings) -> Queue {
     let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
     let (spool, recovery) = Spool::open(data, options, Arc::new(NoLedger)).unwrap();
     let map = hops.iter().map(|(domain, hop)| ((*domain).to_owned(), hop.clone())).collect();
-    Queue::start_with(spool, recovery, Box::new(Map(map)), settings)
+    Queue::start_with(spool, recovery, Box::new(Map(map)), Tls::default(), settings)
 }
 
 /// A message from ann@example.org for these.
@@ -326,7 +326,13 @@ async fn a_restart_goes_on() {
         let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
         if let Ok((spool, recovery)) = Spool::open(data.path(), options, Arc::new(NoLedger)) {
             let map = [("far.example".to_owned(), relay(port))].into();
-            queue = Some(Queue::start_with(spool, recovery, Box::new(Map(map)), settings(data.path())));
+            queue = Some(Queue::start_with(
+                spool,
+                recovery,
+                Box::new(Map(map)),
+                Tls::default(),
+                settings(data.path()),
+            ));
             break;
         }
     }

@@ -5,7 +5,8 @@ use super::entry::{Entry, Job, Wish};
 use super::hop::{AfterFailure, Lane};
 use super::route::Hop;
 use crate::deliver::client::{Session, Trouble};
-use crate::deliver::{Letter, Outcome, Reason, bytes_for, connect, maildir};
+use crate::deliver::connect::Local;
+use crate::deliver::{Letter, Outcome, Reason, bytes_for, maildir};
 use crate::envelope::Record;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,7 +38,7 @@ impl Inner {
         let (counted, lane) = (Counted(Arc::clone(self)), Arc::clone(lane));
         tokio::spawn(async move {
             match &lane.hop {
-                Hop::Local => local(&counted.0, &lane).await,
+                Hop::Local if counted.0.settings.local == Local::Maildir => local(&counted.0, &lane).await,
                 _ => remote(&counted.0, &lane).await,
             }
         });
@@ -172,6 +173,11 @@ async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) {
                 }
                 inner.finish(job, outcomes, &lane.hop);
             }
+            Err(Trouble::Never(status, text)) => {
+                let outcome = Outcome::Failed(Reason::new(status, text));
+                let outcomes = vec![outcome; job.targets.len()];
+                inner.finish(job, outcomes, &lane.hop);
+            }
             Err(trouble) => {
                 session = None;
                 let reason = trouble.reason();
@@ -217,7 +223,7 @@ async fn attempt(
     for _ in 0..2 {
         let mut open = match session.take() {
             Some(open) => open,
-            None => connect::connect(&lane.hop, &inner.hostname(), inner.settings.timeouts).await?,
+            None => inner.dialer.connect(&lane.hop, &inner.hostname()).await?,
         };
         let sent = open.send(&letter).await;
         if let Some(trouble) = &sent.trouble {

@@ -1,0 +1,246 @@
+//! Connecting to scripted servers: TLS at each level, injected replies, logins, LMTP.
+
+use super::super::tls::Tls;
+use super::super::{Hand, Letter, Outcome};
+use super::*;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+
+/// A server's certificate for `localhost`, and the roots that trust it.
+fn certificate() -> (TlsAcceptor, RootCertStore) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], made.signing_key.serialize_der().try_into().unwrap())
+        .unwrap();
+    (TlsAcceptor::from(Arc::new(config)), roots)
+}
+
+/// What a server does.
+#[derive(Clone, Copy, PartialEq)]
+enum Does {
+    /// Offers STARTTLS and does it.
+    Starttls,
+    /// Offers it and refuses.
+    Refuses,
+    /// Says more than its consent before the handshake.
+    Injects,
+    /// Offers it and then talks nonsense in place of a handshake.
+    Babbles,
+    /// Does not offer it.
+    Plain,
+    /// TLS from the first byte.
+    Implicit,
+}
+
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    does: Does,
+    inside: bool,
+) -> Option<BufReader<impl AsyncRead + AsyncWrite + Unpin>> {
+    let mut stream = BufReader::new(stream);
+    if !inside {
+        stream.write_all(b"220 here\r\n").await.ok()?;
+    }
+    let mut steps = 0;
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+            return None;
+        }
+        let line = line.trim_end();
+        let offers = if inside || matches!(does, Does::Plain | Does::Implicit) {
+            "250-here\r\n250-AUTH PLAIN LOGIN\r\n250 SIZE\r\n"
+        } else {
+            "250-here\r\n250-AUTH LOGIN\r\n250 STARTTLS\r\n"
+        };
+        let answer = match line {
+            _ if line.starts_with("EHLO") => offers,
+            "STARTTLS" => match does {
+                Does::Refuses => "454 not now\r\n",
+                Does::Injects => "220 go\r\n250-evil\r\n250 SIZE\r\n",
+                _ => {
+                    stream.write_all(b"220 go\r\n").await.ok()?;
+                    return Some(stream);
+                }
+            },
+            "AUTH PLAIN AGFubgBzZWNyZXQ=" => "235 ok\r\n",
+            "AUTH LOGIN" => "334 VXNlcm5hbWU6\r\n",
+            "YW5u" => {
+                steps += 1;
+                "334 UGFzc3dvcmQ6\r\n"
+            }
+            "c2VjcmV0" if steps == 1 => "235 ok\r\n",
+            _ => "535 no\r\n",
+        };
+        stream.write_all(answer.as_bytes()).await.ok()?;
+    }
+}
+
+async fn serve(does: Does, acceptor: TlsAcceptor) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                if does == Does::Implicit {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        talk(stream, does, false).await;
+                    }
+                    return;
+                }
+                let Some(stream) = talk(stream, does, false).await else { return };
+                let mut stream = stream;
+                if does == Does::Babbles {
+                    let _ = stream.write_all(b"this is no handshake, sorry\r\n").await;
+                    return;
+                }
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    talk(stream, does, true).await;
+                }
+            });
+        }
+    });
+    port
+}
+
+fn dialer(roots: RootCertStore) -> Dialer {
+    let short = Duration::from_secs(2);
+    Dialer {
+        timeouts: Timeouts { connect: short, command: short, data: short, end: short },
+        logins: [
+            ("good".to_owned(), Login { login: "ann".to_owned(), password: "secret".to_owned() }),
+            ("bad".to_owned(), Login { login: "ann".to_owned(), password: "wrong".to_owned() }),
+        ]
+        .into(),
+        tls: Tls::with_roots(roots),
+        ..Dialer::default()
+    }
+}
+
+/// What the connection came to: `plain`, `tls` or the trouble's kind.
+async fn outcome(does: Does, tls: RelayTls, login: Option<&str>, trusted: bool) -> &'static str {
+    let (acceptor, roots) = certificate();
+    let (_, strangers) = certificate();
+    let port = serve(does, acceptor).await;
+    let dialer = dialer(if trusted { roots } else { strangers });
+    let relay = Relay {
+        name: "r".to_owned(),
+        hosts: vec![Host { name: "localhost".to_owned(), port }],
+        tls,
+        credentials: login.map(str::to_owned),
+    };
+    match dialer.connect(&Hop::Relay(relay), "us.example").await {
+        // The server offers SIZE inside TLS, or where it knows no STARTTLS at all.
+        Ok(session) if session.offers().size.is_some() => "inside",
+        Ok(_) => "plain",
+        Err(Trouble::Tls(_)) => "tls trouble",
+        Err(Trouble::Auth(_)) => "auth trouble",
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn every_level_of_tls() {
+    use RelayTls::{Implicit, Off, Opportunistic, Required, Verified};
+    for (does, tls, trusted, want) in [
+        (Does::Starttls, Off, true, "plain"),
+        (Does::Starttls, Opportunistic, false, "inside"),
+        (Does::Starttls, Required, false, "inside"),
+        (Does::Starttls, Verified, true, "inside"),
+        (Does::Starttls, Verified, false, "tls trouble"),
+        (Does::Refuses, Opportunistic, true, "plain"),
+        (Does::Refuses, Required, true, "tls trouble"),
+        (Does::Injects, Opportunistic, true, "plain"),
+        (Does::Injects, Required, true, "tls trouble"),
+        (Does::Injects, Verified, true, "tls trouble"),
+        (Does::Babbles, Opportunistic, true, "plain"),
+        (Does::Babbles, Required, true, "tls trouble"),
+        (Does::Plain, Opportunistic, true, "inside"),
+        (Does::Plain, Required, true, "tls trouble"),
+        (Does::Plain, Verified, true, "tls trouble"),
+        (Does::Implicit, Implicit, true, "inside"),
+        (Does::Implicit, Implicit, false, "tls trouble"),
+    ] {
+        let got = outcome(does, tls, None, trusted).await;
+        assert_eq!(got, want, "{} {tls:?} {trusted}", does as u8);
+    }
+}
+
+#[tokio::test]
+async fn logins() {
+    use RelayTls::{Off, Opportunistic, Required};
+    for (does, tls, login, want) in [
+        (Does::Starttls, Required, "good", "inside"),
+        (Does::Starttls, Required, "bad", "auth trouble"),
+        (Does::Starttls, Required, "nobody", "auth trouble"),
+        // In the clear by LOGIN, since the rule says so.
+        (Does::Starttls, Off, "good", "plain"),
+        (Does::Starttls, Off, "bad", "auth trouble"),
+        // A password is worth more than a delivery: no way around TLS.
+        (Does::Plain, Opportunistic, "good", "auth trouble"),
+        (Does::Babbles, Opportunistic, "good", "tls trouble"),
+    ] {
+        assert_eq!(outcome(does, tls, Some(login), true).await, want, "{} {tls:?} {login}", does as u8);
+    }
+}
+
+#[tokio::test]
+async fn lmtp_answers_for_each_recipient() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lmtp");
+    let listener = UnixListener::bind(&path).unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = BufReader::new(stream);
+        stream.write_all(b"220 lmtp\r\n").await.unwrap();
+        let mut line = String::new();
+        while stream.read_line(&mut line).await.unwrap() > 0 {
+            let answer = match line.split_whitespace().next().unwrap_or_default() {
+                "LHLO" => "250-here\r\n250 PIPELINING\r\n",
+                "DATA" => "354 go\r\n",
+                "." => "250 2.0.0 kept\r\n452 4.2.2 full\r\n",
+                "MAIL" | "RCPT" => "250 ok\r\n",
+                _ => "",
+            };
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            line.clear();
+        }
+    });
+    let dialer = Dialer { local: Local::LmtpUnix(path), ..dialer(RootCertStore::empty()) };
+    let mut session = dialer.connect(&Hop::Local, "us.example").await.unwrap();
+    let record = crate::spool::test_record(1, b"Subject: x\r\n\r\n".to_vec());
+    let letter = Letter {
+        id: record.id,
+        received: 0,
+        place: 0,
+        dispatch: &record.dispatches[0],
+        targets: &[0, 1],
+        bytes: &record.bytes,
+        again: false,
+    };
+    let sent = session.send(&letter).await;
+    assert_eq!(sent.outcomes[0], Outcome::Delivered { by_hop: Hand::Mailbox });
+    assert!(matches!(&sent.outcomes[1], Outcome::Deferred(r) if r.status == (4, 2, 2)));
+    assert!(session.usable());
+}
+
+#[tokio::test]
+async fn a_missing_server_is_told() {
+    let dialer = Dialer { local: Local::LmtpUnix("/nowhere/lmtp".into()), ..dialer(RootCertStore::empty()) };
+    assert!(matches!(dialer.connect(&Hop::Local, "us").await, Err(Trouble::Connect(..))));
+    let local = Local::LmtpTcp("127.0.0.1".to_owned(), 1);
+    let dialer = Dialer { local, ..dialer };
+    assert!(matches!(dialer.connect(&Hop::Local, "us").await, Err(Trouble::Connect(..))));
+    assert!(dialer.connect(&Hop::Nowhere("x".to_owned()), "us").await.is_err());
+}
