@@ -252,10 +252,8 @@ async fn without_redis_mail_waits_or_is_counted_here_and_brought_later() {
 async fn a_reset_is_for_all_and_a_late_refund_takes_nothing_back() {
     let redis = Redis::start();
     let folder = tempfile::tempdir().unwrap();
-    let table = edict_table::load::Loaded::new(Arc::new(edict_table::emit::emit(
-        &edict_table::model::Table::default(),
-    )))
-    .unwrap();
+    let image = edict_table::emit::emit(&edict_table::model::Table::default());
+    let table = Arc::new(edict_table::load::Loaded::new(Arc::new(image)).unwrap());
     let one = Daemon::start(&file(&folder, "a"), &[], redis.settings(WhenDown::Defer));
     let two = Daemon::start(&file(&folder, "b"), &[], redis.settings(WhenDown::Defer));
     one.commit(one.hold(1, 2).await.unwrap());
@@ -268,4 +266,9 @@ async fn a_reset_is_for_all_and_a_late_refund_takes_nothing_back() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(two.hold(6, 2).await.is_err());
     assert_eq!(Daemon::together(&redis).await, 2);
+    // Either daemon shows what both have sent.
+    for daemon in [&one, &two] {
+        let usage = daemon.quotas.usage_everywhere(&table, "ann@example.com", NOW).await.unwrap();
+        assert_eq!(usage.today.messages, 2);
+    }
 }

@@ -21,9 +21,9 @@ use crate::acceptor::{Accepting, Acceptor, QuotaQuery, Receipt};
 use crate::envelope::{Incoming, MessageId, Record, Refusal};
 use crate::queue::Queue;
 use crate::quota::rules::Planner;
-use crate::quota::{Keys, Quotas, Unheld};
+use crate::quota::{Keys, Quotas, Unheld, user_key};
 use crate::spool::SpoolError;
-use edict_table::decide::{Scratch, matching};
+use edict_table::decide::matching;
 use edict_table::facts::{Direction, Facts, Slot};
 use edict_table::load::{Loaded, RuleRef};
 use edict_table::model::Kind;
@@ -32,13 +32,14 @@ use ids::IdSource;
 use marker::MarkKey;
 use plan::{finish, over_reply, prepare, remark};
 use srs::Srs;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use view::Pool;
 
 /// Messages above this are planned off the threads that serve connections.
 const LARGE: usize = 1 << 20;
@@ -85,8 +86,10 @@ pub struct Settings {
     pub mark: MarkKey,
     /// Rewrites the senders of forwarded mail.
     pub srs: Srs,
-    /// Attributes of users for disclaimers: user (`ann@example.com`), then name in lower case and value.
+    /// Attributes of users for disclaimers: user (`user:ann@example.com`), then name in lower case and value.
     pub attributes: HashMap<String, Vec<(String, String)>>,
+    /// Memory of evaluations.
+    pub pool: Pool,
 }
 
 /// The acceptor that serves.
@@ -113,8 +116,37 @@ impl<S: Store> Pipeline<S> {
         let secret = secret::open(&data.join("secret"))?;
         let (mark, srs) = (MarkKey::new(&secret), Srs::new(&secret));
         let ids = IdSource::open(&data.join("ids"), now())?;
-        let settings = Settings { hostname: hostname.to_owned(), mark, srs, attributes: HashMap::new() };
+        let settings = Settings {
+            hostname: hostname.to_owned(),
+            mark,
+            srs,
+            attributes: HashMap::new(),
+            pool: Pool::default(),
+        };
         Ok(Self { settings: Arc::new(settings), quotas, ids, store })
+    }
+
+    /// Adds attributes of users: login or address, then name and value. Names are compared without case.
+    #[must_use]
+    pub fn with_attributes(
+        mut self,
+        table: &Loaded,
+        attributes: &BTreeMap<String, BTreeMap<String, String>>,
+    ) -> Self {
+        let lower = |(name, value): (&String, &String)| (name.to_lowercase(), value.clone());
+        let of = |(user, all): (&String, &BTreeMap<String, String>)| {
+            (user_key(table, user), all.iter().map(lower).collect())
+        };
+        let attributes = attributes.iter().map(of).collect();
+        let own = &self.settings;
+        self.settings = Arc::new(Settings {
+            hostname: own.hostname.clone(),
+            mark: own.mark.clone(),
+            srs: own.srs.clone(),
+            attributes,
+            pool: Pool::default(),
+        });
+        self
     }
 
     /// The counters, for `edictd usage`.
@@ -134,7 +166,7 @@ impl<S: Store> Acceptor for Pipeline<S> {
     }
 
     fn over_quota(&self, query: &QuotaQuery<'_>) -> Result<(), Refusal> {
-        over_quota(&self.quotas, query, now())
+        over_quota(&self.quotas, &self.settings.pool, query, now())
     }
 
     fn returns(&self, table: &Loaded, recipient: &str) -> bool {
@@ -212,7 +244,7 @@ async fn run<T: Send + 'static>(
 }
 
 /// The pre-check at RCPT. Where a quota still hangs on what is not known then, the end of data decides.
-fn over_quota(quotas: &Quotas, query: &QuotaQuery<'_>, now: i64) -> Result<(), Refusal> {
+fn over_quota(quotas: &Quotas, pool: &Pool, query: &QuotaQuery<'_>, now: i64) -> Result<(), Refusal> {
     let user = query.auth_user.map(edict_table::value::fold_text);
     let facts = Facts {
         client_ip: Slot::Known(query.client_ip),
@@ -224,10 +256,10 @@ fn over_quota(quotas: &Quotas, query: &QuotaQuery<'_>, now: i64) -> Result<(), R
         time: Slot::Known(now.div_euclid(1000)),
         ..Facts::default()
     };
-    let mut scratch = Scratch::new();
-    scratch.begin(query.table);
+    let mut scratch = pool.take(query.table);
     let mut found = Vec::new();
     let open = matching(query.table, Kind::Quota, &facts, &mut scratch, &mut found);
+    pool.put(scratch);
     if !open.is_empty() || found.is_empty() {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use super::dispatch::Dispatches;
 use super::finals::{self, Final};
 use super::splice::{compose, variant};
 use super::texts::{Author, Texts, texts};
-use super::view::View;
+use super::view::{Pool, View};
 use super::{Settings, refuse, trace};
 use crate::envelope::{Fate, Incoming, Record, Refusal, Usage, Variant};
 use crate::quota::amount::{date_text, day_of};
@@ -44,7 +44,7 @@ pub fn prepare(settings: &Settings, incoming: &Incoming) -> Result<Prepared, Ref
     }
     let finals =
         finals::expand(incoming, &settings.srs).map_err(|_| refuse("452 4.5.3 Too many recipients", None))?;
-    let quota = needs(incoming, &finals);
+    let quota = needs(incoming, &finals, &settings.pool);
     Ok(Prepared { finals, quota, effects })
 }
 
@@ -68,7 +68,7 @@ pub fn finish(
     usage: Vec<Usage>,
 ) -> Result<(Record, Vec<String>), Refusal> {
     let Prepared { finals, mut effects, .. } = prepared;
-    let mut view = View::new(&incoming);
+    let mut view = View::new(&incoming, &settings.pool);
     let mut wanted = copies::wanted(&incoming, &finals, &mut view, &mut effects);
     let fields = header::fields(&incoming.bytes);
     if !wanted.is_empty() && settings.mark.knows(&fields) {
@@ -81,7 +81,7 @@ pub fn finish(
     let author = || {
         let date = date_text(day_of(incoming.received, zone).number);
         let user = incoming.client.auth_user.as_deref().map(|user| user_key(&incoming.table, user));
-        let known = user.and_then(|key| settings.attributes.get(key.strip_prefix("user:")?).cloned());
+        let known = user.and_then(|key| settings.attributes.get(&key).cloned());
         Author::new(&incoming, &fields, known.unwrap_or_default(), date)
     };
     let texts = texts(&incoming, &finals, &mut view, &author, &stored, &mut effects)?;
@@ -91,6 +91,7 @@ pub fn finish(
     for copy in &wanted {
         effects.push(format!("bcc {:?} to {}", copy.rule, copy.wire));
     }
+    drop(view);
     let record = Record {
         id: incoming.id,
         received: incoming.received,
@@ -106,13 +107,13 @@ pub fn finish(
 }
 
 /// What a message needs of the quotas that match its outbound recipients.
-fn needs(incoming: &Incoming, finals: &[Final]) -> Option<QuotaPlan> {
+fn needs(incoming: &Incoming, finals: &[Final], pool: &Pool) -> Option<QuotaPlan> {
     let mut outbound = finals.iter().filter(|end| end.direction == Direction::Outbound).peekable();
     outbound.peek()?;
     let client = &incoming.client;
     let sender = incoming.sender_address.as_ref();
     let keys = Keys::new(&incoming.table, client.auth_user.as_deref(), sender, client.ip);
-    let mut view = View::new(incoming);
+    let mut view = View::new(incoming, pool);
     let mut planner = Planner::new(&incoming.table, &keys);
     let mut found = Vec::new();
     for end in outbound {

@@ -11,6 +11,32 @@ use edict_table::facts::{BodyFacts, Direction, Facts, HeaderFacts, Slot};
 use edict_table::load::{Loaded, RuleId};
 use edict_table::model::Kind;
 use edict_table::value::{Address, Domain, fold_text};
+use std::sync::{Mutex, PoisonError};
+
+/// Scratches kept for the next message.
+const SPARE: usize = 64;
+
+/// Memory of evaluations, reused: it grows to the size of the table.
+#[derive(Debug, Default)]
+pub struct Pool(Mutex<Vec<Scratch>>);
+
+impl Pool {
+    /// A scratch for one message with this table.
+    #[must_use]
+    pub fn take(&self, table: &Loaded) -> Scratch {
+        let mut scratch = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        scratch.begin(table);
+        scratch
+    }
+
+    /// Gives it back.
+    pub fn put(&self, scratch: Scratch) {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE {
+            spare.push(scratch);
+        }
+    }
+}
 
 /// The message and what is known of it so far.
 #[derive(Debug)]
@@ -22,15 +48,20 @@ pub struct View<'a> {
     header: Option<HeaderFacts>,
     body: Option<BodyFacts>,
     scratch: Scratch,
+    pool: &'a Pool,
+}
+
+impl Drop for View<'_> {
+    fn drop(&mut self) {
+        self.pool.put(std::mem::take(&mut self.scratch));
+    }
 }
 
 impl<'a> View<'a> {
     /// Starts a message.
     #[must_use]
-    pub fn new(incoming: &'a Incoming) -> Self {
+    pub fn new(incoming: &'a Incoming, pool: &'a Pool) -> Self {
         let client = &incoming.client;
-        let mut scratch = Scratch::new();
-        scratch.begin(&incoming.table);
         Self {
             incoming,
             client_name: client.name.as_deref().and_then(|name| Domain::parse(name).ok()),
@@ -38,7 +69,8 @@ impl<'a> View<'a> {
             auth_user: client.auth_user.as_deref().map(|user| fold_text(user).into_owned()),
             header: None,
             body: None,
-            scratch,
+            scratch: pool.take(&incoming.table),
+            pool,
         }
     }
 

@@ -116,22 +116,15 @@ async fn usage(State(control): Daemon) -> Response {
 }
 
 async fn usage_of(State(control): Daemon, Segment(user): Segment<String>) -> Response {
-    let read =
-        tokio::task::spawn_blocking(move || control.quotas.usage(&control.live.current(), &user, now()));
-    match read.await {
-        Ok(Ok(usage)) => Json(usage).into_response(),
-        Ok(Err(error)) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
+    match control.quotas.usage_everywhere(&control.live.current(), &user, now()).await {
+        Ok(usage) => Json(usage).into_response(),
         Err(error) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
     }
 }
 
 async fn reset_usage(State(control): Daemon, Segment(user): Segment<String>) -> Response {
-    let write = tokio::task::spawn_blocking(move || {
-        control.quotas.reset(&control.live.current(), &user, now()).map(drop)
-    });
-    match write.await {
-        Ok(Ok(())) => Json(json!({ "done": true })).into_response(),
-        Ok(Err(error)) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
+    match control.quotas.reset_everywhere(&control.live.current(), &user, now()).await {
+        Ok(_) => Json(json!({ "done": true })).into_response(),
         Err(error) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
     }
 }

@@ -11,10 +11,11 @@ pub use settle::Launch;
 
 use crate::actions::Pipeline;
 use crate::admin;
-use crate::config::{Config, ConfigError, Outside};
+use crate::config::{self, Config, ConfigError, Outside, SharedQuota};
 use crate::live::Live;
 use crate::queue::{self, Queue};
 use crate::quota::Quotas;
+use crate::quota::shared::{SharedSettings, WhenDown};
 use crate::smtp::{self, Context, Endpoint};
 use crate::spool::{self, Spool, SpoolError};
 use arc_swap::ArcSwap;
@@ -95,7 +96,8 @@ async fn serve(config: Config, embedded: &'static [u8]) -> Result<(), DaemonErro
     let (quotas, queue) = open_data(&config, &hostname, &live)?;
     let data_error = |e: io::Error| DaemonError::Data(config.data.clone(), e.to_string());
     let pipeline = Pipeline::open(&config.data, &hostname, Arc::clone(&quotas), Arc::new(queue.clone()))
-        .map_err(data_error)?;
+        .map_err(data_error)?
+        .with_attributes(&table, &config.attributes);
     let context = Arc::new(Context::new(
         Arc::clone(&live),
         Arc::new(pipeline),
@@ -159,6 +161,9 @@ fn open_data(config: &Config, hostname: &str, live: &Arc<Live>) -> Result<(Arc<Q
     let quotas = Quotas::open(&config.data.join("usage.redb"), &zone).map_err(|e| failed(e.to_string()))?;
     let quotas = Arc::new(quotas);
     let (spool, recovery) = Spool::open(&config.data, spool::Options::default(), Arc::clone(&quotas) as _)?;
+    if let Some(shared) = &config.shared_quota {
+        quotas.share(shared_settings(shared)).map_err(|e| failed(e.to_string()))?;
+    }
     let mut settings = queue::Settings::new(hostname.to_owned(), config.data.join("mail"));
     settings.outside = match &config.outside {
         Outside::Maildir => queue::Outside::Maildir,
@@ -169,6 +174,18 @@ fn open_data(config: &Config, hostname: &str, live: &Arc<Live>) -> Result<(Arc<Q
     settings.lifetime = Duration::from_secs(config.queue.lifetime_hours.saturating_mul(3600));
     settings.connections = config.queue.connections as usize;
     Ok((quotas, Queue::start(spool, recovery, Arc::clone(live), settings)))
+}
+
+fn shared_settings(config: &SharedQuota) -> SharedSettings {
+    SharedSettings {
+        url: config.url.clone(),
+        prefix: config.prefix.clone(),
+        down: match config.when_down {
+            config::WhenDown::Defer => WhenDown::Defer,
+            config::WhenDown::CountLocally => WhenDown::CountLocally,
+        },
+        timeout: Duration::from_millis(config.timeout_ms.clamp(10, 60_000)),
+    }
 }
 
 /// Makes the data folder for the daemon alone.

@@ -31,11 +31,14 @@ use outbox::{Chore, Outbox};
 use shared::{Refused, Shared, WhenDown};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The most users that a list of usage holds.
 const MAX_LISTED: usize = 10_000;
 
+/// Between two looks for keys that cannot count any more, in milliseconds.
+const SWEEP_MS: i64 = 3_600_000;
 /// Messages that are taken while Redis does not answer, before mail has to wait for it.
 const MAX_OWED: usize = 200_000;
 
@@ -48,6 +51,8 @@ pub struct Quotas {
     shared: OnceLock<Shared>,
     node: String,
     pending: Mutex<Pending>,
+    /// When keys that cannot count any more were last forgotten, in Unix milliseconds.
+    swept: AtomicI64,
     /// The zone of the last table that was counted for, with its name.
     zone: Mutex<(String, TimeZone)>,
     /// Held over writes: a reset must not slip between what a checkpoint takes and what it stores.
@@ -120,8 +125,8 @@ impl Quotas {
             outbox.push(id, chore, usage);
         }
         let node = format!("{:016x}", found.node);
-        let (shared, writing) = (OnceLock::new(), Mutex::new(()));
-        Ok(Self { book, disk, outbox, shared, node, pending, zone, writing })
+        let (shared, writing, swept) = (OnceLock::new(), Mutex::new(()), AtomicI64::new(0));
+        Ok(Self { book, disk, outbox, shared, node, pending, swept, zone, writing })
     }
 
     /// The zone of a table's profile.
@@ -145,6 +150,12 @@ impl Quotas {
         now: i64,
         zone: &TimeZone,
     ) -> Result<(Reservation, Vec<Warning>), Over> {
+        let swept = self.swept.load(Ordering::Relaxed);
+        if now.saturating_sub(swept) > SWEEP_MS
+            && self.swept.compare_exchange(swept, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            self.book.sweep(now);
+        }
         let (at, warnings) = self.book.reserve(needs, now, day_of(now, zone))?;
         let usage = needs.iter().map(|need| usage_of(&need.key, at, need.add)).collect();
         Ok((Reservation { quotas: Arc::clone(self), at, usage, remote: None, kept: false }, warnings))
@@ -231,11 +242,6 @@ impl Quotas {
     #[must_use]
     pub fn used(&self, key: &str, window: Window, now: i64, zone: &TimeZone) -> Amount {
         self.book.used(key, window, now, day_of(now, zone))
-    }
-
-    /// Forgets keys that cannot count any more; once an hour is often enough.
-    pub fn sweep(&self, now: i64) {
-        self.book.sweep(now);
     }
 
     /// What a user has sent: today, the last 24 hours, and up to 90 days before.

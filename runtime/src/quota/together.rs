@@ -21,6 +21,9 @@ pub enum SharedError {
     /// Sharing has begun already.
     #[error("the counters are shared already")]
     Twice,
+    /// The daemon is stopping.
+    #[error("usage cannot be told now: {0}")]
+    Stopped(String),
     /// The counters of this daemon.
     #[error("{0}")]
     Own(#[from] StoreError),
@@ -91,12 +94,12 @@ impl Quotas {
     /// # Errors
     /// The history cannot be read, or Redis does not answer.
     pub async fn usage_everywhere(
-        &self,
-        table: &Loaded,
+        self: &Arc<Self>,
+        table: &Arc<Loaded>,
         user: &str,
         now: i64,
     ) -> Result<UserUsage, SharedError> {
-        let own = self.usage(table, user, now)?;
+        let own = self.aside(table, user, move |quotas, table, user| quotas.usage(table, user, now)).await?;
         let Some(shared) = self.shared.get() else { return Ok(own) };
         let key = user_key(table, user);
         let today = day_of(now, &self.zone(table));
@@ -111,14 +114,28 @@ impl Quotas {
     /// # Errors
     /// It cannot be written, or Redis does not answer.
     pub async fn reset_everywhere(
-        &self,
-        table: &Loaded,
+        self: &Arc<Self>,
+        table: &Arc<Loaded>,
         user: &str,
         now: i64,
     ) -> Result<Amount, SharedError> {
         if let Some(shared) = self.shared.get() {
             shared.reset(&user_key(table, user)).await?;
         }
-        Ok(self.reset(table, user, now)?)
+        self.aside(table, user, move |quotas, table, user| quotas.reset(table, user, now)).await
+    }
+
+    /// Runs something that waits for the disk off the threads that serve connections.
+    async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        table: &Arc<Loaded>,
+        user: &str,
+        work: impl FnOnce(&Self, &Loaded, &str) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, SharedError> {
+        let (quotas, table, user) = (Arc::clone(self), Arc::clone(table), user.to_owned());
+        match tokio::task::spawn_blocking(move || work(&quotas, &table, &user)).await {
+            Ok(done) => Ok(done?),
+            Err(error) => Err(SharedError::Stopped(error.to_string())),
+        }
     }
 }

@@ -223,7 +223,12 @@ impl Transaction {
             Ok(found) => found,
             Err(gate) => return gate,
         };
-        if inside {
+        // A bounce of mail that was forwarded under our name: nobody's mailbox, but it has somewhere to go.
+        let bounce = || {
+            let wire = format!("{}@{}", wanted.local, wanted.domain);
+            self.sender.is_none() && acceptor.returns(&self.table, &wire)
+        };
+        if inside && !bounce() {
             match exists(&self.table, users, address) {
                 Existence::Yes => {}
                 Existence::No => return Gate::refuse("550 5.1.1 no such mailbox"),
@@ -234,13 +239,15 @@ impl Transaction {
                     Slot::Pending => return Gate::Probe(wanted.address),
                 },
             }
-        } else if let Err(refusal) = acceptor.over_quota(&QuotaQuery {
-            table: &self.table,
-            auth_user: peer.login.as_ref().map(|l| l.folded.as_str()),
-            client_ip: peer.ip,
-            sender: self.sender.as_ref(),
-            recipient: address,
-        }) {
+        } else if !inside
+            && let Err(refusal) = acceptor.over_quota(&QuotaQuery {
+                table: &self.table,
+                auth_user: peer.login.as_ref().map(|l| l.folded.as_str()),
+                client_ip: peer.ip,
+                sender: self.sender.as_ref(),
+                recipient: address,
+            })
+        {
             return Gate::Refuse(refusal);
         }
         if let (Some(company), Some(first)) = (company, self.company)

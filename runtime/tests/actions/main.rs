@@ -7,6 +7,7 @@ mod aliases;
 mod copies;
 mod disclaimers;
 mod exact;
+mod front;
 mod quotas;
 mod support;
 mod traces;

@@ -281,3 +281,63 @@ async fn usage_shows_today_and_before_per_user() {
     assert_eq!((usage.today.date.as_str(), usage.today.messages), ("2026-11-24", 1));
     assert_eq!(desk.quotas.usage(&table, "nobody", NOON).unwrap().today.messages, 0);
 }
+
+/// "Counter lock is the bottleneck": nobody waits for another's message to be stored.
+#[tokio::test]
+async fn one_message_under_way_holds_up_no_other() {
+    let table = Rules::new().quota("q", 100, When::Always, messages(QuotaPer::User, 5)).load();
+    let desk = Arc::new(Desk::new());
+    let slow = {
+        let (desk, table) = (Arc::clone(&desk), Arc::clone(&table));
+        let large = format!("Subject: x\r\n\r\n{}", "x\r\n".repeat(50_000));
+        tokio::spawn(async move { desk.send(mail(&table).bytes(large)).await })
+    };
+    while today(&desk, &table, "ann").0 == 0 {
+        tokio::task::yield_now().await;
+    }
+    // It is counted while it is under way, and others pass it.
+    assert_eq!(taken(&desk, 9, || mail(&table)).await, 4);
+    desk.shelf.gate.add_permits(1);
+    assert!(slow.await.unwrap().is_ok());
+    assert_eq!(today(&desk, &table, "ann").0, 5);
+}
+
+/// A client that hangs up before the answer: what is stored is counted, all the same.
+#[tokio::test]
+async fn a_caller_that_stops_waiting_changes_nothing() {
+    let table = Rules::new().quota("q", 100, When::Always, messages(QuotaPer::User, 5)).load();
+    let desk = Desk::new();
+    let large = format!("Subject: x\r\n\r\n{}", "x\r\n".repeat(50_000));
+    let waiting = desk.send(mail(&table).bytes(large));
+    tokio::select! {
+        biased;
+        _ = waiting => unreachable!("the gate is shut"),
+        () = tokio::time::sleep(std::time::Duration::from_millis(20)) => {}
+    }
+    desk.shelf.gate.add_permits(1);
+    while desk.shelf.records.lock().unwrap().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert_eq!(today(&desk, &table, "ann").0, 1);
+    assert_eq!(taken(&desk, 9, || mail(&table)).await, 4);
+}
+
+/// Different quotas for a group, a user and everyone else (F4): the best priority holds.
+#[tokio::test]
+async fn groups_and_users_have_quotas_of_their_own() {
+    let table = Rules::new()
+        .quota("boss", 1, When::Sender(&["boss@example.com"]), messages(QuotaPer::User, 6))
+        .quota(
+            "marketing",
+            10,
+            When::Sender(&["ann@example.com", "boss@example.com"]),
+            messages(QuotaPer::User, 4),
+        )
+        .quota("everyone", 100, When::Always, messages(QuotaPer::User, 2))
+        .load();
+    let desk = Desk::new();
+    for (user, want) in [("boss@example.com", 6), ("ann@example.com", 4), ("bob@example.com", 2)] {
+        let send = || Mail::submitted(&table, user, &["far@other.example"]);
+        assert_eq!(taken(&desk, 9, send).await, want, "{user}");
+    }
+}

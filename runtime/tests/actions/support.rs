@@ -29,6 +29,7 @@ pub const NOON: i64 = 1_795_521_600_000;
 pub enum When<'a> {
     Always,
     Going(&'a [Direction]),
+    Sender(&'a [&'a str]),
     Recipient(&'a [&'a str]),
     Subject(&'a str),
 }
@@ -55,11 +56,12 @@ impl Rules {
                 let bits = ways.iter().fold(0, |bits, way| bits | 1 << (*way as u8));
                 test(table, Fact::Direction, Test::OneOf(bits))
             }
-            When::Recipient(patterns) => {
+            When::Recipient(patterns) | When::Sender(patterns) => {
                 let keys: Entries = patterns.iter().map(|p| Pattern::parse(p).unwrap().key()).collect();
                 table.lists.push(List { name: None, kind: ListKind::Mailbox, entries: keys.sorted() });
                 let list = u32::try_from(table.lists.len() - 1).unwrap();
-                test(table, Fact::Recipient, Test::InList(list))
+                let fact = if matches!(when, When::Sender(_)) { Fact::Sender } else { Fact::Recipient };
+                test(table, fact, Test::InList(list))
             }
             When::Subject(text) => test(table, Fact::Subject, Test::Contains(vec![text.to_lowercase()])),
         };
@@ -235,6 +237,8 @@ fn given(table: &Loaded, submitted: bool, to: &str) -> Given {
 pub struct Shelf {
     pub records: Mutex<Vec<Record>>,
     pub failing: AtomicBool,
+    /// Records of this size and more wait until the gate is opened.
+    pub gate: tokio::sync::Semaphore,
     seq: AtomicU64,
     quotas: Arc<Quotas>,
 }
@@ -247,6 +251,9 @@ impl Store for Shelf {
     fn submit(&self, record: Record) -> Storing<'_> {
         Box::pin(async move {
             tokio::task::yield_now().await;
+            if record.bytes.len() > 100_000 {
+                drop(self.gate.acquire().await);
+            }
             self.ready()?;
             let seq = self.seq.fetch_add(1, Ordering::SeqCst) + 1;
             self.quotas.committed(seq, &record.usage);
@@ -275,6 +282,7 @@ impl Desk {
         let shelf = Arc::new(Shelf {
             records: Mutex::default(),
             failing: AtomicBool::new(false),
+            gate: tokio::sync::Semaphore::new(0),
             seq: AtomicU64::new(seq),
             quotas: Arc::clone(&quotas),
         });
