@@ -170,7 +170,7 @@ impl Loaded {
         check::predicates(&view, &cold)?;
         let varies = nodes::check(&view, &cold)?;
         let kinds = check::rules(&view, &cold, &values)?;
-        postings::check(&view)?;
+        postings::check(&view, &cold)?;
         let built = columns::build(&view, &cold, &shapes)?;
         let named_lists = check::named_lists(&view, &cold)?;
         let outcomes = policy::outcomes(&values.actions);
@@ -316,9 +316,10 @@ impl Loaded {
     #[must_use]
     pub fn list_holds(&self, name: &str, address: &Address) -> bool {
         let (Some(list), Some(view)) = (self.named_lists.get(name), self.view()) else { return false };
+        let Some(cold) = Cold::new(self.bytes(), &self.places) else { return false };
         let mut found = false;
         probe::address(&view.mailboxes, address, self.bare(address), shape::ALL, |set| {
-            let lists = piece(view.set_list_ends, view.set_lists, set);
+            let lists = piece(cold.set_list_ends, cold.set_lists, set);
             found |= lists.binary_search_by_key(list, |l| l.get()).is_ok();
         });
         found

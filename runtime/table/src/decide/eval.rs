@@ -11,7 +11,7 @@ use crate::facts::{FactSet, Facts, Slot};
 use crate::format::{PredicateRec, op, tag};
 use crate::index::probe;
 use crate::index::text::{Role, Use};
-use crate::load::view::{View, piece, range};
+use crate::load::view::{View, networks, piece, range, texts_index};
 use crate::load::{Class, Column, Loaded};
 use crate::value::Address;
 
@@ -74,10 +74,10 @@ impl<'a, 'f> Eval<'a, 'f> {
     fn look_up(&mut self, column: &'a Column, value: Value<'_>) {
         match value {
             Value::Flag(_) | Value::Number(_) | Value::Word(_) => self.direct(column, value),
-            Value::Ip(ip) => {
-                let set = self.view.networks.set(ip);
-                self.fire_set(column, set);
-            }
+            Value::Ip(ip) => match networks(self.table.bytes(), &self.table.places) {
+                Some(networks) => self.fire_set(column, networks.set(ip)),
+                None => self.scratch.corrupt = true,
+            },
             Value::Domain(domain) => self.domain(column, domain),
             Value::Domains(all) => all.iter().for_each(|domain| self.domain(column, domain.as_str())),
             Value::Address(address) => self.address(column, address),
@@ -148,7 +148,8 @@ impl<'a, 'f> Eval<'a, 'f> {
         // Entries are at most 65,535 bytes long.
         if column.lists
             && text.len() <= usize::from(u16::MAX)
-            && let Some(set) = self.view.texts_index.get(text.as_bytes())
+            && let Some(index) = texts_index(self.table.bytes(), &self.table.places)
+            && let Some(set) = index.get(text.as_bytes())
         {
             self.fire_set(column, set);
         }

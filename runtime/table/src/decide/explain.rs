@@ -72,6 +72,14 @@ pub fn explain_rule(
     Some(Explanation { rule, kind, trace: trace(&mut eval, &back, condition)? })
 }
 
+/// The value of one rule by itself, whatever ranks before it. None where there is no such rule.
+#[must_use]
+pub fn rule_value(table: &Loaded, rule: RuleId, facts: &Facts<'_>, scratch: &mut Scratch) -> Option<Truth> {
+    let mut eval = Eval::new(table, facts, scratch)?;
+    let condition = eval.view.rules.get(rule.0 as usize)?.condition.get();
+    Some(eval.node(condition))
+}
+
 fn trace(eval: &mut Eval<'_, '_>, back: &[u32], place: u32) -> Option<Trace> {
     let node = *eval.view.nodes.get(place as usize)?;
     let value = eval.node(place);

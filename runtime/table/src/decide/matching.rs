@@ -73,7 +73,8 @@ impl<'a> Eval<'a, '_> {
         if kind == Kind::Verdict {
             self.search(self.hot(), &rules, &mut each);
         }
-        self.search(self.cold(), &rules, &mut each);
+        let cold = self.cold();
+        self.search(cold, &rules, &mut each);
     }
 
     /// Everything in one half that is not *no*.

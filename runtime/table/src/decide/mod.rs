@@ -15,7 +15,7 @@ mod values;
 mod walk;
 
 pub use crate::index::matcher::{PatternError, check_regex};
-pub use explain::{Explanation, Shape, Trace, explain, explain_rule};
+pub use explain::{Explanation, Shape, Trace, explain, explain_rule, rule_value};
 pub use matching::{candidates, matching};
 pub use scratch::Scratch;
 pub use signature::signature;
@@ -102,7 +102,8 @@ pub fn audited(table: &Loaded, facts: &Facts<'_>, scratch: &mut Scratch, enforce
     let mut rules = eval.rules_of_kind(Kind::Verdict);
     rules.end = rules.end.min(cut);
     let mut out = Vec::new();
-    eval.search(eval.cold(), &rules, &mut |eval, found| {
+    let cold = eval.cold();
+    eval.search(cold, &rules, &mut |eval, found| {
         if found.value == Truth::Yes {
             let ids = found.rules.iter().map(|id| id.get());
             out.extend(ids.filter(|id| Some(eval.outcome(*id)) != outcome).map(RuleId));

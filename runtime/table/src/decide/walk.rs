@@ -7,7 +7,7 @@ use super::eval::Eval;
 use super::scratch::State;
 use super::truth::Truth;
 use crate::format::GroupRec;
-use crate::load::view::{Half, piece, range};
+use crate::load::view::{Half, cold_half, piece, range};
 use std::ops::Range;
 use zerocopy::little_endian::U32;
 
@@ -34,8 +34,10 @@ impl<'a> Eval<'a, '_> {
     }
 
     /// All other rules.
-    pub(super) fn cold(&self) -> Search<'a> {
-        Search { half: self.view.cold, hot: false }
+    pub(super) fn cold(&mut self) -> Search<'a> {
+        let half = cold_half(self.table.bytes(), &self.table.places);
+        self.scratch.corrupt |= half.is_none();
+        Search { half: half.unwrap_or_default(), hot: false }
     }
 
     /// Looks through a column: what fired on it, or while it is open its groups. `rules` are the rules

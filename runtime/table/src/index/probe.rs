@@ -21,11 +21,11 @@ pub(crate) mod shape {
 
     /// The shape of a key.
     pub(crate) fn of(key: &str) -> u8 {
-        match (key.contains('@'), key.ends_with('@'), key.starts_with('.')) {
-            (true, true, _) => LOCAL,
-            (true, false, _) => EXACT,
-            (false, _, true) => PARENT,
-            (false, _, false) => DOMAIN,
+        match (key.as_bytes().last(), key.contains('@')) {
+            (Some(b'@'), _) => LOCAL,
+            (_, true) => EXACT,
+            (_, false) if key.starts_with('.') => PARENT,
+            (_, false) => DOMAIN,
         }
     }
 }

@@ -132,4 +132,9 @@ impl TextIndex {
         let automaton = self.automaton.as_ref().map_or(0, AhoCorasick::memory_usage);
         (automaton + self.uses.len() * size_of::<Use>() + self.ends.len() * 4, self.ends.len())
     }
+
+    /// Tests whose pattern is asked about every text.
+    pub(crate) fn unfiltered(&self) -> impl Iterator<Item = u32> {
+        self.always.iter().filter(|one| matches!(one.role, Role::Ask(_))).map(|one| one.predicate)
+    }
 }

@@ -36,11 +36,11 @@ pub(super) fn lists(view: &View<'_>, cold: &Cold<'_>, values: &Values) -> Result
         return Err(corrupt("the kind of a list"));
     }
     sets(view, cold)?;
-    let total = view.set_list_ends.len();
+    let total = cold.set_list_ends.len();
     let mut shapes = vec![0u8; total];
     let mut counts = vec![0u32; cold.lists.len()];
     let mut held = |set: u32, kind: u32| -> Result<(), Broken> {
-        let lists = piece(view.set_list_ends, view.set_lists, set);
+        let lists = piece(cold.set_list_ends, cold.set_lists, set);
         if set == 0 || set as usize >= total {
             return Err(Broken("a key in no list"));
         }
@@ -62,8 +62,8 @@ pub(super) fn lists(view: &View<'_>, cold: &Cold<'_>, values: &Values) -> Result
         }
         Ok(())
     })?;
-    view.texts_index.check(|_, set| held(set, TEXT))?;
-    networks(view, cold)?;
+    cold.texts_index.check(|_, set| held(set, TEXT))?;
+    networks(cold)?;
     for network in cold.networks {
         if let Some(count) = counts.get_mut(network.list.get() as usize) {
             *count = count.saturating_add(1);
@@ -83,21 +83,21 @@ pub(super) fn lists(view: &View<'_>, cold: &Cold<'_>, values: &Values) -> Result
 }
 
 fn sets(view: &View<'_>, cold: &Cold<'_>) -> Result<(), LoadError> {
-    let total = view.set_list_ends.len();
+    let total = cold.set_list_ends.len();
     if total == 0
         || view.set_test_ends.len() != total
-        || view.set_list_ends.first().is_some_and(|e| e.get() != 0)
+        || cold.set_list_ends.first().is_some_and(|e| e.get() != 0)
     {
         return Err(corrupt("the number of sets"));
     }
-    check_ends(view.set_list_ends, view.set_lists.len(), "the ends of sets of lists")?;
+    check_ends(cold.set_list_ends, cold.set_lists.len(), "the ends of sets of lists")?;
     check_ends(view.set_test_ends, view.set_tests.len(), "the ends of sets of tests")?;
     let mut tests_on = vec![0usize; cold.lists.len()];
     for predicate in view.predicates.iter().filter(|p| p.tag.get() == tag::IN_LIST) {
         *tests_on.get_mut(predicate.a.get() as usize).ok_or_else(|| corrupt("a test on no list"))? += 1;
     }
     for set in 0..u32::try_from(total).map_err(|_| corrupt("the number of sets"))? {
-        let lists = piece(view.set_list_ends, view.set_lists, set);
+        let lists = piece(cold.set_list_ends, cold.set_lists, set);
         let tests = piece(view.set_test_ends, view.set_tests, set);
         if !lists.is_sorted_by(|a, b| a.get() < b.get()) || !tests.is_sorted_by(|a, b| a.get() < b.get()) {
             return Err(corrupt("the order of a set"));
@@ -119,8 +119,8 @@ fn sets(view: &View<'_>, cold: &Cold<'_>) -> Result<(), LoadError> {
     Ok(())
 }
 
-fn networks(view: &View<'_>, cold: &Cold<'_>) -> Result<(), LoadError> {
-    let n = &view.networks;
+fn networks(cold: &Cold<'_>) -> Result<(), LoadError> {
+    let n = &cold.intervals;
     let wrong = || corrupt("the networks");
     let ordered = n.v4_starts.is_sorted_by(|a, b| a.get() < b.get())
         && n.v6_starts.is_sorted_by(|a, b| a.get() < b.get())
@@ -131,12 +131,12 @@ fn networks(view: &View<'_>, cold: &Cold<'_>) -> Result<(), LoadError> {
     if !ordered {
         return Err(wrong());
     }
-    let total = view.set_list_ends.len();
+    let total = cold.set_list_ends.len();
     for set in n.v4_sets.iter().chain(n.v6_sets) {
         let of_networks =
             |list: &U32| cold.lists.get(list.get() as usize).is_some_and(|l| l.kind.get() == NETWORK);
         // Only the first list is looked at: a set mixes no kinds, since each key index saw to its own.
-        let first = piece(view.set_list_ends, view.set_lists, set.get()).first();
+        let first = piece(cold.set_list_ends, cold.set_lists, set.get()).first();
         if set.get() as usize >= total || !first.is_none_or(of_networks) {
             return Err(wrong());
         }

@@ -79,7 +79,7 @@ pub(super) fn build(view: &View<'_>, cold: &Cold<'_>, shapes: &[u8]) -> Result<B
             class,
             hot_best: u32::MAX,
             hot_groups: groups(&view.hot, place),
-            cold_groups: groups(&view.cold, place),
+            cold_groups: groups(&cold.half, place),
             shapes: 0,
             lists: false,
             present: None,
@@ -95,7 +95,7 @@ pub(super) fn build(view: &View<'_>, cold: &Cold<'_>, shapes: &[u8]) -> Result<B
         for test in column.first..column.end {
             let Some(record) = view.predicates.get(test as usize) else { continue };
             let hot = piece(view.hot.ends, view.hot.rules, test).first().map(|id| id.get());
-            let in_cold = !piece(view.cold.ends, view.cold.rules, test).is_empty();
+            let in_cold = !piece(cold.half.ends, cold.half.rules, test).is_empty();
             column.hot_best = column.hot_best.min(hot.unwrap_or(u32::MAX));
             if let Some(slot) = cold_posted.get_mut(place) {
                 *slot |= in_cold;

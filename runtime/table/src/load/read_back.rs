@@ -96,7 +96,7 @@ fn lists(view: &View<'_>, cold: &Cold<'_>) -> Option<Vec<List>> {
     let mut entries: Vec<Vec<String>> = vec![Vec::new(); cold.lists.len()];
     let mut spread = |keys: &Keys<'_>, form: fn(&str) -> String| {
         for (key, set) in keys.iter() {
-            for list in piece(view.set_list_ends, view.set_lists, set) {
+            for list in piece(cold.set_list_ends, cold.set_lists, set) {
                 if let Some(of_list) = entries.get_mut(list.get() as usize) {
                     of_list.push(form(key));
                 }
@@ -104,7 +104,7 @@ fn lists(view: &View<'_>, cold: &Cold<'_>) -> Option<Vec<List>> {
         }
     };
     spread(&view.mailboxes, pattern_key);
-    spread(&view.texts_index, str::to_owned);
+    spread(&cold.texts_index, str::to_owned);
     for network in cold.networks {
         let address = network.address.get();
         let ip = if network.family == 4 {

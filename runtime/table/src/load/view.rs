@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 /// Where each section lies, in the order of [`Section::ALL`].
 pub(crate) type Places = [Range<usize>; crate::format::SECTIONS];
 
-/// The sections that decisions read. Slices into the image; made anew for each decision, which costs
+/// The sections that every decision reads. Slices into the image; made anew for each decision, which costs
 /// some comparisons, so that nothing points into an image that is not borrowed.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
@@ -22,21 +22,16 @@ pub(crate) struct View<'a> {
     pub(crate) nodes: &'a [NodeRec],
     pub(crate) children: &'a [U32],
     pub(crate) rules: &'a [RuleRec],
-    pub(crate) set_list_ends: &'a [U32],
-    pub(crate) set_lists: &'a [U32],
     pub(crate) set_test_ends: &'a [U32],
     pub(crate) set_tests: &'a [U32],
     pub(crate) mailboxes: Keys<'a>,
-    pub(crate) texts_index: Keys<'a>,
-    pub(crate) networks: Networks<'a>,
     pub(crate) hot: Half<'a>,
-    pub(crate) cold: Half<'a>,
     pub(crate) guards: &'a [U32],
     pub(crate) group_rules: &'a [U32],
 }
 
 /// The postings of verdicts in force, or of everything else.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Half<'a> {
     pub(crate) ends: &'a [U32],
     pub(crate) rules: &'a [U32],
@@ -97,30 +92,14 @@ impl<'a> View<'a> {
             nodes: get!(Nodes),
             children: get!(Children),
             rules: get!(Rules),
-            set_list_ends: get!(SetListEnds),
-            set_lists: get!(SetLists),
             set_test_ends: get!(SetPredicateEnds),
             set_tests: get!(SetPredicates),
             mailboxes: Keys::new(get!(MailboxSlots), bytes(image, places, Section::MailboxKeys)?),
-            texts_index: Keys::new(get!(TextSlots), bytes(image, places, Section::TextKeys)?),
-            networks: Networks {
-                v4_starts: get!(V4Starts),
-                v4_sets: get!(V4Sets),
-                directory: get!(V4Directory),
-                v6_starts: get!(V6Starts),
-                v6_sets: get!(V6Sets),
-            },
             hot: Half {
                 ends: get!(HotEnds),
                 rules: get!(HotRules),
                 residuals: get!(HotResiduals),
                 groups: get!(HotGroups),
-            },
-            cold: Half {
-                ends: get!(ColdEnds),
-                rules: get!(ColdRules),
-                residuals: get!(ColdResiduals),
-                groups: get!(ColdGroups),
             },
             guards: get!(Guards),
             group_rules: get!(GroupRules),
@@ -134,6 +113,32 @@ impl<'a> View<'a> {
     }
 }
 
+/// The index of texts. Read where a text is looked up.
+pub(crate) fn texts_index<'a>(image: &'a [u8], places: &Places) -> Option<Keys<'a>> {
+    Some(Keys::new(records(image, places, Section::TextSlots)?, bytes(image, places, Section::TextKeys)?))
+}
+
+/// The networks. Read where an address is looked up.
+pub(crate) fn networks<'a>(image: &'a [u8], places: &Places) -> Option<Networks<'a>> {
+    Some(Networks {
+        v4_starts: records(image, places, Section::V4Starts)?,
+        v4_sets: records(image, places, Section::V4Sets)?,
+        directory: records(image, places, Section::V4Directory)?,
+        v6_starts: records(image, places, Section::V6Starts)?,
+        v6_sets: records(image, places, Section::V6Sets)?,
+    })
+}
+
+/// The postings of everything but verdicts in force.
+pub(crate) fn cold_half<'a>(image: &'a [u8], places: &Places) -> Option<Half<'a>> {
+    Some(Half {
+        ends: records(image, places, Section::ColdEnds)?,
+        rules: records(image, places, Section::ColdRules)?,
+        residuals: records(image, places, Section::ColdResiduals)?,
+        groups: records(image, places, Section::ColdGroups)?,
+    })
+}
+
 /// The sections that only loading and reading back look at.
 pub(crate) struct Cold<'a> {
     pub(crate) lists: &'a [ListRec],
@@ -141,9 +146,14 @@ pub(crate) struct Cold<'a> {
     pub(crate) order: &'a [U32],
     pub(crate) literals: &'a [TextRef],
     pub(crate) written: &'a [U32],
+    pub(crate) set_list_ends: &'a [U32],
+    pub(crate) set_lists: &'a [U32],
     pub(crate) networks: &'a [NetworkRec],
     pub(crate) origins: &'a [OriginRec],
     pub(crate) aliases: Keys<'a>,
+    pub(crate) texts_index: Keys<'a>,
+    pub(crate) intervals: Networks<'a>,
+    pub(crate) half: Half<'a>,
 }
 
 impl<'a> Cold<'a> {
@@ -159,9 +169,14 @@ impl<'a> Cold<'a> {
             order: get!(PredicateOrder),
             literals: get!(Literals),
             written: get!(ChildOrder),
+            set_list_ends: get!(SetListEnds),
+            set_lists: get!(SetLists),
             networks: get!(Networks),
             origins: get!(Origins),
             aliases: Keys::new(get!(AliasSlots), bytes(image, places, Section::AliasKeys)?),
+            texts_index: texts_index(image, places)?,
+            intervals: networks(image, places)?,
+            half: cold_half(image, places)?,
         })
     }
 }

@@ -155,3 +155,34 @@ fn the_earliest_sound_stage() {
         ]
     );
 }
+
+#[test]
+fn how_rules_are_found() {
+    let mut table = Table::default();
+    let tests = [
+        (Fact::Subject, Test::Regex("[0-9]+".to_owned())),
+        (Fact::Subject, Test::Regex("invoice [0-9]+".to_owned())),
+        (Fact::ClientUnverified, Test::Set),
+    ];
+    for (place, (fact, test)) in tests.into_iter().enumerate() {
+        table.predicates.push(Predicate { fact, parameter: String::new(), test });
+        table.conditions.push(Condition::Test(place as u32));
+    }
+    table.conditions.push(Condition::Not(2));
+    table.conditions.push(Condition::All(vec![0, 1, 2]));
+    for (name, condition) in [("a", 3), ("b", 4)] {
+        table.rules.push(Rule {
+            name: name.to_owned(),
+            priority: 100,
+            mode: Mode::Enforce,
+            condition,
+            action: Action::Verdict(Verdict { verb: Verb::Hold, reply: None }),
+        });
+    }
+    let loaded = load(&table);
+    assert_eq!(loaded.unindexed_rules().iter().map(|id| id.0).collect::<Vec<_>>(), [0]);
+    assert_eq!(loaded.unfiltered_patterns(), [0]);
+    let rules: Vec<_> = loaded.rules_of(Kind::Verdict).collect();
+    assert_eq!(loaded.posted_under(rules[0]), [] as [u32; 0]);
+    assert_eq!(loaded.posted_under(rules[1]), [1]);
+}
