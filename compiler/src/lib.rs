@@ -6,6 +6,7 @@
 pub mod ast;
 pub mod check;
 pub mod codes;
+pub mod data;
 pub mod diag;
 pub mod fmt;
 pub mod gather;
