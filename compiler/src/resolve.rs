@@ -7,7 +7,6 @@
 mod alias;
 mod condition;
 mod data;
-mod lines;
 mod names;
 mod profile;
 mod rule;

@@ -1,10 +1,10 @@
 //! Groups and aliases as written. Groups are opened here; aliases are expanded by `check`.
 
 use super::Context;
-use super::lines;
 use super::names::Sort;
 use super::value::of_word;
 use crate::ast::{self, Class, Entry};
+use crate::data::{Target, parse_aliases, target};
 use crate::diag::Diagnostic;
 use crate::model::{AliasDef, AliasKey, GroupDef, Mailbox, Member};
 use crate::span::{FileId, Span};
@@ -159,14 +159,11 @@ pub fn members(ctx: &mut Context<'_>, entries: &ast::Entries) -> Option<Vec<Memb
 
 /// Tells what aliases(5) can say and Edict cannot. False where it did.
 fn special(ctx: &mut Context<'_>, text: &str, span: Span) -> bool {
-    let what = if text.starts_with('|') {
-        "a command"
-    } else if text.starts_with('/') {
-        "a file"
-    } else if text.starts_with(":include:") {
-        "an include"
-    } else {
-        return true;
+    let what = match target(text) {
+        Target::Address => return true,
+        Target::Command => "a command",
+        Target::File => "a file",
+        Target::Include => "an include",
     };
     ctx.report(
         Diagnostic::error(
@@ -278,13 +275,13 @@ fn key(ctx: &mut Context<'_>, text: &str, span: Span) -> Option<AliasKey> {
 /// Resolves an aliases(5) file.
 pub fn file(ctx: &mut Context<'_>, file: FileId, item: &ast::Aliases) {
     let Some(file) = ctx.data_file(file, &item.path) else { return };
-    let read = lines::aliases(file, ctx.sources.bytes(file));
-    ctx.extend(read.diagnostics);
-    for entry in read.entries {
+    let (aliases, diagnostics) = parse_aliases(ctx.sources.bytes(file), file);
+    ctx.extend(diagnostics);
+    for entry in aliases {
         let key = key(ctx, &entry.name.value, entry.name.span);
         let mut members = Vec::new();
-        let mut sound = true;
-        for word in &entry.members {
+        let mut sound = !entry.broken;
+        for word in &entry.targets {
             let mailbox = special(ctx, &word.value, word.span).then(|| ctx.mailbox(&of_word(word))).flatten();
             sound &= mailbox.is_some();
             members.extend(mailbox.map(Member::Mailbox));

@@ -1,9 +1,9 @@
 //! Lists, inline and from files, and the files that rules name.
 
 use super::Context;
-use super::lines::{self, ListEntries};
 use super::names::Sort;
 use crate::ast::{self, Entry, List, ListBody, Text};
+use crate::data::parse_list;
 use crate::diag::Diagnostic;
 use crate::gather::join;
 use crate::model::{ListDef, ListType};
@@ -136,7 +136,7 @@ fn shown(ty: ast::ListType, entry: &str) -> &str {
 
 fn from_file(ctx: &mut Context<'_>, file: FileId, ty: ast::ListType, path: &Text) -> Option<Entries> {
     let file = ctx.data_file(file, path)?;
-    let ListEntries { entries, diagnostics } = lines::list(file, ctx.sources.bytes(file), ty);
+    let (entries, diagnostics) = parse_list(ty, ctx.sources.bytes(file), file);
     let sound = !diagnostics.iter().any(|d| d.severity == crate::diag::Severity::Error);
     ctx.extend(diagnostics);
     sound.then_some(entries)
