@@ -1,0 +1,93 @@
+//! SIGKILL at random moments under load: what got a 250 is delivered.
+//!
+//! `EDICT_CRASH_KILLS` sets how many kills there are; 20 by default, 200 in the long campaign.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use support::client::Client;
+use support::daemon::Daemon;
+use support::{build_table, counting_sink, wait_for};
+
+const CLIENTS: usize = 16;
+
+#[test]
+fn what_got_a_250_survives_sigkill() {
+    let kills: u32 = std::env::var("EDICT_CRASH_KILLS").map_or(20, |n| n.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("edict.table");
+    build_table("every-kind", &table, |_| ());
+    let (sink, counts) = counting_sink::start();
+    let mut daemon =
+        Daemon::start(folder.path(), &["--table", table.to_str().unwrap(), "--relay", &sink.to_string()]);
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let next = Arc::new(AtomicU64::new(0));
+    let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
+    let address = daemon.address;
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (stop, next, acknowledged) =
+                (Arc::clone(&stop), Arc::clone(&next), Arc::clone(&acknowledged));
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    // The daemon is down for a moment after each kill; that is the test.
+                    let Ok(mut client) = Client::hello(address) else {
+                        std::thread::sleep(Duration::from_millis(5));
+                        continue;
+                    };
+                    while !stop.load(Ordering::Relaxed) {
+                        let number = next.fetch_add(1, Ordering::Relaxed).to_string();
+                        let message = format!("X-Number: {number}\nSubject: n\n\n{}", "body\n".repeat(200));
+                        // One in three goes inside, so that both ways of delivery are killed.
+                        let to = if number.ends_with(['3', '6', '9']) {
+                            "alice@example.com"
+                        } else {
+                            "u@out.example"
+                        };
+                        match client.message("bob@example.com", &[to], &message) {
+                            Ok(reply) if reply.starts_with("250") => {
+                                acknowledged.lock().unwrap().insert(number);
+                            }
+                            Ok(reply) => panic!("refused: {reply}"),
+                            Err(_) => break,
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+
+    for _ in 0..kills {
+        // A random moment between 20 and 520 ms of load.
+        let random = RandomState::new().build_hasher().finish() % 500;
+        std::thread::sleep(Duration::from_millis(20 + random));
+        daemon.kill();
+        daemon.restart();
+    }
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().unwrap();
+    }
+
+    wait_for("an empty queue", || daemon.counter("queued") == 0);
+    let mut arrived = counts.lock().unwrap().clone();
+    for message in daemon.mailbox("alice@example.com") {
+        let number = message.lines().find_map(|line| line.strip_prefix("X-Number: ")).unwrap();
+        *arrived.entry(number.to_owned()).or_default() += 1;
+    }
+    let acknowledged = acknowledged.lock().unwrap();
+    let lost: Vec<_> = acknowledged.iter().filter(|number| !arrived.contains_key(*number)).collect();
+    let twice = arrived.values().filter(|times| **times > 1).count();
+    println!(
+        "{kills} kills, {} acknowledged, {} lost, {twice} delivered twice",
+        acknowledged.len(),
+        lost.len()
+    );
+    assert!(acknowledged.len() > kills as usize, "there was load");
+    assert!(lost.is_empty(), "acknowledged, but never delivered: {lost:?}");
+}

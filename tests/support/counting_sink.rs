@@ -1,0 +1,64 @@
+//! A next hop that counts a message only once it has said 250 to its end.
+//!
+//! Postfix's sink also writes down what was cut off half way; after a SIGKILL of the daemon that would
+//! look like a message delivered twice.
+
+use super::free_port;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// Messages by the value of their `X-Number` field, with how often each came.
+pub type Counts = Arc<Mutex<BTreeMap<String, usize>>>;
+
+/// Starts one; it lives as long as the test program.
+pub fn start() -> (SocketAddr, Counts) {
+    let address = free_port();
+    let listener = TcpListener::bind(address).unwrap();
+    let counts = Counts::default();
+    let shared = Arc::clone(&counts);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let counts = Arc::clone(&shared);
+            std::thread::spawn(move || {
+                // A connection that breaks off is what the test makes happen.
+                let _ = serve(stream, &counts);
+            });
+        }
+    });
+    (address, counts)
+}
+
+fn serve(stream: TcpStream, counts: &Counts) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut out = stream.try_clone()?;
+    let mut lines = BufReader::new(stream).split(b'\n');
+    out.write_all(b"220 sink\r\n")?;
+    let mut number: Option<String> = None;
+    let mut in_data = false;
+    while let Some(line) = lines.next().transpose()? {
+        let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
+        let verb = line.to_ascii_uppercase();
+        if in_data {
+            if let Some(value) = line.strip_prefix("X-Number: ") {
+                number = Some(value.to_owned());
+            }
+            if line == "." {
+                in_data = false;
+                out.write_all(b"250 2.0.0 taken\r\n")?;
+                if let Some(number) = number.take() {
+                    *counts.lock().unwrap().entry(number).or_default() += 1;
+                }
+            }
+        } else if verb.starts_with("EHLO") {
+            out.write_all(b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n")?;
+        } else if verb == "DATA" {
+            in_data = true;
+            out.write_all(b"354 go on\r\n")?;
+        } else {
+            out.write_all(b"250 2.0.0 fine\r\n")?;
+        }
+    }
+    Ok(())
+}
