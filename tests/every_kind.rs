@@ -189,10 +189,13 @@ fn held_mail_waits_until_it_is_released() {
     assert!(reply.starts_with("250"), "{reply}");
     daemon.kill();
     daemon.restart();
-    let (code, listing) = daemon.ask(&["queue", "list", "--format", "json"]);
-    assert_eq!(code, 0, "{listing}");
-    let listing: serde_json::Value = serde_json::from_str(&listing).unwrap();
-    assert_eq!(listing[0]["state"], "held", "{listing}");
+    let mut listing = serde_json::Value::Null;
+    wait_for("the message to be held", || {
+        let (code, text) = daemon.ask(&["queue", "list", "--format", "json"]);
+        assert_eq!(code, 0, "{text}");
+        listing = serde_json::from_str(&text).unwrap();
+        listing[0]["state"] == "held"
+    });
     assert!(daemon.mailbox("alice@example.com").is_empty());
     let id = listing[0]["id"].as_str().unwrap();
     assert_eq!(daemon.ask(&["queue", "release", id]).0, 0);

@@ -1,8 +1,10 @@
 //! The other end of the admin socket: what `edictd status` and its like send and print.
 
 use super::render;
+use super::server::PAGE;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
+use hyper::client::conn::http1::SendRequest;
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use std::path::{Path, PathBuf};
@@ -71,13 +73,17 @@ pub enum ClientError {
 }
 
 impl Ask {
-    fn request(&self) -> (Method, String) {
+    /// Method and path. A queue longer than one answer is asked for from behind message `after` on.
+    fn request(&self, after: Option<&str>) -> (Method, String) {
         let one = |id: &str, verb: &str| format!("/queue/{}{verb}", escape(id));
         match self {
             Self::Status => (Method::GET, "/status".to_owned()),
             Self::Reload => (Method::POST, "/reload".to_owned()),
             Self::Rollback => (Method::POST, "/rollback".to_owned()),
-            Self::Queue => (Method::GET, "/queue".to_owned()),
+            Self::Queue => {
+                let page = after.map(|id| format!("?after={}", escape(id)));
+                (Method::GET, format!("/queue{}", page.unwrap_or_default()))
+            }
             Self::Message(id) => (Method::GET, one(id, "")),
             Self::Hold(id) => (Method::POST, one(id, "/hold")),
             Self::Release(id) => (Method::POST, one(id, "/release")),
@@ -129,10 +135,31 @@ pub fn ask(socket: &Path, ask: &Ask, format: Format) -> Result<Answer, ClientErr
 }
 
 async fn exchange(stream: UnixStream, ask: &Ask) -> Result<(bool, String), String> {
-    let (method, path) = ask.request();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
     let driver = tokio::spawn(connection);
+    let mut all: Vec<serde_json::Value> = Vec::new();
+    let answer = loop {
+        let last = all.last().and_then(|row| row.get("id")).and_then(serde_json::Value::as_str);
+        let (good, body) = once(&mut sender, ask.request(last)).await?;
+        if *ask != Ask::Queue || !good {
+            break (good, body);
+        }
+        let page: Vec<serde_json::Value> = serde_json::from_str(&body).map_err(|e| e.to_string())?;
+        let more = page.len() == PAGE;
+        all.extend(page);
+        if !more {
+            break (true, serde_json::Value::Array(all).to_string());
+        }
+    };
+    driver.abort();
+    Ok(answer)
+}
+
+async fn once(
+    sender: &mut SendRequest<Empty<Bytes>>,
+    (method, path): (Method, String),
+) -> Result<(bool, String), String> {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -142,7 +169,6 @@ async fn exchange(stream: UnixStream, ask: &Ask) -> Result<(bool, String), Strin
     let response = sender.send_request(request).await.map_err(|e| e.to_string())?;
     let good = response.status().is_success();
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|e| e.to_string())?;
-    driver.abort();
     Ok((good, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
 }
 
@@ -152,7 +178,7 @@ mod tests {
 
     #[test]
     fn names_cannot_leave_their_segment() {
-        assert_eq!(Ask::Remove("../x?y".to_owned()).request().1, "/queue/..%2Fx%3Fy");
-        assert_eq!(Ask::Usage(Some("a b@ü".to_owned())).request().1, "/usage/a%20b@%C3%BC");
+        assert_eq!(Ask::Remove("../x?y".to_owned()).request(None).1, "/queue/..%2Fx%3Fy");
+        assert_eq!(Ask::Usage(Some("a b@ü".to_owned())).request(None).1, "/usage/a%20b@%C3%BC");
     }
 }

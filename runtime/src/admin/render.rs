@@ -17,7 +17,9 @@ pub fn human(ask: &Ask, good: bool, body: &str) -> String {
         Ask::Reload | Ask::Rollback => {
             format!("table {} in force\n", text(value.get("table").unwrap_or(&Value::Null)))
         }
-        Ask::Queue => table(&value, &["id", "state", "size", "received", "sender", "recipients"]),
+        Ask::Queue => {
+            table(&value, &["id", "state", "size", "received", "attempts", "due", "sender", "recipients"])
+        }
         Ask::Usage(_) => usage(&value),
         Ask::Hold(_) | Ask::Release(_) | Ask::Retry(_) | Ask::Remove(_) | Ask::ResetUsage(_) => {
             "done\n".to_owned()
@@ -48,8 +50,19 @@ fn text(value: &Value) -> String {
         Value::String(s) => s.clone(),
         Value::Array(all) => all.iter().map(text).collect::<Vec<_>>().join(" "),
         Value::Null => "-".to_owned(),
+        // A recipient in the queue.
+        Value::Object(fields) if fields.contains_key("address") => {
+            let reason = fields.get("reason").filter(|r| !r.is_null()).map(|r| format!(" ({})", text(r)));
+            format!("{}{}", text(fields.get("address").unwrap_or(&Value::Null)), reason.unwrap_or_default())
+        }
         other => other.to_string(),
     }
+}
+
+/// Unix milliseconds as `2026-11-24 05:32:54Z`.
+fn moment(milliseconds: i64) -> String {
+    jiff::Timestamp::from_millisecond(milliseconds)
+        .map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// `name  value` lines; objects within are indented by their name.
@@ -74,7 +87,10 @@ fn table(value: &Value, columns: &[&str]) -> String {
     if rows.is_empty() {
         return "nothing\n".to_owned();
     }
-    let cell = |row: &Value, name: &str| text(row.get(name).unwrap_or(&Value::Null));
+    let cell = |row: &Value, name: &str| match (name, row.get(name).unwrap_or(&Value::Null)) {
+        ("received" | "due", Value::Number(at)) => moment(at.as_i64().unwrap_or_default()),
+        (_, value) => text(value),
+    };
     let width = |name: &&str| {
         rows.iter().map(|row| cell(row, name).chars().count()).chain([name.len()]).max().unwrap_or(0)
     };

@@ -1,9 +1,11 @@
 //! The daemon's end of the admin socket.
 
 use crate::daemon::Control;
+use crate::envelope::MessageId;
+use crate::queue::admin::QueueError;
 use crate::smtp::Metrics;
 use axum::Router;
-use axum::extract::{Path as Segment, State};
+use axum::extract::{Path as Segment, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
@@ -37,6 +39,11 @@ pub fn start(path: &Path, control: Arc<Control>) -> io::Result<JoinHandle<()>> {
         .route("/status", get(status))
         .route("/reload", post(reload))
         .route("/rollback", post(rollback))
+        .route("/queue", get(queue))
+        .route("/queue/{id}", get(message).delete(remove))
+        .route("/queue/{id}/hold", post(hold))
+        .route("/queue/{id}/release", post(release))
+        .route("/queue/{id}/retry", post(retry))
         .route("/usage", get(usage))
         .route("/usage/{user}", get(usage_of))
         .route("/usage/{user}/reset", post(reset_usage))
@@ -99,6 +106,58 @@ async fn reload(State(control): Daemon) -> Response {
 
 async fn rollback(State(control): Daemon) -> Response {
     swap(control, |control| control.reloader.rollback()).await
+}
+
+/// The most messages in one answer to `/queue`; the client asks again from behind the last one.
+pub const PAGE: usize = 1000;
+
+#[derive(serde::Deserialize)]
+struct After {
+    after: Option<String>,
+}
+
+async fn queue(State(control): Daemon, Query(page): Query<After>) -> Response {
+    let after = match page.after.as_deref().map(str::parse::<MessageId>) {
+        None => None,
+        Some(Ok(id)) => Some(id),
+        Some(Err(())) => return fail(StatusCode::BAD_REQUEST, "`after` is no message id"),
+    };
+    Json(control.queue.list(after, PAGE).await).into_response()
+}
+
+/// Finds the message of a path segment and does something to it.
+async fn with_message<T: serde::Serialize, F>(id: &str, act: impl FnOnce(MessageId) -> F) -> Response
+where
+    F: Future<Output = Result<T, QueueError>>,
+{
+    let Ok(id) = id.parse() else {
+        return fail(StatusCode::NOT_FOUND, format!("`{id}` is no message id"));
+    };
+    match act(id).await {
+        Ok(done) => Json(done).into_response(),
+        Err(error @ QueueError::Unknown(_)) => fail(StatusCode::NOT_FOUND, error),
+        Err(error @ QueueError::Disk(_)) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
+    }
+}
+
+async fn message(State(control): Daemon, Segment(id): Segment<String>) -> Response {
+    with_message(&id, |id| async move { control.queue.show(id).await }).await
+}
+
+async fn remove(State(control): Daemon, Segment(id): Segment<String>) -> Response {
+    with_message(&id, |id| async move { control.queue.remove(id).await }).await
+}
+
+async fn hold(State(control): Daemon, Segment(id): Segment<String>) -> Response {
+    with_message(&id, |id| async move { control.queue.hold(id).await }).await
+}
+
+async fn release(State(control): Daemon, Segment(id): Segment<String>) -> Response {
+    with_message(&id, |id| async move { control.queue.release(id).await }).await
+}
+
+async fn retry(State(control): Daemon, Segment(id): Segment<String>) -> Response {
+    with_message(&id, |id| async move { control.queue.retry(id).await }).await
 }
 
 fn now() -> i64 {
