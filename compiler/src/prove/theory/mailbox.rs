@@ -107,6 +107,15 @@ pub fn solve<'t>(space: &Space<'t>, claims: &Claims<'t>) -> Answer<(String, Stri
     if refused(&claims.whole.1) || refused(&claims.local.1) || refused(&claims.domain.1) {
         return Answer::Impossible;
     }
+    // A list of local parts is a list of `ann@` keys.
+    let locals: Vec<Keys<'t>> = claims
+        .local
+        .0
+        .iter()
+        .filter(|_| !claims.bare)
+        .filter_map(|t| if let Test::InList(list) = t { Some(space.keys(*list)) } else { None })
+        .map(|keys| Keys::Own(keys.iter().map(|local| format!("{local}@")).collect()))
+        .collect();
     let mut lists: Vec<&Keys<'t>> = claims
         .whole
         .0
@@ -115,6 +124,7 @@ pub fn solve<'t>(space: &Space<'t>, claims: &Claims<'t>) -> Answer<(String, Stri
         .filter_map(|t| if let Test::InList(list) = t { Some(space.keys(*list)) } else { None })
         .collect();
     lists.extend(claims.inside.0.iter().copied());
+    lists.extend(&locals);
     lists.sort_by_key(|keys| keys.len());
     let search = Search {
         space,
@@ -223,7 +233,13 @@ impl Search<'_, '_> {
         let mut locals: Vec<String> = Vec::new();
         let mut local_refuted = false;
         match &region.local {
-            Some(local) => locals.push(local.clone()),
+            Some(local) => {
+                let passes = |t: &&Test| passes(self.space, t, local);
+                if !claims.bare && (!claims.local.0.iter().all(passes) || claims.local.1.iter().any(passes)) {
+                    return None;
+                }
+                locals.push(local.clone());
+            }
             None if claims.bare => locals.push(String::new()),
             None => {
                 if claims.local.0.is_empty() && claims.local.1.is_empty() {

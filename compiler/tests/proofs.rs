@@ -1,0 +1,177 @@
+//! Proofs against brute force: over rule sets whose tests tell few values apart, every message there is
+//! goes through the table, and what is found dead or overruled must be exactly what never matches or never
+//! decides.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use edict_compiler::prove::world::World;
+use edict_compiler::prove::{Finding, prove};
+use edict_compiler::source::Sources;
+use edict_compiler::{Options, compile};
+use edict_table::decide::{self, Scratch};
+use edict_table::facts::{Direction, HeaderField};
+use edict_table::load::{Image, Loaded};
+use edict_table::model::{Kind, Table};
+use edict_table::value::Address;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Tests that tell apart only what [`worlds`] has.
+const TESTS: &[&str] = &[
+    "sender is ann@a.example",
+    "sender is @a.example",
+    "sender is @b.example",
+    "sender is @.b.example",
+    "sender is ann@",
+    "sender in some",
+    "sender is present",
+    "sender.domain is b.example",
+    "sender.local is \"bob\"",
+    "size < 1 KiB",
+    "size <= 10 KiB",
+    "size > 10 KiB",
+    "size is 1 KiB",
+    "subject contains \"ab\"",
+    "subject starts with \"a\"",
+    "subject ends with \"b\"",
+    "subject is \"ab\"",
+    "subject matches \"a*b\"",
+    "subject contains any of [\"aa\", \"bb\"]",
+    "subject is absent",
+    "submitted",
+    "direction is inbound",
+    "direction in [internal, outbound]",
+    "auth.user is present",
+];
+
+fn condition() -> impl Strategy<Value = String> {
+    let test = proptest::sample::select(TESTS).prop_map(str::to_owned);
+    test.prop_recursive(3, 8, 3, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 2..4).prop_map(|p| format!("({})", p.join(" and "))),
+            proptest::collection::vec(inner.clone(), 2..4).prop_map(|p| format!("({})", p.join(" or "))),
+            inner.prop_map(|p| format!("not ({p})")),
+        ]
+    })
+}
+
+fn table(conditions: &[(String, u8, u8)]) -> Table {
+    let mut text = "edict 1\nprofile { local-domains [c.example] }\n\
+        list some: address = [bob@a.example, @x.b.example, ann@c.example]\n"
+        .to_owned();
+    for (at, (condition, verb, priority)) in conditions.iter().enumerate() {
+        let verb = ["allow", "reject", "discard"][usize::from(*verb)];
+        text.push_str(&format!("{verb} \"rule {at}\" {{ priority {priority} when {condition} }}\n"));
+    }
+    let mut sources = Sources::default();
+    sources.insert("main.edict", text.as_bytes());
+    let compilation = compile(&sources, &Options { proofs: false });
+    compilation.table.unwrap_or_else(|| panic!("{text}\n{:#?}", compilation.diagnostics))
+}
+
+/// One message of every sort that the tests tell apart.
+fn worlds() -> Vec<World> {
+    let mut senders = vec![None];
+    for local in ["ann", "bob"] {
+        for domain in ["a.example", "b.example", "x.b.example", "y.b.example", "c.example", "d.example"] {
+            senders.push(Some(Address::parse(&format!("{local}@{domain}")).unwrap()));
+        }
+    }
+    senders.push(Some(Address::parse("carl@a.example").unwrap()));
+    senders.push(Some(Address::parse("carl@x.b.example").unwrap()));
+    senders.push(Some(Address::parse("carl@d.example").unwrap()));
+    senders.push(Some(Address::parse("carl@b.example").unwrap()));
+    senders.push(Some(Address::parse("carl@y.b.example").unwrap()));
+    let mut subjects = vec![None];
+    let mut last = vec![String::new()];
+    for _ in 0..5 {
+        last = last.iter().flat_map(|s| ["a", "b", "x"].map(|c| format!("{s}{c}"))).collect();
+        subjects.extend(last.iter().cloned().map(Some));
+    }
+    // One subject for every way to answer all tests on it is enough.
+    let answers = |s: &Option<String>| {
+        s.as_ref().map(|s| {
+            let glob = s.starts_with('a') && s.ends_with('b') && s.len() > 1;
+            (
+                s.contains("ab"),
+                s.starts_with('a'),
+                s.ends_with('b'),
+                s == "ab",
+                glob,
+                s.contains("aa") || s.contains("bb"),
+            )
+        })
+    };
+    let mut seen = BTreeSet::new();
+    subjects.retain(|s| seen.insert(answers(s)));
+    let mut out = Vec::new();
+    for sender in &senders {
+        for size in [1, 1023, 1024, 1025, 10240, 10241] {
+            for subject in &subjects {
+                for (direction, login) in [
+                    (Direction::Inbound, None),
+                    (Direction::Internal, Some("ann")),
+                    (Direction::Outbound, Some("ann")),
+                    (Direction::Internal, None),
+                    (Direction::Outbound, None),
+                ] {
+                    let mut world = World::plain().unwrap();
+                    let inside = direction != Direction::Outbound;
+                    let to = if inside { "ann@c.example" } else { "ann@d.example" };
+                    world.recipient = Address::parse(to).unwrap();
+                    world.direction = direction;
+                    world.submitted = direction != Direction::Inbound;
+                    world.auth_user = login.map(str::to_owned);
+                    if world.submitted && login.is_none() {
+                        world.client_ip = "127.0.0.1".parse().unwrap();
+                    }
+                    world.sender.clone_from(sender);
+                    world.size = size;
+                    if let Some(value) = subject {
+                        let field = HeaderField { name: "subject".to_owned(), value: value.clone() };
+                        world.header.fields.push(field);
+                    }
+                    out.push(world);
+                }
+            }
+        }
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn proofs_are_exact(rules in proptest::collection::vec((condition(), 0u8..3, 1u8..3), 1..6)) {
+        let table = table(&rules);
+        let image: Image = Arc::new(edict_table::emit::emit(&table));
+        let loaded = Loaded::new(image).unwrap();
+        let mut scratch = Scratch::new();
+        let (mut matches, mut decides) = (BTreeSet::new(), BTreeSet::new());
+        let mut matched = Vec::new();
+        for world in worlds() {
+            scratch.begin(&loaded);
+            world.facts(|facts| decide::matching(&loaded, Kind::Verdict, facts, &mut scratch, &mut matched));
+            matches.extend(matched.iter().map(|id| id.0 as usize));
+            decides.extend(matched.first().map(|id| id.0 as usize));
+        }
+        let (mut never, mut overruled) = (BTreeSet::new(), BTreeSet::new());
+        for finding in prove(&table) {
+            match finding {
+                Finding::Never { rule, .. } => drop(never.insert(rule)),
+                Finding::Overruled { rule, example, .. } => {
+                    prop_assert!(!example.is_empty());
+                    overruled.insert(rule);
+                }
+                _ => {}
+            }
+        }
+        let all: BTreeSet<usize> = (0..table.rules.len()).collect();
+        let want_never: BTreeSet<usize> = all.difference(&matches).copied().collect();
+        let want_overruled: BTreeSet<usize> = matches.difference(&decides).copied().collect();
+        prop_assert_eq!(never, want_never, "dead rules of {:#?}", rules);
+        prop_assert_eq!(overruled, want_overruled, "overruled rules of {:#?}", rules);
+    }
+}
