@@ -2,7 +2,7 @@
 //! goes through the table, and what is found dead or overruled must be exactly what never matches or never
 //! decides.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 use edict_compiler::prove::world::World;
 use edict_compiler::prove::{Finding, prove};
