@@ -2,16 +2,19 @@
 //!
 //! Everything here answers at once and never waits; what takes time is a step that the driver does.
 
+use super::sasl::Password;
 use super::settings::Settings;
 use crate::acceptor::Acceptor;
 use crate::live::Live;
 use crate::users::Users;
 use crate::verdict::limits::Limits;
 use crate::verdict::lookup::Resolver;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use edict_table::decide::Scratch;
+use ring::rand::{SecureRandom, SystemRandom};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
 
 /// Scratches kept for the next transaction.
 const SPARE_SCRATCHES: usize = 64;
@@ -26,6 +29,8 @@ pub struct Context {
     pub users: Arc<ArcSwap<Users>>,
     /// Answers lookups; where there is none, they stay unknown.
     pub resolver: Option<Arc<dyn Resolver>>,
+    /// For STARTTLS and implicit TLS; where it is empty, neither is there. Swapped whole on reload.
+    pub tls: Arc<ArcSwapOption<rustls::ServerConfig>>,
     /// Bounds of all sessions.
     pub settings: Settings,
     /// Counters.
@@ -33,6 +38,9 @@ pub struct Context {
     /// Counters of `limit` rules.
     pub limits: Arc<Limits>,
     spare: Mutex<Vec<Scratch>>,
+    /// Passwords are checked on so many threads at once as there are processors.
+    checks: Semaphore,
+    random: SystemRandom,
 }
 
 impl std::fmt::Debug for Context {
@@ -55,10 +63,13 @@ impl Context {
             acceptor,
             users,
             resolver: None,
+            tls: Arc::default(),
             settings,
             metrics: Arc::default(),
             limits: Arc::default(),
             spare: Mutex::default(),
+            checks: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            random: SystemRandom::new(),
         }
     }
 
@@ -66,6 +77,21 @@ impl Context {
     #[must_use]
     pub fn take_scratch(&self) -> Scratch {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// A nonce for a login; none where the system has no random bytes.
+    pub(super) fn nonce(&self) -> Option<[u8; 18]> {
+        let mut nonce = [0; 18];
+        self.random.fill(&mut nonce).ok().map(|()| nonce)
+    }
+
+    /// Whether this is somebody's password. Takes its turn.
+    pub(super) async fn check_password(&self, name: String, password: Password) -> bool {
+        let Ok(_turn) = self.checks.acquire().await else {
+            return false;
+        };
+        let users = self.users.load_full();
+        tokio::task::spawn_blocking(move || users.verify(&name, &password.0)).await.unwrap_or(false)
     }
 
     /// Gives a scratch back.

@@ -6,6 +6,7 @@
 use super::context::Context;
 use super::input::Input;
 use super::session::{Session, Step};
+use super::tls::Stream;
 use crate::verdict::lookup::{Answer, Question};
 use std::io;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ const MIN_RATE: u64 = 500;
 const SMALL_OUTPUT: usize = 1024;
 /// How long a closed connection is read on, so that the client sees the last reply before a reset.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// The longest handshake.
+const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// Unix milliseconds.
 pub(super) fn now() -> i64 {
@@ -37,15 +41,12 @@ enum Wake {
 }
 
 /// Drives a session to its end.
-pub(super) async fn drive<S>(
-    mut io: S,
+pub(super) async fn drive(
+    mut io: Stream,
     mut session: Session,
     context: &Arc<Context>,
     mut shutdown: watch::Receiver<bool>,
-) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+) -> io::Result<()> {
     let settings = &context.settings;
     let mut input = Input::default();
     let mut stop = std::pin::pin!(async move {
@@ -114,6 +115,18 @@ where
                 let result = context.acceptor.accept(*incoming).await;
                 session.accepted(result);
             }
+            Step::Verify { name, password } => {
+                write(&mut io, session.output(), settings.write_timeout).await?;
+                let fits = context.check_password(name, password).await;
+                session.verified(fits, now());
+            }
+            Step::StartTls => {
+                write(&mut io, session.output(), settings.write_timeout).await?;
+                // What came in the clear behind STARTTLS is never looked at (CVE-2011-0411).
+                input.discard();
+                encrypt(&mut io, context).await?;
+                session.encrypted();
+            }
             Step::Look(questions) => {
                 write(&mut io, session.output(), settings.write_timeout).await?;
                 session.answered(look(context, questions).await);
@@ -130,6 +143,14 @@ where
             timer.set(sleep_until(Instant::now() + settings.data_timeout));
         }
     }
+}
+
+/// The server's side of a handshake, within the time for a command, at most half a minute.
+pub(super) async fn encrypt(io: &mut Stream, context: &Context) -> io::Result<()> {
+    let config = context.tls.load_full().ok_or(io::ErrorKind::NotConnected)?;
+    timeout(context.settings.command_timeout.min(HANDSHAKE), io.encrypt(config))
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 /// Has questions answered, one after the other: there are few, and caches answer most.

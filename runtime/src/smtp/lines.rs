@@ -49,7 +49,9 @@ pub(super) enum Skipped {
     All,
     /// The line ended after so many bytes.
     Ended(usize),
-    /// A LF without CR, or more than anyone should have to skip.
+    /// A LF without CR.
+    BareLf,
+    /// More than anyone should have to skip.
     Hopeless,
 }
 
@@ -72,7 +74,7 @@ impl Skip {
             }
             Some(0) if self.after_cr => Skipped::Ended(1),
             Some(end) if end > 0 && input.get(end - 1) == Some(&b'\r') => Skipped::Ended(end + 1),
-            Some(_) => Skipped::Hopeless,
+            Some(_) => Skipped::BareLf,
         }
     }
 }
@@ -107,7 +109,7 @@ mod tests {
         assert_eq!(skip.feed(b"abc\rdef\r"), Skipped::All);
         assert_eq!(skip.feed(b"\nNOOP\r\n"), Skipped::Ended(1));
         assert_eq!(Skip::default().feed(b"x\r\n"), Skipped::Ended(3));
-        assert_eq!(Skip::default().feed(b"x\n"), Skipped::Hopeless);
+        assert_eq!(Skip::default().feed(b"x\n"), Skipped::BareLf);
         assert_eq!(Skip::default().feed(&vec![b'x'; MAX_SKIP + 1]), Skipped::Hopeless);
     }
 }

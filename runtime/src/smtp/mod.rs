@@ -10,12 +10,15 @@ pub(crate) mod escape;
 mod input;
 mod lines;
 mod log;
+mod login;
 mod params;
 pub(crate) mod path;
 mod receiver;
+pub mod sasl;
 pub mod server;
 pub mod session;
 pub mod settings;
+pub mod tls;
 mod verbs;
 
 pub use context::{Context, Metrics};

@@ -1,4 +1,5 @@
-//! Takes a message after DATA: finds its end, removes stuffed dots, counts, and bounds memory.
+//! Takes a message: after DATA it finds the end and removes stuffed dots; chunks of BDAT it takes as they
+//! are. Counts, and bounds memory.
 //!
 //! Only CRLF.CRLF ends data (RFC 5321 4.1.1.4), only CRLF ends a line. A bare CR, a bare LF or a NUL
 //! spoils the message: it is read to its end and refused there, so that nothing which some other
@@ -77,6 +78,11 @@ impl Receiver {
         self.size
     }
 
+    /// The most that may come, in bytes.
+    pub(super) fn max(&self) -> u64 {
+        self.max
+    }
+
     /// Memory held, in bytes.
     pub(super) fn memory(&self) -> u64 {
         self.bytes.capacity() as u64
@@ -108,6 +114,50 @@ impl Receiver {
         if self.flaw.is_none() {
             self.bytes.extend_from_slice(part);
         }
+    }
+
+    /// Takes part of a chunk (RFC 3030). Lines end as they do in data: BINARYMIME is not offered.
+    pub(super) fn feed_chunk(&mut self, input: &[u8]) {
+        let mut rest = input;
+        while let Some(&byte) = rest.first() {
+            if self.at == At::Cr {
+                if byte == b'\n' {
+                    self.at = At::Start;
+                    self.keep(b"\n");
+                    rest = rest.get(1..).unwrap_or_default();
+                    continue;
+                }
+                self.spoil(Flaw::BareCr);
+            }
+            self.at = At::Within;
+            let Some(found) = memchr3(b'\r', b'\n', 0, rest) else {
+                self.keep(rest);
+                return;
+            };
+            let (line, after) = rest.split_at_checked(found + 1).unwrap_or((rest, &[]));
+            self.keep(line);
+            match line.last() {
+                Some(b'\r') => self.at = At::Cr,
+                Some(b'\n') => self.spoil(Flaw::BareLf),
+                _ => self.spoil(Flaw::Nul),
+            }
+            rest = after;
+        }
+    }
+
+    /// The last chunk is there. A last line without an end gets one, as no next hop could be sent it
+    /// otherwise.
+    pub(super) fn last_chunk(&mut self) {
+        match self.at {
+            At::Cr => self.spoil(Flaw::BareCr),
+            At::Start => {}
+            _ => self.keep(b"\r\n"),
+        }
+    }
+
+    /// So far beyond what may come that the rest is not worth reading.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.size > self.max.saturating_mul(2).saturating_add(1 << 20)
     }
 
     /// Takes bytes up to the end of data. Returns how many were used, and whether the end was among them.
@@ -247,6 +297,29 @@ mod tests {
             let (_, flaw, _, used) = run(&input, &[]);
             assert!(flaw.is_some(), "{end:?}");
             assert!(used.unwrap() > before, "{end:?} ended the data");
+        }
+    }
+
+    /// BDAT state and memory (CVE-2017-16943 Exim, Postfix 2026-08-06).
+    #[test]
+    fn chunks() {
+        let run = |chunks: &[&[u8]]| {
+            let mut receiver = Receiver::new(1000, None);
+            chunks.iter().for_each(|c| receiver.feed_chunk(c));
+            receiver.last_chunk();
+            (receiver.take(), receiver.flaw())
+        };
+        assert_eq!(run(&[b".\r\n..\r", b"\n", b"a"]), (b".\r\n..\r\na\r\n".to_vec(), None));
+        assert_eq!(run(&[]), (Vec::new(), None));
+        for (chunks, flaw) in [
+            (&[&b"a\r"[..]][..], Flaw::BareCr),
+            (&[b"a\r", b"b"], Flaw::BareCr),
+            (&[b"a\n"], Flaw::BareLf),
+            (&[b"\r\n", b"\n"], Flaw::BareLf),
+            (&[b"\0"], Flaw::Nul),
+            (&[&[b'x'; 999], b"xx"], Flaw::TooLong),
+        ] {
+            assert_eq!(run(chunks), (Vec::new(), Some(flaw)), "{chunks:?}");
         }
     }
 

@@ -1,9 +1,10 @@
 //! Takes connections from a listener and drives a session on each.
 
 use super::context::{Context, Metrics};
-use super::driver::drive;
+use super::driver::{drive, encrypt};
 use super::session::Session;
 use super::settings::{Endpoint, Role};
+use super::tls::Stream;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -104,8 +105,16 @@ async fn connection(
     let context = &open.0;
     // Replies are written whole; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    let session = Session::new(Arc::clone(context), endpoint, client.ip());
-    if let Err(error) = drive(stream, session, context, shutdown).await
+    let mut stream = Stream::Plain(stream);
+    let mut session = Session::new(Arc::clone(context), endpoint, client.ip());
+    let result = async {
+        if endpoint.role == Role::Submissions {
+            encrypt(&mut stream, context).await?;
+            session.encrypted();
+        }
+        drive(stream, session, context, shutdown).await
+    };
+    if let Err(error) = result.await
         && error.kind() != io::ErrorKind::ConnectionReset
     {
         tracing::debug!(%error, client = %client.ip(), "a connection broke off");

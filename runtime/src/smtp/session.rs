@@ -10,6 +10,7 @@ use super::escape::reply_text;
 use super::lines::{Found, Skip, Skipped, find, is_dirty};
 use super::log::{self, Entry};
 use super::receiver::{Flaw, Receiver};
+use super::sasl::{Exchange, Password};
 use super::settings::Endpoint;
 use super::verbs::{self, Flow, Turn};
 use crate::acceptor::Receipt;
@@ -29,6 +30,8 @@ use std::time::Duration;
 /// Replies kept before the driver must write them, in bytes.
 const MAX_OUTPUT: usize = 16 << 10;
 
+const BARE_LF: &str = "500 5.5.2 a LF without CR ends no line (RFC 5321 2.3.8)";
+
 /// What the driver is to do next. Replies in [`Session::output`] are written before it reads or closes.
 #[derive(Debug)]
 pub enum Step {
@@ -40,6 +43,15 @@ pub enum Step {
     Wait(Duration),
     /// Hand the message to the acceptor, then call [`Session::accepted`].
     Accept(Box<Incoming>),
+    /// Have the password checked, then call [`Session::verified`].
+    Verify {
+        /// Who logs in.
+        name: String,
+        /// With what.
+        password: Password,
+    },
+    /// Write what there is, forget what was read, encrypt, then call [`Session::encrypted`].
+    StartTls,
     /// Have these answered, then call [`Session::answered`].
     Look(Vec<Question>),
     /// Write what there is and close the connection.
@@ -57,8 +69,20 @@ pub(super) enum Phase {
     Turned,
     /// Takes a message.
     Data(Box<Receiver>),
+    /// Takes a chunk of a message: so many bytes are left; whether it is the last.
+    Chunk(Box<Receiver>, u64, bool),
+    /// Reads a chunk that is refused, then says why.
+    Swallow(u64, String),
     /// Has a message and decides on it.
     End(Box<Receiver>),
+    /// Within AUTH: waits for the client's response.
+    Auth(Box<Exchange>),
+    /// Has a password that is to be checked.
+    Check(String, Password),
+    /// The password of this login is being checked.
+    Checking(String),
+    /// Begins TLS.
+    Tls,
     /// The acceptor has the message.
     Accepting(Box<Entry>),
     /// Over.
@@ -73,9 +97,12 @@ pub struct Session {
     pub(super) peer: Peer,
     pub(super) phase: Phase,
     pub(super) transaction: Option<Box<Transaction>>,
+    /// The message between two chunks.
+    pub(super) chunks: Option<Box<Receiver>>,
     out: Vec<u8>,
     skip: Option<Skip>,
     errors: u32,
+    pub(super) failures: u32,
     junk: u32,
     pause: bool,
     closing: bool,
@@ -95,9 +122,11 @@ impl Session {
             peer: Peer::new(client),
             phase: Phase::Greet,
             transaction: None,
+            chunks: None,
             out: Vec::new(),
             skip: None,
             errors: 0,
+            failures: 0,
             junk: 0,
             pause: false,
             closing: false,
@@ -115,7 +144,7 @@ impl Session {
     /// A message is on its way in: other time limits hold.
     #[must_use]
     pub fn in_data(&self) -> bool {
-        matches!(self.phase, Phase::Data(_))
+        matches!(self.phase, Phase::Data(_) | Phase::Chunk(..) | Phase::Swallow(..))
     }
 
     /// Nothing is under way: the driver may let go of what it can.
@@ -156,7 +185,12 @@ impl Session {
                 Phase::Data(receiver) => {
                     let (more, done) = receiver.feed(rest);
                     used += more;
+                    let hopeless = receiver.is_hopeless();
                     self.count_memory();
+                    if hopeless && !done {
+                        self.hang_up(Flaw::TooLong.reply());
+                        continue;
+                    }
                     if !done {
                         return (used, Step::Read);
                     }
@@ -164,13 +198,49 @@ impl Session {
                         self.phase = Phase::End(receiver);
                     }
                 }
+                Phase::Chunk(receiver, left, last) => {
+                    let part = rest.get(..usize::try_from(*left).unwrap_or(usize::MAX)).unwrap_or(rest);
+                    receiver.feed_chunk(part);
+                    used += part.len();
+                    *left -= part.len() as u64;
+                    let (done, last) = (*left == 0, *last);
+                    self.count_memory();
+                    if !done {
+                        return (used, Step::Read);
+                    }
+                    self.end_of_chunk(last);
+                }
+                Phase::Swallow(left, reply) => {
+                    let part = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    used += part;
+                    *left -= part as u64;
+                    if *left > 0 {
+                        return (used, Step::Read);
+                    }
+                    let reply = std::mem::take(reply);
+                    self.phase = Phase::Command;
+                    self.say(&reply);
+                }
                 Phase::End(_) => {
                     if let Some(step) = self.end_of_data(now) {
                         return (used, step);
                     }
                 }
-                // Nothing is expected while the acceptor has the message.
-                Phase::Accepting(_) => return (used, Step::Read),
+                Phase::Auth(_) => {
+                    let (more, step) = self.response(rest, now);
+                    used += more;
+                    if let Some(step) = step {
+                        return (used, step);
+                    }
+                }
+                Phase::Check(name, password) => {
+                    let (name, password) = (std::mem::take(name), password.clone());
+                    self.phase = Phase::Checking(name.clone());
+                    return (used, Step::Verify { name, password });
+                }
+                Phase::Tls => return (used, Step::StartTls),
+                // Nothing is expected while somebody else has the turn.
+                Phase::Checking(_) | Phase::Accepting(_) => return (used, Step::Read),
                 Phase::Closed => return (used, Step::Close),
             }
         }
@@ -226,15 +296,25 @@ impl Session {
     /// Takes one command line.
     fn command(&mut self, rest: &[u8], now: i64) -> (usize, Option<Step>) {
         if let Some(skip) = &mut self.skip {
-            let (used, over) = match skip.feed(rest) {
-                Skipped::All => return (rest.len(), Some(Step::Read)),
-                Skipped::Ended(used) => (used, false),
-                Skipped::Hopeless => (rest.len(), true),
-            };
+            let skipped = skip.feed(rest);
+            if skipped == Skipped::All {
+                return (rest.len(), Some(Step::Read));
+            }
             self.skip = None;
-            self.say("500 5.5.2 the line is too long");
-            self.closing |= over;
-            return (used, None);
+            return match skipped {
+                Skipped::Ended(used) => {
+                    self.say("500 5.5.2 the line is too long");
+                    (used, None)
+                }
+                Skipped::BareLf => {
+                    self.hang_up(BARE_LF);
+                    (rest.len(), None)
+                }
+                Skipped::All | Skipped::Hopeless => {
+                    self.hang_up("500 5.5.2 the line is too long");
+                    (rest.len(), None)
+                }
+            };
         }
         if rest.is_empty() && self.draining && self.transaction.is_none() {
             self.hang_up("421 4.3.2 this server goes down, try again later");
@@ -248,7 +328,7 @@ impl Session {
                 return (0, None);
             }
             Found::BareLf => {
-                self.hang_up("500 5.5.2 a LF without CR ends no line (RFC 5321 2.3.8)");
+                self.hang_up(BARE_LF);
                 return (rest.len(), None);
             }
         };
@@ -331,6 +411,11 @@ impl Session {
         self.closing = true;
     }
 
+    /// Holds the replies back for a while.
+    pub(super) fn hold_back(&mut self) {
+        self.pause = true;
+    }
+
     /// For those who were refused in the greeting: a few answers, then no more.
     fn hang_up_after_errors(&mut self, line: &str) {
         self.say(line);
@@ -343,9 +428,48 @@ impl Session {
         self.count_memory();
     }
 
+    /// Begins to take a chunk of a message.
+    pub(super) fn receive_chunk(&mut self, receiver: Box<Receiver>, length: u64, last: bool) {
+        let most = receiver.max().saturating_mul(2).saturating_add(1 << 20);
+        if length > most {
+            self.end_transaction();
+            self.hang_up(Flaw::TooLong.reply());
+            return;
+        }
+        self.phase = Phase::Chunk(receiver, length, last);
+    }
+
+    /// Begins to read a chunk that is refused.
+    pub(super) fn swallow(&mut self, length: u64, reply: String) {
+        if length > self.table().profile().max_message_size.saturating_mul(2).saturating_add(1 << 20) {
+            self.hang_up(&reply);
+        } else {
+            self.phase = Phase::Swallow(length, reply);
+        }
+    }
+
+    fn end_of_chunk(&mut self, last: bool) {
+        let Phase::Chunk(mut receiver, ..) = std::mem::replace(&mut self.phase, Phase::Command) else {
+            return;
+        };
+        if last {
+            receiver.last_chunk();
+            self.phase = Phase::End(receiver);
+        } else if let Some(flaw) = receiver.flaw() {
+            // More chunks would only be thrown away; they are, each with a 503.
+            let refusal = Refusal { reply: flaw.reply().to_owned(), rule: None };
+            log::refused(self, &self.table(), "data", None, &refusal);
+            self.end_transaction();
+            self.say(&refusal.reply);
+        } else {
+            self.chunks = Some(receiver);
+            self.say("250 2.0.0 Ok");
+        }
+    }
+
     /// Keeps the count of message bytes, and spoils a message that the server has no memory for.
     fn count_memory(&mut self) {
-        let (Phase::Data(receiver) | Phase::End(receiver)) = &mut self.phase else {
+        let (Phase::Data(receiver) | Phase::Chunk(receiver, ..)) = &mut self.phase else {
             return;
         };
         let counter = &self.cx.metrics.memory;
@@ -381,15 +505,13 @@ impl Session {
             Gate::Refuse(refusal) => {
                 let table = self.table();
                 log::refused(self, &table, "end-of-data", None, &refusal);
-                self.say(&refusal.reply);
-                self.free_memory();
                 self.end_transaction();
+                self.say(&refusal.reply);
                 return None;
             }
             Gate::Ask(_) | Gate::Probe(_) => {
-                self.say("451 4.4.3 a lookup failed, try again later");
-                self.free_memory();
                 self.end_transaction();
+                self.say("451 4.4.3 a lookup failed, try again later");
                 return None;
             }
         }
@@ -421,7 +543,6 @@ impl Session {
                 self.say(&refusal.reply);
             }
         }
-        self.free_memory();
         self.end_transaction();
     }
 
@@ -434,6 +555,8 @@ impl Session {
 
     /// Forgets the transaction.
     pub(super) fn end_transaction(&mut self) {
+        self.chunks = None;
+        self.free_memory();
         if let Some(transaction) = self.transaction.take() {
             self.cx.put_scratch(transaction.into_scratch());
         }
@@ -458,7 +581,6 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.free_memory();
         self.end_transaction();
     }
 }

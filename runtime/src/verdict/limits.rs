@@ -41,6 +41,8 @@ pub enum Counter {
     Connections,
     /// Messages in a window.
     Messages,
+    /// Failed logins in a window.
+    Logins,
 }
 
 /// All counters.
@@ -123,6 +125,15 @@ impl Limits {
             window.add();
         }
         fine
+    }
+
+    /// Whether one more would be allowed. Counts nothing.
+    #[must_use]
+    pub fn has_room(&self, key: Key, counter: Counter, rate: Rate, now: i64) -> bool {
+        lock(&self.windows).get_mut(&(key, counter)).is_none_or(|window| {
+            window.advance(now);
+            window.total() < u64::from(rate.count)
+        })
     }
 
     /// Holds one of `most` places for as long as the result lives; none where all are taken.

@@ -4,7 +4,7 @@ use super::lookup::{Answer, Question};
 use crate::envelope::Client;
 use edict_table::fact::Fact;
 use edict_table::facts::{FactSet, Facts, Slot};
-use edict_table::value::{Address, Domain, canonical_ip};
+use edict_table::value::{Address, Domain, canonical_ip, fold};
 use std::net::IpAddr;
 
 /// What HELO or EHLO said.
@@ -41,6 +41,17 @@ pub(crate) struct Login {
     pub(crate) name: String,
     /// Folded, for rules.
     pub(crate) folded: String,
+}
+
+impl Login {
+    /// A login of this name.
+    pub(crate) fn new(name: &str) -> Self {
+        let folded = match Address::parse(name) {
+            Ok(address) => address.as_str().to_owned(),
+            Err(_) => fold(name).into_owned(),
+        };
+        Self { name: name.to_owned(), folded }
+    }
 }
 
 /// A session's client.

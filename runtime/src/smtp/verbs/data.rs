@@ -12,6 +12,9 @@ pub(super) fn check(session: &Session, turn: &Turn<'_>) -> Result<(), &'static s
     let Some(transaction) = &session.transaction else {
         return Err("503 5.5.1 say MAIL first");
     };
+    if session.chunks.is_some() {
+        return Err("503 5.5.1 DATA and BDAT do not mix");
+    }
     if transaction.accepted() == 0 && !transaction.surplus {
         return Err("554 5.5.1 no valid recipients");
     }

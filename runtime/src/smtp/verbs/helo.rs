@@ -6,7 +6,7 @@ use crate::smtp::session::Session;
 use crate::verdict::peer::Hello;
 
 /// Extensions that are always there.
-const EXTENSIONS: &[&str] = &["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN"];
+const EXTENSIONS: &[&str] = &["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING"];
 
 pub(super) fn check(_: &Session, turn: &Turn<'_>) -> Result<(), &'static str> {
     // What is no domain is greeted all the same: rules decide about `helo is malformed`.
@@ -20,6 +20,13 @@ pub(super) fn ehlo(session: &mut Session, turn: &Turn<'_>) -> Flow {
     session.say_more(&session.hostname(&table));
     for extension in EXTENSIONS {
         session.say_more(extension);
+    }
+    if !session.peer.tls && session.cx.tls.load().is_some() {
+        session.say_more("STARTTLS");
+    }
+    if session.auth_is_on(&table) && (session.peer.tls || profile.auth_without_tls) {
+        let scram = if session.cx.users.load().has_scram() { " SCRAM-SHA-256" } else { "" };
+        session.say_more(&format!("AUTH PLAIN LOGIN{scram}"));
     }
     session.say_more(&format!("LIMITS RCPTMAX={}", profile.max_recipients));
     session.say(&format!("250 SIZE {}", profile.max_message_size));

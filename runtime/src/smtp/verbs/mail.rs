@@ -53,7 +53,7 @@ fn envelope(session: &Session, turn: &Turn<'_>, table: &Loaded) -> Result<Envelo
     let (path, rest) = path::read(turn.args, "FROM", profile.strict_envelope)
         .map_err(|_| "501 5.1.7 this is no sender address (RFC 5321 4.1.2)")?;
     let params = if session.peer.hello.as_ref().is_some_and(|h| h.esmtp) {
-        params::mail(rest, false)?
+        params::mail(rest, session.auth_is_on(table))?
     } else if rest.trim_matches(' ').is_empty() {
         MailParams::default()
     } else {

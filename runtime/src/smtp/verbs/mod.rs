@@ -3,11 +3,14 @@
 //! `check` looks at state and shape and changes nothing; `run` does it. A `run` that must wait for
 //! something says [`Flow::Again`] and is called again with the same line once that is known.
 
+mod auth;
+mod bdat;
 mod data;
 mod helo;
 mod mail;
 mod other;
 mod rcpt;
+mod starttls;
 
 use super::session::{Session, Step};
 
@@ -57,8 +60,11 @@ static COMMANDS: &[Command] = &[
     row("RCPT", false, false, rcpt::check, rcpt::run),
     row("MAIL", false, false, mail::check, mail::run),
     row("DATA", true, false, data::check, data::run),
+    row("BDAT", false, false, bdat::check, bdat::run),
     row("EHLO", true, true, helo::check, helo::ehlo),
     row("HELO", true, true, helo::check, helo::helo),
+    row("STARTTLS", true, true, starttls::check, starttls::run),
+    row("AUTH", true, true, auth::check, auth::run),
     row("RSET", false, true, other::no_args, other::rset),
     row("NOOP", false, true, other::any_args, other::noop),
     row("QUIT", false, false, other::no_args, other::quit),

@@ -11,7 +11,11 @@ use crate::verdict::transaction::{Gate, Transaction, Wanted};
 use edict_table::value::Address;
 
 pub(super) fn check(session: &Session, _: &Turn<'_>) -> Result<(), &'static str> {
-    if session.transaction.is_some() { Ok(()) } else { Err("503 5.5.1 say MAIL first") }
+    match session.transaction {
+        Some(_) if session.chunks.is_some() => Err("503 5.5.1 the message has begun"),
+        Some(_) => Ok(()),
+        None => Err("503 5.5.1 say MAIL first"),
+    }
 }
 
 pub(super) fn run(session: &mut Session, turn: &Turn<'_>) -> Flow {

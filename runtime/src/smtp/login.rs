@@ -1,0 +1,126 @@
+//! The session's part in AUTH and STARTTLS: responses, failures and their bounds, a new beginning.
+
+use super::lines::{Found, find};
+use super::sasl::{Exchange, MAX_LINE, Move};
+use super::session::{Phase, Session, Step};
+use super::settings::Role;
+use crate::verdict::limits::{Counter, Key};
+use crate::verdict::peer::Login;
+use edict_table::load::Loaded;
+use edict_table::model::{Auth, Rate};
+
+/// Failed logins of one connection before it is closed.
+const MAX_FAILURES: u32 = 3;
+/// Failed logins of one client, over all its connections, before it must wait.
+const GUESSES: Rate = Rate { count: 20, seconds: 600 };
+const FAILED: &str = "535 5.7.8 user name or password is wrong";
+
+impl Session {
+    /// Whether clients can log in here (mail-flow: Listeners).
+    pub(super) fn auth_is_on(&self, table: &Loaded) -> bool {
+        match table.profile().auth {
+            Auth::Off => false,
+            Auth::Optional => true,
+            Auth::Required => self.endpoint.role != Role::Mx,
+        }
+    }
+
+    fn guesses(&self) -> Key {
+        Key::new("failed logins", Some(self.peer.ip))
+    }
+
+    /// Whether the client has failed less often than it may.
+    pub(super) fn may_guess(&self, now: i64) -> bool {
+        self.cx.limits.has_room(self.guesses(), Counter::Logins, GUESSES, now)
+    }
+
+    /// Asks for a response.
+    pub(super) fn challenge(&mut self, exchange: Exchange) {
+        self.say(&format!("334 {}", exchange.prompt()));
+        self.phase = Phase::Auth(Box::new(exchange));
+    }
+
+    /// Takes a line within AUTH.
+    pub(super) fn response(&mut self, rest: &[u8], now: i64) -> (usize, Option<Step>) {
+        let length = match find(rest, MAX_LINE) {
+            Found::Partial => return (0, Some(Step::Read)),
+            Found::Line(length) => length,
+            Found::Long | Found::BareLf => {
+                self.hang_up("500 5.5.6 the response is too long or holds a LF without CR");
+                return (rest.len(), None);
+            }
+        };
+        let Phase::Auth(exchange) = std::mem::replace(&mut self.phase, Phase::Command) else {
+            return (0, None);
+        };
+        match rest.get(..length).and_then(|line| std::str::from_utf8(line).ok()) {
+            Some(line) => self.respond(*exchange, line, now),
+            None => self.say("501 5.5.2 this is no base64"),
+        }
+        (length + 2, None)
+    }
+
+    /// Goes on with an exchange.
+    pub(super) fn respond(&mut self, exchange: Exchange, response: &str, now: i64) {
+        let Some(nonce) = self.cx.nonce() else {
+            self.say("454 4.7.0 cannot check logins now");
+            return;
+        };
+        match exchange.take(response, &self.cx.users.load(), &nonce) {
+            Move::Ask(text, exchange) => {
+                self.say(&format!("334 {text}"));
+                self.phase = Phase::Auth(Box::new(exchange));
+            }
+            Move::Check(name, password) => self.phase = Phase::Check(name, password),
+            Move::Proved(name) => self.logged_in(&name),
+            Move::Failed => self.login_failed(now),
+            Move::Wrong(reply) => self.say(reply),
+        }
+    }
+
+    /// The answer to [`Step::Verify`].
+    pub fn verified(&mut self, fits: bool, now: i64) {
+        let Phase::Checking(name) = std::mem::replace(&mut self.phase, Phase::Command) else {
+            return;
+        };
+        if fits {
+            self.logged_in(&name);
+        } else {
+            self.login_failed(now);
+        }
+    }
+
+    fn logged_in(&mut self, name: &str) {
+        self.peer.login = Some(Login::new(name));
+        self.say("235 2.7.0 welcome");
+    }
+
+    /// One reply whatever was wrong, held back; bounded for the connection and for the client.
+    fn login_failed(&mut self, now: i64) {
+        let _ = self.cx.limits.take(self.guesses(), Counter::Logins, GUESSES, now);
+        self.failures += 1;
+        tracing::info!(target: "edict::mail", client = %self.peer.ip, "login failed");
+        self.say(FAILED);
+        self.hold_back();
+        if self.failures >= MAX_FAILURES {
+            self.hang_up("421 4.7.0 too many failed logins");
+        }
+    }
+
+    /// Begins STARTTLS.
+    pub(super) fn start_tls(&mut self) {
+        self.say("220 2.0.0 go ahead");
+        self.phase = Phase::Tls;
+    }
+
+    /// The connection is encrypted: all that was learnt before is forgotten (RFC 3207 4.2).
+    pub fn encrypted(&mut self) {
+        self.end_transaction();
+        self.peer.hello = None;
+        self.peer.login = None;
+        self.peer.tls = true;
+        if matches!(self.phase, Phase::Tls) {
+            self.phase = Phase::Command;
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Password entries of a passwd-file: argon2id, sha512-crypt and SCRAM-SHA-256.
+//!
+//! `$argon2id$…` (PHC), `$6$…` (crypt), `{SCRAM-SHA-256}ITERATIONS,SALT,STORED,SERVER` with base64 as
+//! Dovecot writes it. Checking takes long on purpose: callers do it off the threads that serve.
+
+use super::scram::ScramKeys;
+use argon2::password_hash::{CustomizedPasswordHasher, PasswordVerifier, phc::PasswordHash};
+use argon2::{Algorithm, Argon2, Params, Version};
+
+/// The most memory that a hash may ask for, in KiB.
+const MAX_MEMORY: u32 = 1 << 20;
+
+/// How a password is kept.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Secret {
+    /// No login.
+    None,
+    /// A PHC string.
+    Argon2(Box<str>),
+    /// A crypt string.
+    Sha512Crypt(Box<str>),
+    /// Keys of SCRAM.
+    Scram(Box<ScramKeys>),
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Argon2(_) => "Argon2",
+            Self::Sha512Crypt(_) => "Sha512Crypt",
+            Self::Scram(_) => "Scram",
+        })
+    }
+}
+
+impl Secret {
+    /// Reads an entry.
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.is_empty() || text == "*" || text == "!" {
+            return Ok(Self::None);
+        }
+        if text.starts_with("$argon2id$") {
+            let hash = PasswordHash::new(text).map_err(|_| "the argon2id hash cannot be read")?;
+            let params = Params::try_from(&hash).map_err(|_| "the argon2id hash cannot be read")?;
+            if params.m_cost() > MAX_MEMORY || params.t_cost() > 100 || hash.hash.is_none() {
+                return Err("the argon2id hash asks for more than 1 GiB or 100 passes, or is empty");
+            }
+            return Ok(Self::Argon2(text.into()));
+        }
+        if let Some(rest) = text.strip_prefix("$6$") {
+            let rounds = match rest.strip_prefix("rounds=") {
+                Some(rounds) => rounds.split('$').next().and_then(|r| r.parse().ok()).unwrap_or(u32::MAX),
+                None => 5000,
+            };
+            if rounds > 10_000_000 {
+                return Err("the sha512-crypt hash asks for more than ten million rounds");
+            }
+            if rest.split('$').count() < 2 {
+                return Err("the sha512-crypt hash cannot be read");
+            }
+            return Ok(Self::Sha512Crypt(text.into()));
+        }
+        if let Some(rest) = text.strip_prefix("{SCRAM-SHA-256}") {
+            let keys = ScramKeys::parse(rest).ok_or("the SCRAM entry cannot be read")?;
+            return Ok(Self::Scram(Box::new(keys)));
+        }
+        Err("the hash is none of $argon2id$, $6$ and {SCRAM-SHA-256}")
+    }
+
+    /// Whether the password fits.
+    pub(super) fn fits(&self, password: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::Argon2(hash) => Argon2::default().verify_password(password.as_bytes(), &**hash).is_ok(),
+            Self::Sha512Crypt(hash) => {
+                sha_crypt::ShaCrypt::default().verify_password(password.as_bytes(), &**hash).is_ok()
+            }
+            Self::Scram(keys) => keys.fits(password),
+        }
+    }
+}
+
+/// Memory in KiB, passes and lanes: what RFC 9106 4 recommends second.
+pub(super) const PARAMETERS: (u32, u32, u32) = (64 << 10, 3, 4);
+
+/// An argon2id entry for a password.
+pub(super) fn argon2id(password: &str, salt: &[u8; 16], parameters: (u32, u32, u32)) -> Option<String> {
+    let (memory, passes, lanes) = parameters;
+    let params = Params::new(memory, passes, lanes, None).ok()?;
+    Argon2::default()
+        .hash_password_customized(
+            password.as_bytes(),
+            salt,
+            Some(Algorithm::Argon2id.as_str()),
+            Some(Version::V0x13 as u32),
+            params,
+        )
+        .ok()
+        .map(|hash: PasswordHash| hash.to_string())
+}

@@ -1,0 +1,196 @@
+//! The front on real sockets: a client that speaks SMTP, several at once, drain, overload, and peers
+//! that never finish.
+
+#[cfg(test)]
+#[path = "smtp/support.rs"]
+#[expect(dead_code, reason = "shared with the tests of dialogues")]
+mod support;
+
+#[cfg(test)]
+mod tests {
+    use crate::support::{Memory, USERS, context, table};
+    use edict_runtime::smtp::{Context, Endpoint, Metrics, Settings, serve};
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::watch;
+    use tokio::task::JoinHandle;
+
+    struct Server {
+        address: SocketAddr,
+        stop: watch::Sender<bool>,
+        task: JoinHandle<()>,
+        cx: Arc<Context>,
+        memory: Arc<Memory>,
+    }
+
+    async fn server(profile: &str, settings: Settings) -> Server {
+        let (cx, memory) = context(table(profile, ""), USERS, settings);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(serve(listener, Endpoint::default(), Arc::clone(&cx), stopped));
+        Server { address, stop, task, cx, memory }
+    }
+
+    struct Client(BufReader<TcpStream>);
+
+    impl Client {
+        async fn new(address: SocketAddr) -> Self {
+            Self(BufReader::new(TcpStream::connect(address).await.unwrap()))
+        }
+
+        /// One reply, all its lines.
+        async fn reply(&mut self) -> String {
+            let mut all = String::new();
+            loop {
+                let from = all.len();
+                if self.0.read_line(&mut all).await.unwrap() == 0 || all.as_bytes()[from + 3] == b' ' {
+                    return all;
+                }
+            }
+        }
+
+        async fn say(&mut self, text: &str) {
+            self.0.get_mut().write_all(text.as_bytes()).await.unwrap();
+        }
+
+        async fn ask(&mut self, text: &str) -> String {
+            self.say(&format!("{text}\r\n")).await;
+            self.reply().await
+        }
+
+        async fn message(&mut self, body: &str) -> String {
+            self.say("MAIL FROM:<carl@other.example>\r\nRCPT TO:<ann@example.com>\r\nDATA\r\n").await;
+            for code in ["250", "250", "354"] {
+                let reply = self.reply().await;
+                assert!(reply.starts_with(code), "{reply}");
+            }
+            self.ask(&format!("{body}\r\n.")).await
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn many_clients_at_once() {
+        let server = server("", Settings::default()).await;
+        let clients: Vec<_> = (0..20)
+            .map(|number| {
+                let address = server.address;
+                tokio::spawn(async move {
+                    let mut client = Client::new(address).await;
+                    assert!(client.reply().await.starts_with("220 "));
+                    assert!(client.ask("EHLO client.example").await.contains("PIPELINING"));
+                    for turn in 0..10 {
+                        // Larger than one buffer, so that it comes in pieces.
+                        let body = format!("X: {number}.{turn}\r\n\r\n{}", "..line\r\n".repeat(20_000));
+                        assert!(client.message(&body).await.starts_with("250 2.0.0 Ok: queued as "));
+                    }
+                    assert!(client.ask("QUIT").await.starts_with("221 "));
+                    assert_eq!(client.reply().await, "");
+                })
+            })
+            .collect();
+        for client in clients {
+            client.await.unwrap();
+        }
+        let taken = server.memory.taken.lock().unwrap();
+        assert_eq!(taken.len(), 200);
+        for incoming in taken.iter() {
+            let text = std::str::from_utf8(&incoming.bytes).unwrap();
+            assert_eq!(text.matches("\r\n.line").count(), 20_000);
+            assert!(text.ends_with(".line\r\n\r\n"));
+        }
+        assert_eq!(Metrics::get(&server.cx.metrics.accepted), 200);
+        assert_eq!(Metrics::get(&server.cx.metrics.memory), 0);
+    }
+
+    /// SIGTERM: what is in flight is finished, idle sessions end with 421, no new ones are taken.
+    #[tokio::test]
+    async fn drains() {
+        let server = server("", Settings::default()).await;
+        let mut idle = Client::new(server.address).await;
+        let mut busy = Client::new(server.address).await;
+        idle.reply().await;
+        busy.reply().await;
+        busy.ask("HELO client.example").await;
+        busy.ask("MAIL FROM:<carl@other.example>").await;
+        server.stop.send(true).unwrap();
+        assert!(idle.reply().await.starts_with("421 4.3.2 "));
+        assert!(busy.ask("RCPT TO:<ann@example.com>").await.starts_with("250 "));
+        assert!(busy.ask("DATA").await.starts_with("354 "));
+        assert!(busy.ask("x\r\n.").await.starts_with("250 "));
+        assert!(busy.reply().await.starts_with("421 4.3.2 "));
+        server.task.await.unwrap();
+        assert_eq!(server.memory.taken.lock().unwrap().len(), 1);
+        assert!(TcpStream::connect(server.address).await.is_err());
+    }
+
+    /// Under overload the server answers 421 quickly and stays up.
+    #[tokio::test]
+    async fn turns_away_what_is_too_much() {
+        let server = server("", Settings { max_connections: 2, ..Settings::default() }).await;
+        let mut first = Client::new(server.address).await;
+        let mut second = Client::new(server.address).await;
+        assert!(first.reply().await.starts_with("220 "));
+        assert!(second.reply().await.starts_with("220 "));
+        let mut third = Client::new(server.address).await;
+        assert!(third.reply().await.starts_with("421 4.3.2 "));
+        assert_eq!(third.reply().await, "");
+        first.ask("QUIT").await;
+        assert_eq!(first.reply().await, "");
+        drop(first);
+        while Metrics::get(&server.cx.metrics.open) > 1 {
+            tokio::task::yield_now().await;
+        }
+        let mut fourth = Client::new(server.address).await;
+        assert!(fourth.reply().await.starts_with("220 "));
+        assert_eq!(Metrics::get(&server.cx.metrics.turned_away), 1);
+    }
+
+    /// Connection and command exhaustion: slowloris on commands and on data, and replies never read.
+    #[tokio::test]
+    async fn peers_that_never_finish_are_bounded() {
+        let brief = Duration::from_millis(300);
+        let settings = Settings {
+            command_timeout: brief,
+            data_timeout: brief,
+            write_timeout: brief,
+            ..Settings::default()
+        };
+        let server = server("junk-commands 100000000", settings).await;
+        let mut command = Client::new(server.address).await;
+        let mut data = Client::new(server.address).await;
+        let mut unread = Client::new(server.address).await;
+        command.reply().await;
+        data.reply().await;
+        data.ask("HELO client.example").await;
+        data.ask("MAIL FROM:<carl@other.example>").await;
+        data.ask("RCPT TO:<ann@example.com>").await;
+        assert!(data.ask("DATA").await.starts_with("354 "));
+        let trickle = async {
+            // A byte now and then does not buy time: the whole command has its limit.
+            for _ in 0..100 {
+                if command.0.get_mut().write_all(b"N").await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let stay = async {
+            assert!(data.reply().await.starts_with("421 4.4.2 "));
+            assert_eq!(data.reply().await, "");
+        };
+        let flood = async {
+            let noise = "NOOP\r\n".repeat(10_000);
+            while unread.0.get_mut().write_all(noise.as_bytes()).await.is_ok() {}
+        };
+        tokio::join!(trickle, stay, flood);
+        while Metrics::get(&server.cx.metrics.open) > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let mut rest = Vec::new();
+        let _ = command.0.read_to_end(&mut rest).await;
+    }
+}
