@@ -2,6 +2,7 @@
 //!
 //! Only what a rule or a setting asks for is read out of a message, the header before the body.
 
+use super::owner::may_write;
 use super::peer::Peer;
 use super::ruling::{CORRUPT, Ruled, ruled};
 use super::transaction::{Gate, Standing, Transaction};
@@ -10,6 +11,7 @@ use edict_message::facts::{body_facts, header_facts};
 use edict_table::decide;
 use edict_table::fact::{Fact, Stage};
 use edict_table::facts::{BodyFacts, Direction, FactSet, HeaderFacts, Slot};
+use edict_table::model::SenderMust;
 use edict_table::value::Address;
 use memchr::memchr;
 
@@ -43,6 +45,12 @@ impl Transaction {
             && self.body_of(message).attachments.iter().any(|a| a.size > most)
         {
             return Some("552 5.3.4 an attachment is longer than this server takes");
+        }
+        if let Some(login) = &peer.login
+            && profile.sender_must != SenderMust::BeAnything
+            && !may_write(&table, &login.folded, self.header_of(message))
+        {
+            return Some("550 5.7.1 From must hold addresses of this login, and no others");
         }
         if self.recipients.iter().any(|r| r.given.direction == Direction::Outbound)
             && !self.may_forward(peer)

@@ -8,6 +8,7 @@ mod content;
 pub(crate) mod inside;
 pub mod limits;
 pub mod lookup;
+pub(crate) mod owner;
 pub(crate) mod peer;
 pub(crate) mod ruling;
 pub(crate) mod transaction;

@@ -6,6 +6,7 @@
 
 use super::inside::{Existence, exists, is_inside, is_routed, real_domain};
 use super::lookup;
+use super::owner::may_send_as;
 use super::peer::Peer;
 use super::ruling::{Ruled, ruled};
 use crate::acceptor::{Acceptor, QuotaQuery};
@@ -178,6 +179,11 @@ impl Transaction {
 
     /// MAIL: a refusal that hangs on client and sender alone.
     pub(crate) fn at_mail(&mut self, peer: &Peer) -> Gate {
+        if let (Some(login), Some(sender)) = (&peer.login, &self.sender)
+            && !may_send_as(&self.table, &login.folded, sender)
+        {
+            return Gate::refuse("553 5.7.1 this login may not send as this address");
+        }
         let outcome =
             self.with_scratch(|this, scratch| decide::verdict(&this.table, &this.facts(peer), scratch));
         match ruled(&self.table, outcome) {
