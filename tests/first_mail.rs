@@ -36,11 +36,11 @@ fn mail_of_swaks_and_smtplib_arrives_in_a_maildir() {
 
     let mail = daemon.wait_for_mail("alice@example.com", 3);
     let of_swaks = mail.iter().find(|m| m.contains("Subject: from swaks")).unwrap();
-    assert!(of_swaks.contains("\r\n\r\nhello\r\n"), "{of_swaks}");
+    assert!(of_swaks.contains("\n\nhello\n"), "{of_swaks}");
     assert!(of_swaks.starts_with("Return-Path: <bob@example.com>"), "{of_swaks}");
     assert!(of_swaks.contains("Received: from "), "{of_swaks}");
     assert!(mail.iter().any(|m| m.contains("from smtplib")), "{mail:?}");
-    assert!(mail.iter().any(|m| m.ends_with("\r\n\r\n.\r\n..two\r\n")), "dots are as sent: {mail:?}");
+    assert!(mail.iter().any(|m| m.ends_with("\n\n.\n..two\n")), "dots are as sent: {mail:?}");
 
     daemon.wait_for_log(&["alice@example.com", "bob@example.com", "250"]);
 }
