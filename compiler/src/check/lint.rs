@@ -14,14 +14,7 @@ use edict_table::value::{Address, Domain};
 /// Tells what is sound and still looks wrong.
 pub fn check(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
     unused(model, diagnostics);
-    if model.profile.recipients == Recipients::Any {
-        let span = model.settings.get("recipients").copied().unwrap_or_default();
-        diagnostics.push(
-            Diagnostic::warning("W0208", "mail for addresses without a mailbox is accepted and bounced", span)
-                .label("every address exists")
-                .help("write `recipients known`; a mailbox for all others is an alias: `alias @example.com = [ann]`"),
-        );
-    }
+    backscatter(model, diagnostics);
     aliases(model, diagnostics);
     for rule in &model.rules {
         if rule.mode == RuleMode::Off {
@@ -44,6 +37,28 @@ pub fn check(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
         }
     }
     delays(model, diagnostics);
+}
+
+/// Local delivery makes a mailbox for everybody; a next hop refuses what it does not know, and then a
+/// forged sender gets the bounce.
+fn backscatter(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
+    let profile = &model.profile;
+    let any = |own: &Option<Recipients>| own.as_ref().unwrap_or(&profile.recipients) == &Recipients::Any;
+    if let Some(domain) = profile.relay_domains.iter().find(|domain| any(&domain.recipients)) {
+        let span = model.settings.get("relay-domains").copied().unwrap_or_default();
+        diagnostics.push(
+            Diagnostic::warning(
+                "W0208",
+                "mail for addresses that the next hop refuses is accepted and bounced",
+                span,
+            )
+            .label(format!("every address at `{}` exists", domain.domain))
+            .help(format!(
+                "write `[{} recipients ask]` to ask the next hop, or `recipients known in [LIST]`",
+                domain.domain
+            )),
+        );
+    }
 }
 
 fn unused(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
