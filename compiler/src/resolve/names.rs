@@ -139,6 +139,10 @@ impl Context<'_> {
                     .help(format!("did you mean `{meant}`?"))
                     .fix(format!("write `{meant}`"), *first, quoted(sort, meant)),
                 (None, None) => match sort {
+                    // No list is named like this; it is a network, a domain or an address.
+                    Sort::List if name.contains(['.', '@', '/', ':']) => diagnostic
+                        .help(format!("one value takes `is {name}`, several take `in [{name}, ...]`"))
+                        .fix("write a list of one", *first, format!("[{name}]")),
                     Sort::List => diagnostic.help(format!("define it: `list {name}: address = [...]`; one value alone takes `is`")),
                     Sort::Group => diagnostic.help(format!("define it: `group {name} = [ann@example.com]`")),
                     Sort::Relay => diagnostic.help(format!("define it: `relay {name} {{ host [smtp.example:25] }}`, or write `mx` for direct delivery")),
