@@ -19,8 +19,10 @@ use std::sync::Arc;
 use theory::{Directions, Space};
 use world::World;
 
-/// The most rules of one kind among which equals are looked for.
+/// The most rules of equal rank that one rule is asked about. Where equals are an error, nearly all of
+/// them; verdict rules are many, and there only a lint hangs on it.
 const MAX_EQUALS: usize = 2_000;
+const MAX_EQUAL_VERDICTS: usize = 32;
 
 /// What `reject` and `defer` say where a rule writes no text.
 pub const DEFAULT_TEXTS: [&str; 2] = ["Rejected by policy", "Not accepted now, try again later"];
@@ -211,6 +213,7 @@ impl Prover<'_> {
             return None;
         }
         let kind = rule.kind();
+        let most = if kind == Kind::Verdict { MAX_EQUAL_VERDICTS } else { MAX_EQUALS };
         let first = table.rules.iter().position(|r| r.kind() == kind && r.priority == rule.priority)?;
         let equals: Vec<(usize, &Rule)> = table
             .rules
@@ -219,7 +222,7 @@ impl Prover<'_> {
             .take(place)
             .skip(first)
             .filter(|(_, other)| other.mode == Mode::Enforce && contend(other, rule))
-            .take(MAX_EQUALS)
+            .take(most)
             .collect();
         if equals.is_empty() {
             return None;

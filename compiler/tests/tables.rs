@@ -77,4 +77,24 @@ proptest! {
         got.provenance = Provenance::default();
         prop_assert_eq!(want, got);
     }
+
+    /// Whatever is left out, doubled or put elsewhere: the compiler says so and lives.
+    #[test]
+    fn damaged_text_never_panics(cuts in proptest::collection::vec((0usize..4000, 0usize..40, 0usize..4000), 1..12)) {
+        let mut text: Vec<char> = format!("edict 1\n{}\n", ITEMS.join("\n")).chars().collect();
+        for (at, length, to) in cuts {
+            let at = at % text.len();
+            let end = (at + length).min(text.len());
+            let piece: Vec<char> = text.drain(at..end).collect();
+            let to = to % (text.len() + 1);
+            // Half of the pieces are moved, half are lost.
+            if length % 2 == 0 {
+                text.splice(to..to, piece);
+            }
+        }
+        let mut sources = Sources::default();
+        sources.insert("main.edict", text.into_iter().collect::<String>());
+        let compilation = compile(&sources, &Options::default());
+        prop_assert_eq!(compilation.failed(), compilation.table.is_none());
+    }
 }

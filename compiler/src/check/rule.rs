@@ -251,9 +251,22 @@ fn can_hold(cond: &Cond, direction: Direction) -> (bool, bool) {
     }
 }
 
-/// Relays: no login over a connection that may be in the clear.
+/// Relays: no way back to this server, and no login over a connection that may be in the clear.
 pub fn relays(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
     for relay in &model.relays {
+        let own = relay.hosts.iter().find(|(host, _)| Some(&host.name) == model.profile.hostname.as_ref());
+        if let Some((host, span)) = own {
+            diagnostics.push(
+                Diagnostic::error(
+                    "E1701",
+                    format!("relay `{}` leads back to this server", relay.name),
+                    *span,
+                )
+                .label(format!("`{}` is the hostname of this server", host.name))
+                .also(model.settings.get("hostname").copied().unwrap_or_default(), "set here")
+                .help("name the next server; for delivery on this one write `via local`"),
+            );
+        }
         if let Some((name, span)) = &relay.credentials
             && matches!(relay.tls, RelayTls::Off | RelayTls::Opportunistic)
         {
