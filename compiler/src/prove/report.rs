@@ -28,7 +28,12 @@ pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span
                 .label("can never match");
                 match clash.as_slice() {
                     [] => diagnostic.help("take the rule out, or mend its conditions"),
-                    [one] => diagnostic.help(format!("`{one}` is never so")),
+                    [one] => match bound_by(one) {
+                        Some(setting) => diagnostic.help(format!(
+                            "`{one}` is never so: `{setting}` of the profile refuses such mail first"
+                        )),
+                        None => diagnostic.help(format!("`{one}` is never so")),
+                    },
                     all => diagnostic.help(format!("these are never so together: `{}`", all.join("`, `"))),
                 }
             }
@@ -77,4 +82,16 @@ pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span
         .example(example),
     };
     findings.into_iter().map(one).collect()
+}
+
+/// The setting that bounds what a test asks for.
+fn bound_by(test: &str) -> Option<&'static str> {
+    let bounds = [
+        ("size ", "max-message-size"),
+        ("attachment.size ", "max-attachment-size"),
+        ("recipient.count ", "max-recipients"),
+        ("hops ", "max-hops"),
+    ];
+    let test = test.strip_prefix("not ").unwrap_or(test);
+    bounds.iter().find(|(fact, _)| test.starts_with(fact)).map(|(_, setting)| *setting)
 }
