@@ -13,6 +13,8 @@ mod rule;
 mod testing;
 mod value;
 
+pub use rule::unix;
+
 use crate::ast::{Ast, Item};
 use crate::diag::{Diagnostic, Severity};
 use crate::model::{LOCAL_DOMAINS, ListDef, ListType, Model, RELAY_DOMAINS, TRUSTED};

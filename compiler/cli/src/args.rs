@@ -24,16 +24,32 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a rule repository that checks, tests and formats clean
+    New(NewArgs),
     /// Check rules: syntax, names, types, proofs
     Check(CheckArgs),
+    /// Explain the code of a diagnostic
+    ExplainCode(ExplainCodeArgs),
+    /// Bring rule files into the one layout
+    Fmt(FmtArgs),
     /// Build the table that edictd loads
     Build(BuildArgs),
+    /// Run the `test` blocks of rules
+    Test(TestArgs),
+    /// Tell what happens to a mail, and why
+    Explain(ExplainArgs),
     /// Show what is inside a table
     Show(ShowArgs),
     /// Make rules out of the maps of other mail systems
     Import(ImportArgs),
     /// Make maps of other mail systems out of rules
     Export(ExportArgs),
+    /// Print shell completions
+    #[command(hide = true)]
+    Completions(CompletionsArgs),
+    /// Write man pages
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// Where the rules are.
@@ -196,6 +212,118 @@ pub struct ExportArgs {
     /// How to print the map and what it cannot hold
     #[arg(long = "format", value_enum, default_value = "human", value_name = "FORMAT", id = "print")]
     pub print: ResultFormat,
+}
+
+/// `edict explain-code`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  edict explain-code E2003\n  edict explain-code       lists them all")]
+pub struct ExplainCodeArgs {
+    /// A code as diagnostics show it; without one, all codes are listed
+    #[arg(value_name = "CODE")]
+    pub code: Option<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: ResultFormat,
+}
+
+/// `edict test`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  edict test\n  edict test rules --coverage\n  edict test rules --junit tests.xml\n\nNo DNS is asked: what a test does not say with `dns` resolves, and is on no list."
+)]
+pub struct TestArgs {
+    /// Where the rules are.
+    #[command(flatten)]
+    pub rules: RulesArg,
+    /// Name the rules and conditions that no test decides
+    #[arg(long)]
+    pub coverage: bool,
+    /// Also write the results as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// How to print the results; JSON is one object a line
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: ResultFormat,
+}
+
+/// `edict explain`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  edict explain rules --client 203.0.113.9 --sender bob@partner.example --recipient sales@example.com\n  edict explain rules.table --auth ann --sender ann@example.com --recipient bob@x.example --message mail.eml\n\nNo DNS is asked: names resolve, clients are on no list, and local mailboxes exist."
+)]
+pub struct ExplainArgs {
+    /// A table, or a folder of rules; `-` is a table on standard input
+    #[arg(value_name = "TABLE|RULES")]
+    pub table: PathBuf,
+    /// The client's address
+    #[arg(long, value_name = "IP", default_value = "203.0.113.1")]
+    pub client: std::net::IpAddr,
+    /// The client's forward-confirmed name
+    #[arg(long, value_name = "NAME")]
+    pub client_name: Option<String>,
+    /// What the client says in HELO
+    #[arg(long, value_name = "NAME")]
+    pub helo: Option<String>,
+    /// The connection is encrypted
+    #[arg(long)]
+    pub tls: bool,
+    /// The login
+    #[arg(long, value_name = "USER")]
+    pub auth: Option<String>,
+    /// The envelope sender; `<>` for a bounce
+    #[arg(long, value_name = "ADDRESS")]
+    pub sender: String,
+    /// A recipient; give it several times for several
+    #[arg(long, value_name = "ADDRESS", required = true)]
+    pub recipient: Vec<String>,
+    /// The message; an empty one where absent. `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub message: Option<PathBuf>,
+    /// Show every rule looked at, however many
+    #[arg(long)]
+    pub all: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: ResultFormat,
+}
+
+/// `edict fmt`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  edict fmt\n  edict fmt --check rules\n  edict fmt - < main.edict")]
+pub struct FmtArgs {
+    /// Files, and folders of which every `.edict` file is meant; `-` is standard input
+    #[arg(value_name = "PATHS", default_value = "rules")]
+    pub paths: Vec<PathBuf>,
+    /// Change nothing; name the files that would change, and exit with 1 if there are any
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `edict new`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  edict new my-mail && cd my-mail && edict check && edict test")]
+pub struct NewArgs {
+    /// An empty folder, or one that is not there yet
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+/// `edict completions`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  edict completions bash > /etc/bash_completion.d/edict")]
+pub struct CompletionsArgs {
+    /// Whose
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `edict man`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  edict man /usr/local/share/man/man1")]
+pub struct ManArgs {
+    /// The folder that they go to
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
 }
 
 #[cfg(test)]

@@ -7,11 +7,13 @@ mod args;
 mod commands;
 mod console;
 mod exchange;
+mod explained;
 mod files;
+mod flow;
 mod folder;
 mod render;
-mod stages;
 mod table;
+mod testing;
 
 use clap::Parser;
 use console::{Console, Failure};

@@ -105,7 +105,9 @@ fn seconds(ctx: &Context<'_>, moment: &Spanned<Moment>, end: bool) -> u64 {
     unix(&ctx.model.profile.time_zone, moment.value, end).unwrap_or(i64::MAX as u64)
 }
 
-fn unix(zone: &str, moment: Moment, end: bool) -> Option<u64> {
+/// Unix seconds of a moment in a zone; of a bare date the start of that day, or with `end` of the next.
+#[must_use]
+pub fn unix(zone: &str, moment: Moment, end: bool) -> Option<u64> {
     let zone = jiff::tz::TimeZoneDatabase::bundled().get(zone).unwrap_or(jiff::tz::TimeZone::UTC);
     let (year, month, day) =
         (i16::try_from(moment.year).ok()?, i8::try_from(moment.month).ok()?, i8::try_from(moment.day).ok()?);

@@ -10,6 +10,7 @@ pub mod finals;
 pub mod ids;
 pub mod marker;
 pub mod plan;
+pub mod rehearse;
 mod secret;
 pub mod splice;
 pub mod srs;

@@ -2,9 +2,12 @@
 
 use crate::args::{ShowArgs, ShowFormat};
 use crate::console::{Console, Failure, clean};
-use crate::{stages, table};
+use crate::explained::word;
+use crate::table;
+use edict_table::decide::rules_by_stage;
 use edict_table::fact::Stage;
-use edict_table::model::{Action, Kind, Mode, Rule, Table};
+use edict_table::load::Loaded;
+use edict_table::model::{Kind, Mode, Table};
 use serde::Serialize;
 use std::io::Write;
 
@@ -23,11 +26,10 @@ pub fn run(args: &ShowArgs, console: &mut Console) -> Result<bool, Failure> {
             writeln!(out, "{text}")?;
         }
         ShowFormat::Json => {
-            let summary = summary(&table, loaded.digest());
-            serde_json::to_writer(&mut *out, &summary).map_err(std::io::Error::from)?;
+            serde_json::to_writer(&mut *out, &summary(&loaded, &table)).map_err(std::io::Error::from)?;
             writeln!(out)?;
         }
-        ShowFormat::Human => human(out, &summary(&table, loaded.digest()))?,
+        ShowFormat::Human => human(out, &summary(&loaded, &table))?,
     }
     Ok(true)
 }
@@ -45,8 +47,10 @@ struct Summary<'a> {
     groups: usize,
     relays: Vec<&'a str>,
     lists: Vec<List<'a>>,
-    predicates: usize,
+    tests: usize,
     conditions: usize,
+    bytes: usize,
+    indexes: Vec<Index>,
 }
 
 #[derive(Serialize)]
@@ -61,6 +65,8 @@ struct Row<'a> {
     line: u32,
     #[serde(skip)]
     order: Stage,
+    #[serde(skip)]
+    verdict: bool,
 }
 
 #[derive(Serialize)]
@@ -69,98 +75,118 @@ struct List<'a> {
     entries: usize,
 }
 
-fn summary<'a>(table: &'a Table, digest: &'a str) -> Summary<'a> {
-    let decided = stages::decided(table);
-    let name = |place: usize| table.rules.get(place).map(|rule| rule.name.as_str());
-    let origins = table.provenance.rules.iter().copied().chain(std::iter::repeat(Default::default()));
-    let rules = table.rules.iter().zip(decided).zip(origins).map(|((rule, decided), origin)| Row {
-        kind: word(rule),
-        name: &rule.name,
-        priority: rule.priority,
-        audit: rule.mode == Mode::Audit,
-        stage: decided.stage.name(),
-        waits_for: decided.waits_for.and_then(name),
-        file: table.provenance.files.get(origin.file as usize).map_or("", String::as_str),
-        line: origin.line,
-        order: decided.stage,
+#[derive(Serialize)]
+struct Index {
+    name: String,
+    bytes: usize,
+    stored: bool,
+    entries: Option<usize>,
+}
+
+fn summary<'a>(loaded: &'a Loaded, table: &'a Table) -> Summary<'a> {
+    let rows = rules_by_stage(loaded).into_iter().filter_map(|decided| {
+        let rule = loaded.rule(decided.rule)?;
+        Some(Row {
+            kind: word(&rule),
+            name: rule.name,
+            priority: rule.priority,
+            audit: rule.mode == Mode::Audit,
+            stage: decided.decides.name(),
+            waits_for: decided.waits_for.and_then(|id| loaded.rule(id)).map(|rule| rule.name),
+            file: rule.file,
+            line: rule.line,
+            order: decided.decides,
+            verdict: rule.kind == Kind::Verdict,
+        })
     });
+    let lists =
+        table.lists.iter().map(|list| List { name: list.name.as_deref(), entries: list.entries.len() });
     Summary {
-        digest,
-        source_digest: &table.provenance.source_digest,
-        compiler: &table.provenance.compiler,
+        digest: loaded.digest(),
+        source_digest: loaded.source_digest(),
+        compiler: loaded.compiler(),
         files: table.provenance.files.len(),
         hostname: table.profile.hostname.as_deref(),
         local_domains: &table.profile.local_domains,
-        rules: rules.collect(),
+        rules: rows.collect(),
         aliases: table.aliases.len(),
         groups: table.groups.len(),
         relays: table.relays.iter().map(|relay| relay.name.as_str()).collect(),
-        lists: table
-            .lists
-            .iter()
-            .map(|list| List { name: list.name.as_deref(), entries: list.entries.len() })
-            .collect(),
-        predicates: table.predicates.len(),
+        lists: lists.collect(),
+        tests: table.predicates.len(),
         conditions: table.conditions.len(),
-    }
-}
-
-/// The word that opens the rule in the language.
-pub fn word(rule: &Rule) -> &'static str {
-    match (&rule.action, rule.kind()) {
-        (Action::Verdict(verdict), _) => verdict.verb.name(),
-        (_, Kind::Limit) => "limit",
-        (_, Kind::Bcc) => "bcc",
-        (_, Kind::Quota) => "quota",
-        (_, Kind::Disclaimer) => "disclaimer",
-        (_, Kind::Route | Kind::Verdict) => "route",
+        bytes: loaded.file_bytes(),
+        indexes: loaded
+            .sections()
+            .into_iter()
+            .map(|part| Index {
+                name: part.name,
+                bytes: part.bytes,
+                stored: part.stored,
+                entries: part.entries,
+            })
+            .collect(),
     }
 }
 
 fn human(out: &mut dyn Write, s: &Summary<'_>) -> std::io::Result<()> {
+    let local = if s.local_domains.is_empty() { "none".to_owned() } else { s.local_domains.join(", ") };
     writeln!(out, "digest         {}", s.digest)?;
     writeln!(out, "sources        {} files, digest {}", s.files, s.source_digest)?;
     writeln!(out, "made by        {}", clean(s.compiler))?;
     if let Some(hostname) = s.hostname {
         writeln!(out, "hostname       {hostname}")?;
     }
-    writeln!(
-        out,
-        "local domains  {}",
-        if s.local_domains.is_empty() { "none".to_owned() } else { s.local_domains.join(", ") }
-    )?;
+    writeln!(out, "local domains  {local}")?;
     for stage in Stage::ALL {
-        let mut rows = s.rules.iter().filter(|row| row.order == stage).peekable();
-        if rows.peek().is_some() {
-            let part = match stage {
-                Stage::Header => " (header)",
-                Stage::Body => " (body)",
-                _ => "",
-            };
-            writeln!(out, "\nrules decided at {}{part}", stage.name())?;
-        }
-        for row in rows {
-            let audit = if row.audit { ", audit" } else { "" };
-            write!(out, "  {} \"{}\"  priority {}{audit}", row.kind, clean(row.name), row.priority)?;
-            if !row.file.is_empty() {
-                write!(out, "  {}:{}", clean(row.file), row.line)?;
-            }
-            match row.waits_for {
-                Some(other) => writeln!(out, "  (waits for \"{}\")", clean(other))?,
-                None => writeln!(out)?,
-            }
-        }
+        let part = match stage {
+            Stage::Header => " (header)",
+            Stage::Body => " (body)",
+            _ => "",
+        };
+        let title = format!("verdicts at {}{part}", stage.name());
+        rows(out, &title, s.rules.iter().filter(|row| row.verdict && row.order == stage))?;
     }
+    rows(out, "done to accepted mail", s.rules.iter().filter(|row| !row.verdict))?;
     let entries: usize = s.lists.iter().map(|list| list.entries).sum();
     writeln!(out, "\nlists          {} with {entries} entries", s.lists.len())?;
     for list in s.lists.iter().filter(|list| list.name.is_some()) {
         writeln!(out, "  {}  {}", clean(list.name.unwrap_or_default()), list.entries)?;
     }
-    writeln!(out, "tests          {} distinct, in {} conditions", s.predicates, s.conditions)?;
+    writeln!(out, "tests          {} distinct, in {} conditions", s.tests, s.conditions)?;
     writeln!(out, "aliases        {}", s.aliases)?;
     writeln!(out, "groups         {}", s.groups)?;
     if !s.relays.is_empty() {
         writeln!(out, "relays         {}", clean(&s.relays.join(", ")))?;
+    }
+    writeln!(out, "\n{} bytes", s.bytes)?;
+    for index in s.indexes.iter().filter(|index| index.bytes > 0) {
+        let entries = index.entries.map(|n| format!("  {n} entries")).unwrap_or_default();
+        let built = if index.stored { "" } else { "  built when loaded" };
+        writeln!(out, "  {:<30} {:>10}{entries}{built}", clean(&index.name), index.bytes)?;
+    }
+    Ok(())
+}
+
+fn rows<'a>(
+    out: &mut dyn Write,
+    title: &str,
+    rows: impl Iterator<Item = &'a Row<'a>>,
+) -> std::io::Result<()> {
+    let mut rows = rows.peekable();
+    if rows.peek().is_some() {
+        writeln!(out, "\n{title}")?;
+    }
+    for row in rows {
+        let audit = if row.audit { ", audit" } else { "" };
+        write!(out, "  {} \"{}\"  priority {}{audit}", row.kind, clean(row.name), row.priority)?;
+        if !row.file.is_empty() {
+            write!(out, "  {}:{}", clean(row.file), row.line)?;
+        }
+        match row.waits_for {
+            Some(other) => writeln!(out, "  (waits for \"{}\")", clean(other))?,
+            None => writeln!(out)?,
+        }
     }
     Ok(())
 }

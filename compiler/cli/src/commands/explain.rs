@@ -1,0 +1,44 @@
+//! `edict explain`: what happens to a mail, and why.
+
+use crate::args::{ExplainArgs, ResultFormat};
+use crate::console::{Console, Failure};
+use crate::explained::Shown;
+use crate::files::read_whole;
+use crate::flow::{self, Dns, Mail};
+use crate::table;
+use edict_runtime::quota::Amount;
+use std::sync::Arc;
+
+/// Explains one mail.
+pub fn run(args: &ExplainArgs, console: &mut Console) -> Result<bool, Failure> {
+    let Some(loaded) = table::open(&args.table, console)? else {
+        return Ok(false);
+    };
+    let table = Arc::new(loaded);
+    let message = match &args.message {
+        Some(path) => flow::crlf(&read_whole(path)?),
+        None => b"\r\n".to_vec(),
+    };
+    let mail = Mail {
+        client: args.client,
+        client_name: args.client_name.clone(),
+        helo: args.helo.clone().or_else(|| args.client_name.clone()),
+        tls: args.tls,
+        login: args.auth.clone(),
+        sender: args.sender.clone(),
+        recipients: args.recipient.clone(),
+        message,
+        size: None,
+        time: flow::now(),
+        dns: Dns::default(),
+        usage: Amount::default(),
+    };
+    let (happening, known) = flow::happen(&table, &mail).map_err(|e| Failure::Use(e.to_string()))?;
+    let shown = Shown { table: &table, model: &table.to_table(), all: args.all };
+    match args.format {
+        ResultFormat::Human => console.out().write_all(shown.human(&happening, &known).as_bytes())?,
+        ResultFormat::Json => writeln!(console.out(), "{}", shown.json(&happening, &known))?,
+    }
+    // The question was answered, whatever the answer is.
+    Ok(true)
+}

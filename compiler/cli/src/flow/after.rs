@@ -1,0 +1,69 @@
+//! What is done to what was accepted: the daemon's own steps, rehearsed.
+
+use super::Mail;
+use super::known::Known;
+use super::verdict::{Ended, Person};
+use edict_runtime::actions::rehearse::{Rehearsal, rehearse};
+use edict_runtime::envelope::{Client, Fate, Given, Incoming, MessageId, Notify, Refusal, ReversePath};
+use edict_table::load::Loaded;
+use edict_table::model::Verb;
+use std::sync::Arc;
+
+/// Rehearses everything that happens between the verdicts and the queue. In the result a recipient is a
+/// place in [`Known::people`].
+///
+/// # Errors
+/// A quota is crossed, or a disclaimer rule refuses.
+pub fn send(
+    table: &Arc<Loaded>,
+    mail: &Mail,
+    known: &Known,
+    people: &[Person],
+) -> Result<Rehearsal, Refusal> {
+    let accepted: Vec<&Person> = people.iter().filter(|person| !person.decided.is_refused()).collect();
+    let incoming = incoming(table, mail, known, &accepted);
+    let mut sent = rehearse(&incoming, known.size(), mail.usage)?;
+    for reach in &mut sent.reaches {
+        reach.given = accepted.get(reach.given).map_or(0, |person| person.place);
+    }
+    Ok(sent)
+}
+
+fn incoming(table: &Arc<Loaded>, mail: &Mail, known: &Known, accepted: &[&Person]) -> Incoming {
+    let given = accepted.iter().filter_map(|person| {
+        let who = known.people.get(person.place)?;
+        let fate = match person.decided.ended {
+            Ended::Rule(_, Verb::Hold) => Fate::Hold,
+            Ended::Rule(_, Verb::Discard) => Fate::Discard,
+            _ => Fate::Deliver,
+        };
+        Some(Given {
+            wire: who.wire.clone(),
+            address: who.address.clone(),
+            direction: who.direction,
+            notify: Notify::default(),
+            orcpt: None,
+            fate,
+        })
+    });
+    let wire = if mail.sender == "<>" { String::new() } else { mail.sender.clone() };
+    Incoming {
+        id: MessageId(0),
+        client: Client {
+            ip: known.client,
+            name: mail.client_name.clone(),
+            helo: mail.helo.clone().unwrap_or_else(|| "localhost.localdomain".to_owned()),
+            esmtp: true,
+            tls: mail.tls,
+            auth_user: mail.login.clone(),
+            trusted: known.trusted,
+        },
+        submitted: known.people.iter().any(|who| who.submitted),
+        sender: ReversePath { wire, ..ReversePath::default() },
+        sender_address: known.sender.clone(),
+        recipients: given.collect(),
+        bytes: mail.message.clone(),
+        table: Arc::clone(table),
+        received: mail.time,
+    }
+}

@@ -1,0 +1,188 @@
+//! What happens to one mail, offline: verdicts per recipient, then what is done to what was accepted.
+//!
+//! The one place that `explain`, `test` and `replay` share. It decides nothing itself: verdicts are
+//! `edict_table::decide`, everything after them is the daemon's own `actions` and `quota`. What it adds is
+//! the order of mail-flow, and what a daemon would look up: DNS answers are given or harmless, every local
+//! mailbox that rules do not speak of exists, a login is one that may send as it does.
+
+mod after;
+mod dns;
+mod known;
+mod verdict;
+
+pub use dns::{Answer, Dns, Record};
+pub use known::Known;
+pub use verdict::{Decided, Ended, Person};
+
+pub use edict_runtime::actions::rehearse::{Reach, Rehearsal};
+use edict_runtime::quota::Amount;
+use edict_table::fact::Stage;
+use edict_table::load::{Loaded, RuleId};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A mail and who brings it.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// The client.
+    pub client: IpAddr,
+    /// Its forward-confirmed name; found in `dns` where absent.
+    pub client_name: Option<String>,
+    /// What it says in HELO.
+    pub helo: Option<String>,
+    /// The connection is encrypted.
+    pub tls: bool,
+    /// The login.
+    pub login: Option<String>,
+    /// The envelope sender; empty for `<>`.
+    pub sender: String,
+    /// The recipients, in order.
+    pub recipients: Vec<String>,
+    /// The message, lines ended by CRLF.
+    pub message: Vec<u8>,
+    /// Counts in place of the message's own size.
+    pub size: Option<u64>,
+    /// Unix milliseconds.
+    pub time: i64,
+    /// What DNS says.
+    pub dns: Dns,
+    /// What the sender has used up today.
+    pub usage: Amount,
+}
+
+/// What becomes of the whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whole {
+    /// At least one recipient gets it.
+    Accept,
+    /// 5xx for all.
+    Reject,
+    /// 4xx for all.
+    Defer,
+    /// 250, and nobody gets it.
+    Discard,
+}
+
+impl Whole {
+    /// The word in machine output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Reject => "reject",
+            Self::Defer => "defer",
+            Self::Discard => "discard",
+        }
+    }
+}
+
+/// What happens to a mail.
+#[derive(Clone, Debug)]
+pub struct Happening {
+    /// The whole.
+    pub whole: Whole,
+    /// What the client is told where it is refused.
+    pub reply: Option<String>,
+    /// When it is told.
+    pub stage: Stage,
+    /// The rule that decides the whole, where one does.
+    pub rule: Option<RuleId>,
+    /// Each recipient by itself.
+    pub people: Vec<Person>,
+    /// What is done to what was accepted; none where nothing was.
+    pub sent: Option<Rehearsal>,
+}
+
+/// Why a mail cannot be looked at.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unfit {
+    /// The sender is no address.
+    #[error("the sender `{0}` is no address: {1}")]
+    Sender(String, String),
+    /// A recipient is no address.
+    #[error("the recipient `{0}` is no address: {1}")]
+    Recipient(String, String),
+    /// Nobody is to get it.
+    #[error("there is no recipient")]
+    Nobody,
+}
+
+/// Lets a mail happen.
+///
+/// # Errors
+/// An address cannot be read.
+pub fn happen(table: &Arc<Loaded>, mail: &Mail) -> Result<(Happening, Known), Unfit> {
+    let known = Known::new(table, mail)?;
+    let people: Vec<Person> = verdict::people(table, &known);
+    let refused = people.iter().find(|person| person.decided.is_refused());
+    let submitted = known.people.iter().any(|who| who.submitted);
+    let all_refused = people.iter().all(|person| person.decided.is_refused());
+    // A submitted message goes to all or to none.
+    if let Some(first) = refused.filter(|_| all_refused || submitted) {
+        let happening = Happening {
+            whole: if first.decided.reply.as_ref().is_some_and(|r| r.starts_with('4')) {
+                Whole::Defer
+            } else {
+                Whole::Reject
+            },
+            reply: first.decided.reply.clone(),
+            stage: first.decided.stage,
+            rule: first.decided.rule(),
+            people,
+            sent: None,
+        };
+        return Ok((happening, known));
+    }
+    let happening = match after::send(table, mail, &known, &people) {
+        Err(refusal) => Happening {
+            whole: if refusal.reply.starts_with('4') { Whole::Defer } else { Whole::Reject },
+            rule: refusal.rule.as_ref().and_then(|(name, ..)| rule_named(table, name)),
+            reply: Some(refusal.reply),
+            stage: Stage::Body,
+            people,
+            sent: None,
+        },
+        Ok(sent) => {
+            let accepted: Vec<&Person> = people.iter().filter(|p| !p.decided.is_refused()).collect();
+            let discarded = accepted.iter().all(|person| person.decided.is_discarded(table));
+            let told = accepted.iter().map(|p| p.decided.stage).max().unwrap_or(Stage::Body);
+            let mut rules: Vec<Option<RuleId>> = accepted.iter().map(|p| p.decided.rule()).collect();
+            rules.dedup();
+            Happening {
+                whole: if discarded { Whole::Discard } else { Whole::Accept },
+                reply: None,
+                stage: told,
+                rule: if let [only] = rules.as_slice() { *only } else { None },
+                sent: Some(sent),
+                people,
+            }
+        }
+    };
+    Ok((happening, known))
+}
+
+/// A rule by its name.
+pub fn rule_named(table: &Loaded, name: &str) -> Option<RuleId> {
+    let count = u32::try_from(table.rule_count()).unwrap_or(u32::MAX);
+    (0..count).map(RuleId).find(|id| table.rule(*id).is_some_and(|rule| rule.name == name))
+}
+
+/// Unix milliseconds.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Line ends as SMTP brings them.
+pub fn crlf(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 32);
+    let mut before = 0;
+    for byte in bytes {
+        if *byte == b'\n' && before != b'\r' {
+            out.push(b'\r');
+        }
+        out.push(*byte);
+        before = *byte;
+    }
+    out
+}

@@ -1,0 +1,72 @@
+//! `edict build` and `edict show`: the same bytes anywhere, the old table until the new one is whole.
+
+use crate::kit::{copy, edict, edict_with};
+use std::fs;
+
+#[test]
+fn the_same_sources_give_the_same_bytes_anywhere() {
+    let (one, two) = (copy("policy"), copy("policy"));
+    assert_eq!(edict(one.path(), &["build", "-o", "a.table"]).code, 0);
+    assert_eq!(edict(one.path(), &["build", "rules", "-o", "b.table"]).code, 0);
+    let other = edict(&two.path().join("rules"), &["build", ".", "-o", "-"]);
+    let bytes = fs::read(one.path().join("a.table")).unwrap();
+    assert_eq!(bytes, fs::read(one.path().join("b.table")).unwrap());
+    assert_eq!(bytes, other.bytes);
+    assert_eq!(fs::read_dir(one.path()).unwrap().count(), 3, "nothing is left aside");
+}
+
+#[test]
+fn a_broken_rule_set_leaves_the_old_table() {
+    let dir = copy("broken");
+    fs::write(dir.path().join("x.table"), "old").unwrap();
+    let done = edict(dir.path(), &["build", "-o", "x.table"]);
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("nothing was written") && done.err.contains("error[E"), "{}", done.err);
+    assert_eq!(fs::read_to_string(dir.path().join("x.table")).unwrap(), "old");
+}
+
+#[test]
+fn show_says_what_is_inside() {
+    let dir = copy("policy");
+    edict(dir.path(), &["build", "-o", "x.table"]);
+    let human = edict(dir.path(), &["show", "x.table"]);
+    // Sizes are the table's business, and its digest changes with its format.
+    let shown = human.out.lines().filter(|line| !line.starts_with("digest") && !line.starts_with("sources"));
+    let shown: Vec<&str> = shown.take_while(|line| !line.ends_with(" bytes")).collect();
+    insta::assert_snapshot!("show", shown.join("\n"));
+    let json: serde_json::Value =
+        serde_json::from_str(&edict(dir.path(), &["show", "x.table", "--format", "json"]).out).unwrap();
+    assert_eq!(json["rules"].as_array().unwrap().len(), 11);
+    assert_eq!(json["digest"].as_str().unwrap().len(), 64);
+    let size: u64 = json["indexes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| if i["stored"] == true { i["bytes"].as_u64().unwrap() } else { 0 })
+        .sum();
+    assert!(size <= json["bytes"].as_u64().unwrap());
+    let ron = edict(dir.path(), &["show", "x.table", "--format", "ron"]).out;
+    let table: edict_table::model::Table = ron::from_str(&ron).unwrap();
+    assert_eq!(table.rules.len(), 11);
+    // From standard input, and straight from the rules.
+    let piped = edict_with(
+        dir.path(),
+        &["show", "-", "--format", "json"],
+        &fs::read(dir.path().join("x.table")).unwrap(),
+    );
+    let direct = edict(dir.path(), &["show", "rules", "--format", "json"]);
+    assert_eq!(piped.out, direct.out);
+}
+
+#[test]
+fn a_damaged_table_is_refused() {
+    let dir = copy("policy");
+    edict(dir.path(), &["build", "-o", "x.table"]);
+    let mut bytes = fs::read(dir.path().join("x.table")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(dir.path().join("x.table"), bytes).unwrap();
+    let done = edict(dir.path(), &["show", "x.table"]);
+    assert_eq!(done.code, 2);
+    assert!(done.err.contains("checksum"), "{}", done.err);
+}

@@ -1,0 +1,8 @@
+//! The command, run as its users run it.
+
+mod build;
+mod check;
+mod kit;
+mod new;
+mod testing;
+mod usage;

@@ -1,0 +1,105 @@
+//! `edict test` and `edict explain`.
+
+use crate::kit::{copy, data, edict};
+use serde_json::Value;
+
+/// The digest changes with the table's format, which is not what these snapshots are about.
+fn without_digest(text: &str) -> String {
+    text.lines().filter(|line| !line.contains("table ")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn good_tests_pass_and_gaps_are_named() {
+    let done = edict(&data("policy"), &["test", "--coverage"]);
+    assert_eq!(done.code, 0, "{}", done.out);
+    insta::assert_snapshot!("policy", done.out);
+}
+
+#[test]
+fn failures_say_what_was_found_and_why() {
+    let done = edict(&data("failing"), &["test"]);
+    assert_eq!(done.code, 1);
+    insta::assert_snapshot!("failing", without_digest(&done.out));
+    assert!(done.err.contains("2 tests, 2 failed"), "{}", done.err);
+}
+
+#[test]
+fn machines_read_results() {
+    let dir = copy("failing");
+    let done = edict(dir.path(), &["test", "--format", "json", "--junit", "junit.xml"]);
+    let first: Value = serde_json::from_str(done.out.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["ok"], &first["line"]), (&Value::Bool(false), &Value::from(3)));
+    assert!(first["failures"].as_array().unwrap().len() > 5);
+    let xml = std::fs::read_to_string(dir.path().join("junit.xml")).unwrap();
+    let report = quick_junit::Report::deserialize_from_str(&xml).unwrap();
+    assert_eq!((report.tests, report.failures), (2, 2));
+}
+
+#[test]
+fn a_rule_set_with_mistakes_is_not_tested() {
+    let done = edict(&data("broken"), &["test"]);
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("error[E") && done.out.is_empty());
+}
+
+#[test]
+fn explain_tells_people() {
+    let mail = [
+        "explain",
+        "rules",
+        "--client",
+        "192.0.2.7",
+        "--sender",
+        "bob@other.example",
+        "--recipient",
+        "sales@example.com",
+    ];
+    insta::assert_snapshot!("explain_refused", without_digest(&edict(&data("policy"), &mail).out));
+    let outbound = [
+        "explain",
+        "rules",
+        "--auth",
+        "ann@example.com",
+        "--sender",
+        "ann@example.com",
+        "--recipient",
+        "far@other.example",
+        "--recipient",
+        "list@example.com",
+        "--message",
+        "rules/mail/invoice.eml",
+    ];
+    insta::assert_snapshot!("explain_outbound", without_digest(&edict(&data("policy"), &outbound).out));
+}
+
+#[test]
+fn explain_tells_machines() {
+    let dir = copy("policy");
+    edict(dir.path(), &["build", "-o", "x.table"]);
+    for table in ["rules", "x.table"] {
+        let done = edict(
+            dir.path(),
+            &[
+                "explain",
+                table,
+                "--client",
+                "192.0.2.7",
+                "--sender",
+                "bob@other.example",
+                "--recipient",
+                "ann@example.com",
+                "--format",
+                "json",
+            ],
+        );
+        let object: Value = serde_json::from_str(&done.out).unwrap();
+        for key in ["verdict", "reply", "stage", "rule", "recipients", "tests", "table"] {
+            assert!(object.get(key).is_some(), "{key}");
+        }
+        assert_eq!(object["verdict"], "reject");
+        assert_eq!(object["stage"], "mail");
+        assert_eq!(object["rule"]["name"], "bad networks");
+        assert_eq!(object["rule"]["file"], "main.edict");
+        assert_eq!(object["recipients"][0]["verdict"], "reject");
+    }
+}
