@@ -28,7 +28,7 @@ use disk::{Delta, Disk};
 use edict_table::load::Loaded;
 use jiff::tz::TimeZone;
 use outbox::{Chore, Outbox};
-use shared::{Refused, Shared, WhenDown};
+use shared::Shared;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -39,9 +39,6 @@ const MAX_LISTED: usize = 10_000;
 
 /// Between two looks for keys that cannot count any more, in milliseconds.
 const SWEEP_MS: i64 = 3_600_000;
-/// Messages that are taken while Redis does not answer, before mail has to wait for it.
-const MAX_OWED: usize = 200_000;
-
 /// The quota store.
 #[derive(Debug)]
 pub struct Quotas {
@@ -159,75 +156,6 @@ impl Quotas {
         let (at, warnings) = self.book.reserve(needs, now, day_of(now, zone))?;
         let usage = needs.iter().map(|need| usage_of(&need.key, at, need.add)).collect();
         Ok((Reservation { quotas: Arc::clone(self), at, usage, remote: None, kept: false }, warnings))
-    }
-
-    /// Counts what a message needs, here or in the store that several daemons share.
-    ///
-    /// # Errors
-    /// A bound that it would exceed, or a shared store that cannot be asked.
-    pub async fn hold(
-        self: &Arc<Self>,
-        id: MessageId,
-        needs: &[Need],
-        now: i64,
-        zone: &TimeZone,
-    ) -> Result<(Reservation, Vec<Warning>), Unheld> {
-        let Some(shared) = self.shared.get() else {
-            return self.reserve(needs, now, zone).map_err(Unheld::Over);
-        };
-        // Where nothing is bounded, nobody has to wait for an answer.
-        if needs.iter().all(|need| need.bounds.is_empty()) {
-            return self.hold_alone(id, needs, now, zone);
-        }
-        self.outbox.begin(id);
-        match shared.reserve(id, needs, now, day_of(now, zone)).await {
-            Ok(warnings) => {
-                let free: Vec<Need> =
-                    needs.iter().map(|need| Need { bounds: Vec::new(), ..need.clone() }).collect();
-                let (mut held, _) = self.reserve(&free, now, zone).map_err(|over| {
-                    self.give_back(id);
-                    Unheld::Over(over)
-                })?;
-                held.usage.push(outbox::held(id, held.at));
-                held.remote = Some(id);
-                Ok((held, warnings))
-            }
-            Err(Refused::Over(over)) => {
-                self.outbox.end(id);
-                Err(Unheld::Over(over))
-            }
-            Err(failed) => {
-                match failed {
-                    // It may have been counted all the same.
-                    Refused::Unknown => self.give_back(id),
-                    _ => self.outbox.end(id),
-                }
-                match shared.when_down() {
-                    WhenDown::CountLocally if self.outbox.len() < MAX_OWED => {
-                        self.hold_alone(id, needs, now, zone)
-                    }
-                    _ => Err(Unheld::Down),
-                }
-            }
-        }
-    }
-
-    /// Counts here, and brings it to the shared counters once the message is durable.
-    fn hold_alone(
-        self: &Arc<Self>,
-        id: MessageId,
-        needs: &[Need],
-        now: i64,
-        zone: &TimeZone,
-    ) -> Result<(Reservation, Vec<Warning>), Unheld> {
-        let (mut held, warnings) = self.reserve(needs, now, zone).map_err(Unheld::Over)?;
-        held.usage.push(outbox::owed(id, held.at));
-        Ok((held, warnings))
-    }
-
-    fn give_back(&self, id: MessageId) {
-        self.outbox.push(id, Chore::Refund, Vec::new());
-        self.outbox.end(id);
     }
 
     /// Whether there is room for it; counts nothing.

@@ -1,16 +1,22 @@
-//! The store when several daemons share their counters: starting it, doing the chores, usage and reset
-//! of all of them together.
+//! The store when several daemons share their counters: holding a message's usage there or here, doing
+//! the chores, usage and reset of all of them together.
 
 use super::amount::{Window, date_text, day_of};
-use super::outbox::Chore;
-use super::shared::{Shared, SharedSettings};
-use super::{Amount, Quotas, StoreError, UserUsage, day_usage, user_key};
+use super::book::{Need, Warning};
+use super::outbox::{self, Chore};
+use super::shared::{Refused, Shared, SharedSettings, WhenDown};
+use super::{Amount, Quotas, Reservation, StoreError, Unheld, UserUsage, day_usage, user_key};
+use crate::envelope::MessageId;
 use edict_table::load::Loaded;
+use jiff::tz::TimeZone;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Between two attempts to do chores while Redis does not answer.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Messages that are taken while Redis does not answer, before mail has to wait for it.
+const MAX_OWED: usize = 200_000;
 
 /// The counters cannot be shared.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +92,75 @@ impl Quotas {
             self.outbox.done(id, chore);
         }
         true
+    }
+
+    /// Counts what a message needs, here or in the store that several daemons share.
+    ///
+    /// # Errors
+    /// A bound that it would exceed, or a shared store that cannot be asked.
+    pub async fn hold(
+        self: &Arc<Self>,
+        id: MessageId,
+        needs: &[Need],
+        now: i64,
+        zone: &TimeZone,
+    ) -> Result<(Reservation, Vec<Warning>), Unheld> {
+        let Some(shared) = self.shared.get() else {
+            return self.reserve(needs, now, zone).map_err(Unheld::Over);
+        };
+        // Where nothing is bounded, nobody has to wait for an answer.
+        if needs.iter().all(|need| need.bounds.is_empty()) {
+            return self.hold_alone(id, needs, now, zone);
+        }
+        self.outbox.begin(id);
+        match shared.reserve(id, needs, now, day_of(now, zone)).await {
+            Ok(warnings) => {
+                let free: Vec<Need> =
+                    needs.iter().map(|need| Need { bounds: Vec::new(), ..need.clone() }).collect();
+                let (mut held, _) = self.reserve(&free, now, zone).map_err(|over| {
+                    self.give_back(id);
+                    Unheld::Over(over)
+                })?;
+                held.usage.push(outbox::held(id, held.at));
+                held.remote = Some(id);
+                Ok((held, warnings))
+            }
+            Err(Refused::Over(over)) => {
+                self.outbox.end(id);
+                Err(Unheld::Over(over))
+            }
+            Err(failed) => {
+                match failed {
+                    // It may have been counted all the same.
+                    Refused::Unknown => self.give_back(id),
+                    _ => self.outbox.end(id),
+                }
+                match shared.when_down() {
+                    WhenDown::CountLocally if self.outbox.len() < MAX_OWED => {
+                        self.hold_alone(id, needs, now, zone)
+                    }
+                    _ => Err(Unheld::Down),
+                }
+            }
+        }
+    }
+
+    /// Counts here, and brings it to the shared counters once the message is durable.
+    fn hold_alone(
+        self: &Arc<Self>,
+        id: MessageId,
+        needs: &[Need],
+        now: i64,
+        zone: &TimeZone,
+    ) -> Result<(Reservation, Vec<Warning>), Unheld> {
+        let (mut held, warnings) = self.reserve(needs, now, zone).map_err(Unheld::Over)?;
+        held.usage.push(outbox::owed(id, held.at));
+        Ok((held, warnings))
+    }
+
+    pub(super) fn give_back(&self, id: MessageId) {
+        self.outbox.push(id, Chore::Refund, Vec::new());
+        self.outbox.end(id);
     }
 
     /// [`Quotas::usage`], with today and the last 24 hours of all daemons together where they share.

@@ -8,6 +8,7 @@ mod copies;
 mod disclaimers;
 mod exact;
 mod front;
+mod hostile;
 mod quotas;
 mod support;
 mod traces;
