@@ -154,7 +154,10 @@ pub fn import(wish: &Wish, text: &str) -> Result<Imported, String> {
     };
     let mut remarks = report.remarks;
     remarks.sort_by_key(|remark| remark.line);
-    Ok(Imported { text: format!("edict 1\n{body}"), remarks })
+    let text = format!("edict 1\n{body}");
+    // What is written here parses; the suite holds it to that.
+    let text = edict_compiler::fmt::format(&text).unwrap_or(text);
+    Ok(Imported { text, remarks })
 }
 
 /// Gathers remarks.

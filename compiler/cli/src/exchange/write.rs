@@ -1,4 +1,4 @@
-//! Edict text, laid out as `edict fmt` does it.
+//! Edict text. `edict fmt` brings it into its layout afterwards.
 
 use super::action::Outcome;
 use std::collections::BTreeMap;

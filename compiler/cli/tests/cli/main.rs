@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod exchange;
 mod kit;
 mod new;
 mod testing;
