@@ -44,6 +44,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Make maps of other mail systems out of rules
     Export(ExportArgs),
+    /// Measure what a decision costs
+    Bench(BenchArgs),
     /// Print shell completions
     #[command(hide = true)]
     Completions(CompletionsArgs),
@@ -282,6 +284,23 @@ pub struct ExplainArgs {
     /// Show every rule looked at, however many
     #[arg(long)]
     pub all: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: ResultFormat,
+}
+
+/// `edict bench`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  edict bench rules.table\n  edict bench rules --message mail.eml --format json"
+)]
+pub struct BenchArgs {
+    /// A table, or a folder of rules; `-` is a table on standard input
+    #[arg(value_name = "TABLE|RULES")]
+    pub table: PathBuf,
+    /// The message to decide on; a short one of ours where absent
+    #[arg(long, value_name = "FILE")]
+    pub message: Option<PathBuf>,
     /// How to print it
     #[arg(long, value_enum, default_value = "human")]
     pub format: ResultFormat,

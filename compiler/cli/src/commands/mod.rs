@@ -1,5 +1,6 @@
 //! One file a command. Each returns whether all was good, or why it could not be done.
 
+mod bench;
 mod build;
 mod check;
 mod exchange;
@@ -21,6 +22,7 @@ pub fn run(command: Command, console: &mut Console) -> Result<bool, Failure> {
         Command::New(args) => new::run(&args, console),
         Command::ExplainCode(args) => explain_code::run(&args, console),
         Command::Fmt(args) => fmt::run(&args, console),
+        Command::Bench(args) => bench::run(&args, console),
         Command::Completions(args) => manual::completions(&args, console),
         Command::Man(args) => manual::man(&args, console),
         Command::Check(args) => check::run(&args, console),

@@ -70,3 +70,18 @@ fn a_damaged_table_is_refused() {
     assert_eq!(done.code, 2);
     assert!(done.err.contains("checksum"), "{}", done.err);
 }
+
+#[test]
+fn bench_gives_figures() {
+    let dir = copy("policy");
+    edict(dir.path(), &["build", "-o", "x.table"]);
+    let done =
+        edict(dir.path(), &["bench", "x.table", "--message", "rules/mail/invoice.eml", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    for part in ["envelope", "headers", "body"] {
+        assert!(json["decide_ns"][part].as_f64().unwrap() > 0.0, "{part}");
+    }
+    assert!(json["load_ms"].as_f64().unwrap() > 0.0);
+    assert!(json["bytes"]["rules"].as_u64().unwrap() > 0);
+    assert!(edict(dir.path(), &["bench", "rules"]).out.contains("decide  envelope "));
+}
