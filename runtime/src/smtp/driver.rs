@@ -153,14 +153,22 @@ pub(super) async fn encrypt(io: &mut Stream, context: &Context) -> io::Result<()
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
-/// Has questions answered, one after the other: there are few, and caches answer most.
+/// Has questions answered, all at the same time.
 async fn look(context: &Context, questions: Vec<Question>) -> Vec<Answer> {
-    let mut answers = Vec::with_capacity(questions.len());
-    for question in questions {
-        answers.push(match &context.resolver {
-            Some(resolver) => resolver.answer(question).await,
-            None => question.unknown(),
-        });
+    let Some(resolver) = &context.resolver else {
+        return questions.into_iter().map(Question::unknown).collect();
+    };
+    let asked: Vec<_> = questions
+        .into_iter()
+        .map(|question| {
+            let (resolver, asked) = (Arc::clone(resolver), question.clone());
+            (question, tokio::spawn(async move { resolver.answer(asked).await }))
+        })
+        .collect();
+    let mut answers = Vec::with_capacity(asked.len());
+    for (question, answer) in asked {
+        // A lookup that broke off is one that could not be told; it is not asked again and again.
+        answers.push(answer.await.unwrap_or_else(|_| question.unknown()));
     }
     answers
 }

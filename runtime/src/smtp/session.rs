@@ -252,7 +252,7 @@ impl Session {
         let mut gate = at_connect(&table, &self.peer, &mut scratch, now);
         if let Gate::Ask(need) = gate {
             self.cx.put_scratch(scratch);
-            return Some(Step::Look(self.peer.questions(need, None)));
+            return Some(Step::Look(self.peer.questions(&table, need, None)));
         }
         self.phase = Phase::Command;
         let mut limited = false;

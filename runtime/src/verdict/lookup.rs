@@ -19,6 +19,8 @@ pub enum Question {
     Helo(Domain),
     /// Whether a sender's domain has an MX, A or AAAA, and no null MX (RFC 7505).
     Sender(String),
+    /// Whether an address is on the DNS list of this zone.
+    Listed(String, IpAddr),
     /// SPF (RFC 7208) of an address, HELO name and sender (none for `<>`).
     Spf {
         /// The client.
@@ -41,6 +43,8 @@ pub enum Answer {
     Helo(Slot<bool>),
     /// To [`Question::Sender`]: the domain, and whether it does not resolve.
     Sender(String, Slot<bool>),
+    /// To [`Question::Listed`]: the zone, and whether it lists the client.
+    Listed(String, Slot<bool>),
     /// To [`Question::Spf`]: place in [`edict_table::fact::RESULTS`].
     Spf(Option<Address>, Slot<u8>),
     /// To [`Question::Exists`].
@@ -55,6 +59,8 @@ impl Question {
             Self::Name(_) => Answer::Name(Slot::Unknown, Slot::Unknown),
             Self::Helo(_) => Answer::Helo(Slot::Unknown),
             Self::Sender(domain) => Answer::Sender(domain, Slot::Unknown),
+            // A list that errs or is silent counts as not listed.
+            Self::Listed(zone, _) => Answer::Listed(zone, Slot::Known(false)),
             Self::Spf { sender, .. } => Answer::Spf(sender, Slot::Unknown),
             Self::Exists(address) => Answer::Exists(address, Slot::Unknown),
         }
@@ -72,7 +78,7 @@ pub trait Resolver: Send + Sync {
 
 /// Of the facts that are needed, those that a lookup can tell once a client has connected.
 pub(crate) fn at_connect(need: FactSet) -> FactSet {
-    only(need, &[Fact::ClientName, Fact::ClientUnverified])
+    only(need, &[Fact::ClientName, Fact::ClientUnverified, Fact::ClientListed])
 }
 
 /// Of the facts that are needed, those that a lookup can tell from MAIL on.
@@ -80,6 +86,7 @@ pub(crate) fn at_mail(need: FactSet) -> FactSet {
     const FACTS: &[Fact] = &[
         Fact::ClientName,
         Fact::ClientUnverified,
+        Fact::ClientListed,
         Fact::HeloUnresolvable,
         Fact::SenderUnresolvable,
         Fact::Spf,

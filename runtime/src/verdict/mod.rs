@@ -5,6 +5,7 @@
 
 pub(crate) mod connect;
 mod content;
+pub mod dns;
 pub(crate) mod inside;
 pub mod limits;
 pub mod lookup;

@@ -4,6 +4,7 @@ use super::lookup::{Answer, Question};
 use crate::envelope::Client;
 use edict_table::fact::Fact;
 use edict_table::facts::{FactSet, Facts, Slot};
+use edict_table::load::Loaded;
 use edict_table::value::{Address, Domain, canonical_ip, fold};
 use std::net::IpAddr;
 
@@ -109,14 +110,20 @@ impl Peer {
                 }
             }
             Answer::Sender(domain, unresolvable) => self.sender = Some((domain, unresolvable)),
+            Answer::Listed(zone, listed) => self.listed.push((zone, listed)),
             Answer::Spf(sender, result) => self.spf = Some((sender, result)),
             Answer::Exists(address, exists) => self.exists = Some((address, exists)),
         }
     }
 
     /// The questions whose answers tell these facts.
-    pub(crate) fn questions(&self, need: FactSet, sender: Option<&Address>) -> Vec<Question> {
+    pub(crate) fn questions(&self, table: &Loaded, need: FactSet, sender: Option<&Address>) -> Vec<Question> {
         let mut questions = Vec::new();
+        if need.contains(Fact::ClientListed) {
+            let asked = |zone: &&str| self.listed.iter().any(|(known, _)| known == zone);
+            let zones = table.zones().filter(|zone| !asked(zone));
+            questions.extend(zones.map(|zone| Question::Listed(zone.to_owned(), self.ip)));
+        }
         if need.contains(Fact::ClientName) || need.contains(Fact::ClientUnverified) {
             questions.push(Question::Name(self.ip));
         }

@@ -198,6 +198,10 @@ impl Dialogue {
                 let text = found(format!("sender-unresolvable {domain}"));
                 Answer::Sender(domain.clone(), flag(text))
             }
+            Question::Listed(zone, ip) => {
+                let text = found(format!("listed {zone} {ip}"));
+                Answer::Listed(zone.clone(), Slot::Known(text == "yes"))
+            }
             Question::Exists(address) => {
                 let text = found(format!("exists {address}"));
                 Answer::Exists(address.clone(), flag(text))

@@ -100,7 +100,7 @@ fn begin(
         Gate::Refuse(refusal) => Err(refusal),
         Gate::Pass => limits(session, &mut transaction, turn.now),
         Gate::Ask(need) => {
-            let questions = session.peer.questions(need, transaction.sender.as_ref());
+            let questions = session.peer.questions(&table, need, transaction.sender.as_ref());
             session.cx.put_scratch(transaction.into_scratch());
             return Flow::Again(Step::Look(questions));
         }

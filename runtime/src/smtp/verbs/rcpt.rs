@@ -44,8 +44,9 @@ pub(super) fn run(session: &mut Session, turn: &Turn<'_>) -> Flow {
                     session.say(&refusal.reply);
                 }
                 Gate::Ask(need) => {
+                    let table = session.table();
                     let sender = session.transaction.as_ref().and_then(|t| t.sender.as_ref());
-                    return Flow::Again(Step::Look(session.peer.questions(need, sender)));
+                    return Flow::Again(Step::Look(session.peer.questions(&table, need, sender)));
                 }
                 Gate::Probe(address) => {
                     return Flow::Again(Step::Look(vec![Question::Exists(address)]));
