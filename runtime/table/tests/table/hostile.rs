@@ -12,26 +12,29 @@ use edict_table::load::{LoadError, Loaded};
 use edict_table::model::Kind;
 use std::sync::Arc;
 
-const HEADER: usize = 96;
-const RECORD: usize = 24;
+pub const HEADER: usize = 96;
+pub const RECORD: usize = 24;
 const POLICY: usize = 41;
 
 fn small() -> Vec<u8> {
     emit(&random::table(&mut Rng(7), 12))
 }
 
-fn load(bytes: Vec<u8>) -> Result<Loaded, LoadError> {
+pub fn load(bytes: Vec<u8>) -> Result<Loaded, LoadError> {
     Loaded::new(Arc::new(bytes))
 }
 
-fn number(bytes: &[u8], at: usize) -> usize {
+pub fn number(bytes: &[u8], at: usize) -> usize {
     bytes.get(at..at + 8).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap()) as usize)
 }
 
 /// Puts a digest and a checksum on that fit, by the layout that `format.rs` states.
-fn mend(bytes: &mut [u8]) {
+pub fn mend(bytes: &mut [u8]) {
+    if bytes.len() < HEADER {
+        return;
+    }
     let count = u32::from_le_bytes(bytes[24..28].try_into().unwrap()) as usize;
-    let table_end = HEADER + count * RECORD;
+    let table_end = HEADER.saturating_add(count.saturating_mul(RECORD));
     if bytes.len() < table_end {
         return;
     }
@@ -55,7 +58,7 @@ fn mend(bytes: &mut [u8]) {
 }
 
 /// Everything that reads a table.
-fn exercise(loaded: &Loaded, seed: u64) {
+pub fn exercise(loaded: &Loaded, seed: u64) {
     let mut rng = Rng(seed);
     let mail = Mail::random(&mut rng, 12);
     let mut scratch = Scratch::new();

@@ -7,6 +7,8 @@ mod allocation;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod differential;
 #[cfg(test)]
 mod hostile;

@@ -1,0 +1,114 @@
+//! The cost of a decision over the number of rules and of list entries.
+//!
+//! `envelope`: all that is known at RCPT. `header`, `body_4k`, `body_100k`: text rules. Beside them the
+//! bounds that physics sets: the same number of bare hash lookups, one bare Aho-Corasick pass over the
+//! same literals and bytes, and one pass of memchr. `docs/performance.md` explains what to compare.
+
+use crate::rules::{Mail, envelope, list, literal, prose, texts};
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use criterion::{BenchmarkId, Criterion, Throughput};
+use edict_table::decide::{Scratch, verdict};
+use edict_table::fact::Fact;
+use edict_table::facts::Facts;
+use edict_table::load::Loaded;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::hint::black_box;
+use xxhash_rust::xxh3::xxh3_64;
+
+const RULES: [usize; 5] = [10, 100, 1_000, 10_000, 100_000];
+
+/// One decision about a message of its own: nothing is left of the one before.
+fn decide(table: &Loaded, facts: &Facts<'_>, scratch: &mut Scratch) {
+    scratch.begin(table);
+    black_box(verdict(table, black_box(facts), scratch));
+}
+
+/// Envelope decisions over the number of rules.
+pub fn envelopes(c: &mut Criterion) {
+    let mut group = c.benchmark_group("envelope");
+    let mail = Mail::new(0);
+    for rules in RULES {
+        let table = envelope(rules).load();
+        let mut scratch = Scratch::new();
+        group.bench_function(BenchmarkId::new("decide", rules), |b| {
+            b.iter(|| decide(&table, &mail.envelope(), &mut scratch));
+        });
+        // What the decision looks up: sender; its domain and that one's parents; client; recipient; HELO.
+        let keys: [&str; 7] = [
+            mail.sender.as_str(),
+            mail.sender.domain(),
+            ".partner.example",
+            ".example",
+            "192.0.2.7",
+            mail.recipient.as_str(),
+            "mail.partner.example",
+        ];
+        let known: HashMap<String, u32, BuildHasherDefault<Xxh3>> =
+            (0..rules as u32).map(|i| (format!("user{i}@sender{}.example", i % 97), i)).collect();
+        group.bench_function(BenchmarkId::new("bare_probes", rules), |b| {
+            b.iter(|| black_box(keys).iter().filter(|key| known.contains_key(**key)).count());
+        });
+    }
+    group.finish();
+}
+
+/// The table's own hash, in one go.
+#[derive(Default)]
+struct Xxh3(u64);
+
+impl Hasher for Xxh3 {
+    fn write(&mut self, bytes: &[u8]) {
+        // A text is hashed with one byte behind it, which adds nothing here.
+        if bytes != [0xff] {
+            self.0 = xxh3_64(bytes);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Envelope decisions over the number of list entries.
+pub fn lists(c: &mut Criterion) {
+    let mut group = c.benchmark_group("list");
+    let mail = Mail::new(0);
+    for entries in [1, 1_000, 1_000_000] {
+        let table = list(entries).load();
+        let mut scratch = Scratch::new();
+        group.bench_function(BenchmarkId::new("decide", entries), |b| {
+            b.iter(|| decide(&table, &mail.envelope(), &mut scratch));
+        });
+    }
+    group.finish();
+}
+
+/// Decisions on texts over the number of literals.
+pub fn text(c: &mut Criterion) {
+    for (name, fact, bytes) in
+        [("header", Fact::Subject, 0), ("body_4k", Fact::Body, 4096), ("body_100k", Fact::Body, 102_400)]
+    {
+        let mut group = c.benchmark_group(name);
+        let mail = Mail::new(bytes);
+        let text = if bytes == 0 { mail.subject().to_owned() } else { prose(bytes) };
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        for rules in RULES {
+            let table = texts(rules, fact).load();
+            let mut scratch = Scratch::new();
+            group.bench_function(BenchmarkId::new("decide", rules), |b| {
+                b.iter(|| decide(&table, &mail.whole(), &mut scratch));
+            });
+            let literals: Vec<String> = (0..rules).map(literal).collect();
+            let kind = if rules <= 1_000 { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
+            let Ok(bare) = AhoCorasick::builder().kind(Some(kind)).build(&literals) else { continue };
+            group.bench_function(BenchmarkId::new("bare_aho_corasick", rules), |b| {
+                b.iter(|| bare.find_overlapping_iter(black_box(&text)).count());
+            });
+        }
+        group.bench_function("bare_memchr", |b| {
+            b.iter(|| memchr::memchr(0, black_box(text.as_bytes())));
+        });
+        group.finish();
+    }
+}
