@@ -243,10 +243,10 @@ impl Inner {
     fn look(&self, id: MessageId, entry: Option<Arc<Entry>>) -> Result<(Listed, Record), SpoolError> {
         let (record, size, state, standing) = match entry {
             Some(entry) => {
-                let record = match (entry.hot(), entry.place) {
+                let record = match (entry.hot(), entry.place()) {
                     (Some(record), _) => (*record).clone(),
-                    (None, Place::Log(position)) => self.spool.read(position)?,
-                    (None, Place::Deferred) => self.spool.deferred().load_head(id)?.0,
+                    (None, Place::Log(position) | Place::Moving(position)) => self.spool.read(position)?,
+                    (None, Place::Deferred | Place::Finished) => self.spool.deferred().load_head(id)?.0,
                 };
                 (record, entry.size as u64, entry.state.clone(), Standing::Active)
             }

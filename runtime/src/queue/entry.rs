@@ -7,7 +7,7 @@ use crate::spool::deferred::State;
 use crate::spool::{Position, SpoolError};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Bytes of messages that are kept in memory while they wait.
@@ -20,6 +20,10 @@ pub(super) const LARGE: usize = 256 << 10;
 pub(super) enum Place {
     /// In the log, before the end of its first attempt.
     Log(Position),
+    /// Still in the log, while it is copied to the deferred store.
+    Moving(Position),
+    /// Finished while it was copied: who copies it forgets it.
+    Finished,
     /// In the deferred store.
     Deferred,
 }
@@ -31,7 +35,7 @@ pub(super) struct Entry {
     pub received: i64,
     /// Bytes of the message.
     pub size: usize,
-    pub place: Place,
+    place: Mutex<Place>,
     /// As it was when the attempt began.
     pub state: State,
     /// It may have been delivered before.
@@ -103,7 +107,7 @@ impl Entry {
             id: record.id,
             received: record.received,
             size: start.size,
-            place: start.place,
+            place: Mutex::new(start.place),
             state: start.state,
             again: start.again,
             hot: Mutex::new(fits.then(|| Arc::clone(record))),
@@ -117,6 +121,30 @@ impl Entry {
 
     pub fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn place(&self) -> Place {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes where it lies, if `change` has a new place for the one it is at. Gives back the old one.
+    pub fn move_from(&self, change: impl FnOnce(Place) -> Option<Place>) -> Place {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = *place;
+        if let Some(new) = change(old) {
+            *place = new;
+        }
+        old
+    }
+
+    /// Where it lies, once it is not on the move.
+    pub async fn settled_place(&self) -> Place {
+        loop {
+            match self.place() {
+                Place::Moving(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                place => return place,
+            }
+        }
     }
 
     /// The record, where it is in memory.
@@ -137,17 +165,23 @@ impl Entry {
         if let Some(record) = self.hot() {
             return Ok((record, None));
         }
+        let place = self.place();
         let mut permit = None;
         if self.size > LARGE {
             permit = self.inner.permit_for(self.size).await;
-        } else if let Place::Log(position) = self.place {
+        } else if let Place::Log(position) | Place::Moving(position) = place
+            && let Ok(record) = self.inner.spool.read(position)
+        {
             // Small, and as a rule still in the page cache.
-            return Ok((Arc::new(self.inner.spool.read(position)?), None));
+            return Ok((Arc::new(record), None));
         }
-        let (spool, place, id) = (self.inner.spool.clone(), self.place, self.id);
+        let (spool, id) = (self.inner.spool.clone(), self.id);
         let read = tokio::task::spawn_blocking(move || match place {
-            Place::Log(position) => spool.read(position),
-            Place::Deferred => spool.deferred().load(id),
+            // It may be on the move: the deferred store has it then.
+            Place::Log(position) | Place::Moving(position) => {
+                spool.read(position).or_else(|e| spool.deferred().load(id).map_err(|_| e))
+            }
+            Place::Deferred | Place::Finished => spool.deferred().load(id),
         });
         let record = read.await.map_err(|e| SpoolError::Unreadable(e.to_string()))??;
         Ok((Arc::new(record), permit))

@@ -4,7 +4,7 @@ use super::entry::{Entry, LARGE, Place, Start};
 use super::{Inner, now};
 use crate::envelope::{MessageId, Record};
 use crate::spool::deferred::State;
-use crate::spool::{Recovered, Recovery, SpoolError};
+use crate::spool::{Note, Recovered, Recovery, SpoolError};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -15,6 +15,10 @@ use tokio::sync::Semaphore;
 const MAX_DEFERRED: usize = 256;
 /// Recovered messages are taken up while fewer than this are under way.
 const MAX_UNDER_WAY: usize = 20_000;
+/// How often the log is looked at for segments that a waiting message keeps from being reused.
+const SWEEP: Duration = Duration::from_secs(10);
+/// Segments of the log in use before messages have to leave it.
+const MAX_SEGMENTS: usize = 8;
 /// After a restart the deferred messages are looked at within this time, spread, in milliseconds.
 const SPREAD: i64 = 5000;
 
@@ -58,6 +62,90 @@ pub(super) fn start(inner: &Arc<Inner>, recovery: Recovery) {
     tokio::spawn(async move { take_up_log(&its, recovery.log).await });
     let its = Arc::clone(inner);
     tokio::spawn(async move { run(&its).await });
+    let its = Arc::clone(inner);
+    tokio::spawn(async move { sweep(&its).await });
+}
+
+/// Moves messages out of the oldest segments while the log is long: one that waits for a slow hop, or
+/// is in its hands, would keep a segment's space for as long. The attempt goes on meanwhile.
+async fn sweep(inner: &Arc<Inner>) {
+    while !inner.draining() {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP) => {}
+            () = inner.stop() => return,
+        }
+        while inner.spool.span() > MAX_SEGMENTS && !inner.draining() {
+            if inner.unpin().await == 0 {
+                break;
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Moves what pins the oldest segment to the deferred store; says how many messages.
+    pub(super) async fn unpin(self: &Arc<Self>) -> usize {
+        let pinned: Vec<Arc<Entry>> = {
+            let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+            let pins = |e: &&Arc<Entry>| matches!(e.place(), Place::Log(at) if self.spool.pins(at));
+            active.values().filter(pins).cloned().collect()
+        };
+        let mut moved = 0;
+        for entry in pinned {
+            match self.relocate(&entry).await {
+                Ok(()) => moved += 1,
+                Err(error) => {
+                    tracing::warn!(id = %entry.id, %error, "a message cannot leave the log yet");
+                    return 0;
+                }
+            }
+        }
+        moved
+    }
+
+    /// Copies a message under way to the deferred store and lets the log forget it.
+    async fn relocate(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), SpoolError> {
+        let start = |place| match place {
+            Place::Log(position) => Some(Place::Moving(position)),
+            _ => None,
+        };
+        let Place::Log(position) = entry.move_from(start) else { return Ok(()) };
+        // Recipients that are served from now on are noted in the log, which recovery joins to it.
+        let state = State { due: now(), ..entry.state.clone() };
+        let (spool, id) = (self.spool.clone(), entry.id);
+        let copied = tokio::task::spawn_blocking(move || {
+            let record = spool.read(position)?;
+            spool.deferred().put(&record, &state).map_err(|e| SpoolError::Unreadable(e.to_string()))
+        });
+        let copied = copied.await.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten();
+        let noted = match copied {
+            Ok(()) => self.spool.note_durably(&Note::Moved(id)).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = noted {
+            let back = |place| match place {
+                Place::Moving(position) => Some(Place::Log(position)),
+                _ => None,
+            };
+            if entry.move_from(back) == Place::Finished {
+                self.spool.note(&Note::Done(id));
+                self.spool.release(position);
+                self.gone(id);
+            }
+            return Err(error);
+        }
+        let arrive = |place| match place {
+            Place::Moving(_) => Some(Place::Deferred),
+            _ => None,
+        };
+        let finished = entry.move_from(arrive) == Place::Finished;
+        self.spool.release(position);
+        if finished {
+            self.forget_deferred(id).await;
+            self.gone(id);
+        }
+        Ok(())
+    }
 }
 
 async fn take_up_log(inner: &Arc<Inner>, log: Vec<Recovered>) {

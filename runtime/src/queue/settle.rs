@@ -54,7 +54,7 @@ impl Inner {
                 None
             } else {
                 let all = |r: &Results| r.iter().all(|(.., o)| matches!(o, Outcome::Delivered { .. }));
-                let slow = progress.slow || !all(&progress.results) || entry.place == Place::Deferred;
+                let slow = progress.slow || !all(&progress.results) || entry.place() == Place::Deferred;
                 Some((std::mem::take(&mut progress.results), slow))
             }
         };
@@ -94,7 +94,6 @@ impl Inner {
     }
 
     async fn settle(self: &Arc<Self>, entry: &Arc<Entry>, results: Results) -> Result<(), SpoolError> {
-        let _mover = self.movers.acquire().await;
         let (record, _permit) = match entry.record().await {
             Ok(found) => found,
             Err(error) => {
@@ -194,11 +193,14 @@ impl Inner {
         record: &Arc<Record>,
         state: State,
     ) -> Result<(), SpoolError> {
+        // Bounds how many write at a time; notices do not wait behind them.
+        let _mover = self.movers.acquire().await;
+        let place = entry.settled_place().await;
         loop {
-            let (spool, place, kept) = (self.spool.clone(), entry.place, (Arc::clone(record), state.clone()));
+            let (spool, place, kept) = (self.spool.clone(), place, (Arc::clone(record), state.clone()));
             let stored = tokio::task::spawn_blocking(move || match place {
-                Place::Log(_) => spool.deferred().put(&kept.0, &kept.1),
-                Place::Deferred => spool.deferred().update(kept.0.id, &kept.1),
+                Place::Log(_) | Place::Moving(_) => spool.deferred().put(&kept.0, &kept.1),
+                Place::Deferred | Place::Finished => spool.deferred().update(kept.0.id, &kept.1),
             });
             match stored.await.map_err(std::io::Error::other).flatten() {
                 Ok(()) => break,
@@ -211,7 +213,7 @@ impl Inner {
                 }
             }
         }
-        if let Place::Log(position) = entry.place {
+        if let Place::Log(position) = place {
             self.spool.note_durably(&Note::Moved(entry.id)).await?;
             self.spool.release(position);
         }
@@ -222,22 +224,36 @@ impl Inner {
 
     /// A message in the log needs nothing more.
     fn forget_log(&self, entry: &Entry) {
-        if let Place::Log(position) = entry.place {
-            self.spool.note(&Note::Done(entry.id));
-            self.spool.release(position);
+        let finish = |place| match place {
+            Place::Moving(_) => Some(Place::Finished),
+            _ => None,
+        };
+        match entry.move_from(finish) {
+            Place::Log(position) => {
+                self.spool.note(&Note::Done(entry.id));
+                self.spool.release(position);
+                self.gone(entry.id);
+            }
+            // Who moves it forgets it.
+            Place::Moving(_) | Place::Finished => {}
+            Place::Deferred => self.gone(entry.id),
         }
-        self.gone(entry.id);
     }
 
     async fn forget(&self, entry: &Arc<Entry>) {
-        if entry.place == Place::Deferred {
-            let (spool, id) = (self.spool.clone(), entry.id);
-            let removed = tokio::task::spawn_blocking(move || spool.deferred().remove(id)).await;
-            if let Err(error) = removed.map_err(std::io::Error::other).flatten() {
-                tracing::error!(%id, %error, "a finished message cannot be removed; a restart delivers it again");
-            }
+        if entry.settled_place().await == Place::Deferred {
+            self.forget_deferred(entry.id).await;
         }
         self.forget_log(entry);
+    }
+
+    /// Removes a message's files.
+    pub(super) async fn forget_deferred(&self, id: MessageId) {
+        let spool = self.spool.clone();
+        let removed = tokio::task::spawn_blocking(move || spool.deferred().remove(id)).await;
+        if let Err(error) = removed.map_err(std::io::Error::other).flatten() {
+            tracing::error!(%id, %error, "a finished message cannot be removed; a restart delivers it again");
+        }
     }
 
     pub(super) fn gone(&self, id: MessageId) {
@@ -246,9 +262,9 @@ impl Inner {
     }
 
     fn give_up_unreadable(&self, entry: &Entry, error: &SpoolError) {
-        match entry.place {
-            Place::Deferred => self.set_aside(entry.id, error),
-            Place::Log(position) => {
+        match entry.place() {
+            Place::Deferred | Place::Finished => self.set_aside(entry.id, error),
+            Place::Log(position) | Place::Moving(position) => {
                 tracing::error!(id = %entry.id, %error, "a message in the spool's log is lost");
                 self.spool.release(position);
                 self.gone(entry.id);

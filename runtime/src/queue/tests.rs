@@ -443,3 +443,41 @@ async fn an_admin_holds_releases_retries_and_removes() {
     assert_eq!(to, [["RCPT TO:<ok@far.example>"], ["RCPT TO:<a@far.example>"]]);
     assert!(!data.path().join("mail").exists(), "nobody was told");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_slow_hop_does_not_pin_the_log() {
+    let data = tempfile::tempdir().unwrap();
+    // It is not to be hurried: nothing is answered before this is rung.
+    let (ring, bell) = std::sync::mpsc::channel::<()>();
+    let bell = Mutex::new(Some(bell));
+    let (port, seen) = server(move |line| {
+        if line.starts_with("MAIL")
+            && let Some(bell) = bell.lock().unwrap().take()
+        {
+            tokio::task::block_in_place(|| bell.recv().unwrap_or_default());
+        }
+        None
+    })
+    .await;
+    let patient = Timeouts { command: Duration::from_secs(300), ..Timeouts::default() };
+    let slow = Settings { timeouts: patient, connections: 1, ..settings(data.path()) };
+    let queue = start(data.path(), &[("far.example", relay(port))], slow);
+    let text = format!("Subject: x\n\n{}", "0123456789\n".repeat(2000));
+    for id in 1..=60 {
+        queue.submit(message(id, &["a@far.example"], &text)).await.unwrap();
+    }
+    assert!(queue.inner.spool.span() > 4);
+    let mut moved = 0;
+    loop {
+        match queue.inner.unpin().await {
+            0 => break,
+            more => moved += more,
+        }
+    }
+    assert!(moved > 20, "{moved}");
+    assert!(queue.inner.spool.span() <= 3, "{}", queue.inner.spool.span());
+    ring.send(()).unwrap();
+    empty(&queue).await;
+    assert_eq!(seen.all().len(), 60, "each once, wherever it lay");
+    queue.drain(Duration::from_secs(5)).await;
+}

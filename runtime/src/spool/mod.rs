@@ -295,11 +295,20 @@ impl Spool {
         self.shared.log().live.len()
     }
 
-    /// Whether a record's segment is the oldest one of several and thus keeps others from being reused.
+    /// Segments that cannot be reused: from the oldest one with a record that is needed to the newest.
+    #[must_use]
+    pub fn span(&self) -> usize {
+        let log = self.shared.log();
+        log.live.iter().position(|s| s.unreleased > 0).map_or(0, |place| log.live.len() - place)
+    }
+
+    /// Whether a record stands in the oldest segment that cannot be reused, and others follow it.
     #[must_use]
     pub fn pins(&self, position: Position) -> bool {
         let log = self.shared.log();
-        log.live.len() > 2 && log.live.front().is_some_and(|s| s.generation() == position.generation)
+        let place = log.live.iter().position(|s| s.unreleased > 0);
+        let oldest = place.and_then(|place| Some((log.live.get(place)?, log.live.len() - place)));
+        oldest.is_some_and(|(segment, span)| span > 2 && segment.generation() == position.generation)
     }
 }
 

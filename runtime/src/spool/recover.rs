@@ -192,8 +192,13 @@ impl Found {
                         self.elsewhere.entry(id).or_default().append(&mut settled);
                     }
                 }
-                Ok(Note::Done(id) | Note::Moved(id)) => {
+                Ok(Note::Done(id)) => {
                     self.messages.remove(&id);
+                }
+                Ok(Note::Moved(id)) => {
+                    if let Some(mut message) = self.messages.remove(&id) {
+                        self.elsewhere.entry(id).or_default().append(&mut message.settled);
+                    }
                 }
                 Err(_) => self.damaged += 1,
             }
