@@ -111,3 +111,48 @@ fn fixes_mend() {
         assert!(left.is_empty(), "{name}: {left:?}\n{}", String::from_utf8_lossy(&bytes));
     }
 }
+
+/// The reference: every example parses, every fact and setting has a row, and its grammar is the parser's.
+#[test]
+fn the_reference_is_the_language() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("../docs/language.md")).unwrap();
+    let examples: Vec<&str> =
+        page.split("```edict\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(examples.len() > 5);
+    for example in examples {
+        let parsed = parse(FileId(0), example.as_bytes());
+        assert_eq!(parsed.diagnostics, [], "{example}");
+    }
+    for row in edict_table::fact::REGISTRY.iter().filter(|row| row.name != "time") {
+        let name = match row.name {
+            "header" => "header(\"X\")",
+            "client.ip is listed in" => "client.ip is listed in \"zone\"",
+            name => name,
+        };
+        assert!(page.contains(&format!("\n| `{name}` | ")), "{name} has no row");
+    }
+    for setting in edict_compiler::parse::words::SETTINGS {
+        assert!(page.contains(&format!("\n| `{setting}` | ")), "{setting} has no row");
+    }
+    for (word, _) in edict_compiler::parse::words::RESERVED {
+        assert!(page.contains(&format!("`{word}`")), "{word} is not named");
+    }
+    let parser = fs::read_to_string(root.join("src/parse.rs")).unwrap();
+    let grammar = |text: &str| -> String {
+        text.split("```text\n")
+            .nth(1)
+            .unwrap()
+            .split("```")
+            .next()
+            .unwrap()
+            .trim_end_matches("//! ")
+            .to_owned()
+    };
+    let ours: String = grammar(&parser)
+        .lines()
+        .map(|l| format!("{}\n", l.trim_start_matches("//!").trim_start_matches(' ')))
+        .collect();
+    let theirs: String = grammar(&page).lines().map(|l| format!("{}\n", l.trim_start_matches(' '))).collect();
+    assert_eq!(ours, theirs);
+}
