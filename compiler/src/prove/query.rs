@@ -2,7 +2,7 @@
 //! its theory.
 //!
 //! Only the conditions of one question become clauses. Each model of them is cut down to the tests that
-//! matter and handed to [`theory`](super::theory): a message comes back, or a contradiction that becomes a
+//! matter and handed to [`super::theory`]: a message comes back, or a contradiction that becomes a
 //! clause, and the search goes on.
 
 use super::theory::{self, Claim, Directions, Outcome, Space};

@@ -1,7 +1,7 @@
 //! The SMTP front: RFC 5321 from the greeting to the end of data.
 //!
-//! [`Session`](session::Session) is a pure state machine: bytes in, [`Step`](session::Step)s out; it
-//! reads no socket and no clock. [`serve`](server::serve) drives sessions on a listener. Framing is
+//! [`Session`] is a pure state machine: bytes in, [`Step`]s out; it
+//! reads no socket and no clock. [`serve`] drives sessions on a listener. Framing is
 //! strict: only CRLF ends a line and only CRLF.CRLF ends data, so that nobody can read one message as two.
 
 pub mod context;

@@ -1,6 +1,6 @@
 //! The exchanges of AUTH (RFC 4954): PLAIN (RFC 4616), LOGIN and SCRAM-SHA-256 (RFC 7677).
 //!
-//! Pure: each line of the client gives a [`Move`]. Passwords that came in plain text are handed on to be
+//! Pure: each line of the client gives a `Move`. Passwords that came in plain text are handed on to be
 //! checked elsewhere; nothing here shows or keeps them.
 
 use crate::users::{Challenge, ClientFirst, Users};

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// An entry on its way into rules.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// In the form that [`Space`] orders.
+    /// In the form that `Space` orders.
     pub key: String,
     /// What it decides.
     pub outcome: Outcome,
