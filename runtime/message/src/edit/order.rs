@@ -2,7 +2,7 @@
 
 use edict_table::model::{OnSigned, Replies};
 
-/// A disclaimer to add. Texts have their variables expanded ([`expand`](super::expand)).
+/// A disclaimer to add. Texts have their variables expanded ([`expand`](fn@super::expand)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Order<'a> {
     /// For text/plain; made from `html` where absent.
