@@ -29,11 +29,7 @@ fn files_are_short_and_say_what_they_are() {
     assert!(files.len() > 50, "the walk found the sources");
     for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(
-            text.starts_with("//!"),
-            "{} opens with what it is",
-            path.display()
-        );
+        assert!(text.starts_with("//!"), "{} opens with what it is", path.display());
         let lines = text.lines().count();
         assert!(lines <= 800, "{} has {lines} lines", path.display());
         let ignored = concat!("#[", "ignore");
