@@ -148,6 +148,8 @@ pub enum Outside {
     Maildir,
     /// To this relay, `host:port`.
     Relay(HostPort),
+    /// To the MX of each recipient's domain.
+    Mx,
 }
 
 /// `host:port`, as `[2001:db8::1]:25` for IPv6.

@@ -11,15 +11,17 @@ pub use settle::Launch;
 
 use crate::actions::Pipeline;
 use crate::admin;
-use crate::config::{self, Config, ConfigError, Outside, SharedQuota};
+use crate::config::{self, Config, ConfigError, Credential, Outside, SharedQuota};
 use crate::live::Live;
-use crate::queue::{self, Queue};
+use crate::queue::{self, Login, Queue};
 use crate::quota::Quotas;
 use crate::quota::shared::{SharedSettings, WhenDown};
 use crate::smtp::{self, Context, Endpoint};
 use crate::spool::{self, Spool, SpoolError};
+use crate::verdict::dns::Dns;
 use arc_swap::ArcSwap;
 use reload::{ReloadError, Reloader, Source, short};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -98,12 +100,17 @@ async fn serve(config: Config, embedded: &'static [u8]) -> Result<(), DaemonErro
     let pipeline = Pipeline::open(&config.data, &hostname, Arc::clone(&quotas), Arc::new(queue.clone()))
         .map_err(data_error)?
         .with_attributes(&table, &config.attributes);
-    let context = Arc::new(Context::new(
+    let mut context = Context::new(
         Arc::clone(&live),
         Arc::new(pipeline),
         Arc::clone(&users),
         smtp_settings(&config, &hostname),
-    ));
+    );
+    match Dns::system() {
+        Ok(dns) => context.resolver = Some(Arc::new(dns)),
+        Err(error) => tracing::warn!(%error, "rules that ask DNS will defer mail"),
+    }
+    let context = Arc::new(context);
     let control = Arc::new(Control {
         reloader: Reloader::new(source, Arc::clone(&live), users),
         live,
@@ -168,7 +175,9 @@ fn open_data(config: &Config, hostname: &str, live: &Arc<Live>) -> Result<(Arc<Q
     settings.outside = match &config.outside {
         Outside::Maildir => queue::Outside::Maildir,
         Outside::Relay(to) => queue::Outside::Relay(to.host.clone(), to.port),
+        Outside::Mx => queue::Outside::Mx,
     };
+    settings.logins = logins(config)?;
     settings.retry_first = Duration::from_secs(config.queue.first_retry_seconds);
     settings.retry_max = Duration::from_secs(config.queue.longest_retry_seconds);
     settings.lifetime = Duration::from_secs(config.queue.lifetime_hours.saturating_mul(3600));
@@ -186,6 +195,21 @@ fn shared_settings(config: &SharedQuota) -> SharedSettings {
         },
         timeout: Duration::from_millis(config.timeout_ms.clamp(10, 60_000)),
     }
+}
+
+/// The logins at relays; a password is the first line of its file.
+fn logins(config: &Config) -> Result<BTreeMap<String, Login>, DaemonError> {
+    let read = |(name, credential): (&String, &Credential)| {
+        let path = &credential.password_file;
+        let text =
+            std::fs::read_to_string(path).map_err(|e| DaemonError::Data(path.clone(), e.to_string()))?;
+        let password = text.lines().next().unwrap_or_default().to_owned();
+        if password.is_empty() {
+            return Err(DaemonError::Data(path.clone(), "the first line holds no password".to_owned()));
+        }
+        Ok((name.clone(), Login { login: credential.login.clone(), password }))
+    };
+    config.credentials.iter().map(read).collect()
 }
 
 /// Makes the data folder for the daemon alone.
