@@ -509,16 +509,28 @@ impl Session {
                 self.say(&refusal.reply);
                 return None;
             }
-            Gate::Ask(_) | Gate::Probe(_) => {
-                self.end_transaction();
-                self.say("451 4.4.3 a lookup failed, try again later");
-                return None;
+            Gate::Ask(need) => {
+                let questions = self.peer.questions(&transaction.table, need, transaction.sender.as_ref());
+                // The message waits; with the answers its end is decided again.
+                if !questions.is_empty() {
+                    self.phase = Phase::End(receiver);
+                    return Some(Step::Look(questions));
+                }
+                return self.cannot_tell();
             }
+            Gate::Probe(_) => return self.cannot_tell(),
         }
         let entry = Entry::new(transaction, receiver.size());
         let incoming = transaction.take_incoming(&self.peer, receiver.take(), now);
         self.phase = Phase::Accepting(Box::new(entry));
         Some(Step::Accept(Box::new(incoming)))
+    }
+
+    /// Nobody can answer what the verdict hangs on.
+    fn cannot_tell(&mut self) -> Option<Step> {
+        self.end_transaction();
+        self.say("451 4.4.3 a lookup failed, try again later");
+        None
     }
 
     /// The acceptor's answer to [`Step::Accept`].

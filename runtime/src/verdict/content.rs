@@ -2,6 +2,7 @@
 //!
 //! Only what a rule or a setting asks for is read out of a message, the header before the body.
 
+use super::lookup;
 use super::owner::may_write;
 use super::peer::Peer;
 use super::ruling::{CORRUPT, Ruled, ruled};
@@ -122,6 +123,10 @@ impl Transaction {
                 }
                 Ruled::Refused(refusal) => refusals.push((place, refusal)),
                 Ruled::Open(_) if message.is_none() => {}
+                // A rule of worse rank can hang on a lookup, and comes up once content has spoken.
+                Ruled::Open(need) if !lookup::at_mail(need).is_empty() => {
+                    return Gate::Ask(lookup::at_mail(need));
+                }
                 Ruled::Open(need) => {
                     tracing::error!(
                         ?need,
