@@ -9,6 +9,7 @@ pub mod admin;
 pub mod config;
 pub mod daemon;
 pub mod deliver;
+pub mod dkim;
 pub mod envelope;
 pub mod live;
 pub mod queue;

@@ -10,7 +10,6 @@ pub mod address;
 mod charset;
 pub mod date;
 mod decode;
-pub mod dkim;
 pub mod edit;
 pub mod facts;
 pub mod header;

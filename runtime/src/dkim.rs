@@ -4,8 +4,8 @@
 //! Relaxed on both sides, no `l=`, no `x=`. Verifies nothing and looks nothing up. `t=` is the system's time: mail-auth
 //! reads that clock itself. The private key never leaves [`Key`], and its Debug shows no part of it.
 
-use crate::edit::Edit;
-use crate::header;
+use edict_message::edit::Edit;
+use edict_message::header;
 use mail_auth::common::crypto::{Ed25519Key, HashContext, HashImpl, RsaKey, Sha256, SigningKey};
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dkim::{DkimSigner, Done};
@@ -139,7 +139,7 @@ pub fn for_domain<'a>(keys: &'a [Key], domain: &str) -> Vec<&'a Key> {
 }
 
 /// The `DKIM-Signature` fields, one a key, for the message as it is with the edits made. They belong in front of it.
-/// Edits as in [`apply`](crate::edit::apply); the message is not copied.
+/// Edits as in [`apply`](edict_message::edit::apply); the message is not copied.
 ///
 /// # Errors
 /// The message has no field that is signed, or the key cannot sign.
@@ -184,7 +184,7 @@ pub fn remove_own(message: &[u8], ours: impl Fn(&str) -> bool) -> Vec<Edit> {
 
 /// The value of a tag in a tag list (RFC 6376 3.2), white space removed.
 fn tag(value: &[u8], name: &str) -> Option<String> {
-    let text = crate::words::unfold(value);
+    let text = String::from_utf8_lossy(value);
     text.split(';').find_map(|part| {
         let (key, value) = part.split_once('=')?;
         (key.trim() == name).then(|| value.chars().filter(|c| !c.is_whitespace()).collect())

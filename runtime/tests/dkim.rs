@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests may say what they mean")]
 
-use edict_message::dkim::{Key, KeyError, for_domain, remove_own, sign};
 use edict_message::edit::{Order, apply, disclaim};
+use edict_runtime::dkim::{Key, KeyError, for_domain, remove_own, sign};
 use edict_table::model::{OnSigned, Replies};
 use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::common::verify::DomainKey;
