@@ -4,13 +4,16 @@
 
 pub mod client;
 pub mod connect;
+mod fit;
 pub mod maildir;
 pub mod mx;
+mod offers;
 pub mod reply;
+mod send;
 pub mod stuff;
 pub mod tls;
 
-use crate::envelope::{Body, Dispatch, MessageId, Record, Ret, Target};
+use crate::envelope::{Dispatch, MessageId, Record, Ret, Target};
 use reply::Reply;
 
 /// One transaction with a next hop: a variant of a message for recipients who share it.
@@ -89,11 +92,6 @@ pub enum Hand {
     Careful,
     /// A next hop that knows nothing of notices: relayed.
     Careless,
-}
-
-/// The parameters of MAIL beyond the address.
-fn needs_eight_bit(letter: &Letter<'_>) -> bool {
-    letter.dispatch.body != Body::SevenBit
 }
 
 fn ret_word(ret: Ret) -> &'static str {

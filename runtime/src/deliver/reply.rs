@@ -58,6 +58,9 @@ pub enum ReplyError {
     /// Not a reply.
     #[error("its reply is malformed")]
     Malformed,
+    /// A reply to nothing: from here on nobody knows which reply belongs to which command.
+    #[error("it answers what it was not asked")]
+    Unasked,
 }
 
 /// Takes bytes as they come and gives replies as they are whole.

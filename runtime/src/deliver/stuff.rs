@@ -31,6 +31,32 @@ pub fn variant(record: &Record, place: u16) -> Cow<'_, [u8]> {
     }
 }
 
+/// Whether every line ends with CRLF, the last one too, and nothing else stands in the way of a text.
+#[must_use]
+pub fn is_lines(message: &[u8]) -> bool {
+    let whole = |found: usize| match message.get(found) {
+        Some(b'\n') => found.checked_sub(1).and_then(|before| message.get(before)) == Some(&b'\r'),
+        _ => message.get(found + 1) == Some(&b'\n'),
+    };
+    memchr::memchr2_iter(b'\r', b'\n', message).all(whole)
+        && (message.is_empty() || message.ends_with(b"\r\n"))
+        && memchr::memchr(0, message).is_none()
+}
+
+/// The message in lines that end with CRLF, as a chunk carries it.
+#[must_use]
+pub fn lines(message: &[u8]) -> Cow<'_, [u8]> {
+    if is_lines(message) {
+        return Cow::Borrowed(message);
+    }
+    let mut out = Vec::with_capacity(message.len() + 2);
+    each_line(message, |line| {
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\r\n");
+    });
+    Cow::Owned(out)
+}
+
 /// What ends the data.
 pub const END: &[u8] = b".\r\n";
 
@@ -51,6 +77,11 @@ pub fn pieces(message: &[u8], size: usize) -> impl Iterator<Item = &[u8]> {
 /// Appends whole lines, stuffed; a last line without an end gets one. [`END`] is to follow the last.
 pub fn stuff(lines: &[u8], out: &mut Vec<u8>) {
     out.reserve(lines.len() + lines.len() / 64 + 5);
+    each_line(lines, |line| put(line, out));
+}
+
+/// Calls with each line, whatever ends it.
+fn each_line(lines: &[u8], mut each: impl FnMut(&[u8])) {
     let mut rest = lines;
     while !rest.is_empty() {
         let end = memchr::memchr(b'\n', rest);
@@ -60,16 +91,15 @@ pub fn stuff(lines: &[u8], out: &mut Vec<u8>) {
         };
         rest = after;
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
         // What is left may hold a bare CR, which ends a line of its own.
-        let mut line = line;
+        let mut line = line.strip_suffix(b"\r").unwrap_or(line);
         while let Some((first, more)) =
             memchr::memchr(b'\r', line).and_then(|at| Some((line.get(..at)?, line.get(at + 1..)?)))
         {
-            put(first, out);
+            each(first);
             line = more;
         }
-        put(line, out);
+        each(line);
     }
 }
 
@@ -94,6 +124,10 @@ mod tests {
         }
         out.extend_from_slice(END);
         out
+    }
+
+    fn lines_of(message: &[u8]) -> Vec<u8> {
+        lines(message).into_owned()
     }
 
     #[test]
@@ -125,6 +159,11 @@ mod tests {
             prop_assert!(lines.iter().all(|l| !l.contains(['\r', '\n'])));
             prop_assert_eq!(lines.iter().filter(|l| **l == ".").count(), 1);
             prop_assert_eq!(*lines.last().unwrap(), ".");
+            // A chunk carries the same lines without the dots.
+            let chunk = String::from_utf8(lines_of(&message)).unwrap();
+            let dots: String = chunk.split_inclusive("\r\n").map(|l| format!("{}{l}", if l.starts_with('.') { "." } else { "" })).collect();
+            prop_assert_eq!(dots + ".\r\n", text);
+            prop_assert_eq!(is_lines(&message), chunk.as_bytes() == &*message);
         }
 
         #[test]

@@ -15,11 +15,13 @@ mod order;
 mod place;
 mod quote;
 mod render;
+mod seven;
 mod wrap;
 
 pub use disclaim::{Outcome, disclaim, disclaim_all};
 pub use expand::{Escape, Unknown, Variables, check_template, expand};
 pub use order::{Order, Untouched};
+pub use seven::{Stuck, has_utf8_header, seven_bit};
 
 use std::ops::Range;
 

@@ -1,0 +1,381 @@
+//! One transaction with a next hop: MAIL, RCPT, then DATA or BDAT, and what its replies mean.
+//!
+//! Everything that need not wait goes out at once where PIPELINING is offered (RFC 2920), a small message
+//! with it where CHUNKING is (RFC 3030). Whatever comes back, each recipient gets an outcome.
+
+use super::client::{Sent, Session, Trouble};
+use super::fit::{self, Fitted};
+use super::reply::{Reply, ReplyError};
+use super::{Hand, Letter, Outcome, Reason, ret_word, stuff};
+use crate::envelope::{Body, Target};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// How much of a message is written at once.
+const PIECE: usize = 64 << 10;
+/// A message up to this goes out with its commands, before it is known who is refused.
+const EARLY: usize = 64 << 10;
+/// The largest chunk of BDAT; the next one waits for its reply.
+const CHUNK: usize = 1 << 20;
+
+impl Session {
+    /// Runs one transaction.
+    pub async fn send(&mut self, letter: &Letter<'_>) -> Sent {
+        let targets: Vec<&Target> = letter.recipients().collect();
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; targets.len()];
+        let reused = self.used > 0;
+        self.used += 1;
+        let mut answered = false;
+        let result = self.transaction(letter, &targets, &mut outcomes, &mut answered, reused).await;
+        let trouble = result.err();
+        let stale = reused && !answered && matches!(trouble, Some(Trouble::Lost(_)));
+        if trouble.is_some() {
+            self.usable = false;
+        }
+        let rest = trouble.as_ref().map(|t| Reason { remote: None, ..t.reason() });
+        let rest = rest.unwrap_or_else(|| Reason::new((4, 3, 0), "no reply for this recipient"));
+        let outcomes = outcomes.into_iter().map(|o| o.unwrap_or_else(|| Outcome::Deferred(rest.clone())));
+        Sent { outcomes: outcomes.collect(), trouble, stale }
+    }
+
+    async fn transaction(
+        &mut self,
+        letter: &Letter<'_>,
+        targets: &[&Target],
+        outcomes: &mut [Option<Outcome>],
+        answered: &mut bool,
+        reused: bool,
+    ) -> Result<(), Trouble> {
+        let fitted = match fit::fit(letter, &self.offers, &self.peer) {
+            Ok(fitted) => fitted,
+            Err(reason) => {
+                fill(outcomes, &Outcome::Failed(reason));
+                return Ok(());
+            }
+        };
+        let mut asked = Vec::with_capacity(targets.len());
+        for (place, target) in targets.iter().enumerate() {
+            match fit::address(&target.address, fitted.utf8) {
+                Ok(_) => asked.push(place),
+                Err(reason) => set(outcomes, place, Outcome::Failed(reason)),
+            }
+        }
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let command = self.timeouts.command;
+        let reset = std::mem::take(&mut self.reset);
+        self.out.clear();
+        if reset {
+            self.out.extend_from_slice(b"RSET\r\n");
+        }
+        self.put_mail(letter, &fitted);
+        let pipelining = self.offers.pipelining;
+        let lines = self.chunked(&fitted);
+        let early = lines.as_deref().filter(|bytes| pipelining && bytes.len() <= EARLY);
+        if pipelining {
+            for target in asked.iter().filter_map(|place| targets.get(*place)) {
+                self.put_rcpt(target, fitted.utf8);
+            }
+            match (early, &lines) {
+                (Some(bytes), _) => self.put_chunk(bytes, true),
+                (None, Some(_)) => {}
+                (None, None) => self.out.extend_from_slice(b"DATA\r\n"),
+            }
+        }
+        self.write(command).await?;
+        if reset {
+            let reply = self.first(reused).await?;
+            if !reply.positive() {
+                return Err(Trouble::Refused(format!("it does not take RSET: {}", reply.line())));
+            }
+        }
+        let mail = if reset { self.reply(command).await? } else { self.first(reused).await? };
+        *answered = true;
+        let mail_refused = self.judge(&mail)?;
+        if let (Some(outcome), false) = (&mail_refused, pipelining) {
+            fill(outcomes, outcome);
+            return Ok(());
+        }
+        self.reset = mail_refused.is_none() || early.is_some();
+        let mut accepted = Vec::with_capacity(asked.len());
+        for place in asked {
+            if !pipelining {
+                self.out.clear();
+                if let Some(target) = targets.get(place) {
+                    self.put_rcpt(target, fitted.utf8);
+                }
+                self.write(command).await?;
+            }
+            let reply = self.reply(command).await?;
+            let refused = match self.judge(&reply)? {
+                // RFC 5321 4.5.3.1.10: some say 552 for too many.
+                Some(Outcome::Failed(reason)) if reply.code == 552 && !accepted.is_empty() => {
+                    Some(Outcome::Deferred(Reason { status: (4, 5, 3), ..reason }))
+                }
+                other => other,
+            };
+            match (&mail_refused, refused) {
+                (None, None) => accepted.push(place),
+                (Some(outcome), _) => set(outcomes, place, outcome.clone()),
+                (None, Some(outcome)) => set(outcomes, place, outcome),
+            }
+        }
+        match (&lines, early) {
+            (Some(_), Some(_)) if accepted.is_empty() => {
+                // It took the bytes for nobody, and says so; whatever it says, nobody got them.
+                self.reply(self.timeouts.end).await.map(|_| ())
+            }
+            (Some(_), Some(_)) => self.ends(&accepted, outcomes).await,
+            (Some(_), None) if accepted.is_empty() => Ok(()),
+            (Some(bytes), None) => self.chunks(bytes, &accepted, outcomes).await,
+            (None, _) => self.data(pipelining, &fitted.bytes, &accepted, outcomes).await,
+        }
+    }
+
+    /// The first reply of a transaction. Over a kept connection a 421 is its end, and not about this message.
+    async fn first(&mut self, reused: bool) -> Result<Reply, Trouble> {
+        let reply = self.reply(self.timeouts.command).await?;
+        if reused && reply.code == 421 {
+            return Err(Trouble::Lost(format!("it says {}", reply.line())));
+        }
+        Ok(reply)
+    }
+
+    /// The message as its chunks carry it, where they are to be used.
+    fn chunked<'a>(&self, fitted: &'a Fitted<'_>) -> Option<std::borrow::Cow<'a, [u8]>> {
+        self.offers.chunking.then(|| match fitted.body {
+            Body::BinaryMime => std::borrow::Cow::Borrowed(&*fitted.bytes),
+            _ => stuff::lines(&fitted.bytes),
+        })
+    }
+
+    fn put_chunk(&mut self, bytes: &[u8], last: bool) {
+        let last = if last { " LAST" } else { "" };
+        self.out.extend_from_slice(format!("BDAT {}{last}\r\n", bytes.len()).as_bytes());
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// Sends a message in chunks, each after the reply to the one before.
+    async fn chunks(
+        &mut self,
+        bytes: &[u8],
+        accepted: &[usize],
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<(), Trouble> {
+        let mut rest = bytes;
+        loop {
+            let (chunk, after) = rest.split_at_checked(CHUNK).unwrap_or((rest, &[]));
+            rest = after;
+            let last = rest.is_empty();
+            for (number, piece) in chunk.chunks(PIECE).enumerate() {
+                self.out.clear();
+                if number == 0 {
+                    let word = if last { " LAST" } else { "" };
+                    self.out.extend_from_slice(format!("BDAT {}{word}\r\n", chunk.len()).as_bytes());
+                }
+                self.out.extend_from_slice(piece);
+                self.write_data(accepted, outcomes).await?;
+            }
+            if chunk.is_empty() {
+                self.out.clear();
+                self.out.extend_from_slice(b"BDAT 0 LAST\r\n");
+                self.write_data(accepted, outcomes).await?;
+            }
+            self.out.shrink_to(2 * PIECE);
+            if last {
+                return self.ends(accepted, outcomes).await;
+            }
+            let reply = self.reply(self.timeouts.end).await?;
+            if let Some(outcome) = self.judge(&reply)? {
+                // The rest of the message has nowhere to go; RSET comes before the next one.
+                accepted.iter().for_each(|place| set(outcomes, *place, outcome.clone()));
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends a message by DATA. Where pipelined, the command is out already.
+    async fn data(
+        &mut self,
+        asked: bool,
+        bytes: &[u8],
+        accepted: &[usize],
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<(), Trouble> {
+        let command = self.timeouts.command;
+        if !asked {
+            if accepted.is_empty() {
+                return Ok(());
+            }
+            self.out.clear();
+            self.out.extend_from_slice(b"DATA\r\n");
+            self.write(command).await?;
+        }
+        let data = self.reply(command).await?;
+        if data.code == 354 {
+            if accepted.is_empty() {
+                // It wants data for nobody: give it none.
+                self.out.clear();
+                self.out.extend_from_slice(stuff::END);
+                self.write(command).await?;
+                if !self.lmtp {
+                    self.reply(self.timeouts.end).await?;
+                    self.reset = false;
+                }
+                return Ok(());
+            }
+            return self.lines(bytes, accepted, outcomes).await;
+        }
+        if data.positive() || data.code < 400 {
+            return Err(ReplyError::Malformed.into());
+        }
+        if let Some(outcome) = self.judge(&data)? {
+            for place in accepted {
+                set(outcomes, *place, outcome.clone());
+            }
+        }
+        Ok(())
+    }
+
+    async fn lines(
+        &mut self,
+        bytes: &[u8],
+        accepted: &[usize],
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<(), Trouble> {
+        let mut pieces = stuff::pieces(bytes, PIECE).peekable();
+        loop {
+            self.out.clear();
+            if let Some(piece) = pieces.next() {
+                stuff::stuff(piece, &mut self.out);
+            }
+            let last = pieces.peek().is_none();
+            if last {
+                self.out.extend_from_slice(stuff::END);
+            }
+            self.write_data(accepted, outcomes).await?;
+            if last {
+                break;
+            }
+        }
+        self.out.shrink_to(2 * PIECE);
+        self.ends(accepted, outcomes).await
+    }
+
+    /// Writes a piece of a message. Where that fails, it may have said why before it hung up.
+    async fn write_data(
+        &mut self,
+        accepted: &[usize],
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<(), Trouble> {
+        let Err(trouble) = self.write(self.timeouts.data).await else { return Ok(()) };
+        if let Ok(reply) = self.reply(Duration::from_secs(1)).await
+            && reply.permanent()
+        {
+            let outcome = Outcome::Failed(Reason::reply(&reply, &self.peer));
+            accepted.iter().for_each(|place| set(outcomes, *place, outcome.clone()));
+        }
+        Err(trouble)
+    }
+
+    /// Reads what became of a message that was sent whole: one reply, over LMTP one for each recipient.
+    async fn ends(&mut self, accepted: &[usize], outcomes: &mut [Option<Outcome>]) -> Result<(), Trouble> {
+        let hand = if self.lmtp {
+            Hand::Mailbox
+        } else if self.offers.dsn {
+            Hand::Careful
+        } else {
+            Hand::Careless
+        };
+        let mut judged = None;
+        for place in accepted {
+            if judged.is_none() || self.lmtp {
+                let reply = self.reply(self.timeouts.end).await?;
+                judged = Some(self.judge(&reply)?.unwrap_or(Outcome::Delivered { by_hop: hand }));
+            }
+            if let Some(outcome) = &judged {
+                set(outcomes, *place, outcome.clone());
+            }
+        }
+        // After BDAT that was refused the transaction may still be open (RFC 3030 2).
+        self.reset = self.offers.chunking && !matches!(judged, Some(Outcome::Delivered { .. }));
+        Ok(())
+    }
+
+    /// What a reply to MAIL, RCPT, DATA or the end of data means. None is consent.
+    fn judge(&mut self, reply: &Reply) -> Result<Option<Outcome>, Trouble> {
+        if reply.positive() {
+            return Ok(None);
+        }
+        if reply.code < 400 {
+            return Err(ReplyError::Malformed.into());
+        }
+        if reply.code == 421 {
+            self.usable = false;
+        }
+        let reason = Reason::reply(reply, &self.peer);
+        Ok(Some(if reply.permanent() { Outcome::Failed(reason) } else { Outcome::Deferred(reason) }))
+    }
+
+    fn put_mail(&mut self, letter: &Letter<'_>, fitted: &Fitted<'_>) {
+        let dispatch = letter.dispatch;
+        let mut line = format!("MAIL FROM:<{}>", fitted.sender);
+        if self.offers.size.is_some() {
+            // Writing into a string cannot fail.
+            let _ = write!(line, " SIZE={}", fitted.bytes.len());
+        }
+        match fitted.body {
+            Body::SevenBit => {}
+            Body::EightBitMime => line.push_str(" BODY=8BITMIME"),
+            Body::BinaryMime => line.push_str(" BODY=BINARYMIME"),
+        }
+        if fitted.utf8 {
+            line.push_str(" SMTPUTF8");
+        }
+        if self.offers.dsn {
+            if let Some(ret) = dispatch.ret {
+                let _ = write!(line, " RET={}", ret_word(ret));
+            }
+            if let Some(envid) = dispatch.envid.as_deref().filter(|e| fit::is_xtext(e)) {
+                let _ = write!(line, " ENVID={envid}");
+            }
+        }
+        line.push_str("\r\n");
+        self.out.extend_from_slice(line.as_bytes());
+    }
+
+    fn put_rcpt(&mut self, target: &Target, utf8: bool) {
+        // Those without a form are not asked for.
+        let Ok(address) = fit::address(&target.address, utf8) else { return };
+        self.out.extend_from_slice(b"RCPT TO:<");
+        self.out.extend_from_slice(address.as_bytes());
+        self.out.push(b'>');
+        if self.offers.dsn {
+            let notify = target.notify;
+            if notify.given {
+                let words =
+                    [(notify.success, "SUCCESS"), (notify.failure, "FAILURE"), (notify.delay, "DELAY")];
+                let words: Vec<&str> = words.iter().filter(|(on, _)| *on).map(|(_, w)| *w).collect();
+                let words = if words.is_empty() { "NEVER".to_owned() } else { words.join(",") };
+                self.out.extend_from_slice(format!(" NOTIFY={words}").as_bytes());
+            }
+            if let Some(orcpt) = target.orcpt.as_deref().filter(|o| fit::is_xtext(o)) {
+                self.out.extend_from_slice(format!(" ORCPT={orcpt}").as_bytes());
+            }
+        }
+        self.out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn set(outcomes: &mut [Option<Outcome>], place: usize, outcome: Outcome) {
+    if let Some(slot) = outcomes.get_mut(place) {
+        *slot = Some(outcome);
+    }
+}
+
+fn fill(outcomes: &mut [Option<Outcome>], outcome: &Outcome) {
+    for slot in outcomes.iter_mut().filter(|slot| slot.is_none()) {
+        *slot = Some(outcome.clone());
+    }
+}
