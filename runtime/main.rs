@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 good, 1 the daemon said no (a refused reload), 2 wrong use or input/output failure.
 
+mod passwd;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use edict_runtime::admin::client::{self, Ask};
 use edict_runtime::config::{self, HostPort};
@@ -49,6 +51,12 @@ enum Command {
     /// Put the table before the last reload in force again
     #[command(after_help = "Example:\n  edictd rollback")]
     Rollback(Client),
+    /// Set a user's password in the file of users; the daemon sees it at its next reload
+    ///
+    /// The password is asked for twice on a terminal, else read from the first line of standard input.
+    #[command(after_help = "Example:\n  edictd passwd --file users alice@example.com\n  \
+        edictd passwd --config edictd.ron --scheme scram-sha-256 alice@example.com < password")]
+    Passwd(passwd::PasswdArgs),
     /// Look at the queue and change it
     #[command(after_help = "Example:\n  edictd queue list\n  edictd queue release 01HF3Z8Q4T7YJ")]
     Queue {
@@ -145,6 +153,7 @@ fn main() -> ExitCode {
         None => return serve(cli.run),
         Some(Command::Run(run)) => return serve(run),
         Some(Command::CheckConfig { file }) => return check_config(&file),
+        Some(Command::Passwd(args)) => return passwd::run(&args),
         Some(Command::Status(client)) => (Ask::Status, client),
         Some(Command::Reload(client)) => (Ask::Reload, client),
         Some(Command::Rollback(client)) => (Ask::Rollback, client),

@@ -10,6 +10,7 @@ pub mod config;
 pub mod daemon;
 pub mod deliver;
 pub mod dkim;
+pub mod dovecot;
 pub mod envelope;
 pub mod live;
 pub mod queue;

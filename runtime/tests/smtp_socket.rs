@@ -225,7 +225,8 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (_stop, stopped) = watch::channel(false);
-        let endpoint = Endpoint { role: edict_runtime::smtp::Role::Submissions };
+        let role = edict_runtime::smtp::Role::Submissions;
+        let endpoint = Endpoint { role, ..Endpoint::default() };
         tokio::spawn(serve(listener, endpoint, cx, stopped));
         let _silent = TcpStream::connect(address).await.unwrap();
         let name = rustls::pki_types::ServerName::try_from("mx.example.com").unwrap();

@@ -14,6 +14,8 @@ pub struct Daemon {
     /// Its log.
     pub log: PathBuf,
     arguments: Vec<String>,
+    /// The configuration says where to listen.
+    configured: bool,
     child: Option<Child>,
 }
 
@@ -25,6 +27,23 @@ impl Daemon {
             data: folder.join("edict-data"),
             log: folder.join("edictd.log"),
             arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
+            configured: false,
+            child: None,
+        };
+        daemon.restart();
+        daemon
+    }
+
+    /// Starts one with this configuration, which must have a listener at `address`.
+    pub fn configured(folder: &Path, address: SocketAddr, config: &str) -> Self {
+        let path = folder.join("edictd.ron");
+        std::fs::write(&path, config).unwrap();
+        let mut daemon = Self {
+            address,
+            data: folder.join("edict-data"),
+            log: folder.join("edictd.log"),
+            arguments: vec!["--config".to_owned(), path.to_str().unwrap().to_owned()],
+            configured: true,
             child: None,
         };
         daemon.restart();
@@ -36,7 +55,11 @@ impl Daemon {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_edictd"))
             .arg("run")
-            .args(["--listen", &self.address.to_string()])
+            .args(if self.configured {
+                vec![]
+            } else {
+                vec!["--listen".to_owned(), self.address.to_string()]
+            })
             .arg("--data")
             .arg(&self.data)
             .args(&self.arguments)
@@ -53,6 +76,11 @@ impl Daemon {
             }
             TcpStream::connect(address).is_ok()
         });
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     /// Sends a signal.

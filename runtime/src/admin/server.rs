@@ -1,6 +1,7 @@
 //! The daemon's end of the admin socket.
 
 use crate::daemon::Control;
+use crate::daemon::reload::ReloadError;
 use crate::envelope::MessageId;
 use crate::queue::admin::QueueError;
 use crate::smtp::Metrics;
@@ -88,24 +89,23 @@ async fn status(State(control): Daemon) -> Json<Value> {
     }))
 }
 
-/// Loads or goes back on a thread that may block; 409 with the reason where it was refused.
-async fn swap(
-    control: Arc<Control>,
-    how: impl FnOnce(&Control) -> Result<String, crate::daemon::reload::ReloadError> + Send + 'static,
-) -> Response {
-    match tokio::task::spawn_blocking(move || how(&control)).await {
-        Ok(Ok(digest)) => Json(json!({ "table": digest })).into_response(),
-        Ok(Err(error)) => fail(StatusCode::CONFLICT, error),
-        Err(error) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
+/// 409 with the reason where it was refused.
+fn swapped(result: Result<String, ReloadError>) -> Response {
+    match result {
+        Ok(digest) => Json(json!({ "table": digest })).into_response(),
+        Err(error) => fail(StatusCode::CONFLICT, error),
     }
 }
 
 async fn reload(State(control): Daemon) -> Response {
-    swap(control, |control| control.reloader.reload()).await
+    swapped(control.reload().await)
 }
 
 async fn rollback(State(control): Daemon) -> Response {
-    swap(control, |control| control.reloader.rollback()).await
+    match tokio::task::spawn_blocking(move || control.reloader.rollback()).await {
+        Ok(result) => swapped(result),
+        Err(error) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
+    }
 }
 
 /// The most messages in one answer to `/queue`; the client asks again from behind the last one.

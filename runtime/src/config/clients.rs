@@ -1,6 +1,6 @@
 //! `clients`: bounds on those who connect.
 //!
-//! Plain data; policy about clients stands in rules.
+//! Plain data; policy about clients stands in rules (`limit`), these bounds keep the machine up.
 
 use super::not_zero;
 use serde::Deserialize;
@@ -11,15 +11,28 @@ use serde::Deserialize;
 pub struct ClientConfig {
     /// Connections in all.
     pub connections: u32,
+    /// Connections of one client (IPv6 by /64), trusted networks excepted.
+    pub connections_per_client: u32,
     /// Seconds to wait for a command.
     pub command_seconds: u64,
     /// Seconds to wait for more of a message.
     pub data_seconds: u64,
+    /// Seconds to wait for a client to take a reply.
+    pub reply_seconds: u64,
+    /// Memory of messages that are on their way in, in MiB.
+    pub memory_mib: u64,
 }
 
 impl Default for ClientConfig {
     fn default() -> Self {
-        Self { connections: 2000, command_seconds: 300, data_seconds: 180 }
+        Self {
+            connections: 2000,
+            connections_per_client: 100,
+            command_seconds: 300,
+            data_seconds: 180,
+            reply_seconds: 60,
+            memory_mib: 1024,
+        }
     }
 }
 
@@ -27,7 +40,10 @@ impl ClientConfig {
     /// What reads well but cannot be meant.
     pub(super) fn check(&self) -> Result<(), String> {
         not_zero("clients.connections", self.connections)?;
+        not_zero("clients.connections_per_client", self.connections_per_client)?;
         not_zero("clients.command_seconds", self.command_seconds)?;
-        not_zero("clients.data_seconds", self.data_seconds)
+        not_zero("clients.data_seconds", self.data_seconds)?;
+        not_zero("clients.reply_seconds", self.reply_seconds)?;
+        not_zero("clients.memory_mib", self.memory_mib)
     }
 }

@@ -4,21 +4,26 @@
 //! folder. Nothing here opens a socket. Every key is shown in docs/edictd.ron. Each area has a file of
 //! its own, with its types, its defaults, and where need be `check` (what cannot be meant) and `rebase`.
 
+mod auth;
 mod clients;
 mod credentials;
 mod listeners;
 mod outside;
 mod queue;
 mod quota;
+mod restart;
 #[cfg(test)]
 mod tests;
+mod tls;
 
+pub use auth::AuthConfig;
 pub use clients::ClientConfig;
 pub use credentials::Credential;
-pub use listeners::{Listener, Role};
+pub use listeners::{Listener, Network, Place, Role};
 pub use outside::{HostPort, Outside};
 pub use queue::QueueConfig;
 pub use quota::{SharedQuota, WhenDown};
+pub use tls::{CertificateFiles, MinimumVersion, TlsConfig};
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -43,6 +48,10 @@ pub struct Config {
     pub outside: Outside,
     /// File of users, `address:password-hash` a line.
     pub users: Option<PathBuf>,
+    /// Who checks passwords.
+    pub auth: AuthConfig,
+    /// Certificates; without, neither STARTTLS nor `submissions`.
+    pub tls: Option<TlsConfig>,
     /// Logins at relays, by the name that rules use.
     pub credentials: BTreeMap<String, Credential>,
     /// The admin socket; `admin.sock` in the data folder where absent.
@@ -55,6 +64,8 @@ pub struct Config {
     pub shared_quota: Option<SharedQuota>,
     /// Attributes of users for disclaimers: `{user.phone}` is the `phone` of whoever is logged in.
     pub attributes: BTreeMap<String, BTreeMap<String, String>>,
+    /// Where the log goes; standard error where absent.
+    pub log: Option<PathBuf>,
     /// Seconds that SIGTERM waits for what is in flight.
     pub drain_seconds: u64,
 }
@@ -68,12 +79,15 @@ impl Default for Config {
             hostname: None,
             outside: Outside::Maildir,
             users: None,
+            auth: AuthConfig::default(),
+            tls: None,
             credentials: BTreeMap::new(),
             admin: None,
             queue: QueueConfig::default(),
             clients: ClientConfig::default(),
             shared_quota: None,
             attributes: BTreeMap::new(),
+            log: None,
             drain_seconds: 30,
         }
     }
@@ -142,12 +156,16 @@ fn rebase(config: &mut Config, base: &Path) {
     config.table.iter_mut().for_each(join);
     config.users.iter_mut().for_each(join);
     config.admin.iter_mut().for_each(join);
+    config.log.iter_mut().for_each(join);
+    config.auth.rebase(base);
+    config.tls.iter_mut().for_each(|tls| tls.rebase(base));
     config.credentials.values_mut().for_each(|credential| credential.rebase(base));
 }
 
 /// What reads well but cannot be meant.
 fn meaning(config: &Config) -> Result<(), String> {
-    listeners::check(&config.listeners)?;
+    listeners::check(&config.listeners, config.tls.is_some())?;
+    config.tls.as_ref().map_or(Ok(()), TlsConfig::check)?;
     if let Some(name) = &config.hostname {
         edict_table::value::Domain::parse(name).map_err(|e| format!("hostname `{name}`: {e}"))?;
     }

@@ -1,11 +1,16 @@
 //! The daemon from start to end: what is opened in which order, what signals do, how it stops.
 //!
-//! Order matters: table, users, counters, spool (replayed into the counters), queue, sockets. A daemon
+//! Order matters: log, table, users, certificates, counters, spool (replayed into the counters), queue, sockets. A daemon
 //! that cannot do all of it does not start.
 
+mod listen;
+mod log;
+mod machine;
+mod passed;
 pub mod reload;
 mod settle;
 mod signals;
+mod systemd;
 
 pub use settle::Launch;
 
@@ -16,20 +21,19 @@ use crate::live::Live;
 use crate::queue::{self, Login, Queue};
 use crate::quota::Quotas;
 use crate::quota::shared::{SharedSettings, WhenDown};
-use crate::smtp::{self, Context, Endpoint};
+use crate::smtp::{self, Context};
 use crate::spool::{self, Spool, SpoolError};
 use crate::verdict::dns::Dns;
 use arc_swap::ArcSwap;
-use reload::{ReloadError, Reloader, Source, short};
+use listen::{ListenError, Listeners};
+use passed::Passed;
+use reload::{Parts, ReloadError, Reloader, apply, short, smtp_settings};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 /// Why the daemon did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +51,14 @@ pub enum DaemonError {
     #[error("{path}: {error}", path = .0.display(), error = .1)]
     Data(PathBuf, String),
     /// An address cannot be listened on.
-    #[error("cannot listen on {0}: {1}")]
-    Listen(SocketAddr, io::Error),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A socket of systemd is of no use.
+    #[error("a socket that systemd passed is no TCP listener: {0}")]
+    Passed(io::Error),
+    /// The log cannot be opened.
+    #[error("log {path}: {error}", path = .0.display(), error = .1)]
+    Log(PathBuf, io::Error),
     /// The admin socket cannot be made.
     #[error("admin socket {path}: {error}", path = .0.display(), error = .1)]
     Admin(PathBuf, io::Error),
@@ -74,26 +84,50 @@ pub struct Control {
     pub started: Instant,
 }
 
+impl Control {
+    /// Loads everything again, on a thread of its own.
+    ///
+    /// # Errors
+    /// Why not; then everything stays as it was.
+    pub async fn reload(self: &Arc<Self>) -> Result<String, ReloadError> {
+        let (control, runtime) = (Arc::clone(self), tokio::runtime::Handle::current());
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let work = move || {
+            let _within = runtime.enter();
+            machine::step_back();
+            // Whoever asked may be gone; the log has it too.
+            let _ = tell.send(control.reloader.reload());
+        };
+        std::thread::Builder::new().name("reload".to_owned()).spawn(work).map_err(ReloadError::Thread)?;
+        told.await.unwrap_or_else(|_| {
+            tracing::error!("the reload broke off, all stays as it was");
+            Err(ReloadError::Thread(io::ErrorKind::Interrupted.into()))
+        })
+    }
+}
+
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// Whatever kept it from starting.
 pub fn run(launch: Launch) -> Result<(), DaemonError> {
-    signals::log_to_stderr();
     let config = settle::settle(&launch)?;
+    let log = log::start(config.log.as_deref());
+    let log = log.map_err(|e| DaemonError::Log(config.log.clone().unwrap_or_default(), e))?;
+    let passed = Passed::take().map_err(DaemonError::Passed)?;
+    machine::raise_descriptors(config.clients.connections);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(serve(config, launch.embedded));
+    let ended = runtime.block_on(serve(config, launch, passed, log));
     // Sessions that outlived the drain are cut off; what they were told is on disk.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
-async fn serve(config: Config, embedded: &'static [u8]) -> Result<(), DaemonError> {
+async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) -> Result<(), DaemonError> {
     let signals = signals::Signals::new()?;
     let hostname = config.hostname.clone().unwrap_or_else(settle::machine_name);
-    let source = Source { table: config.table.clone(), embedded, users: config.users.clone() };
-    let table = Arc::new(source.load_table()?);
-    let users = Arc::new(ArcSwap::from_pointee(source.load_users()?));
+    let (table, users, tls) = Parts::load(&config, launch.embedded)?.into_inner();
+    let (table, users) = (Arc::new(table), Arc::new(ArcSwap::from_pointee(users)));
     let live = Arc::new(Live::new(Arc::clone(&table)));
     let (quotas, queue) = open_data(&config, &hostname, &live)?;
     let data_error = |e: io::Error| DaemonError::Data(config.data.clone(), e.to_string());
@@ -111,25 +145,22 @@ async fn serve(config: Config, embedded: &'static [u8]) -> Result<(), DaemonErro
         Err(error) => tracing::warn!(%error, "rules that ask DNS will defer mail"),
     }
     let context = Arc::new(context);
+    context.tls.store(tls);
+    apply(&config, &hostname, &context);
+    let (stop, stopped) = watch::channel(false);
+    let listeners = Arc::new(Listeners::new(Arc::clone(&context), passed, stopped));
+    let reloader =
+        Reloader::new(launch, config.clone(), hostname, Arc::clone(&context), Arc::clone(&listeners));
     let control = Arc::new(Control {
-        reloader: Reloader::new(source, Arc::clone(&live), users),
+        reloader,
         live,
         queue: queue.clone(),
         quotas,
         metrics: Arc::clone(&context.metrics),
         started: Instant::now(),
     });
-
-    let (stop, stopped) = watch::channel(false);
-    let mut sessions = JoinSet::new();
-    for listener in &config.listeners {
-        let failed = |e| DaemonError::Listen(listener.address, e);
-        let socket = TcpListener::bind(listener.address).await.map_err(failed)?;
-        let bound = socket.local_addr().map_err(failed)?;
-        let endpoint = Endpoint { role: listener.role.into() };
-        sessions.spawn(smtp::serve(socket, endpoint, Arc::clone(&context), stopped.clone()));
-        tracing::info!(address = %bound, role = endpoint.role.name(), "listening");
-    }
+    let sockets = listeners.prepare(&config.listeners)?;
+    listeners.commit(sockets, &config.listeners);
     let socket = config.admin.clone().unwrap_or_else(|| config.data.join("admin.sock"));
     let admin = admin::server::start(&socket, Arc::clone(&control))
         .map_err(|e| DaemonError::Admin(socket.clone(), e))?;
@@ -140,16 +171,17 @@ async fn serve(config: Config, embedded: &'static [u8]) -> Result<(), DaemonErro
         data = %config.data.display(),
         "ready"
     );
+    systemd::ready(&format!("table {}", short(table.digest())));
     drop(table);
 
-    signals.until_stop(&control).await;
-    let patience = Duration::from_secs(config.drain_seconds);
+    signals.until_stop(&control, &log).await;
+    systemd::stopping();
+    let patience = control.reloader.drain();
     let deadline = Instant::now() + patience;
-    tracing::info!(seconds = config.drain_seconds, "stopping: nothing new, finishing what is in flight");
+    tracing::info!(seconds = patience.as_secs(), "stopping: nothing new, finishing what is in flight");
     // Nobody hears this where all sessions are gone already.
     let _ = stop.send(true);
-    let done = async { while sessions.join_next().await.is_some() {} };
-    if tokio::time::timeout(patience, done).await.is_err() {
+    if tokio::time::timeout(patience, listeners.ended()).await.is_err() {
         tracing::warn!("sessions were still open at the end of the drain");
     }
     queue.drain(deadline.saturating_duration_since(Instant::now())).await;
@@ -216,14 +248,4 @@ fn logins(config: &Config) -> Result<BTreeMap<String, Login>, DaemonError> {
 fn make_folder(path: &std::path::Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-fn smtp_settings(config: &Config, hostname: &str) -> smtp::Settings {
-    smtp::Settings {
-        hostname: hostname.to_owned(),
-        max_connections: config.clients.connections as usize,
-        command_timeout: Duration::from_secs(config.clients.command_seconds),
-        data_timeout: Duration::from_secs(config.clients.data_seconds),
-        ..smtp::Settings::default()
-    }
 }

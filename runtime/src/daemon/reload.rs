@@ -1,20 +1,32 @@
-//! Loading the table and the users, at the start and on SIGHUP: both or neither.
+//! Loading the configuration and all that it names, at the start and on SIGHUP: everything or nothing.
 //!
-//! What is in force stays in force until everything new has been read and checked. Loading happens on
-//! whatever thread calls, which must not be one that serves connections.
+//! What is in force stays in force until everything new has been read and checked, and every new listener
+//! is open. Keys that only a restart can change make a reload that changes them fail (`config::restart`).
+//! Loading happens on whatever thread calls, which must not be one that serves connections. Limit: `rollback`
+//! goes back to the table before, and to nothing else.
 
-use crate::live::{Live, image};
+use super::listen::{ListenError, Listeners};
+use super::settle::{Launch, settle};
+use super::systemd;
+use crate::config::{AuthConfig, Config, ConfigError, TlsConfig};
+use crate::dovecot::Dovecot;
+use crate::live::image;
+use crate::smtp::tls::{self, TlsError};
+use crate::smtp::{Context, Settings};
 use crate::users::{Users, UsersError};
 use arc_swap::ArcSwap;
 use edict_table::load::{LoadError, Loaded};
+use rustls::ServerConfig;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 /// The largest file of users that is read, in bytes.
 const MAX_USERS_FILE: u64 = 1 << 30;
+/// The largest file of certificates or keys that is read, in bytes.
+const MAX_PEM_FILE: u64 = 1 << 20;
 
 /// Where table and users come from.
 #[derive(Clone, Debug)]
@@ -27,9 +39,24 @@ pub struct Source {
     pub users: Option<PathBuf>,
 }
 
-/// Why table and users were not taken.
+/// Why nothing was taken over.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It changes what only a restart can change. The keys.
+    #[error("only a restart can change `{0}`: restart the daemon, or put the old value back")]
+    Restart(String),
+    /// A new listener cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A certificate or its key is refused.
+    #[error("{path}: {error}", path = .0.display(), error = .1)]
+    Certificate(PathBuf, TlsError),
+    /// The certificates are refused together.
+    #[error("tls: {0}")]
+    Tls(TlsError),
     /// A file cannot be read.
     #[error("{path}: {error}", path = .0.display(), error = .1)]
     Read(PathBuf, io::Error),
@@ -39,12 +66,21 @@ pub enum ReloadError {
     /// The users are refused.
     #[error("{path}: {error}", path = .0.display(), error = .1)]
     Users(PathBuf, UsersError),
+    /// The system gave no thread, or took it away.
+    #[error("the reload broke off: {0}")]
+    Thread(io::Error),
     /// There is nothing to go back to.
     #[error("no table was in force before this one")]
     NothingBefore,
 }
 
 impl Source {
+    /// What a configuration names.
+    #[must_use]
+    pub fn of(config: &Config, embedded: &'static [u8]) -> Self {
+        Self { table: config.table.clone(), embedded, users: config.users.clone() }
+    }
+
     /// What logs and `edictd status` call the source of the table.
     #[must_use]
     pub fn name(&self) -> String {
@@ -77,39 +113,118 @@ impl Source {
         let Some(path) = &self.users else {
             return Ok(Users::default());
         };
-        let text = read_bounded(path).map_err(|e| ReloadError::Read(path.clone(), e))?;
+        let text = read_bounded(path, MAX_USERS_FILE).map_err(|e| ReloadError::Read(path.clone(), e))?;
         Users::parse(&text).map_err(|e| ReloadError::Users(path.clone(), e))
     }
 }
 
-fn read_bounded(path: &Path) -> io::Result<String> {
-    if std::fs::metadata(path)?.len() > MAX_USERS_FILE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "over 1 GiB is no file of users"));
+fn read_bounded(path: &Path, most: u64) -> io::Result<String> {
+    if std::fs::metadata(path)?.len() > most {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {most} bytes")));
     }
     std::fs::read_to_string(path)
 }
 
-/// Keeps table and users up to date.
+/// What a reload changes, read and checked.
+#[derive(Debug)]
+pub struct Parts {
+    table: Loaded,
+    users: Users,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl Parts {
+    /// Reads everything that a configuration names.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn load(config: &Config, embedded: &'static [u8]) -> Result<Self, ReloadError> {
+        let source = Source::of(config, embedded);
+        let table = source.load_table()?;
+        let users = source.load_users()?;
+        let tls = config.tls.as_ref().map(load_tls).transpose()?;
+        Ok(Self { table, users, tls })
+    }
+
+    /// For the start: the table, the users, and TLS.
+    #[must_use]
+    pub fn into_inner(self) -> (Loaded, Users, Option<Arc<ServerConfig>>) {
+        (self.table, self.users, self.tls)
+    }
+}
+
+/// Reads certificates and keys.
+fn load_tls(config: &TlsConfig) -> Result<Arc<ServerConfig>, ReloadError> {
+    let read =
+        |path: &PathBuf| read_bounded(path, MAX_PEM_FILE).map_err(|e| ReloadError::Read(path.clone(), e));
+    let pairs = config.certificates.iter().map(|files| {
+        let (certificate, key) = (read(&files.certificate)?, read(&files.key)?);
+        tls::certified(certificate.as_bytes(), key.as_bytes())
+            .map_err(|e| ReloadError::Certificate(files.certificate.clone(), e))
+    });
+    let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
+    tls::server_config_of(pairs, config.minimum.0).map_err(ReloadError::Tls)
+}
+
+/// Puts what does not need reading in force: who checks passwords, and the bounds on clients.
+pub fn apply(config: &Config, hostname: &str, context: &Context) {
+    context.settings.store(Arc::new(smtp_settings(config, hostname)));
+    let dovecot = match &config.auth {
+        AuthConfig::Users => None,
+        AuthConfig::Dovecot(socket) => Some(Arc::new(Dovecot::new(socket.clone()))),
+    };
+    context.dovecot.store(dovecot);
+}
+
+/// The bounds of sessions.
+#[must_use]
+pub fn smtp_settings(config: &Config, hostname: &str) -> Settings {
+    let clients = &config.clients;
+    Settings {
+        hostname: hostname.to_owned(),
+        max_connections: clients.connections as usize,
+        max_per_client: clients.connections_per_client,
+        command_timeout: Duration::from_secs(clients.command_seconds),
+        data_timeout: Duration::from_secs(clients.data_seconds),
+        write_timeout: Duration::from_secs(clients.reply_seconds),
+        max_memory: clients.memory_mib.saturating_mul(1 << 20),
+        ..Settings::default()
+    }
+}
+
+/// Keeps everything up to date with its files.
 #[derive(Debug)]
 pub struct Reloader {
-    source: Source,
-    live: Arc<Live>,
-    users: Arc<ArcSwap<Users>>,
+    launch: Launch,
+    hostname: String,
+    context: Arc<Context>,
+    listeners: Arc<Listeners>,
     reloads: AtomicU64,
-    one_at_a_time: Mutex<()>,
+    /// The configuration in force. Held for as long as a reload takes.
+    config: Mutex<Config>,
+    /// The same configuration's sources, for those who only look.
+    source: ArcSwap<Source>,
 }
 
 impl Reloader {
-    /// Watches over what has been loaded from `source`.
+    /// Watches over what has been loaded by `config`.
     #[must_use]
-    pub fn new(source: Source, live: Arc<Live>, users: Arc<ArcSwap<Users>>) -> Self {
-        Self { source, live, users, reloads: AtomicU64::new(0), one_at_a_time: Mutex::new(()) }
+    pub fn new(
+        launch: Launch,
+        config: Config,
+        hostname: String,
+        context: Arc<Context>,
+        listeners: Arc<Listeners>,
+    ) -> Self {
+        let source = ArcSwap::from_pointee(Source::of(&config, launch.embedded));
+        let (reloads, config) = (AtomicU64::new(0), Mutex::new(config));
+        Self { launch, hostname, context, listeners, reloads, config, source }
     }
 
-    /// Where everything comes from.
+    /// Where table and users come from.
     #[must_use]
-    pub fn source(&self) -> &Source {
-        &self.source
+    pub fn source(&self) -> Arc<Source> {
+        self.source.load_full()
     }
 
     /// How many reloads went well since the start.
@@ -118,29 +233,60 @@ impl Reloader {
         self.reloads.load(Ordering::Relaxed)
     }
 
-    /// Loads everything again and puts it in force. The digest of the new table.
+    /// How long a stop waits for what is in flight.
+    #[must_use]
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.lock().drain_seconds)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Config> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Loads everything again and puts it in force. The digest of the new table. Blocks; within a runtime.
     ///
     /// # Errors
     /// Why not; then everything stays as it was.
     pub fn reload(&self) -> Result<String, ReloadError> {
-        let _turn = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = self.source.load_table().and_then(|table| Ok((table, self.source.load_users()?)));
-        match loaded {
-            Ok((table, users)) => {
-                let digest = table.digest().to_owned();
-                let rules = table.rule_count();
-                self.users.store(Arc::new(users));
-                self.live.publish(Arc::new(table));
-                self.reloads.fetch_add(1, Ordering::Relaxed);
-                tracing::info!(table = short(&digest), rules, source = self.source.name(), "reloaded");
-                Ok(digest)
-            }
+        let mut config = self.lock();
+        systemd::reloading();
+        let result = self.take_over(&mut config);
+        let kept = self.context.live.current();
+        match &result {
+            Ok(digest) => systemd::ready(&format!("table {}", short(digest))),
             Err(error) => {
-                let kept = self.live.current();
-                tracing::error!(%error, kept = short(kept.digest()), "reload refused, the last good table stays");
-                Err(error)
+                tracing::error!(%error, kept = short(kept.digest()), "reload refused, all stays as it was");
+                systemd::ready(&format!(
+                    "table {}, the last reload was refused: {error}",
+                    short(kept.digest())
+                ));
             }
         }
+        result
+    }
+
+    fn take_over(&self, config: &mut Config) -> Result<String, ReloadError> {
+        let new = settle(&self.launch)?;
+        let fixed = config.need_restart(&new);
+        if !fixed.is_empty() {
+            return Err(ReloadError::Restart(fixed.join("`, `")));
+        }
+        let parts = Parts::load(&new, self.launch.embedded)?;
+        let sockets = self.listeners.prepare(&new.listeners)?;
+        // From here on nothing can fail.
+        let digest = parts.table.digest().to_owned();
+        let rules = parts.table.rule_count();
+        let source = Source::of(&new, self.launch.embedded);
+        self.context.users.store(Arc::new(parts.users));
+        self.context.tls.store(parts.tls);
+        apply(&new, &self.hostname, &self.context);
+        self.context.live.publish(Arc::new(parts.table));
+        self.listeners.commit(sockets, &new.listeners);
+        tracing::info!(table = short(&digest), rules, source = source.name(), "reloaded");
+        self.source.store(Arc::new(source));
+        *config = new;
+        self.reloads.fetch_add(1, Ordering::Relaxed);
+        Ok(digest)
     }
 
     /// Puts the table before the last reload in force again. Its digest.
@@ -148,8 +294,8 @@ impl Reloader {
     /// # Errors
     /// [`ReloadError::NothingBefore`].
     pub fn rollback(&self) -> Result<String, ReloadError> {
-        let _turn = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
-        let table = self.live.rollback().ok_or(ReloadError::NothingBefore)?;
+        let _turn = self.lock();
+        let table = self.context.live.rollback().ok_or(ReloadError::NothingBefore)?;
         tracing::warn!(table = short(table.digest()), "rolled back");
         Ok(table.digest().to_owned())
     }

@@ -1,6 +1,6 @@
 //! Arguments and configuration file, settled into one configuration.
 
-use crate::config::{self, Config, ConfigError, HostPort, Listener, Outside, Role};
+use crate::config::{self, Config, ConfigError, HostPort, Listener, Outside};
 use edict_table::value::Domain;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,8 +35,7 @@ pub fn settle(launch: &Launch) -> Result<Config, ConfigError> {
         config.table = Some(table.clone());
     }
     if !launch.listen.is_empty() {
-        let role = Role::Mx;
-        config.listeners = launch.listen.iter().map(|address| Listener { address: *address, role }).collect();
+        config.listeners = launch.listen.iter().copied().map(Listener::at).collect();
     }
     if let Some(data) = &launch.data {
         config.data.clone_from(data);
@@ -86,7 +85,7 @@ mod tests {
         let config = settle(&given).unwrap();
         assert_eq!(config.data, PathBuf::from("from-arguments"));
         assert_eq!(config.hostname.as_deref(), Some("mx.example.com"));
-        assert_eq!(config.listeners[0].address.port(), 99);
+        assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:99");
         assert!(matches!(config.outside, Outside::Relay(_)));
     }
 }

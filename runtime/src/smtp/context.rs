@@ -2,9 +2,10 @@
 //!
 //! Everything here answers at once and never waits; what takes time is a step that the driver does.
 
-use super::sasl::Password;
+use super::sasl::{Checked, Password};
 use super::settings::Settings;
 use crate::acceptor::Acceptor;
+use crate::dovecot::{Asker, Dovecot};
 use crate::live::Live;
 use crate::users::Users;
 use crate::verdict::limits::Limits;
@@ -31,8 +32,10 @@ pub struct Context {
     pub resolver: Option<Arc<dyn Resolver>>,
     /// For STARTTLS and implicit TLS; where it is empty, neither is there. Swapped whole on reload.
     pub tls: Arc<ArcSwapOption<rustls::ServerConfig>>,
-    /// Bounds of all sessions.
-    pub settings: Settings,
+    /// Bounds of sessions. Swapped whole on reload: a session keeps those that it began with.
+    pub settings: ArcSwap<Settings>,
+    /// Who checks passwords in place of the passwd-file. Swapped whole on reload.
+    pub dovecot: ArcSwapOption<Dovecot>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Counters of `limit` rules.
@@ -64,7 +67,8 @@ impl Context {
             users,
             resolver: None,
             tls: Arc::default(),
-            settings,
+            settings: ArcSwap::from_pointee(settings),
+            dovecot: ArcSwapOption::empty(),
             metrics: Arc::default(),
             limits: Arc::default(),
             spare: Mutex::default(),
@@ -85,13 +89,19 @@ impl Context {
         self.random.fill(&mut nonce).ok().map(|()| nonce)
     }
 
-    /// Whether this is somebody's password. Takes its turn.
-    pub(super) async fn check_password(&self, name: String, password: Password) -> bool {
+    /// Whose password this is. Takes its turn.
+    pub(super) async fn check_password(&self, asker: Asker, name: String, password: Password) -> Checked {
+        if let Some(dovecot) = self.dovecot.load_full() {
+            return dovecot.check(asker, &name, &password.0).await;
+        }
         let Ok(_turn) = self.checks.acquire().await else {
-            return false;
+            return Checked::Unknown;
         };
         let users = self.users.load_full();
-        tokio::task::spawn_blocking(move || users.verify(&name, &password.0)).await.unwrap_or(false)
+        let check = tokio::task::spawn_blocking(move || {
+            if users.verify(&name, &password.0) { Checked::Right(name) } else { Checked::Wrong }
+        });
+        check.await.unwrap_or(Checked::Unknown)
     }
 
     /// Gives a scratch back.

@@ -47,7 +47,7 @@ pub(super) async fn drive(
     context: &Arc<Context>,
     mut shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let settings = &context.settings;
+    let settings = context.settings.load_full();
     let mut input = Input::default();
     let mut stop = std::pin::pin!(async move {
         let _ = shutdown.wait_for(|stop| *stop).await;
@@ -57,6 +57,8 @@ pub(super) async fn drive(
     let mut timer = std::pin::pin!(sleep(settings.command_timeout));
     let mut progress = Instant::now();
     let mut data: Option<(Instant, u64)> = None;
+    // When the check of a password began.
+    let mut check: Option<Instant> = None;
     loop {
         let (used, step) = session.step(input.bytes(), now());
         input.consume(used);
@@ -70,6 +72,7 @@ pub(super) async fn drive(
         };
         match step {
             Step::Read => {
+                check = None;
                 write(&mut io, session.output(), settings.write_timeout).await?;
                 let deadline = match data {
                     None => progress + settings.command_timeout,
@@ -108,7 +111,10 @@ pub(super) async fn drive(
             Step::Write => write(&mut io, session.output(), settings.write_timeout).await?,
             Step::Wait(pause) => {
                 input.park();
-                sleep(pause).await;
+                match check.take() {
+                    Some(began) => sleep_until(whole_pauses(began, Instant::now(), pause)).await,
+                    None => sleep(pause).await,
+                }
             }
             Step::Accept(incoming) => {
                 write(&mut io, session.output(), settings.write_timeout).await?;
@@ -117,8 +123,9 @@ pub(super) async fn drive(
             }
             Step::Verify { name, password } => {
                 write(&mut io, session.output(), settings.write_timeout).await?;
-                let fits = context.check_password(name, password).await;
-                session.verified(fits, now());
+                check = Some(Instant::now());
+                let outcome = context.check_password(session.asker(), name, password).await;
+                session.verified(outcome, now());
             }
             Step::StartTls => {
                 write(&mut io, session.output(), settings.write_timeout).await?;
@@ -145,12 +152,19 @@ pub(super) async fn drive(
     }
 }
 
+/// When a failed login is answered: at a whole number of pauses since it began, so that the time the check
+/// took, which differs between kinds of hashes and with whether there is such a user, is not told.
+fn whole_pauses(began: Instant, now: Instant, pause: Duration) -> Instant {
+    let taken = now.saturating_duration_since(began).as_micros();
+    let count = taken.div_euclid(pause.as_micros().max(1)) + 1;
+    began + pause.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 /// The server's side of a handshake, within the time for a command, at most half a minute.
 pub(super) async fn encrypt(io: &mut Stream, context: &Context) -> io::Result<()> {
     let config = context.tls.load_full().ok_or(io::ErrorKind::NotConnected)?;
-    timeout(context.settings.command_timeout.min(HANDSHAKE), io.encrypt(config))
-        .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    let most = context.settings.load().command_timeout.min(HANDSHAKE);
+    timeout(most, io.encrypt(config)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 /// Has questions answered, all at the same time.
@@ -198,4 +212,20 @@ async fn linger<S: AsyncRead + Unpin>(io: &mut S, input: &mut Input) -> io::Resu
         Ok(())
     };
     timeout(LINGER, rest).await.unwrap_or(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// AUTH guessing: how long a check took cannot be told from when its failure is answered.
+    #[test]
+    fn failures_are_answered_at_whole_pauses() {
+        let (began, pause) = (Instant::now(), Duration::from_secs(1));
+        for (taken, answered) in [(0, 1000), (1, 1000), (180, 1000), (999, 1000), (1000, 2000), (2500, 3000)]
+        {
+            let now = began + Duration::from_millis(taken);
+            assert_eq!(whole_pauses(began, now, pause), began + Duration::from_millis(answered), "{taken}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::acceptor::Receipt;
 use crate::envelope::{Fate, MessageId, Refusal};
 use crate::verdict::transaction::Transaction;
 use edict_table::load::Loaded;
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
 /// Recipients named in one line; the rest are counted.
 const MAX_NAMED: usize = 20;
@@ -64,16 +64,10 @@ fn recipients(transaction: &Transaction) -> String {
     text
 }
 
-/// `"name" file:line`, or `-`.
-struct Rule<'a>(Option<&'a (String, String, u32)>);
-
-impl fmt::Display for Rule<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some((name, file, line)) => write!(f, "\"{}\" {}:{line}", Clean(name), Clean(file)),
-            None => f.write_str("-"),
-        }
-    }
+/// The deciding rule's name, and where it stands; `-` where no rule decided.
+fn rule(rule: Option<&(String, String, u32)>) -> (String, String) {
+    let none = || ("-".to_owned(), "-".to_owned());
+    rule.map_or_else(none, |(name, file, line)| (Clean(name).to_string(), format!("{}:{line}", Clean(file))))
 }
 
 fn digest(table: &Loaded) -> &str {
@@ -90,6 +84,7 @@ fn user(session: &Session) -> Clean<'_> {
 
 /// A message was taken.
 pub(super) fn accepted(session: &Session, table: &Loaded, entry: &Entry, receipt: &Receipt, reply: &str) {
+    let (rule, at) = rule(entry.rule.as_ref());
     tracing::info!(
         target: "edict::mail",
         id = %entry.id,
@@ -100,7 +95,8 @@ pub(super) fn accepted(session: &Session, table: &Loaded, entry: &Entry, receipt
         recipients = %entry.recipients,
         size = entry.size,
         verdict = entry.verdict,
-        rule = %Rule(entry.rule.as_ref()),
+        rule,
+        at,
         table = digest(table),
         reply = %Clean(reply),
         effects = %Clean(&receipt.effects.join("; ")),
@@ -135,6 +131,7 @@ pub(super) fn refused_for(
     refusal: &Refusal,
 ) {
     Metrics::bump(&session.cx.metrics.refused);
+    let (rule, at) = rule(refusal.rule.as_ref());
     let verdict = if refusal.reply.starts_with('5') { "reject" } else { "defer" };
     let id = session.transaction.as_ref().map(|t| t.id.to_string()).unwrap_or_default();
     tracing::info!(
@@ -147,7 +144,8 @@ pub(super) fn refused_for(
         recipients = to,
         stage,
         verdict,
-        rule = %Rule(refusal.rule.as_ref()),
+        rule,
+        at,
         table = digest(table),
         reply = %Clean(&refusal.reply),
         "refused"

@@ -1,9 +1,10 @@
 //! The session's part in AUTH and STARTTLS: responses, failures and their bounds, a new beginning.
 
 use super::lines::{Found, find};
-use super::sasl::{Exchange, MAX_LINE, Move};
+use super::sasl::{Checked, Exchange, MAX_LINE, Move};
 use super::session::{Phase, Session, Step};
 use super::settings::Role;
+use crate::dovecot::Asker;
 use crate::verdict::limits::{Counter, Key};
 use crate::verdict::peer::Login;
 use edict_table::load::Loaded;
@@ -13,6 +14,7 @@ use edict_table::model::{Auth, Rate};
 const MAX_FAILURES: u32 = 3;
 /// Failed logins of one client, over all its connections, before it must wait.
 const GUESSES: Rate = Rate { count: 20, seconds: 600 };
+const UNCHECKED: &str = "454 4.7.0 cannot check logins now, try again later";
 const FAILED: &str = "535 5.7.8 user name or password is wrong";
 
 impl Session {
@@ -63,7 +65,7 @@ impl Session {
     /// Goes on with an exchange.
     pub(super) fn respond(&mut self, exchange: Exchange, response: &str, now: i64) {
         let Some(nonce) = self.cx.nonce() else {
-            self.say("454 4.7.0 cannot check logins now");
+            self.say(UNCHECKED);
             return;
         };
         match exchange.take(response, &self.cx.users.load(), &nonce) {
@@ -79,15 +81,21 @@ impl Session {
     }
 
     /// The answer to [`Step::Verify`].
-    pub fn verified(&mut self, fits: bool, now: i64) {
-        let Phase::Checking(name) = std::mem::replace(&mut self.phase, Phase::Command) else {
+    pub fn verified(&mut self, outcome: Checked, now: i64) {
+        if !matches!(self.phase, Phase::Checking) {
             return;
-        };
-        if fits {
-            self.logged_in(&name);
-        } else {
-            self.login_failed(now);
         }
+        self.phase = Phase::Command;
+        match outcome {
+            Checked::Right(name) => self.logged_in(&name),
+            Checked::Wrong => self.login_failed(now),
+            Checked::Unknown => self.say(UNCHECKED),
+        }
+    }
+
+    /// On whose behalf a password is checked.
+    pub(super) fn asker(&self) -> Asker {
+        Asker { client: self.peer.ip, tls: self.peer.tls }
     }
 
     fn logged_in(&mut self, name: &str) {

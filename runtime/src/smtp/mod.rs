@@ -4,6 +4,7 @@
 //! reads no socket and no clock. [`serve`] drives sessions on a listener. Framing is
 //! strict: only CRLF ends a line and only CRLF.CRLF ends data, so that nobody can read one message as two.
 
+pub mod certificates;
 pub mod context;
 mod driver;
 pub(crate) mod escape;
@@ -13,6 +14,7 @@ mod log;
 mod login;
 mod params;
 pub(crate) mod path;
+pub mod proxy;
 mod receiver;
 pub mod sasl;
 pub mod server;
@@ -22,6 +24,7 @@ pub mod tls;
 mod verbs;
 
 pub use context::{Context, Metrics};
-pub use server::serve;
+pub use sasl::Checked;
+pub use server::{serve, serve_until};
 pub use session::{Session, Step};
-pub use settings::{Endpoint, Role, Settings};
+pub use settings::{Endpoint, Proxies, Role, Settings};

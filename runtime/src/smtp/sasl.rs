@@ -24,6 +24,17 @@ impl fmt::Debug for Password {
     }
 }
 
+/// How a check of a password ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Checked {
+    /// It is that of this user: the name as whoever checked it knows it.
+    Right(String),
+    /// It is nobody's.
+    Wrong,
+    /// Nobody could tell.
+    Unknown,
+}
+
 /// Mechanisms, by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Mechanism {

@@ -1,21 +1,29 @@
 //! Takes connections from a listener and drives a session on each.
+//!
+//! Where a proxy stands before the listener, its header is read before anything else, TLS included.
 
 use super::context::{Context, Metrics};
 use super::driver::{drive, encrypt};
+use super::proxy::{self, Header, Progress};
 use super::session::Session;
 use super::settings::{Endpoint, Role};
 use super::tls::Stream;
+use arc_swap::ArcSwap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// The pause after an accept that failed: mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a proxy may take for its header.
+const HEADER: Duration = Duration::from_secs(10);
 
 /// Serves a listener until `shutdown` turns true (or its sender is gone); then takes no new
 /// connection, finishes what is in flight and returns. Dropping the future ends every session at
@@ -26,16 +34,30 @@ pub async fn serve(
     context: Arc<Context>,
     shutdown: watch::Receiver<bool>,
 ) {
+    let closed = shutdown.clone();
+    serve_until(listener, Arc::new(ArcSwap::from_pointee(endpoint)), context, closed, shutdown).await;
+}
+
+/// The same for a listener that may change and go while others stay: new connections get the endpoint of
+/// that moment, and once `closed` is true none is taken; those that are open go on until `shutdown`.
+pub async fn serve_until(
+    listener: TcpListener,
+    endpoint: Arc<ArcSwap<Endpoint>>,
+    context: Arc<Context>,
+    mut closed: watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
+) {
     let mut sessions = JoinSet::new();
     let mut stop = shutdown.clone();
     loop {
         tokio::select! {
             taken = listener.accept() => match taken {
                 Ok((stream, client)) => {
+                    let endpoint = Endpoint::clone(&endpoint.load());
                     if let Some(open) = Open::take(&context) {
                         sessions.spawn(connection(stream, client, endpoint, open, shutdown.clone()));
                     } else {
-                        turn_away(&stream, endpoint, &context);
+                        turn_away(&stream, &endpoint, &context);
                     }
                 }
                 Err(error) => {
@@ -45,6 +67,7 @@ pub async fn serve(
             },
             Some(ended) = sessions.join_next(), if !sessions.is_empty() => report(ended),
             () = told(&mut stop) => break,
+            () = told(&mut closed) => break,
         }
     }
     drop(listener);
@@ -72,7 +95,7 @@ struct Open(Arc<Context>);
 impl Open {
     fn take(context: &Arc<Context>) -> Option<Self> {
         let open = &context.metrics.open;
-        if open.fetch_add(1, Ordering::Relaxed) >= context.settings.max_connections as u64 {
+        if open.fetch_add(1, Ordering::Relaxed) >= context.settings.load().max_connections as u64 {
             open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
@@ -88,7 +111,7 @@ impl Drop for Open {
 }
 
 /// Under overload: a quick 421, without a task, without waiting.
-fn turn_away(stream: &TcpStream, endpoint: Endpoint, context: &Context) {
+fn turn_away(stream: &TcpStream, endpoint: &Endpoint, context: &Context) {
     Metrics::bump(&context.metrics.turned_away);
     if endpoint.role != Role::Submissions {
         let _ = stream.try_write(b"421 4.3.2 too many connections, try again later\r\n");
@@ -96,7 +119,7 @@ fn turn_away(stream: &TcpStream, endpoint: Endpoint, context: &Context) {
 }
 
 async fn connection(
-    stream: TcpStream,
+    mut stream: TcpStream,
     client: SocketAddr,
     endpoint: Endpoint,
     open: Open,
@@ -105,10 +128,26 @@ async fn connection(
     let context = &open.0;
     // Replies are written whole; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
+    let mut ip = client.ip();
+    if endpoint.proxies.sends_header(ip) {
+        match header(&mut stream).await {
+            Ok(Header::Client(address)) => ip = address,
+            Ok(Header::Own) => {}
+            Err(error) => {
+                tracing::warn!(proxy = %ip, %error, "a connection of a proxy was refused");
+                Metrics::bump(&context.metrics.refused);
+                if endpoint.role != Role::Submissions {
+                    let _ = stream.try_write(b"421 4.3.0 the PROXY header cannot be read\r\n");
+                }
+                return;
+            }
+        }
+    }
     let mut stream = Stream::Plain(stream);
-    let mut session = Session::new(Arc::clone(context), endpoint, client.ip());
+    let implicit = endpoint.role == Role::Submissions;
+    let mut session = Session::new(Arc::clone(context), endpoint, ip);
     let result = async {
-        if endpoint.role == Role::Submissions {
+        if implicit {
             encrypt(&mut stream, context).await?;
             session.encrypted();
         }
@@ -117,6 +156,24 @@ async fn connection(
     if let Err(error) = result.await
         && error.kind() != io::ErrorKind::ConnectionReset
     {
-        tracing::debug!(%error, client = %client.ip(), "a connection broke off");
+        tracing::debug!(%error, client = %ip, "a connection broke off");
     }
+}
+
+/// Reads a PROXY header and no byte beyond it.
+async fn header(stream: &mut TcpStream) -> io::Result<Header> {
+    let whole = async {
+        let mut bytes = Vec::new();
+        loop {
+            match proxy::read(&bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))? {
+                Progress::Done(header) => return Ok(header),
+                Progress::More(more) => {
+                    let so_far = bytes.len();
+                    bytes.resize(so_far + more, 0);
+                    stream.read_exact(bytes.get_mut(so_far..).unwrap_or_default()).await?;
+                }
+            }
+        }
+    };
+    timeout(HEADER, whole).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }

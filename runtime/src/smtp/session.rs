@@ -11,12 +11,12 @@ use super::lines::{Found, Skip, Skipped, find, is_dirty};
 use super::log::{self, Entry};
 use super::receiver::{Flaw, Receiver};
 use super::sasl::{Exchange, Password};
-use super::settings::Endpoint;
+use super::settings::{Endpoint, Settings};
 use super::verbs::{self, Flow, Turn};
 use crate::acceptor::Receipt;
 use crate::envelope::{Fate, Incoming, Refusal};
 use crate::verdict::connect::{What, at_connect, count};
-use crate::verdict::limits::Held;
+use crate::verdict::limits::{Held, Key};
 use crate::verdict::lookup::{Answer, Question};
 use crate::verdict::peer::Peer;
 use crate::verdict::ruling::rule_origin;
@@ -79,8 +79,8 @@ pub(super) enum Phase {
     Auth(Box<Exchange>),
     /// Has a password that is to be checked.
     Check(String, Password),
-    /// The password of this login is being checked.
-    Checking(String),
+    /// A password is being checked.
+    Checking,
     /// Begins TLS.
     Tls,
     /// The acceptor has the message.
@@ -94,7 +94,12 @@ pub(super) enum Phase {
 pub struct Session {
     pub(super) cx: Arc<Context>,
     pub(super) endpoint: Endpoint,
+    pub(super) settings: Arc<Settings>,
     pub(super) peer: Peer,
+    /// The client may say whom it speaks for, and has not yet.
+    pub(super) is_proxy: bool,
+    /// The HELO that XCLIENT gave; it outlives the proxy's own.
+    pub(super) given_helo: Option<Box<str>>,
     pub(super) phase: Phase,
     pub(super) transaction: Option<Box<Transaction>>,
     /// The message between two chunks.
@@ -116,10 +121,14 @@ impl Session {
     /// A session with a client at this address. The first step greets.
     #[must_use]
     pub fn new(cx: Arc<Context>, endpoint: Endpoint, client: IpAddr) -> Self {
+        let peer = Peer::new(client);
         Self {
+            settings: cx.settings.load_full(),
             cx,
+            is_proxy: endpoint.proxies.may_xclient(peer.ip),
+            given_helo: None,
             endpoint,
-            peer: Peer::new(client),
+            peer,
             phase: Phase::Greet,
             transaction: None,
             chunks: None,
@@ -159,7 +168,7 @@ impl Session {
         let mut used = 0;
         loop {
             if std::mem::take(&mut self.pause) {
-                return (used, Step::Wait(self.cx.settings.error_delay));
+                return (used, Step::Wait(self.settings.error_delay));
             }
             if self.closing {
                 self.phase = Phase::Closed;
@@ -235,12 +244,12 @@ impl Session {
                 }
                 Phase::Check(name, password) => {
                     let (name, password) = (std::mem::take(name), password.clone());
-                    self.phase = Phase::Checking(name.clone());
+                    self.phase = Phase::Checking;
                     return (used, Step::Verify { name, password });
                 }
                 Phase::Tls => return (used, Step::StartTls),
                 // Nothing is expected while somebody else has the turn.
-                Phase::Checking(_) | Phase::Accepting(_) => return (used, Step::Read),
+                Phase::Checking | Phase::Accepting(_) => return (used, Step::Read),
                 Phase::Closed => return (used, Step::Close),
             }
         }
@@ -248,6 +257,12 @@ impl Session {
 
     fn greet(&mut self, now: i64) -> Option<Step> {
         let table = self.table();
+        if self.is_proxy {
+            // It will say whom it speaks for; rules and limits wait for that. Without XCLIENT, MAIL asks the rules.
+            self.phase = Phase::Command;
+            self.say_banner(&table);
+            return None;
+        }
         let mut scratch = self.cx.take_scratch();
         let mut gate = at_connect(&table, &self.peer, &mut scratch, now);
         if let Gate::Ask(need) = gate {
@@ -259,12 +274,21 @@ impl Session {
         if gate == Gate::Pass {
             let facts = self.peer.connect_facts(now);
             let limits = &self.cx.limits;
-            if let Err(refusal) =
+            let own = Key::new("connections of a client", Some(self.peer.ip));
+            let place = match table.is_trusted(self.peer.ip) {
+                true => None,
+                false => Some(limits.hold(own, self.settings.max_per_client)),
+            };
+            if let Some(None) = place {
+                limited = true;
+                gate = Gate::refuse("421 4.7.0 too many connections from your address, try again later");
+            } else if let Err(refusal) =
                 count(&table, &facts, &mut scratch, limits, What::Connection, now, &mut self.held)
             {
                 limited = true;
                 gate = Gate::Refuse(refusal);
             }
+            self.held.extend(place.flatten());
         }
         self.cx.put_scratch(scratch);
         if let Gate::Refuse(refusal) = gate {
@@ -275,17 +299,32 @@ impl Session {
             self.closing = limited;
             return None;
         }
-        let hostname = self.hostname(&table);
+        self.say_banner(&table);
+        None
+    }
+
+    fn say_banner(&mut self, table: &Loaded) {
         match &table.profile().banner {
             Some(banner) => self.say(&format!("220 {banner}")),
-            None => self.say(&format!("220 {hostname} ESMTP")),
+            None => self.say(&format!("220 {} ESMTP", self.hostname(table))),
         }
-        None
+    }
+
+    /// Begins anew with the client that a proxy speaks for (XCLIENT): all that was learnt is forgotten.
+    pub(super) fn introduce(&mut self, peer: Peer, helo: Option<Box<str>>) {
+        self.end_transaction();
+        self.held.clear();
+        self.peer = peer;
+        self.given_helo = helo;
+        // Once: behind a proxy that passes bytes on, the next XCLIENT would be the client's own.
+        self.is_proxy = false;
+        (self.errors, self.failures, self.junk) = (0, 0, 0);
+        self.phase = Phase::Greet;
     }
 
     /// The name of this host.
     pub(super) fn hostname(&self, table: &Loaded) -> String {
-        table.profile().hostname.clone().unwrap_or_else(|| self.cx.settings.hostname.clone())
+        table.profile().hostname.clone().unwrap_or_else(|| self.settings.hostname.clone())
     }
 
     /// The table of the transaction, else the live one.
@@ -320,7 +359,7 @@ impl Session {
             self.hang_up("421 4.3.2 this server goes down, try again later");
             return (0, None);
         }
-        let length = match find(rest, self.cx.settings.max_line) {
+        let length = match find(rest, self.settings.max_line) {
             Found::Partial => return (0, Some(Step::Read)),
             Found::Line(length) => length,
             Found::Long => {
@@ -477,7 +516,7 @@ impl Session {
         let all = counter.fetch_add(held, Ordering::Relaxed).wrapping_add(held).wrapping_sub(self.memory);
         counter.fetch_sub(self.memory, Ordering::Relaxed);
         self.memory = held;
-        if held > 0 && all > self.cx.settings.max_memory {
+        if held > 0 && all > self.settings.max_memory {
             receiver.spoil(Flaw::NoMemory);
             counter.fetch_sub(held, Ordering::Relaxed);
             self.memory = 0;

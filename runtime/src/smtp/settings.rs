@@ -2,6 +2,10 @@
 //!
 //! Plain data. Times are the server side of RFC 5321 4.5.3.2.
 
+use edict_table::value::canonical_ip;
+use ipnet::IpNet;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a listener is for (mail-flow: Listeners).
@@ -35,10 +39,40 @@ impl Role {
 }
 
 /// One listener.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Endpoint {
     /// What it is for.
     pub role: Role,
+    /// Who may speak for somebody else.
+    pub proxies: Arc<Proxies>,
+}
+
+/// Clients that may say whom they speak for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Proxies {
+    /// By a PROXY header, which each of their connections must begin with.
+    pub proxy: Vec<IpNet>,
+    /// By XCLIENT.
+    pub xclient: Vec<IpNet>,
+}
+
+impl Proxies {
+    /// Whether connections from there begin with a PROXY header.
+    #[must_use]
+    pub fn sends_header(&self, client: IpAddr) -> bool {
+        holds(&self.proxy, client)
+    }
+
+    /// Whether XCLIENT is obeyed from there.
+    #[must_use]
+    pub fn may_xclient(&self, client: IpAddr) -> bool {
+        holds(&self.xclient, client)
+    }
+}
+
+fn holds(networks: &[IpNet], client: IpAddr) -> bool {
+    let client = canonical_ip(client);
+    networks.iter().any(|network| network.contains(&client))
 }
 
 /// Bounds of all sessions.
@@ -48,6 +82,8 @@ pub struct Settings {
     pub hostname: String,
     /// Connections at once, over all listeners; one more gets a quick 421.
     pub max_connections: usize,
+    /// Connections of one client at once (IPv6 by /64), over all listeners; trusted networks excepted.
+    pub max_per_client: u32,
     /// The wait for a whole command.
     pub command_timeout: Duration,
     /// The wait for more of a message.
@@ -67,6 +103,7 @@ impl Default for Settings {
         Self {
             hostname: "localhost".to_owned(),
             max_connections: 2000,
+            max_per_client: 100,
             command_timeout: Duration::from_secs(300),
             data_timeout: Duration::from_secs(180),
             write_timeout: Duration::from_secs(60),

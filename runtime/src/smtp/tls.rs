@@ -2,9 +2,11 @@
 //!
 //! rustls with ring; TLS 1.2 and 1.3 (RFC 8996). Certificates are swapped whole on reload.
 
+use super::certificates::Certificates;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,7 +40,7 @@ pub enum MinimumTls {
     V13,
 }
 
-/// A server's configuration from PEM: a chain of certificates, its own first, and a key.
+/// A server's configuration from one pair.
 ///
 /// # Errors
 /// Says which of the two cannot be read, or why they do not fit.
@@ -47,6 +49,14 @@ pub fn server_config(
     key: &[u8],
     minimum: MinimumTls,
 ) -> Result<Arc<ServerConfig>, TlsError> {
+    server_config_of(vec![certified(certificates, key)?], minimum)
+}
+
+/// A certificate with its key, from PEM: a chain of certificates, its own first, and a key.
+///
+/// # Errors
+/// Says which of the two cannot be read, or why they do not fit.
+pub fn certified(certificates: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
     let chain = CertificateDer::pem_slice_iter(certificates)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| TlsError::Certificate(e.to_string()))?;
@@ -54,6 +64,17 @@ pub fn server_config(
         return Err(TlsError::Certificate("there is none".to_owned()));
     }
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| TlsError::Key(e.to_string()))?;
+    Ok(CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())?)
+}
+
+/// A server's configuration from several pairs: SNI chooses, and the first is for everybody else.
+///
+/// # Errors
+/// A certificate whose names cannot be read.
+pub fn server_config_of(
+    pairs: Vec<CertifiedKey>,
+    minimum: MinimumTls,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let versions: &[&rustls::SupportedProtocolVersion] = match minimum {
         MinimumTls::V12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         MinimumTls::V13 => &[&rustls::version::TLS13],
@@ -62,7 +83,7 @@ pub fn server_config(
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)?
         .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+        .with_cert_resolver(Arc::new(Certificates::new(pairs)?));
     Ok(Arc::new(config))
 }
 

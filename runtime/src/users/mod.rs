@@ -3,8 +3,9 @@
 //! One `name:hash` a line; blank lines and lines that start with `#` are nothing. A name is an address,
 //! or a bare local part, which then is a mailbox at every local domain. Hashes are PHC and crypt
 //! strings; a user without one (`name:` or `name`) has a mailbox and no login.
-//! Must not know: files, sockets, sessions.
+//! Must not know: sockets, sessions; and files only in [`file`], which changes one for `edictd passwd`.
 
+pub mod file;
 mod scram;
 mod secret;
 
@@ -146,6 +147,8 @@ pub enum Scheme {
     Argon2id,
     /// For SCRAM-SHA-256, PLAIN and LOGIN.
     ScramSha256,
+    /// For PLAIN and LOGIN, and for other programs that read the file with crypt(3).
+    Sha512Crypt,
 }
 
 /// The entry of a passwd-file for a password, without the name. None where the name is no name or the
@@ -159,8 +162,38 @@ pub fn entry(name: &str, password: &str, scheme: Scheme, salt: &[u8; 16]) -> Opt
     match scheme {
         Scheme::Argon2id => secret::argon2id(password, salt, secret::PARAMETERS),
         Scheme::ScramSha256 => Some(scram::new_entry(password, salt)),
+        Scheme::Sha512Crypt => secret::sha512_crypt(password, salt),
     }
     .map(|secret| format!("{name}:{secret}"))
+}
+
+/// The text of a passwd-file with this entry in place of the user's old one, or at its end; without an entry the
+/// user's line is gone. All else stays as it is, comments and order too. Also whether the user was there before.
+#[must_use]
+pub fn edit(text: &str, name: &str, entry: Option<&str>) -> (String, bool) {
+    let own = policy_name(name);
+    let mut out = String::with_capacity(text.len() + 256);
+    let mut found = false;
+    for line in text.lines() {
+        let bare = line.trim();
+        let user = bare.split_once(':').map_or(bare, |(user, _)| user);
+        let is_own = !bare.is_empty() && !bare.starts_with('#') && own.is_some() && policy_name(user) == own;
+        match (is_own, entry) {
+            (false, _) => out.push_str(line),
+            (true, Some(entry)) if !found => out.push_str(entry),
+            (true, _) => {
+                found = true;
+                continue;
+            }
+        }
+        found |= is_own;
+        out.push('\n');
+    }
+    if let (false, Some(entry)) = (found, entry) {
+        out.push_str(entry);
+        out.push('\n');
+    }
+    (out, found)
 }
 
 /// The form in which names are compared: as [`Address`], or a folded local part.
@@ -202,9 +235,13 @@ mod tests {
             secret::argon2id("Hello world!", &[7; 16], (8, 1, 1)).unwrap()
         );
         text += &entry("scram", "Hello world!", Scheme::ScramSha256, &[7; 16]).unwrap();
+        text += "\n";
+        text += &entry("own@example.com", "Hello world!", Scheme::Sha512Crypt, &[7; 16]).unwrap();
         text += "\nnologin:\n";
         let users = Users::parse(&text).unwrap();
-        for name in ["crypt@example.com", "CRYPT@Example.COM", "argon@example.com", "scram"] {
+        for name in
+            ["crypt@example.com", "CRYPT@Example.COM", "argon@example.com", "scram", "own@example.com"]
+        {
             assert!(users.verify(name, "Hello world!"), "{name}");
             assert!(!users.verify(name, "Hello world"), "{name}");
         }
@@ -212,6 +249,20 @@ mod tests {
             assert!(!users.verify(name, "") && !users.verify(name, "Hello world!"), "{name}");
         }
         assert!(!format!("{users:?}").contains("saltstring"));
+    }
+
+    #[test]
+    fn edits_keep_what_is_not_theirs() {
+        let text = "# people\nann@example.com:!\n\n bob : old\nbob:old\n#bob:x";
+        let edited = |name, entry| edit(text, name, entry);
+        let bob = "# people\nann@example.com:!\n\n bob : old\nbob:new\n#bob:x\n".to_owned();
+        assert_eq!(edited("BOB", Some("bob:new")), (bob, true));
+        let carl = format!("{text}\ncarl:new\n");
+        assert_eq!(edited("carl", Some("carl:new")), (carl, false));
+        let gone = "# people\n\n bob : old\nbob:old\n#bob:x\n".to_owned();
+        assert_eq!(edited("ANN@Example.com", None), (gone, true));
+        assert_eq!(edited("nobody", None), (format!("{text}\n"), false));
+        assert_eq!(edit("", "a", Some("a:b")), ("a:b\n".to_owned(), false));
     }
 
     /// AUTH guessing: who is not there looks like who is.

@@ -4,7 +4,7 @@
 //! Dovecot writes it. Checking takes long on purpose: callers do it off the threads that serve.
 
 use super::scram::ScramKeys;
-use argon2::password_hash::{CustomizedPasswordHasher, PasswordVerifier, phc::PasswordHash};
+use argon2::password_hash::{CustomizedPasswordHasher, PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};
 
 /// The most memory that a hash may ask for, in KiB.
@@ -98,4 +98,15 @@ pub(super) fn argon2id(password: &str, salt: &[u8; 16], parameters: (u32, u32, u
         )
         .ok()
         .map(|hash: PasswordHash| hash.to_string())
+}
+
+/// Rounds of new sha512-crypt entries: as costly as OWASP asks of PBKDF2 with this hash.
+const ROUNDS: u32 = 210_000;
+
+/// A sha512-crypt entry for a password. Of the salt twelve bytes are used: crypt(3) takes sixteen characters.
+pub(super) fn sha512_crypt(password: &str, salt: &[u8; 16]) -> Option<String> {
+    let params = sha_crypt::Params::new(ROUNDS).ok()?;
+    let crypt = sha_crypt::ShaCrypt::new(sha_crypt::Algorithm::Sha512Crypt, params);
+    let salt = salt.first_chunk::<12>()?;
+    crypt.hash_password_with_salt(password.as_bytes(), salt).ok().map(|hash| hash.to_string())
 }

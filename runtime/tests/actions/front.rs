@@ -24,7 +24,8 @@ async fn talk(desk: &Desk, table: &Arc<Loaded>, dialogue: &[(&str, &str)]) -> Ve
         Settings::default(),
     ));
     let (_stop, stopped) = watch::channel(false);
-    let server = tokio::spawn(serve(listener, Endpoint { role: Role::Mx }, context, stopped));
+    let server =
+        tokio::spawn(serve(listener, Endpoint { role: Role::Mx, ..Endpoint::default() }, context, stopped));
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut answers = vec![answer(&mut stream).await];
     for (said, want) in dialogue {

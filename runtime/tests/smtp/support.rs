@@ -7,13 +7,13 @@ use edict_runtime::acceptor::{Accepting, Acceptor, QuotaQuery, Receipt};
 use edict_runtime::envelope::{Fate, Incoming, MessageId, Refusal};
 use edict_runtime::live::Live;
 use edict_runtime::smtp::tls::{MinimumTls, server_config};
-use edict_runtime::smtp::{Context, Endpoint, Role, Session, Settings, Step};
+use edict_runtime::smtp::{Checked, Context, Endpoint, Proxies, Role, Session, Settings, Step};
 use edict_runtime::users::Users;
 use edict_runtime::verdict::lookup::{Answer, Question};
 use edict_table::emit::emit;
 use edict_table::facts::Slot;
 use edict_table::load::Loaded;
-use edict_table::value::Domain;
+use edict_table::value::{Domain, parse_network};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,6 +116,8 @@ pub struct Dialogue {
     pub whole: bool,
     /// STARTTLS is there.
     pub tls: bool,
+    /// Where XCLIENT is obeyed from.
+    pub xclient: Vec<String>,
     pub lines: Vec<Line>,
 }
 
@@ -140,6 +142,7 @@ impl Dialogue {
                         it.lines.push(Line::Client(ip.parse().unwrap(), role));
                     }
                     "whole" => it.whole = true,
+                    "xclient" => it.xclient.push(rest.to_owned()),
                     "tls" => it.tls = true,
                     "profile" | "rules" | "users" | "lookups" | "over" => {}
                     other => panic!("{name}: section {other}"),
@@ -231,7 +234,9 @@ impl Dialogue {
                 Line::Client(ip, role) => {
                     // The one before is gone only now: connections at once are counted.
                     drop(session.take());
-                    let endpoint = Endpoint { role: *role };
+                    let xclient = self.xclient.iter().map(|n| parse_network(n).unwrap()).collect();
+                    let proxies = Proxies { xclient, ..Proxies::default() };
+                    let endpoint = Endpoint { role: *role, proxies: Arc::new(proxies) };
                     let mut new = Session::new(player.cx.clone(), endpoint, *ip);
                     player.feed(&mut new, &[], |_| 1);
                     session = Some(new);
@@ -246,7 +251,7 @@ impl Dialogue {
 }
 
 /// Text of a `C:` line as bytes: `\r`, `\n`, `\0`, `\\`, `\xHH`, `\*N*text` repeats; CRLF unless `\c` ends it.
-fn unescape(text: &str) -> Vec<u8> {
+pub fn unescape(text: &str) -> Vec<u8> {
     let (text, end) = match text.strip_suffix("\\c") {
         Some(text) => (text, ""),
         None => (text, "\r\n"),
@@ -324,7 +329,7 @@ impl Player<'_> {
                 }
                 Step::Verify { name, password } => {
                     let fits = self.cx.users.load().verify(&name, &password.0);
-                    session.verified(fits, self.now);
+                    session.verified(if fits { Checked::Right(name) } else { Checked::Wrong }, self.now);
                 }
                 Step::StartTls => {
                     self.output(session);

@@ -25,8 +25,12 @@ pub(super) fn ehlo(session: &mut Session, turn: &Turn<'_>) -> Flow {
         session.say_more("STARTTLS");
     }
     if session.auth_is_on(&table) && (session.peer.tls || profile.auth_without_tls) {
-        let scram = if session.cx.users.load().has_scram() { " SCRAM-SHA-256" } else { "" };
+        let own = session.cx.dovecot.load().is_none();
+        let scram = if own && session.cx.users.load().has_scram() { " SCRAM-SHA-256" } else { "" };
         session.say_more(&format!("AUTH PLAIN LOGIN{scram}"));
+    }
+    if session.is_proxy {
+        session.say_more(super::xclient::OFFER);
     }
     session.say_more(&format!("LIMITS RCPTMAX={}", profile.max_recipients));
     session.say(&format!("250 SIZE {}", profile.max_message_size));
@@ -42,5 +46,7 @@ pub(super) fn helo(session: &mut Session, turn: &Turn<'_>) -> Flow {
 
 fn greet(session: &mut Session, turn: &Turn<'_>, esmtp: bool) {
     session.end_transaction();
-    session.peer.hello = Some(Hello::new(turn.args, helo_text(turn.args), esmtp));
+    // What XCLIENT gave is the client's; the proxy's own name says nothing.
+    let name = session.given_helo.as_deref().unwrap_or(turn.args);
+    session.peer.hello = Some(Hello::new(name, helo_text(name), esmtp));
 }

@@ -11,6 +11,7 @@ mod mail;
 mod other;
 mod rcpt;
 mod starttls;
+mod xclient;
 
 use super::session::{Session, Step};
 
@@ -65,6 +66,7 @@ static COMMANDS: &[Command] = &[
     row("HELO", true, true, helo::check, helo::helo),
     row("STARTTLS", true, true, starttls::check, starttls::run),
     row("AUTH", true, true, auth::check, auth::run),
+    row("XCLIENT", true, true, xclient::check, xclient::run),
     row("RSET", false, true, other::no_args, other::rset),
     row("NOOP", false, true, other::any_args, other::noop),
     row("QUIT", false, false, other::no_args, other::quit),
@@ -80,7 +82,7 @@ pub(super) fn find(verb: &str) -> Option<&'static Command> {
 
 /// Verbs of other protocols: a browser that was sent here by a page (ALPACA, 2021) gets no second try.
 pub(super) fn is_other_protocol(verb: &str) -> bool {
-    ["GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS", "DELETE", "PATCH", "PRI", "USER", "HOST:"]
+    ["GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS", "DELETE", "PATCH", "PRI", "USER", "HOST:", "PROXY"]
         .iter()
         .any(|name| name.eq_ignore_ascii_case(verb))
         || verb.starts_with('\u{16}')

@@ -34,11 +34,11 @@ pub(super) fn quit(session: &mut Session, _: &Turn<'_>) -> Flow {
     Flow::Done
 }
 
-/// RFC 5321 7.3: off by default, since it tells strangers who exists.
+/// RFC 5321 7.3: off by default, since it tells strangers who exists; then 252 whatever was asked.
 pub(super) fn vrfy(session: &mut Session, turn: &Turn<'_>) -> Flow {
     let table = session.table();
     if !table.profile().vrfy {
-        session.say("502 5.5.1 VRFY is off here");
+        session.say("252 2.0.0 nobody is verified here, but mail is taken where it can be delivered");
         return Flow::Done;
     }
     let text = turn.args.trim_start_matches('<').trim_end_matches('>');

@@ -1,0 +1,49 @@
+//! Which keys a reload cannot change.
+//!
+//! Every key is named here once, so that a new one cannot be forgotten: one that is not taken over at a
+//! reload and not refused by it would silently do nothing.
+
+use super::Config;
+
+impl Config {
+    /// The keys in which `new` differs and that only a restart can change.
+    #[must_use]
+    pub fn need_restart(&self, new: &Self) -> Vec<&'static str> {
+        let Self {
+            // Taken over by a reload.
+            table: _,
+            users: _,
+            auth: _,
+            tls: _,
+            listeners: _,
+            clients: _,
+            drain_seconds: _,
+            // What is open, or handed to parts that keep it.
+            data,
+            hostname,
+            outside,
+            credentials,
+            admin,
+            queue,
+            shared_quota,
+            attributes,
+            log,
+        } = self;
+        let mut keys = Vec::new();
+        let mut compare = |name, same: bool| {
+            if !same {
+                keys.push(name);
+            }
+        };
+        compare("data", *data == new.data);
+        compare("hostname", *hostname == new.hostname);
+        compare("outside", *outside == new.outside);
+        compare("credentials", *credentials == new.credentials);
+        compare("admin", *admin == new.admin);
+        compare("queue", *queue == new.queue);
+        compare("shared_quota", *shared_quota == new.shared_quota);
+        compare("attributes", *attributes == new.attributes);
+        compare("log", *log == new.log);
+        keys
+    }
+}

@@ -1,0 +1,180 @@
+//! The log: one line an event, `name=value` fields, to standard error or to a file.
+//!
+//! Every value has one form: bare where it is one plain word, else in double quotes with `\"` and `\\`. Lines
+//! hold no control character, whatever a client sent. `RUST_LOG` chooses more or less than `info`.
+
+use std::fmt::{self, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tracing::field::{Field, Visit};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FormatFields, MakeWriter};
+
+/// Where lines go.
+#[derive(Clone, Debug)]
+pub struct Log(Option<Arc<(PathBuf, Mutex<File>)>>);
+
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    OpenOptions::new().create(true).append(true).mode(0o640).open(path)
+}
+
+/// Begins to log, to this file or to standard error.
+///
+/// # Errors
+/// The file cannot be opened.
+pub fn start(file: Option<&Path>) -> io::Result<Log> {
+    let log = match file {
+        Some(path) => Log(Some(Arc::new((path.to_owned(), Mutex::new(open(path)?))))),
+        None => Log(None),
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let colour = file.is_none() && io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // A second daemon in one process (tests) keeps the first one's.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(log.clone())
+        .with_ansi(colour)
+        .with_target(false)
+        .fmt_fields(Fields)
+        .try_init();
+    Ok(log)
+}
+
+impl Log {
+    /// Opens the file anew, for whoever moved it away. Where that fails the old one stays.
+    pub fn reopen(&self) {
+        let Some(file) = &self.0 else {
+            tracing::info!("the log goes to standard error, there is nothing to reopen");
+            return;
+        };
+        match open(&file.0) {
+            Ok(new) => {
+                *file.1.lock().unwrap_or_else(PoisonError::into_inner) = new;
+                tracing::info!("log reopened");
+            }
+            Err(error) => tracing::error!(path = %file.0.display(), %error, "the log cannot be reopened"),
+        }
+    }
+}
+
+/// A line on its way out.
+pub enum Line<'a> {
+    /// To standard error.
+    Stderr(io::Stderr),
+    /// To a file.
+    File(MutexGuard<'a, File>),
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stderr(to) => to.write(bytes),
+            Self::File(to) => to.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stderr(to) => to.flush(),
+            Self::File(to) => to.flush(),
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        match &self.0 {
+            Some(file) => Line::File(file.1.lock().unwrap_or_else(PoisonError::into_inner)),
+            None => Line::Stderr(io::stderr()),
+        }
+    }
+}
+
+/// Writes the fields of an event.
+struct Fields;
+
+impl<'w> FormatFields<'w> for Fields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut visitor = Values { writer, first: true, result: Ok(()) };
+        fields.record(&mut visitor);
+        visitor.result
+    }
+}
+
+struct Values<'w> {
+    writer: Writer<'w>,
+    first: bool,
+    result: fmt::Result,
+}
+
+impl Values<'_> {
+    fn write(&mut self, field: &Field, text: &str) {
+        if self.result.is_err() {
+            return;
+        }
+        let space = if std::mem::take(&mut self.first) { "" } else { " " };
+        self.result = match field.name() {
+            "message" => write!(self.writer, "{space}{text}"),
+            name => write!(self.writer, "{space}{name}={}", Value(text)),
+        };
+    }
+}
+
+impl Visit for Values<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.write(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.write(field, &format!("{value:?}"));
+    }
+}
+
+/// A value in its one form.
+struct Value<'a>(&'a str);
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |c: char| c.is_alphanumeric() || (c.is_ascii_graphic() && !matches!(c, '"' | '=' | '\\'));
+        if !self.0.is_empty() && self.0.chars().all(plain) {
+            return f.write_str(self.0);
+        }
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                c if c.is_control() => write!(f, "{}", c.escape_unicode())?,
+                c => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_have_one_form() {
+        for (value, shown) in [
+            ("", "\"\""),
+            ("6H0R9WZ4R0000", "6H0R9WZ4R0000"),
+            ("<eve@elsewhere.example>", "<eve@elsewhere.example>"),
+            ("550 5.7.1 We do not play", "\"550 5.7.1 We do not play\""),
+            ("\"no lottery\" main.edict:13", "\"\\\"no lottery\\\" main.edict:13\""),
+            ("a=b", "\"a=b\""),
+            ("a\\b", "\"a\\\\b\""),
+            ("a\nid=forged", "\"a\\u{a}id=forged\""),
+        ] {
+            assert_eq!(Value(value).to_string(), shown, "{value:?}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What the daemon asks of the system for itself: descriptors for its connections, a back seat for reloads.
+//!
+//! Neither is needed to serve: where the system refuses, the log says so.
+
+use rustix::process::{Resource, getrlimit, setpriority_process, setrlimit};
+use rustix::thread::gettid;
+
+/// Descriptors for everything but clients: spool, next hops, lists, the admin socket.
+const OTHERS: u64 = 512;
+/// How much a reload gives way to the threads that serve.
+const BACK_SEAT: i32 = 10;
+
+/// Raises the number of descriptors to what so many connections need, as far as the system allows.
+pub fn raise_descriptors(connections: u32) {
+    let wanted = u64::from(connections) + OTHERS;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    limit.current = Some(limit.maximum.map_or(wanted, |most| most.min(wanted)));
+    let set = setrlimit(Resource::Nofile, limit);
+    if set.is_err() || limit.current.is_some_and(|current| current < wanted) {
+        let have = getrlimit(Resource::Nofile).current.unwrap_or(wanted);
+        tracing::warn!(have, wanted, "too few file descriptors for `clients.connections`: raise LimitNOFILE");
+    }
+}
+
+/// Lets this thread run when others do not need the processor. It cannot be taken back.
+pub fn step_back() {
+    if let Err(error) = setpriority_process(Some(gettid()), BACK_SEAT) {
+        tracing::debug!(%error, "a reload runs like any other work");
+    }
+}
