@@ -1,5 +1,7 @@
 //! TLS and logins with a real daemon: swaks and smtplib submit mail, certificates are changed while it runs.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use std::io::Write;
