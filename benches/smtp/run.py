@@ -1,178 +1,161 @@
 #!/usr/bin/env python3
-"""Measures edictd as a durable relay between Postfix's smtp-source and smtp-sink.
+"""Measures edictd beside other servers, each as a relay between Postfix's smtp-source and smtp-sink.
 
-Needs smtp-source and smtp-sink (Debian: postfix) and a release build of edictd:
+Needs smtp-source and smtp-sink (Debian: postfix), a release build, and for the peers a folder:
 
     cargo build --release
-    benches/smtp/run.py [--edictd target/release/edictd] [--table FILE] [--messages N] [--rounds N]
+    sudo benches/smtp/fetch.sh /tmp/peers          # OpenSMTPD and Exim from Debian, Haraka from npm, unpacked only
+    sudo benches/smtp/run.py --peers /tmp/peers --servers all --sets bare rules tenfold --out results.jsonl
+    benches/smtp/report.py results.jsonl
 
-Each round runs, one after the other, so that a busy machine slows all alike:
+A round runs every server once, one after the other, and in front of each mode
 
     straight   source -> sink: the limit of the tools themselves
-    edictd     source -> edictd -> sink, each message on disk before its 250
 
-and `reconnect` variants with a connection per message. Printed are medians over the rounds, the spread,
-and the ratio to the straight run. Delivered counts until the sink has the last message. CPU is user and
-system time of the daemon per message; memory its largest proportional share (PSS).
+so that a busy machine slows all alike; ratios are to the straight run of the same round. Accepted is the rate
+until the last 250, delivered until the sink has the last message. Each server first takes a few hundred
+messages that do not count: segments and caches are made then. CPU is user and system time of all its
+processes a message, memory their proportional shares (PSS). Every run has an end: a server that is not through
+by then is told by how far it came. Results are appended to --out, a line a run, so that rounds can be
+measured in pieces.
 """
 
 import argparse
 import json
 import os
-import pathlib
-import re
+import platform
 import shutil
-import socket
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
+from measure import Failed, Folder, Load, Memory, Sink, Source, cpu_seconds, pss_mb
+from peers import SERVERS
+from rules import SETS
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+WARM_UP = 500
 
-
-def wait_for(port, process):
-    for _ in range(600):
-        if process.poll() is not None:
-            sys.exit(f"{process.args[0]} ended with {process.returncode}")
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    sys.exit(f"{process.args[0]} does not listen on {port}")
+#: What is sent: sessions, bytes, whether each message has a connection of its own, how many of a server's share.
+MODES = {
+    "kept": (50, 4096, False, 1.0),
+    "reconnect": (50, 4096, True, 0.5),
+    "one": (1, 4096, False, 0.1),
+    "large": (50, 102_400, False, 0.1),
+}
 
 
-class Sink:
-    """smtp-sink; ends after so many messages if told to, which cuts off whoever still talks to it."""
-
-    def __init__(self, messages=None):
-        self.port = free_port()
-        user = ["-u", "nobody"] if os.geteuid() == 0 else []
-        self.process = subprocess.Popen(
-            ["smtp-sink", *user, *(["-M", str(messages)] if messages else []), f"127.0.0.1:{self.port}", "1024"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(self.port, self.process)
-
-    def wait(self, limit):
-        try:
-            self.process.wait(limit)
-            return True
-        except subprocess.TimeoutExpired:
-            return False
-        finally:
-            self.process.kill()
-            self.process.wait()
+def load(mode, messages):
+    sessions, size, reconnect, share = MODES[mode]
+    return Load(max(50, int(messages * share)), sessions, size, reconnect)
 
 
-def source(port, options, messages):
-    flags = ["-m", str(messages), "-s", str(options.sessions), "-l", str(options.size),
-             "-f", "ann@example.org", "-t", options.to]
-    if not options.reconnect:
-        flags.append("-d")
-    begun = time.monotonic()
-    done = subprocess.run(["smtp-source", *flags, f"127.0.0.1:{port}"], capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"smtp-source: {done.stderr.strip()}")
-    return time.monotonic() - begun
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def pss_mib(pid):
-    found = re.search(r"^Pss:\s+(\d+)", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)
-    return int(found[1]) / 1024 if found else 0.0
-
-
-def straight(options):
+def straight(mode, options):
+    what = load(mode, options.messages or 20_000)
     sink = Sink()
     try:
         # The source ends when the sink has confirmed its last message.
-        rate = options.messages / source(sink.port, options, options.messages)
+        rate = what.messages / Source(sink.port, what).wait(options.limit)
         return {"accepted": rate, "delivered": rate}
     finally:
-        sink.wait(0)
+        sink.end()
 
 
-def edictd(options):
-    sink = Sink(options.messages)
-    data = tempfile.mkdtemp(prefix="edict-bench-", dir=options.scratch)
-    port = free_port()
-    table = ["--table", options.table] if options.table else []
-    process = subprocess.Popen(
-        [options.edictd, *options.arguments, *table, "--listen", f"127.0.0.1:{port}", "--data", data, "--relay",
-         f"127.0.0.1:{sink.port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env={**os.environ, "RUST_LOG": options.log})
-    try:
-        wait_for(port, process)
-        idle = pss_mib(process.pid)
-        before = cpu_seconds(process.pid)
-        begun = time.monotonic()
-        accepted = source(port, options, options.messages)
-        whole = sink.wait(120)
-        delivered = time.monotonic() - begun
-        if not whole:
-            sys.exit("edictd: the sink did not get every message in time")
-        return {"accepted": options.messages / accepted, "delivered": options.messages / delivered,
-                "cpu_ms": 1000 * (cpu_seconds(process.pid) - before) / options.messages,
-                "idle_mib": idle, "peak_mib": pss_mib(process.pid)}
-    finally:
-        process.kill()
-        process.wait()
-        shutil.rmtree(data, ignore_errors=True)
+def relay(kind, mode, name, options):
+    what = load(mode, options.messages or kind.messages)
+    warm = Load(min(WARM_UP, what.messages // 2), min(what.sessions, 20), what.size)
+    with Folder(options.scratch) as folder:
+        sink = Sink(warm.messages + what.messages, kind.counting)
+        server = kind(options, folder, SETS[name])
+        source = None
+        try:
+            server.start(sink.port)
+            time.sleep(1)
+            idle = pss_mb(server.root)
+            Source(server.port, warm).wait(options.limit)
+            time.sleep(1)
+            before = cpu_seconds(server.root)
+            memory = Memory(server.root)
+            already = 0
+            if kind.counting:
+                sink.wait(0.2)
+                already = sink.count
+            source = Source(server.port, what)
+            took = source.wait(options.limit)
+            whole = sink.wait(max(1, options.limit - (time.monotonic() - source.begun)))
+            seconds = time.monotonic() - source.begun
+            delivered = what.messages if whole else sink.count - already
+            if not whole and not kind.counting:
+                raise Failed(f"{kind.name}: the sink did not get every message in {options.limit} s")
+            used = cpu_seconds(server.root) - before
+            return {
+                "accepted": what.messages / took if took else 0.0, "delivered": delivered / seconds,
+                "cpu_ms": 1000 * used / max(1, delivered), "idle_mb": idle, "peak_mb": memory.stop(),
+                "whole": whole,
+            }
+        finally:
+            if source:
+                source.end()
+            server.stop()
+            sink.end()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--edictd", default="target/release/edictd")
-    parser.add_argument("--arguments", nargs="*", default=[], help="more arguments of edictd, in front")
-    parser.add_argument("--table", help="a table built by `edict build`; the embedded one where absent")
-    parser.add_argument("--messages", type=int, default=20000)
+    parser.add_argument("--servers", nargs="+", default=["edictd"], help=f"of {', '.join(SERVERS)}, or all")
+    parser.add_argument("--sets", nargs="+", default=["bare"], choices=SETS)
+    parser.add_argument("--modes", nargs="+", default=["kept", "reconnect"], choices=MODES)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--sessions", type=int, default=50)
-    parser.add_argument("--size", type=int, default=4096)
-    parser.add_argument("--to", default="bob@elsewhere.example")
+    parser.add_argument("--messages", type=int, help="for every server; else its own number")
+    parser.add_argument("--limit", type=int, default=40, help="seconds until a run ends, whatever is missing")
+    parser.add_argument("--edictd", default="target/release/edictd")
+    parser.add_argument("--edict", default="target/release/edict", help="builds the tables of rules")
+    parser.add_argument("--peers", help="the folder that fetch.sh filled")
     parser.add_argument("--log", default="info", help="RUST_LOG of edictd")
     parser.add_argument("--scratch", help="folder on the disk to measure; the system's temporary one by default")
-    parser.add_argument("--modes", nargs="*", default=["kept", "reconnect"])
-    parser.add_argument("--format", choices=["human", "json"], default="human")
+    parser.add_argument("--cache", help="keeps tables of rules between calls")
+    parser.add_argument("--out", help="results are appended here, a JSON object a line")
     options = parser.parse_args()
     for tool in ("smtp-source", "smtp-sink"):
         if not shutil.which(tool):
             sys.exit(f"{tool} is not installed (Debian: apt install postfix)")
-    runs = {}
-    for _ in range(options.rounds):
+    kinds = list(SERVERS.values()) if "all" in options.servers else [SERVERS[name] for name in options.servers]
+    absent = {kind: kind.missing(options) for kind in kinds}
+    for kind, why in absent.items():
+        if why:
+            print(f"{kind.name}: left out, {why}", file=sys.stderr)
+    kinds = [kind for kind in kinds if not absent[kind]]
+    cache = None
+    if not options.cache:
+        cache = tempfile.TemporaryDirectory(prefix="edict-bench-tables-")
+        options.cache = cache.name
+    rows = []
+
+    def note(row):
+        rows.append(row)
+        if options.out:
+            with open(options.out, "a") as out:
+                out.write(json.dumps(row) + "\n")
+        shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float))
+        print(f"{row['mode']:>9} {row['server']:>19} {row['set']:>8}: {shown}", flush=True)
+
+    for number in range(options.rounds):
         for mode in options.modes:
-            options.reconnect = mode == "reconnect"
-            for name, run in (("straight", straight), ("edictd", edictd)):
-                runs.setdefault((mode, name), []).append(run(options))
-    report = []
-    for (mode, name), results in runs.items():
-        row = {"mode": mode, "server": name}
-        for key in results[0]:
-            values = [r[key] for r in results]
-            row[key] = round(statistics.median(values), 3)
-            row[f"{key}_spread"] = [round(min(values), 3), round(max(values), 3)]
-        limits = runs[(mode, "straight")]
-        row["of_straight"] = round(
-            statistics.median(r["delivered"] / limit["delivered"] for r, limit in zip(results, limits)), 3)
-        report.append(row)
-    if options.format == "json":
-        print(json.dumps({"messages": options.messages, "size": options.size, "rows": report}, indent=1))
-        return
-    for row in report:
-        extra = f", {row['cpu_ms']} ms CPU a message, {row['idle_mib']} to {row['peak_mib']} MiB" if "cpu_ms" in row else ""
-        low, high = row["delivered_spread"]
-        print(f"{row['mode']:>9} {row['server']:>8}: accepted {row['accepted']:.0f}/s, "
-              f"delivered {row['delivered']:.0f}/s ({low:.0f} to {high:.0f}), {row['of_straight']} of straight{extra}")
+            # Names the round for those who put pieces together.
+            mark = f"{time.time():.0f}-{os.getpid()}-{number}-{mode}"
+            base = {"mark": mark, "mode": mode, "cores": os.cpu_count(), "kernel": platform.release()}
+            limit = straight(mode, options)
+            note({**base, "server": "straight", "set": "bare", **limit})
+            for kind in kinds:
+                for name in options.sets:
+                    try:
+                        result = relay(kind, mode, name, options)
+                    except Failed as error:
+                        print(f"{kind.name}, {name}, {mode}: {error}", file=sys.stderr)
+                        continue
+                    ratio = result["delivered"] / limit["delivered"]
+                    note({**base, "server": kind.name, "set": name, **result, "of_straight": ratio})
+    if cache:
+        cache.cleanup()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ pub mod copies;
 pub mod dispatch;
 pub mod finals;
 pub mod ids;
+mod lasting;
 pub mod marker;
 pub mod plan;
 pub mod rehearse;
@@ -30,6 +31,7 @@ use edict_table::load::{Loaded, RuleRef};
 use edict_table::model::Kind;
 use edict_table::value::Address;
 use ids::IdSource;
+use lasting::Lasting;
 use marker::MarkKey;
 use plan::{finish, over_reply, prepare, remark};
 use srs::Srs;
@@ -179,14 +181,8 @@ impl<S: Store> Acceptor for Pipeline<S> {
         let settings = Arc::clone(&self.settings);
         let quotas = Arc::clone(&self.quotas);
         let store = Arc::clone(&self.store);
-        // A task of its own: a client that hangs up must not leave a stored message uncounted.
-        let work = tokio::spawn(take(settings, quotas, store, incoming));
-        Box::pin(async move {
-            work.await.unwrap_or_else(|error| {
-                tracing::error!(%error, "accepting a message failed");
-                Err(refuse("451 4.3.0 Try again later", None))
-            })
-        })
+        // Whoever stops waiting must not leave a stored message uncounted.
+        Box::pin(Lasting::new(take(settings, quotas, store, incoming)))
     }
 }
 

@@ -65,6 +65,8 @@ struct Pending {
     bytes: usize,
     urgent: bool,
     since: Option<Instant>,
+    /// The log's thread sleeps until it is woken, rather than for [`NOTE_DELAY`] at most.
+    asleep: bool,
     stop: bool,
 }
 
@@ -142,9 +144,8 @@ impl Shared {
             return Err(SpoolError::Failed("it is closed".to_owned()));
         }
         pending.bytes += item.payload();
-        let was_idle = pending.items.is_empty();
         let urgent = item.tell.is_some();
-        let wake = was_idle || (urgent && !pending.urgent);
+        let wake = std::mem::take(&mut pending.asleep) || (urgent && !pending.urgent);
         pending.urgent |= urgent;
         pending.since.get_or_insert_with(Instant::now);
         pending.items.push(item);
@@ -242,6 +243,10 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<Stopper, SpoolError> {
 
 fn run(shared: &Arc<Shared>) {
     let mut batch = Batch::default();
+    // The first record shall not wait for a segment to be made.
+    if shared.log().free.is_empty() {
+        prepare_one(shared);
+    }
     while let Some(items) = next(shared) {
         for item in items {
             if let Err(error) = shared.check() {
@@ -264,9 +269,18 @@ fn tell(to: Option<oneshot::Sender<Told>>, what: Told) {
 /// Waits for items. None when the spool is closed and everything is written.
 fn next(shared: &Shared) -> Option<Vec<Item>> {
     let mut pending = locked(&shared.pending);
-    let mut waited = false;
+    let (mut waited, mut yielded) = (false, false);
     loop {
         if !pending.items.is_empty() && (pending.urgent || pending.stop || waited) {
+            if !yielded {
+                // Whoever waits for this processor with another record gets the same sync. Where it has
+                // nothing else to do, this is no delay at all.
+                yielded = true;
+                drop(pending);
+                std::thread::yield_now();
+                pending = locked(&shared.pending);
+                continue;
+            }
             pending.urgent = false;
             pending.bytes = 0;
             pending.since = None;
@@ -275,9 +289,13 @@ fn next(shared: &Shared) -> Option<Vec<Item>> {
         if pending.items.is_empty() && pending.stop {
             return None;
         }
-        if pending.items.is_empty() {
+        if pending.items.is_empty() && waited {
+            pending.asleep = true;
             pending = shared.wake.wait(pending).unwrap_or_else(PoisonError::into_inner);
+            pending.asleep = false;
+            waited = false;
         } else {
+            // A note that comes now needs no wake-up: it is found when the time is over.
             let result = shared.wake.wait_timeout(pending, NOTE_DELAY);
             let (guard, timeout) = result.unwrap_or_else(PoisonError::into_inner);
             pending = guard;
