@@ -90,7 +90,7 @@ fn import_files(
         diagnostics.push(
             Diagnostic::error("E1004", format!("`{written}` leads out of the rule folder"), import.path.span)
                 .label("not below the folder of `main.edict`")
-                .help("write a path relative to this file, with `/`"),
+                .help("move the files into the rule folder, and write their path from this file on: `\"access/*.edict\"`"),
         );
         return Vec::new();
     };
@@ -120,10 +120,18 @@ fn import_files(
         .filter(|file| *file != from)
         .collect();
     if found.is_empty() {
+        let wild = path.find(['*', '?']).unwrap_or(path.len());
+        let folder = path.get(..wild).and_then(|head| head.rsplit_once('/')).map_or("", |(folder, _)| folder);
+        let there = sources.iter().any(|(p, _)| p.strip_prefix(folder).is_some_and(|r| r.starts_with('/')));
+        let label = match folder {
+            "" => "no rule file here has such a name".to_owned(),
+            folder if there => format!("the folder `{folder}` holds no such file"),
+            folder => format!("there is no folder `{folder}`, or nothing is in it"),
+        };
         diagnostics.push(
             Diagnostic::error("E1001", format!("no file matches `{path}`"), import.path.span)
-                .label("nothing is imported")
-                .help("`*` stands for any run within one name, and does not cross a `/`"),
+                .label(label)
+                .help("correct the path, or take the line out; `*` does not cross a `/`"),
         );
     }
     found

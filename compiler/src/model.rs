@@ -68,6 +68,17 @@ impl ListType {
         }
     }
 
+    /// The words for one of them.
+    #[must_use]
+    pub fn one(self) -> &'static str {
+        match self {
+            Self::Address => "an address",
+            Self::Domain => "a domain",
+            Self::Network => "a network",
+            Self::Text => "a text",
+        }
+    }
+
     /// The word for several of them.
     #[must_use]
     pub fn plural(self) -> &'static str {

@@ -8,6 +8,7 @@ mod alias;
 mod condition;
 mod data;
 mod names;
+mod pattern;
 mod profile;
 mod rule;
 mod testing;

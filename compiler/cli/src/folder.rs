@@ -41,7 +41,7 @@ pub enum FolderError {
     #[error("`{}` is a file; give the folder that holds `main.edict`", .0.display())]
     NoFolder(PathBuf),
     /// No rules begin here.
-    #[error("`{}` holds no `main.edict`, with which a rule set begins", .0.display())]
+    #[error("`{}` holds no `main.edict`, with which a rule set begins; create it, or name the folder that holds it", .0.display())]
     NoMain(PathBuf),
     /// A link leads out, or to a folder.
     #[error("the link `{}` {what}; a rule set must be whole in itself, so put a copy in its place", path.display())]

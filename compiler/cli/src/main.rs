@@ -11,6 +11,7 @@ mod explained;
 mod files;
 mod flow;
 mod folder;
+mod progress;
 mod render;
 mod table;
 mod testing;

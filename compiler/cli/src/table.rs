@@ -3,7 +3,7 @@
 use crate::args::DiagnosticFormat;
 use crate::console::{Console, Failure};
 use crate::files::read_whole;
-use crate::{folder, render};
+use crate::{folder, progress, render};
 use edict_compiler::{Options, compile};
 use edict_table::emit::emit;
 use edict_table::load::Loaded;
@@ -17,7 +17,7 @@ pub fn open(path: &Path, console: &mut Console) -> Result<Option<Loaded>, Failur
     if path.is_dir() {
         let sources = folder::read(path)?;
         // The proofs say nothing about one mail, and take their time.
-        let result = compile(&sources, &Options { proofs: false });
+        let result = progress::during("reading rules", || compile(&sources, &Options { proofs: false }));
         return match result.table.filter(|_| !render::failed(&result.diagnostics)) {
             Some(table) => load(&table).map(Some),
             None => {

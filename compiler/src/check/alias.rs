@@ -73,12 +73,20 @@ impl<'a> Expansion<'a> {
             return;
         };
         if self.path.len() >= MAX_CHAIN {
-            let text =
-                format!("alias `{}` stands at the end of a chain of {MAX_CHAIN} aliases", alias.key.name());
+            let text = format!(
+                "alias `{}` stands at the end of a chain of more than {MAX_CHAIN} aliases",
+                alias.key.name()
+            );
             self.diagnostics.push(
-                Diagnostic::error("E1602", text, alias.span)
-                    .label("the chain is too long here")
-                    .help("let the first alias name the last members itself"),
+                Diagnostic::error("E1602", text, alias.span).label("the chain is too long here").help(
+                    match self.path.first().and_then(|p| self.model.aliases.get(*p)) {
+                        Some(first) => format!(
+                            "let `{}`, where the chain begins, name its final members itself",
+                            first.key.name()
+                        ),
+                        None => "let the first alias name its final members itself".to_owned(),
+                    },
+                ),
             );
             self.set(place, State::Failed);
             return;
@@ -174,7 +182,34 @@ impl<'a> Expansion<'a> {
         let text = format!("aliases lead in a circle: {}", names.join(" to "));
         let mut diagnostic = Diagnostic::error("E1601", text, first.span)
             .label("the circle starts here")
-            .help("take one of them out of its members; only an alias that names itself directly also delivers to its mailbox");
+            .help(format!(
+                "break it: take the member that leads to `{}` out of `{}`, for example; an alias may name itself to keep a copy in its own mailbox",
+                first.key.name(),
+                round.last().unwrap_or(first).key.name()
+            ));
+        for (from, to) in round.iter().zip(rest.iter().chain(std::iter::once(first))) {
+            // Where the member is not written as the alias is, say how the two meet.
+            let member = from.members.iter().find_map(|member| match member {
+                Member::Mailbox(mailbox)
+                    if self
+                        .find(&mailbox.address)
+                        .and_then(|p| self.model.aliases.get(p))
+                        .is_some_and(|a| std::ptr::eq(a, *to)) =>
+                {
+                    Some(mailbox)
+                }
+                _ => None,
+            });
+            if let Some(mailbox) = member
+                && mailbox.address.local().contains('+')
+                && !to.key.name().contains('+')
+            {
+                diagnostic = diagnostic.also(
+                    mailbox.span,
+                    format!("leads to `{}`, since what follows `+` does not count", to.key.name()),
+                );
+            }
+        }
         for other in rest {
             diagnostic = diagnostic.also(other.span, "and goes through here");
         }

@@ -52,10 +52,14 @@ fn backscatter(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
                 "mail for addresses that the next hop refuses is accepted and bounced",
                 span,
             )
-            .label(format!("every address at `{}` exists", domain.domain))
+            .label(format!("every address at `{}` counts as existing: `recipients any`", domain.domain))
             .help(format!(
-                "write `[{} recipients ask]` to ask the next hop, or `recipients known in [LIST]`",
-                domain.domain
+                "write `[{}{} recipients ask]` to ask the next hop, or `recipients known in LIST`",
+                domain.domain,
+                match &domain.via {
+                    Some(name) => format!(" via {name}"),
+                    None => String::new(),
+                }
             )),
         );
     }
@@ -161,13 +165,6 @@ fn is_direction(test: &Test, direction: Direction) -> bool {
 
 /// An allow that a stranger can have by saying the right thing.
 fn forgeable(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
-    let mut said = None;
-    rule.condition.visit(&mut |test, negated| {
-        if !negated && said.is_none() && is_said(test.fact) {
-            said = Some(test);
-        }
-    });
-    let Some(said) = said else { return };
     let stranger = |test: &Test| match test.fact {
         Fact::Direction if is_direction(test, Direction::Inbound) => ALWAYS,
         Fact::ClientTls
@@ -180,13 +177,27 @@ fn forgeable(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
         // A stranger has no login, no good address and no good signature.
         _ => NEVER,
     };
-    if possible(&rule.condition, &stranger).0 {
+    if possible(&rule.condition, &stranger).0
+        && let Some(said) = claimed(&rule.condition, &stranger)
+    {
         diagnostics.push(
-            Diagnostic::warning("W0201", format!("anybody can have what allow `{}` asks for", rule.name), said.span)
-                .label("whatever the client says")
+            Diagnostic::warning("W0201", format!("allow `{}` trusts what any client can forge", rule.name), said.span)
+                .label("enough by itself, and any client can claim it")
                 .also(rule.span, "the rule that lets it in")
-                .help("ask something that cannot be forged too: `client.ip in ...`, `submitted`, `spf is pass` or `dmarc is pass`"),
+                .help("join a test that cannot be forged to it: `and client.ip in LIST`, `and submitted`, `and spf is pass` or `and dmarc is pass`"),
         );
+    }
+}
+
+/// The first test on what a client says, in a way to fulfil the condition that a stranger has.
+fn claimed<'a>(cond: &'a Cond, stranger: &dyn Fn(&Test) -> (bool, bool)) -> Option<&'a Test> {
+    match cond {
+        Cond::Test(test) if is_said(test.fact) => Some(test),
+        Cond::True | Cond::Test(_) | Cond::Not(_) => None,
+        Cond::All(parts) => parts.iter().find_map(|part| claimed(part, stranger)),
+        Cond::Any(parts) => {
+            parts.iter().filter(|part| possible(part, stranger).0).find_map(|part| claimed(part, stranger))
+        }
     }
 }
 
@@ -217,10 +228,10 @@ fn greetings(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
         diagnostics.push(
             Diagnostic::warning(
                 "W0202",
-                format!("`{}` hits our own users: mail programs fail this test", rule.name),
+                format!("`{}` hits our own users too: this is true of most mail programs", rule.name),
                 found.span,
             )
-            .label("true of most mail programs at home or on the road")
+            .label("true of mail programs at home or on the road")
             .also(rule.span, "in this rule")
             .help("add `unless submitted`"),
         );
@@ -291,7 +302,7 @@ fn caught(model: &Model, rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
         if holds(&rule.condition, &for_them) {
             diagnostics.push(
                 Diagnostic::warning("W0203", format!("`{}` catches mail for `{address}`", rule.name), span)
-                    .label("this address is in no list, so `not` is yes")
+                    .label(format!("`{address}` is not in there, so the `not` is true of it"))
                     .also(rule.span, "in this rule")
                     .help(format!("add `unless recipient in [postmaster@{domain}, abuse@{domain}]`: both have to be reachable (RFC 2142)")),
             );
@@ -326,12 +337,12 @@ fn parted(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
         diagnostics.push(
             Diagnostic::warning(
                 "W0204",
-                format!("`{}` makes strangers send to each recipient apart", rule.name),
+                format!("`{}` may decide differently for each recipient of one message", rule.name),
                 recipient,
             )
             .label("differs between recipients")
-            .also(content, "and is known only after the message has come")
-            .help("ask either the recipient or the content, or expect 452 4.5.3 for further recipients"),
+            .also(content, "known only after the message has come, when one reply goes for all recipients")
+            .help("ask the recipient or the content, not both; else further recipients of a stranger's message get 452 4.5.3 and come in a message of their own"),
         );
     }
 }
@@ -396,7 +407,7 @@ fn talkative(model: &Model, rule: &RuleDef, text: &str, diagnostics: &mut Vec<Di
     diagnostics.push(
         Diagnostic::warning("W0205", format!("the reply of `{}` tells strangers {what}", rule.name), span)
             .label("whoever probes the server learns from it")
-            .help("logs name the rule already; write a few plain words, and a URL for more"),
+            .help("write a few plain words, as `\"message refused\"`, and a URL for more; the log names the rule"),
     );
 }
 

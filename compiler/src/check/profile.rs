@@ -46,7 +46,11 @@ fn banner(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
         diagnostics.push(
             Diagnostic::error("E1202", "a banner needs a `hostname` to begin with", span)
                 .label("no `hostname` is set")
-                .help("add `hostname mx.example.com` to the profile"),
+                .help(match banner.split(' ').next().filter(|head| head.contains('.')) {
+                    Some(head) => format!("add `hostname {head}` to the profile"),
+                    None => "add `hostname mx.example.com` to the profile, and begin the banner with it"
+                        .to_owned(),
+                }),
         );
         return;
     };
@@ -156,7 +160,10 @@ fn domains(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
                     span,
                 )
                 .label("aliases of aliases are not followed")
-                .help("name the domain that the mail is for"),
+                .help(match profile.domain_aliases.iter().find(|(other, _)| other == to) {
+                    Some((_, end)) => format!("write `{from} is {end}`"),
+                    None => "name the domain that the mail is for".to_owned(),
+                }),
             );
         } else if !local.contains(to) && !relay.contains(to) {
             diagnostics.push(
@@ -208,7 +215,7 @@ fn login(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
                 )
                 .label("has nothing to act on")
                 .also(at(model, "auth"), "logins are off")
-                .help("write `auth required` or `auth optional`, or leave this line out"),
+                .help("write `auth required` or `auth optional`, or leave this setting out"),
             );
         }
     }

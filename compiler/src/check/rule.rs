@@ -94,7 +94,7 @@ fn facts(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
                     "`{}` needs a DNS lookup, and only allow, reject, defer, hold and discard wait for one",
                     row.name
                 ),
-                "ask `client.ip`, or refuse the mail in a `reject` rule",
+                "ask what is known without DNS, such as `client.ip`, `sender` or `auth.user`",
             )
         } else {
             return;
@@ -136,10 +136,15 @@ fn check_reply(
             [5] => ("5xx, do not try again", "550 5.7.1"),
             _ => ("4xx or 5xx", "452 4.7.1"),
         };
+        let instead = match (verb, class) {
+            ("reject", 4) => ", or make it a `defer` rule",
+            ("defer", 5) => ", or make it a `reject` rule",
+            _ => "",
+        };
         diagnostics.push(
             Diagnostic::error("E1303", format!("`{verb}` cannot reply `{}`", reply.code), span)
                 .label(format!("it takes {wants}"))
-                .help(format!("write `reply {example} \"…\"`")),
+                .help(format!("write `reply {example} \"{}\"`{instead}", reply.text)),
         );
     } else if u16::from(reply.enhanced.0) != class {
         let (own, subject, detail) = reply.enhanced;
@@ -153,10 +158,19 @@ fn check_reply(
             .help(format!("write `reply {} {class}.{subject}.{detail} \"…\"`", reply.code)),
         );
     }
-    if reply.text.len() > MAX_LINE || !reply.text.is_ascii() || reply.text.chars().any(char::is_control) {
+    let problem = match reply.text.chars().find(|c| !c.is_ascii() || c.is_control()) {
+        Some('\n' | '\r') => Some("holds a line break".to_owned()),
+        Some(c) if c.is_control() => Some("holds a control character".to_owned()),
+        Some(c) => Some(format!("holds `{c}`, which is not ASCII")),
+        None if reply.text.len() > MAX_LINE => {
+            Some(format!("is {} bytes long, {MAX_LINE} are allowed", reply.text.len()))
+        }
+        None => None,
+    };
+    if let Some(problem) = problem {
         diagnostics.push(
             Diagnostic::error("E1305", "the text of a reply is one line of printable ASCII", span)
-                .label(format!("holds a line break or another character, or is longer than {MAX_LINE} bytes"))
+                .label(problem)
                 .help("SMTP replies are ASCII (RFC 5321 4.2); write plain words, and a URL for more"),
         );
     }
@@ -211,16 +225,35 @@ fn zero_bound(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
 fn direction(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
     for direction in [Direction::Inbound, Direction::Forwarded] {
         if can_hold(&rule.condition, direction).0 {
-            diagnostics.push(
-                Diagnostic::error(
-                    "E1309",
-                    format!("disclaimer `{}` can apply to {} mail", rule.name, direction.name()),
-                    rule.span,
-                )
-                .label("would change what strangers wrote")
-                .help("add `when direction is outbound`, or `when direction in [outbound, internal]`"),
-            );
+            let name = direction.name();
+            let text = format!("disclaimer `{}` can apply to {name} mail", rule.name);
+            let mut asks = false;
+            rule.condition
+                .visit(&mut |test, _| asks |= matches!(test.fact, Fact::Direction | Fact::Submitted));
+            let way = hole(&rule.condition, direction);
+            let diagnostic = Diagnostic::error("E1309", text, way.map_or(rule.span, |test| test.span));
+            diagnostics.push(match way {
+                Some(_) if asks => diagnostic
+                    .label(format!("enough by itself, and also true of {name} mail"))
+                    .also(rule.span, "this would change what strangers wrote")
+                    .help("write `direction is outbound and (...)` around all of it, or take that part out"),
+                _ => Diagnostic { span: rule.span, ..diagnostic }
+                    .label("would change what strangers wrote")
+                    .help("add `when direction is outbound`, or `when direction in [outbound, internal]`"),
+            });
             return;
+        }
+    }
+}
+
+/// A test by which a condition holds for mail of a direction, where an `or` leads round the others.
+fn hole(cond: &Cond, direction: Direction) -> Option<&Test> {
+    match cond {
+        Cond::Test(test) if !matches!(test.fact, Fact::Direction | Fact::Submitted) => Some(test),
+        Cond::True | Cond::Test(_) | Cond::Not(_) => None,
+        Cond::All(parts) => parts.iter().find_map(|part| hole(part, direction)),
+        Cond::Any(parts) => {
+            parts.iter().filter(|p| can_hold(p, direction).0).find_map(|part| hole(part, direction))
         }
     }
 }

@@ -96,8 +96,8 @@ pub fn parse_aliases(bytes: &[u8], file: FileId) -> (Vec<AliasLine>, Vec<Diagnos
         let Some(last) = aliases.last_mut() else {
             report.add(CODE, Severity::Error, || {
                 let at = span(file, start + lead, start + lead + content.len());
-                Diagnostic::error(CODE, "this line goes on from nowhere", at)
-                    .label("no alias stands before it")
+                Diagnostic::error(CODE, "this line continues an alias, but none stands before it", at)
+                    .label("white space at its start makes it a continuation")
                     .help("begin an alias at the very start of a line")
             });
             continue;

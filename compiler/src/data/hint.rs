@@ -81,9 +81,10 @@ pub(super) fn wrong(ty: ListType, entry: &str, why: &Why, at: Span) -> Diagnosti
         Why::At => error(format!("`{shown}` is an address, not a domain"))
             .label("this is a list of domains")
             .help("write the domain alone, or declare the list as one of addresses"),
-        Why::Mailbox(says) => {
-            no().label(says.clone()).help("one entry stands on a line; `#` starts a comment")
-        }
+        Why::Mailbox(says) => no().label(says.clone()).help(match ty {
+            ListType::Domain => "write `example.com`, or `.example.com` for its subdomains",
+            _ => "write `ann@example.com`, `@example.com`, `@.example.com` or `ann@`",
+        }),
     }
 }
 

@@ -33,8 +33,10 @@ pub(super) fn block(
     let mut seen = Seen::default();
     if !c.at_kind(TokenKind::OpenBrace) {
         // A head that could not be read has had its message.
-        if !c.broken_since(c.last_span()) {
-            c.expected("`{`");
+        if !c.broken_since(c.last_span())
+            && let Some(diagnostic) = c.missing("`{`")
+        {
+            c.report(diagnostic.help(format!("the clauses of a `{item}` stand between `{{` and `}}`")));
         }
         to_brace(c);
     }
@@ -72,11 +74,15 @@ fn clauses_of(
             return;
         }
         if token.kind != TokenKind::Word {
-            c.report(Diagnostic::error(
-                "E0017",
-                format!("expected a clause or `}}`, found {}", named(token)),
-                token.span,
-            ));
+            let message = format!("expected a clause or `}}`, found {}", named(token));
+            let diagnostic = Diagnostic::error("E0017", message, token.span);
+            c.report(if token.kind == TokenKind::Comma {
+                diagnostic.help(
+                    "tests are joined with `and` or `or`; several values stand in brackets, as in `[a, b]`",
+                )
+            } else {
+                diagnostic
+            });
             recover(c, known, true);
             continue;
         }
@@ -141,9 +147,14 @@ fn unknown(c: &mut Cursor<'_>, item: &'static str, behind: &str) -> Option<&'sta
     let likely = meant(word, known);
     if !c.starts_line(0) && !behind.is_empty() && likely.is_none() {
         let message = format!("`{}` does not belong behind this `{behind}`", short(word));
-        c.report(
-            Diagnostic::error("E0017", message, span).label(format!("expected another {thing} or `}}`")),
-        );
+        let diagnostic =
+            Diagnostic::error("E0017", message, span).label(format!("expected another {thing} or `}}`"));
+        c.report(match behind {
+            "reply" => diagnostic
+                .help("code, class and text stand in this order, as in `reply 554 5.7.1 \"not here\"`"),
+            "host" => diagnostic.help("a port stands behind a colon, as in `host [smtp.example.com:587]`"),
+            _ => diagnostic,
+        });
         return None;
     }
     let diagnostic = Diagnostic::error("E0014", format!("unknown {thing} `{}`", short(word)), span);

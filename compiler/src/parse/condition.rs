@@ -34,6 +34,10 @@ const FOREIGN: &[(&str, &str)] = &[
     ("ends-with", "ends with"),
     ("gt", ">"),
     ("lt", "<"),
+    ("present", "is present"),
+    ("exists", "is present"),
+    ("absent", "is absent"),
+    ("missing", "is absent"),
     ("isnt", "is not"),
     ("isn't", "is not"),
     ("&&", "and"),
@@ -193,12 +197,10 @@ fn fact(c: &mut Cursor<'_>) -> Option<FactRef> {
         && let Some(text) = c.peek().filter(|t| t.kind == TokenKind::Text)
     {
         let written = format!("({})", text.text);
-        let diagnostic = Diagnostic::error(
-            "E0017",
-            "the name of a header field stands in parentheses",
-            text.span,
-        )
-        .fix("add the parentheses", text.span, written);
+        let diagnostic =
+            Diagnostic::error("E0017", "the name of a header field stands in parentheses", text.span)
+                .help(format!("write `header{written}`"))
+                .fix("add the parentheses", text.span, written);
         c.report(diagnostic);
         return None;
     }

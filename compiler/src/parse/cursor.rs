@@ -212,7 +212,7 @@ impl<'a> Cursor<'a> {
                     Diagnostic::error("E0017", format!("expected {what} without quotes"), t.span);
                 let plain = !bare.is_empty() && bare.len() < 80 && !bare.contains(char::is_whitespace);
                 self.report(if plain {
-                    diagnostic.fix("remove the quotes", t.span, bare)
+                    diagnostic.help(format!("write `{bare}`")).fix("remove the quotes", t.span, bare)
                 } else {
                     diagnostic
                 });

@@ -80,7 +80,12 @@ fn item(c: &mut Cursor<'_>) -> Option<Item> {
             return None;
         }
         let message = format!("expected an item such as `list` or `reject`, found {}", named(token));
-        c.report(Diagnostic::error("E0017", message, token.span));
+        let diagnostic = Diagnostic::error("E0017", message, token.span);
+        c.report(if token.kind == TokenKind::Comma {
+            diagnostic.help("several values stand in brackets, as in `[a, b]`")
+        } else {
+            diagnostic
+        });
         to_item(c);
         return None;
     }
@@ -195,7 +200,9 @@ fn list_body(c: &mut Cursor<'_>, list: &mut List) -> Option<()> {
 /// `= […]`
 fn members(c: &mut Cursor<'_>) -> Option<crate::ast::Entries> {
     if c.eat(TokenKind::Equals).is_none() {
-        c.expected("`=` and `[…]`");
+        if let Some(diagnostic) = c.missing("`=` and `[…]`") {
+            c.report(diagnostic.help("write `= [ann@example.com, bob@example.com]`; an aliases(5) file is read by `aliases from \"aliases.txt\"`"));
+        }
         return None;
     }
     entries(c, "an address")

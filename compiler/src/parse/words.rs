@@ -140,6 +140,13 @@ pub const HABITS: &[(&str, &str)] = &[
     ("comment", "note"),
     ("description", "note"),
     ("set", "list"),
+    ("from", "sender"),
+    ("to", "recipient"),
+    ("rcpt", "recipient"),
+    ("user", "login"),
+    ("ok", "accept"),
+    ("deliver", "accept"),
+    ("assert", "expect"),
     ("server", "host"),
     ("hosts", "host"),
 ];

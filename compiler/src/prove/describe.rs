@@ -4,6 +4,9 @@ use super::theory::Claim;
 use edict_table::fact::{Fact, Type};
 use edict_table::model::{Condition, ConditionId, ListId, Predicate, Table, Test};
 
+/// How many entries of a list without a name are shown.
+const SHOWN: usize = 4;
+
 /// Claims in words: `` `size < 10` ``.
 #[must_use]
 pub fn claims(table: &Table, claims: &[Claim]) -> Vec<String> {
@@ -64,13 +67,17 @@ fn membership(table: &Table, fact: &str, list: ListId, holds: bool, domain: bool
     match (&list.name, list.entries.get(0), list.entries.len()) {
         (Some(name), ..) => format!("{fact} {not}in {name}"),
         (None, Some(one), 1) => format!("{fact} is {not}{}", shown(one)),
-        (None, Some(one), _) => format!("{fact} {not}in [{}, ...]", shown(one)),
+        (None, Some(_), count) => {
+            let first: Vec<String> = list.entries.iter().take(SHOWN).map(shown).collect();
+            let more = if count > SHOWN { ", ..." } else { "" };
+            format!("{fact} {not}in [{}{more}]", first.join(", "))
+        }
         (None, None, _) => format!("{fact} {not}in []"),
     }
 }
 
 /// A number as rules write it: sizes with the largest binary unit that is exact.
-fn number(ty: Type, value: u64) -> String {
+pub(super) fn number(ty: Type, value: u64) -> String {
     if ty == Type::Time {
         return jiff::Timestamp::from_second(i64::try_from(value).unwrap_or(0))
             .map(|t| t.to_string())

@@ -30,11 +30,12 @@ pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span
                     [] => diagnostic.help("take the rule out, or mend its conditions"),
                     [one] => match bound_by(one) {
                         Some(setting) => diagnostic.help(format!(
-                            "`{one}` is never so: `{setting}` of the profile refuses such mail first"
+                            "`{one}` is never true: `{setting} {}` refuses such mail before rules are asked; lower the number here, or set a larger `{setting}` in the profile",
+                            bound(table, setting)
                         )),
-                        None => diagnostic.help(format!("`{one}` is never so")),
+                        None => diagnostic.help(format!("`{one}` is never true; take it out, or correct it")),
                     },
-                    all => diagnostic.help(format!("these are never so together: `{}`", all.join("`, `"))),
+                    all => diagnostic.help(together(table, all)),
                 }
             }
         },
@@ -43,7 +44,12 @@ pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span
             let more = if by.len() > 3 { " and others" } else { "" };
             let mut diagnostic = Diagnostic::error(
                 "E2002",
-                format!("rule `{}` never decides: {}{more} always come first", name(rule), names.join(", ")),
+                format!(
+                    "rule `{}` never decides: {}{more} always come{} first",
+                    name(rule),
+                    names.join(", "),
+                    if by.len() == 1 { "s" } else { "" }
+                ),
                 at(rule),
             )
             .label("always overruled")
@@ -82,6 +88,35 @@ pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span
         .example(example),
     };
     findings.into_iter().map(one).collect()
+}
+
+/// Why several tests cannot hold at once, and what to do about it.
+fn together(table: &Table, all: &[String]) -> String {
+    let said = |word: &str| all.iter().any(|test| test.contains(word));
+    let list = format!("`{}`", all.join("` and `"));
+    let local = |test: &String| {
+        test.starts_with("recipient") && table.profile.local_domains.iter().any(|d| test.contains(d.as_str()))
+    };
+    if said("direction") && (all.iter().any(local) || said("local-domains") || said("relay-domains")) {
+        return format!(
+            "{list} can never be true together: mail to a local or relay domain is `inbound` or `internal`, never `outbound`"
+        );
+    }
+    format!(
+        "{list} can never be true together; correct one of them, join them with `or`, or narrow the `unless`"
+    )
+}
+
+/// What a setting allows, as the profile would write it.
+fn bound(table: &Table, setting: &str) -> String {
+    let profile = &table.profile;
+    let size = |bytes: u64| super::describe::number(edict_table::fact::Type::Size, bytes);
+    match setting {
+        "max-message-size" => size(profile.max_message_size),
+        "max-attachment-size" => profile.max_attachment_size.map(size).unwrap_or_default(),
+        "max-recipients" => profile.max_recipients.to_string(),
+        _ => profile.max_hops.to_string(),
+    }
 }
 
 /// The setting that bounds what a test asks for.

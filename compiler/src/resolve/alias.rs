@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::names::Sort;
-use super::value::of_word;
+use super::value::{Bare, of_word};
 use crate::ast::{self, Class, Entry};
 use crate::data::{Target, parse_aliases, target};
 use crate::diag::Diagnostic;
@@ -64,7 +64,13 @@ pub fn groups(ctx: &mut Context<'_>, groups: &[&ast::Group]) {
                 kept.get(back).map_or(group.name.span, |g| g.name.span),
             )
             .label("the circle starts here")
-            .help("take one of them out of its members");
+            .help(match names.get(names.len().saturating_sub(2)) {
+                Some(last) => format!(
+                    "take `group {}` out of the members of {last}, or break the circle elsewhere",
+                    kept.get(back).map_or("", |g| g.name.value.as_str())
+                ),
+                None => "take one group out of the members of the next".to_owned(),
+            });
             for other in round.iter().filter(|p| **p != back).filter_map(|p| kept.get(*p)) {
                 diagnostic = diagnostic.also(other.name.span, "and goes through here");
             }
@@ -159,11 +165,16 @@ pub fn members(ctx: &mut Context<'_>, entries: &ast::Entries) -> Option<Vec<Memb
 
 /// Tells what aliases(5) can say and Edict cannot. False where it did.
 fn special(ctx: &mut Context<'_>, text: &str, span: Span) -> bool {
-    let what = match target(text) {
+    let (what, help) = match target(text) {
         Target::Address => return true,
-        Target::Command => "a command",
-        Target::File => "a file",
-        Target::Include => "an include",
+        Target::Command => {
+            ("a command", "name a mailbox, and run the command where that mailbox is delivered")
+        }
+        Target::File => ("a file", "name a mailbox; the server of that mailbox can write files"),
+        Target::Include => (
+            "an include",
+            "write the addresses of that file here, or make a `group` of them and an `alias` to it in a rule file",
+        ),
     };
     ctx.report(
         Diagnostic::error(
@@ -172,7 +183,7 @@ fn special(ctx: &mut Context<'_>, text: &str, span: Span) -> bool {
             span,
         )
         .label("not taken")
-        .help("name a mailbox; run commands where that mailbox is delivered"),
+        .help(help),
     );
     false
 }
@@ -243,7 +254,7 @@ fn key(ctx: &mut Context<'_>, text: &str, span: Span) -> Option<AliasKey> {
         return Some(AliasKey::Bare(fold(text).into_owned()));
     }
     let value = ast::Value { text: text.to_owned(), class: Class::Word, span };
-    let pattern = ctx.pattern(&value, false)?;
+    let pattern = ctx.pattern(&value, Bare::Entry)?;
     let domain = match &pattern {
         Pattern::Exact(address) => address.domain().to_owned(),
         Pattern::Domain(domain) => domain.as_str().to_owned(),

@@ -3,24 +3,18 @@
 //! `is absent` is the opposite of present, `>` on a single number the opposite of at most, so that the
 //! table has few kinds of test.
 
-use super::Context;
 use super::names::Sort;
-use crate::ast::{self, Class, Comparison, Entry, Expr, FactTest, Needles, Text, Value, Word};
+use super::value::Bare;
+use super::{Context, pattern};
+use crate::ast::{self, Class, Comparison, Entry, Expr, FactTest, Needles, Value, Word};
 use crate::diag::Diagnostic;
 use crate::model::{Cond, ListType, Op, Set, Test};
 use crate::parse::words::nearest;
 use crate::span::Span;
 use edict_table::fact::{Fact, REGISTRY, Row, Type};
 use edict_table::model::ListKind;
-use edict_table::value::{Domain, Pattern, fold_text};
+use edict_table::value::{Domain, Pattern};
 use std::collections::BTreeSet;
-
-/// The longest regex taken, in bytes.
-const MAX_REGEX: usize = 1000;
-/// The largest compiled regex taken, in bytes of its NFA.
-const MAX_REGEX_SIZE: usize = 1 << 20;
-/// The longest glob taken, in bytes.
-const MAX_GLOB: usize = 1000;
 
 /// Resolves a condition. None where something in it is wrong, which is told.
 pub fn condition(ctx: &mut Context<'_>, expr: &Expr) -> Option<Cond> {
@@ -57,10 +51,22 @@ fn resolve(ctx: &mut Context<'_>, test: &FactTest) -> Option<Cond> {
         ast::Op::Present | ast::Op::Absent => {
             if !row.optional {
                 let name = &test.fact.name.value;
+                let present = matches!(test.op, ast::Op::Present) != test.negated;
+                let (label, help) = if present {
+                    (
+                        "always true",
+                        "take this test out, or ask something else: only facts that can be absent are asked so",
+                    )
+                } else {
+                    (
+                        "never true",
+                        "take this test out with what hangs on it, or ask something else: only facts that can be absent are asked so",
+                    )
+                };
                 ctx.report(
                     Diagnostic::error("E1123", format!("`{name}` is always there"), test.span)
-                        .label("this test has one answer only")
-                        .help("take it out; only facts that can be absent are asked so"),
+                        .label(label)
+                        .help(help),
                 );
                 return None;
             }
@@ -75,8 +81,8 @@ fn resolve(ctx: &mut Context<'_>, test: &FactTest) -> Option<Cond> {
         ast::Op::Contains(needles) => make(search(ctx, row, needles, test, "contains")?),
         ast::Op::StartsWith(needles) => make(search(ctx, row, needles, test, "starts with")?),
         ast::Op::EndsWith(needles) => make(search(ctx, row, needles, test, "ends with")?),
-        ast::Op::Glob(text) => make(glob(ctx, row, text, test)?),
-        ast::Op::Regex(word) => make(regex(ctx, row, word, test)?),
+        ast::Op::Glob(text) => make(pattern::glob(ctx, row, text, test)?),
+        ast::Op::Regex(word) => make(pattern::regex(ctx, row, word, test)?),
         ast::Op::Compare(order, value) => {
             let number = match row.ty {
                 Type::Count => ctx.count(value)?,
@@ -109,7 +115,7 @@ fn type_name(ty: Type) -> &'static str {
         Type::Address => "an address",
         Type::Text => "a text",
         Type::Count => "a number",
-        Type::Size => "a size",
+        Type::Size => "a number of bytes",
         Type::Enum(_) => "one of a few words",
         Type::Time => "a time",
     }
@@ -177,7 +183,7 @@ fn fact(ctx: &mut Context<'_>, test: &FactTest) -> Option<(&'static Row, String)
                         zone.span,
                     )
                     .label("a domain is expected here")
-                    .help("write `\"zen.spamhaus.example\"`"),
+                    .help("write a domain, for example `\"zen.spamhaus.org\"`"),
                 );
                 None
             }
@@ -219,9 +225,13 @@ fn fact(ctx: &mut Context<'_>, test: &FactTest) -> Option<(&'static Row, String)
     let printable = field.bytes().all(|b| (33..=126).contains(&b) && b != b':');
     if field.is_empty() || field.len() > 200 || !printable {
         ctx.report(
-            Diagnostic::error("E1108", format!("`{}` is no name of a header field", text.value), text.span)
-                .label("letters, digits and hyphens, without the colon (RFC 5322 2.2)")
-                .help(format!("write `header(\"{}\")`", text.value.trim().trim_end_matches(':'))),
+            Diagnostic::error(
+                "E1108",
+                format!("`{}` is not the name of a header field", text.value),
+                text.span,
+            )
+            .label("letters, digits and hyphens, without the colon (RFC 5322 2.2)")
+            .help(format!("write `header(\"{}\")`", text.value.trim().trim_end_matches(':'))),
         );
         return None;
     }
@@ -287,8 +297,8 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
         .find(|(from, _)| name.eq_ignore_ascii_case(from))
         .map(|(_, to)| *to)
         .or_else(|| nearest(name, names));
-    let mut diagnostic = Diagnostic::error("E1106", format!("no fact is named `{name}`"), span)
-        .label("nothing to ask of a message");
+    let mut diagnostic =
+        Diagnostic::error("E1106", format!("no fact is named `{name}`"), span).label("rules cannot ask this");
     diagnostic = match meant {
         Some(meant) => diagnostic
             .help(format!("did you mean `{meant}`?"))
@@ -320,7 +330,7 @@ fn flag(ctx: &mut Context<'_>, test: &FactTest, row: &Row) -> bool {
     }
 }
 
-fn unfit<T>(ctx: &mut Context<'_>, row: &Row, test: &FactTest, operator: &str) -> Option<T> {
+pub(super) fn unfit<T>(ctx: &mut Context<'_>, row: &Row, test: &FactTest, operator: &str) -> Option<T> {
     let name = &test.fact.name.value;
     ctx.report(
         Diagnostic::error("E1118", format!("`{operator}` cannot be asked of `{name}`"), test.span)
@@ -363,11 +373,15 @@ fn kind_of(ty: Type) -> ListKind {
 fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, in_set: bool) -> Option<String> {
     match row.ty {
         Type::Address => {
-            let pattern = ctx.pattern(value, in_set)?;
+            let bare = if in_set { Bare::Taken } else { Bare::Test(row.name) };
+            let pattern = ctx.pattern(value, bare)?;
             through_alias(ctx, row, &pattern, value.span);
             Some(pattern.key())
         }
         Type::Domain => {
+            if state_of_another(ctx, row, value) {
+                return None;
+            }
             let pattern = ctx.domain(value, true)?;
             through_alias(ctx, row, &pattern, value.span);
             Some(pattern.key())
@@ -398,6 +412,25 @@ fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, in_set: bool) -> O
     }
 }
 
+/// Tells a word that is a state of other facts: as the name of a domain it would never be met.
+fn state_of_another(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
+    let phrase = format!(" is {}", value.text);
+    let facts: Vec<String> = REGISTRY
+        .iter()
+        .filter(|other| other.name.ends_with(&phrase))
+        .map(|other| format!("`{}`", other.name))
+        .collect();
+    if value.class != Class::Word || facts.is_empty() {
+        return false;
+    }
+    ctx.report(
+        Diagnostic::error("E1117", format!("`{}` cannot be `{}`", row.name, value.text), value.span)
+            .label("no state of this fact, and no name of a domain")
+            .help(format!("this is asked as {}", facts.join(", "))),
+    );
+    true
+}
+
 /// A recipient at a domain alias is seen at the domain it stands for: such a test never holds.
 fn through_alias(ctx: &mut Context<'_>, row: &Row, pattern: &Pattern, span: Span) {
     if !matches!(row.fact, Fact::Recipient | Fact::RecipientDomain) {
@@ -413,7 +446,11 @@ fn through_alias(ctx: &mut Context<'_>, row: &Row, pattern: &Pattern, span: Span
         let text = format!("no recipient is at `{from}`, which is an alias of `{to}`");
         let diagnostic = Diagnostic::warning("W0102", text, span)
             .label("domain aliases are replaced before rules are asked")
-            .help(format!("write `{to}`"));
+            .help(match pattern {
+                Pattern::Exact(address) => format!("write `{}@{to}`", address.local()),
+                _ if row.ty == Type::Address => format!("write `@{to}`"),
+                _ => format!("write `{to}`"),
+            });
         ctx.report(diagnostic);
     }
 }
@@ -528,9 +565,13 @@ fn not_empty(ctx: &mut Context<'_>, entries: &ast::Entries) -> bool {
 fn no_group(ctx: &mut Context<'_>, row: &Row, name: &Word) {
     let fact = row.name;
     let help = match row.fact {
-        Fact::SenderDomain | Fact::SenderLocal => "ask the whole address: `sender in group NAME`",
-        Fact::RecipientDomain | Fact::RecipientLocal => "ask the whole address: `recipient in group NAME`",
-        _ => "ask `sender`, `recipient`, `from`, `to`, `cc` or `auth.user`",
+        Fact::SenderDomain | Fact::SenderLocal => {
+            format!("ask the whole address: `sender in group {}`", name.value)
+        }
+        Fact::RecipientDomain | Fact::RecipientLocal => {
+            format!("ask the whole address: `recipient in group {}`", name.value)
+        }
+        _ => "ask `sender`, `recipient`, `from`, `to`, `cc` or `auth.user`".to_owned(),
     };
     ctx.report(
         Diagnostic::error("E1124", format!("`{fact}` cannot be in group `{}`", name.value), name.span)
@@ -565,7 +606,10 @@ fn named_list(ctx: &mut Context<'_>, row: &Row, name: &Word, test: &FactTest) ->
             format!("write `{whole} in {}`: addresses are compared whole", name.value)
         }
         (_, ListType::Text) if row.ty == Type::Address => {
-            format!("define it as `list {}: address`, without quotes", name.value)
+            format!(
+                "ask a text, as `subject contains any of {0}`; or write addresses into the list: `list {0}: address = [ann@example.com]`",
+                name.value
+            )
         }
         (_, ListType::Network) => format!("write `client.ip in {}`", name.value),
         (_, ListType::Address) if row.fact == Fact::AuthUser => {
@@ -582,7 +626,7 @@ fn named_list(ctx: &mut Context<'_>, row: &Row, name: &Word, test: &FactTest) ->
         format!("`{}` is a list of {}, but `{fact}` is {}", name.value, ty.plural(), type_name(row.ty)),
         test.span,
     )
-    .label("the types do not meet");
+    .label(format!("{} is never equal to {}", type_name(row.ty), ty.one()));
     if span != Span::default() {
         diagnostic = diagnostic.also(span, "the list is defined here");
     }
@@ -603,7 +647,17 @@ fn search(
             ctx.report(
                 Diagnostic::error("E1118", format!("`{operator}` cannot be asked of `{name}`"), test.span)
                     .label(format!("`{name}` is {}", type_name(row.ty)))
-                    .help(format!("write `{name} matches \"*...*\"`, or `{name} is @example.com`")),
+                    .help({
+                        let part =
+                            if let Needles::One(value) = needles { value.text.as_str() } else { "..." };
+                        let glob = match operator {
+                            "starts with" => format!("{part}*"),
+                            "ends with" => format!("*{part}"),
+                            _ => format!("*{part}*"),
+                        };
+                        let whole = if row.ty == Type::Address { "@example.com" } else { "example.com" };
+                        format!("write `{name} matches \"{glob}\"`, or `{name} is {whole}`")
+                    }),
             );
             return None;
         }
@@ -650,7 +704,7 @@ fn search(
                     )
                     .label("texts are searched for here")
                     .also(span, "the list is defined here")
-                    .help(format!("define it as `list {}: text = [\"...\"]`", name.value)),
+                    .help("name a list of texts: `list NAME: text = [\"...\"]`"),
                 );
                 return None;
             }
@@ -682,102 +736,4 @@ fn empty_needle(ctx: &mut Context<'_>, span: Span) {
             .label("empty, or white space only")
             .help("write what to look for; to ask whether there is a value write `is present`"),
     );
-}
-
-fn patterned(ctx: &mut Context<'_>, row: &Row, test: &FactTest) -> Option<()> {
-    if matches!(row.ty, Type::Text | Type::Address | Type::Domain) {
-        return Some(());
-    }
-    unfit(ctx, row, test, "matches")
-}
-
-fn glob(ctx: &mut Context<'_>, row: &Row, text: &Text, test: &FactTest) -> Option<Op> {
-    patterned(ctx, row, test)?;
-    let glob = fold_text(&text.value).into_owned();
-    let problem = if glob.is_empty() {
-        Some("matches the empty text only")
-    } else if glob.len() > MAX_GLOB {
-        Some("too long")
-    } else if ends_in_escape(&glob) {
-        Some("ends in a `\\` that takes nothing as it is")
-    } else {
-        None
-    };
-    if let Some(problem) = problem {
-        ctx.report(
-            Diagnostic::error("E1120", "this glob cannot be used", text.span)
-                .label(problem)
-                .help("`*` is any run, `?` one character, `\\*` a star; the whole value has to match"),
-        );
-        return None;
-    }
-    let plain = !glob.contains(['*', '?', '\\']);
-    if plain {
-        let name = &test.fact.name.value;
-        let instead = if row.ty == Type::Text {
-            format!(
-                "write `{name} is \"{0}\"` for the whole, `{name} contains \"{0}\"` or `\"*{0}*\"` for a part",
-                text.value
-            )
-        } else {
-            format!("write `{name} is {0}` for the whole, or `\"*{0}*\"` for a part", text.value)
-        };
-        ctx.report(
-            Diagnostic::warning("W0103", format!("`{}` is a glob without `*` or `?`", text.value), text.span)
-                .label("globs match from end to end")
-                .help(instead),
-        );
-    }
-    Some(Op::Glob(glob))
-}
-
-fn ends_in_escape(glob: &str) -> bool {
-    glob.chars().rev().take_while(|c| *c == '\\').count() % 2 == 1
-}
-
-fn regex(ctx: &mut Context<'_>, row: &Row, word: &Word, test: &FactTest) -> Option<Op> {
-    patterned(ctx, row, test)?;
-    let text = word.value.as_str();
-    let problem = if text.is_empty() {
-        Some(("an empty regex is found in everything".to_owned(), "write what to look for"))
-    } else if text.len() > MAX_REGEX {
-        Some((format!("a regex has at most {MAX_REGEX} bytes"), "use a list of texts and `contains any of`"))
-    } else {
-        regex_problem(text)
-    };
-    if let Some((problem, help)) = problem {
-        ctx.report(
-            Diagnostic::error("E1121", "this regex cannot be used", word.span).label(problem).help(help),
-        );
-        return None;
-    }
-    Some(Op::Regex(text.to_owned()))
-}
-
-/// What is wrong with a regex, and what to do about it.
-fn regex_problem(text: &str) -> Option<(String, &'static str)> {
-    use regex_automata::nfa::thompson;
-    use regex_automata::util::syntax;
-    let parsed =
-        regex_syntax::ParserBuilder::new().case_insensitive(true).nest_limit(100).build().parse(text);
-    if let Err(error) = parsed {
-        let kind = match &error {
-            regex_syntax::Error::Parse(error) => error.kind().to_string(),
-            regex_syntax::Error::Translate(error) => error.kind().to_string(),
-            _ => "not understood".to_owned(),
-        };
-        let help = if kind.contains("look-around") || kind.contains("backreference") {
-            "write two tests joined with `and` or `and not`: these regexes run in one pass over the text"
-        } else {
-            "write `\\` before a character that is meant as it is"
-        };
-        return Some((kind, help));
-    }
-    let built = thompson::Compiler::new()
-        .syntax(syntax::Config::new().case_insensitive(true))
-        .configure(thompson::Config::new().nfa_size_limit(Some(MAX_REGEX_SIZE)))
-        .build(text);
-    built.err().map(|_| {
-        ("too large once its repetitions are written out".to_owned(), "lower the bounds of its repetitions")
-    })
 }

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::names::Sort;
+use super::value::Bare;
 use crate::ast::{self, Entry, List, ListBody, Text};
 use crate::data::parse_list;
 use crate::diag::Diagnostic;
@@ -22,7 +23,7 @@ impl Context<'_> {
                     path.span,
                 )
                 .label("not below the folder of `main.edict`")
-                .help("write a path relative to this file, with `/`, and keep what rules need beside them"),
+                .help("copy the file into the rule folder, and write its path from this file on: `\"lists/name.txt\"`"),
             );
             return None;
         };
@@ -38,6 +39,9 @@ impl Context<'_> {
             .label("paths are relative to the file that names them");
         diagnostic = match meant {
             Some(meant) => diagnostic.help(format!("there is `{meant}`")),
+            None if path.value.contains(' ') => diagnostic.help(
+                "create the file, or correct the path; a text that is meant itself stands between `\"\"\"` and `\"\"\"`",
+            ),
             None => diagnostic.help("create the file, or correct the path"),
         };
         self.report(diagnostic);
@@ -83,7 +87,7 @@ pub fn list(ctx: &mut Context<'_>, file: FileId, list: &List) {
 /// One value of a list or set, as the entry that an index holds.
 pub fn entry(ctx: &mut Context<'_>, ty: ast::ListType, value: &ast::Value) -> Option<String> {
     match ty {
-        ast::ListType::Address => ctx.pattern(value, false).map(|p| p.key()),
+        ast::ListType::Address => ctx.pattern(value, Bare::Entry).map(|p| p.key()),
         ast::ListType::Domain => ctx.domain(value, true).map(|p| p.key()),
         ast::ListType::Network => ctx.network(value).map(|n| n.to_string()),
         ast::ListType::Text => ctx.text(value, false),
@@ -105,7 +109,7 @@ fn inline(ctx: &mut Context<'_>, ty: ast::ListType, entries: &[Entry]) -> Entrie
             }
             Entry::Group(name) => ctx.report(
                 Diagnostic::error("E1124", format!("group `{}` cannot stand here", name.value), name.span)
-                    .label(format!("a group holds addresses, this list {}s", ty.name()))
+                    .label(format!("a group holds addresses, this is a list of {}s", ty.name()))
                     .help("define the list as one of addresses"),
             ),
         }

@@ -78,7 +78,13 @@ impl Context<'_> {
                 .help(format!("give one of them another name: the order of the text decides nothing, so no {word} can replace another")),
             None => Diagnostic::error("E1103", format!("`{name}` is built in and cannot be defined"), span)
                 .label(format!("the name of a {word} that exists already"))
-                .help("choose another name"),
+                .help(match name {
+                    "trusted" => "to say which networks are trusted, write `trusted-networks [10.0.0.0/8]` in the profile; else choose another name",
+                    "local-domains" => "to say which domains are local, write `local-domains [example.com]` in the profile; else choose another name",
+                    "relay-domains" => "to say which domains are passed on, write `relay-domains [example.com via RELAY]` in the profile; else choose another name",
+                    "mx" => "`mx` delivers to the hosts that DNS names for a domain; choose another name for a relay of your own",
+                    _ => "`local` delivers to the mailboxes of this server; choose another name for a relay of your own",
+                }),
         };
         self.report(diagnostic);
         false
@@ -145,6 +151,7 @@ impl Context<'_> {
                         .fix("write a list of one", *first, format!("[{name}]")),
                     Sort::List => diagnostic.help(format!("define it: `list {name}: address = [...]`; one value alone takes `is`")),
                     Sort::Group => diagnostic.help(format!("define it: `group {name} = [ann@example.com]`")),
+                    Sort::Relay if name.contains('.') => diagnostic.help(format!("give the host a name: `relay smarthost {{ host [{name}] }}`, and write `via smarthost`")),
                     Sort::Relay => diagnostic.help(format!("define it: `relay {name} {{ host [smtp.example:25] }}`, or write `mx` for direct delivery")),
                     Sort::Rule => diagnostic.help("name a rule as its definition does"),
                 },

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::names::Sort;
+use super::value::Bare;
 use crate::ast::{self, Ast, Class, Entries, Entry, Item, Setting, SettingValue, Spanned, Value, Word};
 use crate::diag::Diagnostic;
 use crate::model::ListType;
@@ -356,8 +357,8 @@ fn exceptions(ctx: &mut Context<'_>, entries: &Entries) -> Vec<String> {
     let mut out = BTreeSet::new();
     for entry in &entries.entries {
         if let Entry::Value(value) = entry {
-            let domains = matches!(value.class, Class::Word);
-            if let Some(pattern) = ctx.pattern(value, domains) {
+            let bare = if value.class == Class::Word { Bare::Taken } else { Bare::Entry };
+            if let Some(pattern) = ctx.pattern(value, bare) {
                 out.insert(pattern.key());
             }
         }

@@ -349,8 +349,12 @@ fn quota_bound(
                 "one quota cannot count by the calendar and by rolling days",
                 bound.span,
             )
-            .label("not like the bound above")
-            .help("write two quotas"),
+            .label(if bound.rolling {
+                "rolling, unlike the bound above"
+            } else {
+                "by the calendar, unlike the bound above"
+            })
+            .help("write `per day` in all bounds, or `per rolling day` in all"),
         );
         return None;
     }
@@ -413,7 +417,7 @@ fn body(ctx: &mut Context<'_>, file: FileId, text: &Text) -> Option<String> {
                         text.span,
                     )
                     .label("texts are UTF-8")
-                    .help("save the file as UTF-8; messages in other charsets get it converted"),
+                    .help("save the file as UTF-8; for messages in another charset it is converted"),
                 );
                 return None;
             }
@@ -423,7 +427,7 @@ fn body(ctx: &mut Context<'_>, file: FileId, text: &Text) -> Option<String> {
     let clean = bare.trim_end_matches('\n');
     let bad = clean.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t'));
     let problem = if clean.trim().is_empty() {
-        Some("nothing is in it")
+        Some("empty")
     } else if clean.len() > MAX_DISCLAIMER {
         Some("larger than 1 MiB")
     } else if bad.is_some() {
@@ -463,7 +467,13 @@ pub fn relay(ctx: &mut Context<'_>, relay: &ast::Relay) {
                 sound = false;
                 ctx.report(
                     Diagnostic::error("E1703", format!("`{text}` is no host"), span)
-                        .label("a name or an address, with a port or without")
+                        .label(if text.ends_with(":0") {
+                            "port 0 does not exist"
+                        } else if text.contains("://") {
+                            "a URL; a host is a name or an address"
+                        } else {
+                            "a name or an address, with a port or without"
+                        })
                         .help("write `smtp.example.com:587`, `192.0.2.7:25` or `[2001:db8::7]:25`"),
                 );
             }
@@ -480,8 +490,8 @@ pub fn relay(ctx: &mut Context<'_>, relay: &ast::Relay) {
     {
         ctx.report(
             Diagnostic::error("E1704", "this cannot be the name of a login", name.span)
-                .label("a name in `edictd.ron`, never the secret itself")
-                .help("write `credentials \"provider\"`"),
+                .label(if name.value.trim().is_empty() { "empty" } else { "too long, or holds a control character" })
+                .help("write the name under which `edictd.ron` keeps user and password, as `credentials \"provider\"`"),
         );
     }
     ctx.model.relays.push(RelayDef {

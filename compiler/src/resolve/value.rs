@@ -6,7 +6,7 @@ use crate::diag::Diagnostic;
 use crate::model::Mailbox;
 use crate::span::Span;
 use edict_table::value::address::parse_local;
-use edict_table::value::{Address, Domain, NetworkError, Pattern, fold_text, parse_network};
+use edict_table::value::{Address, AddressError, Domain, NetworkError, Pattern, fold_text, parse_network};
 use ipnet::IpNet;
 
 /// What a value looks like, for messages.
@@ -18,9 +18,50 @@ pub fn shape(value: &Value) -> &'static str {
         Class::Duration(_) => "a duration",
         Class::Word if value.text.contains('@') => "an address",
         Class::Word if parse_network(&value.text).is_ok() => "a network",
-        Class::Word if value.text.split('.').all(|p| p.parse::<u64>().is_ok()) => "no IP address",
+        Class::Word if is_dotted(&value.text) => "a malformed IP address",
         Class::Word if value.text.contains('.') => "a domain",
         Class::Word => "a word",
+    }
+}
+
+/// What a bare domain is where addresses are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Bare {
+    /// Every address there.
+    Taken,
+    /// A mistake, in a test on this fact.
+    Test(&'static str),
+    /// A mistake, elsewhere.
+    Entry,
+}
+
+/// Numbers and dots, as an IP address is written.
+fn is_dotted(text: &str) -> bool {
+    text.contains('.') && text.split('.').all(|p| p.parse::<u64>().is_ok())
+}
+
+/// What other systems write with a star, as Edict writes it.
+fn wildcard(text: &str) -> Option<String> {
+    let meant = match text.strip_prefix("*@") {
+        Some(domain) => match domain.strip_prefix("*.") {
+            Some(above) => format!("@.{above}"),
+            None => format!("@{domain}"),
+        },
+        None => match text.strip_suffix("@*") {
+            Some(local) => format!("{local}@"),
+            None => format!("@.{}", text.strip_prefix("*.").or_else(|| text.strip_prefix("@*."))?),
+        },
+    };
+    Pattern::parse(&meant).is_ok().then_some(meant)
+}
+
+/// What to write in place of an address that cannot be read.
+fn address_help(error: &AddressError) -> &'static str {
+    match error {
+        AddressError::LocalDots => "take a dot out",
+        AddressError::TwoAts => "write one address, as `ann@example.com`",
+        AddressError::LocalCharacter(_) => "correct it, or put that part in quotes: `\"a b\"@example.com`",
+        _ => "write `ann@example.com`, `@example.com`, `@.example.com` or `ann@`",
     }
 }
 
@@ -30,11 +71,23 @@ pub fn of_word(word: &Word) -> Value {
 }
 
 impl Context<'_> {
-    /// An address of any of the four shapes. A bare domain is one only where `domains` says so.
-    pub(super) fn pattern(&mut self, value: &Value, domains: bool) -> Option<Pattern> {
+    /// An address of any of the four shapes. A bare domain is one only where it is taken so.
+    pub(super) fn pattern(&mut self, value: &Value, domains: Bare) -> Option<Pattern> {
         let text = value.text.as_str();
         let bare = !text.contains('@');
-        if !matches!(value.class, Class::Word) || (bare && !domains) || (bare && parse_network(text).is_ok())
+        // A local part that is `*` is legal, and never what is meant; in quotes it is taken.
+        if let Some(meant) = wildcard(text).filter(|_| value.class == Class::Word) {
+            self.report(
+                Diagnostic::error("E1110", format!("`{text}` is no address"), value.span)
+                    .label("`*` is no wildcard here")
+                    .help(format!("write `{meant}`"))
+                    .fix(format!("write `{meant}`"), value.span, meant),
+            );
+            return None;
+        }
+        if !matches!(value.class, Class::Word)
+            || (bare && domains != Bare::Taken)
+            || (bare && parse_network(text).is_ok())
         {
             let fixed = text.trim_start_matches('.');
             let domain =
@@ -52,9 +105,20 @@ impl Context<'_> {
                     text,
                 )
             } else if domain {
-                diagnostic
-                    .help(format!("write `@{text}` for every address there, or ask the fact's `.domain`"))
-                    .fix(format!("write `@{text}`"), value.span, format!("@{text}"))
+                let asked = match domains {
+                    Bare::Test(fact @ ("sender" | "recipient")) => {
+                        format!(", or ask the domain alone: `{fact}.domain is {text}`")
+                    }
+                    Bare::Entry => {
+                        "; in a list of domains, `list NAME: domain`, it can stand as it is".to_owned()
+                    }
+                    _ => String::new(),
+                };
+                diagnostic.help(format!("write `@{text}` for every address there{asked}")).fix(
+                    format!("write `@{text}`"),
+                    value.span,
+                    format!("@{text}"),
+                )
             } else {
                 diagnostic.help("write `ann@example.com`, `@example.com`, `@.example.com` or `ann@`")
             };
@@ -66,8 +130,8 @@ impl Context<'_> {
             Err(error) => {
                 self.report(
                     Diagnostic::error("E1110", format!("`{text}` is no address"), value.span)
-                        .label(error.to_string())
-                        .help("write `ann@example.com`, `@example.com`, `@.example.com` or `ann@`"),
+                        .help(address_help(&error))
+                        .label(error.to_string()),
                 );
                 None
             }
@@ -96,15 +160,15 @@ impl Context<'_> {
             Ok(address) => Some(self.canonical_mailbox(text, address, value.span)),
             Err(error) => {
                 let whole = Pattern::parse(text).is_ok();
-                let label = if whole {
-                    "stands for many addresses; one is expected here".to_owned()
+                let (label, help) = if whole {
+                    ("stands for many addresses; one is expected here".to_owned(), "write `ann@example.com`")
                 } else {
-                    error.to_string()
+                    (error.to_string(), address_help(&error))
                 };
                 self.report(
                     Diagnostic::error("E1110", format!("`{text}` is no single address"), value.span)
                         .label(label)
-                        .help("write `ann@example.com`"),
+                        .help(help),
                 );
                 None
             }
@@ -192,8 +256,11 @@ impl Context<'_> {
                 _ if value.class == Class::Text && Pattern::parse(text).is_ok() => diagnostic
                     .help("domains stand without quotes")
                     .fix("take the quotes away", value.span, text),
-                _ if network => diagnostic.help("networks are asked of `client.ip`"),
-                _ => diagnostic.help("write `example.com`, or `.example.com` for its subdomains"),
+                _ if network => diagnostic.help(format!(
+                    "write a domain; to ask for this client write `client.ip is {text}`, or put it into `list NAME: network = [{text}]`"
+                )),
+                _ if below => diagnostic.help("write `example.com`, or `.example.com` for its subdomains"),
+                _ => diagnostic.help("write one domain, as `example.com`"),
             };
             self.report(diagnostic);
             return None;
@@ -209,10 +276,23 @@ impl Context<'_> {
         match Pattern::parse(text) {
             Ok(pattern) => Some(pattern),
             Err(error) => {
+                if let Some(above) = text.strip_prefix("*.").filter(|a| below && Domain::parse(a).is_ok()) {
+                    self.report(
+                        Diagnostic::error("E1111", format!("`{text}` is no domain"), value.span)
+                            .label("`*` is no wildcard here")
+                            .help(format!("write `.{above}` for its subdomains"))
+                            .fix(format!("write `.{above}`"), value.span, format!(".{above}")),
+                    );
+                    return None;
+                }
                 self.report(
                     Diagnostic::error("E1111", format!("`{text}` is no domain"), value.span)
                         .label(error.to_string())
-                        .help("write `example.com`, or `.example.com` for its subdomains"),
+                        .help(if below {
+                            "write letters, digits and hyphens: `example.com`, or `.example.com` for its subdomains"
+                        } else {
+                            "write letters, digits and hyphens, as `example.com`"
+                        }),
                 );
                 None
             }
@@ -259,15 +339,24 @@ impl Context<'_> {
                 None
             }
             Err(NetworkError::Syntax) => {
-                self.report(
-                    Diagnostic::error(
-                        "E1112",
-                        format!("`{text}` is {}, not a network", shape(value)),
-                        value.span,
-                    )
-                    .label("an address or a network is expected here")
-                    .help("write `192.0.2.7`, `192.0.2.0/24` or `2001:db8::/32`"),
-                );
+                let diagnostic = if is_dotted(text) && value.class == Class::Word {
+                    let label = if text.split('.').count() == 4 {
+                        "each part is at most 255"
+                    } else {
+                        "an IPv4 address has four parts"
+                    };
+                    Diagnostic::error("E1112", format!("`{text}` is not an IP address"), value.span)
+                        .label(label)
+                } else {
+                    let message = format!("`{text}` is {}, not a network", shape(value));
+                    Diagnostic::error("E1112", message, value.span)
+                        .label("an address or a network is expected here")
+                };
+                self.report(diagnostic.help(if shape(value) == "a domain" {
+                    "write `192.0.2.7` or `192.0.2.0/24`; names are asked of `client.name`"
+                } else {
+                    "write `192.0.2.7`, `192.0.2.0/24` or `2001:db8::/32`"
+                }));
                 None
             }
         }
@@ -299,9 +388,7 @@ impl Context<'_> {
             return Some(number);
         }
         let help = match value.class {
-            Class::Size(_) => {
-                "write the number without a unit; sizes are asked of `size` and `attachment.size`"
-            }
+            Class::Size(_) => "write the number without a unit",
             _ => "write a number, as `100`",
         };
         self.report(

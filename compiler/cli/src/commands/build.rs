@@ -6,7 +6,7 @@
 use crate::args::BuildArgs;
 use crate::console::{Console, Failure};
 use crate::files::write_whole;
-use crate::{folder, render};
+use crate::{folder, progress, render};
 use edict_compiler::{Options, compile};
 use edict_table::emit::emit;
 use edict_table::load::Loaded;
@@ -22,7 +22,8 @@ pub fn run(args: &BuildArgs, console: &mut Console) -> Result<bool, Failure> {
         return Err(Failure::Use("a table is binary; send it to a file or a pipe".to_owned()));
     }
     let sources = folder::read(root)?;
-    let result = compile(&sources, &Options { proofs: !args.no_proofs });
+    let options = Options { proofs: !args.no_proofs };
+    let result = progress::during("checking rules", || compile(&sources, &options));
     let places = render::Places::new(&sources, root);
     let styled = console.err_colour();
     render::diagnostics(console.err(), args.format, &places, &result.diagnostics, styled)?;

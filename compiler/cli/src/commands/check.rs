@@ -3,7 +3,7 @@
 use super::fix;
 use crate::args::{CheckArgs, Deny, DiagnosticFormat};
 use crate::console::{Console, Failure};
-use crate::{folder, render};
+use crate::{folder, progress, render};
 use edict_compiler::diag::Severity;
 use edict_compiler::{Compilation, Options, compile};
 use std::path::Path;
@@ -13,7 +13,7 @@ pub fn run(args: &CheckArgs, console: &mut Console) -> Result<bool, Failure> {
     let root = &args.rules.rules;
     let options = Options { proofs: !args.no_proofs };
     let mut sources = folder::read(root)?;
-    let mut result = compile(&sources, &options);
+    let mut result = progress::during("checking rules", || compile(&sources, &options));
     if args.fix {
         if root == Path::new("-") {
             return Err(Failure::Use("`--fix` edits files; standard input is none".to_owned()));
@@ -22,7 +22,7 @@ pub fn run(args: &CheckArgs, console: &mut Console) -> Result<bool, Failure> {
         while let Some(round) = fix::apply(root, &sources, &result.diagnostics)? {
             edits += round;
             sources = folder::read(root)?;
-            result = compile(&sources, &options);
+            result = progress::during("checking rules", || compile(&sources, &options));
             // Each round mends at least one thing; a pair of edits that undo each other must end too.
             if edits > fix::MAX_EDITS {
                 break;

@@ -4,7 +4,7 @@ use crate::args::{DiagnosticFormat, ResultFormat, TestArgs};
 use crate::console::{Console, Failure, clean};
 use crate::files::write_whole;
 use crate::testing::{self, Coverage, Outcome};
-use crate::{folder, render, table};
+use crate::{folder, progress, render, table};
 use edict_compiler::source::Sources;
 use edict_compiler::{Options, compile};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub fn run(args: &TestArgs, console: &mut Console) -> Result<bool, Failure> {
     let root = &args.rules.rules;
     let sources = folder::read(root)?;
-    let result = compile(&sources, &Options { proofs: false });
+    let result = progress::during("reading rules", || compile(&sources, &Options { proofs: false }));
     let places = render::Places::new(&sources, root);
     let Some(built) = result.table.filter(|_| !render::failed(&result.diagnostics)) else {
         let styled = console.err_colour();

@@ -70,7 +70,7 @@ fn json_lines_have_their_keys() {
 }
 
 #[test]
-fn code_scanning_reads_sarif() {
+fn sarif_points_at_the_mistakes() {
     let read: serde_sarif::sarif::Sarif = serde_json::from_str(&broken("sarif")).unwrap();
     let results = read.runs[0].results.as_ref().unwrap();
     for (code, file, line, _) in MISTAKES {

@@ -70,3 +70,31 @@ fn copy_into(from: &Path, to: &Path) {
         }
     }
 }
+
+/// Every golden case of the compiler as a folder with `rules` in it.
+pub fn golden() -> Vec<(String, tempfile::TempDir)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "edict") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let to = tempfile::tempdir().unwrap();
+        let mut file = to.path().join("rules/main.edict");
+        for line in text.split_inclusive('\n') {
+            if let Some(next) = line.strip_prefix("=== ") {
+                file = to.path().join("rules").join(next.trim().trim_end_matches(" latin-1"));
+                continue;
+            }
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            let mut whole = std::fs::read_to_string(&file).unwrap_or_default();
+            whole.push_str(line);
+            std::fs::write(&file, whole).unwrap();
+        }
+        std::fs::create_dir_all(to.path().join("rules")).unwrap();
+        out.push((path.file_stem().unwrap().to_string_lossy().into_owned(), to));
+    }
+    out
+}

@@ -5,5 +5,7 @@ mod check;
 mod exchange;
 mod kit;
 mod new;
+mod pages;
+mod sarif;
 mod testing;
 mod usage;

@@ -64,7 +64,7 @@ fn mistakes() {
     assert_eq!(
         told,
         [
-            "2..5 this line goes on from nowhere",
+            "2..5 this line continues an alias, but none stands before it",
             "6..15 this line is no alias",
             "27..28 no name stands before this colon",
             "33..36 a quote is not closed",

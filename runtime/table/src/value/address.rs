@@ -23,9 +23,24 @@ pub enum AddressError {
     /// No `@`.
     #[error("an address needs an `@`")]
     NoAt,
-    /// The local part is empty, too long, or holds what needs quotes.
-    #[error("the part before the `@` is empty, too long or holds a character that needs quotes")]
-    Local,
+    /// Nothing stands before the `@`.
+    #[error("nothing stands before the `@`")]
+    LocalEmpty,
+    /// Longer than [`MAX_LOCAL`].
+    #[error("the part before the `@` is longer than {MAX_LOCAL} bytes")]
+    LocalLong,
+    /// Two dots in a row, or one at an end.
+    #[error("two dots in a row, or one at an end, before the `@`")]
+    LocalDots,
+    /// A second `@`.
+    #[error("two `@` in one address")]
+    TwoAts,
+    /// What stands in quotes only, or nowhere.
+    #[error("{0:?} before the `@` needs quotes around that part, or is not allowed at all")]
+    LocalCharacter(char),
+    /// A quoted part that does not close, or has quotes or a control character inside.
+    #[error("the quotes before the `@` do not close, or hold what they cannot")]
+    LocalQuotes,
     /// The domain is wrong.
     #[error("{0}")]
     Domain(#[from] DomainError),
@@ -89,30 +104,37 @@ impl Address {
 /// Reads a local part: a dot-atom (any UTF-8 beyond ASCII), or a quoted string, which loses its quotes.
 ///
 /// # Errors
-/// [`AddressError::Local`] where RFC 5321 4.1.2 and RFC 6531 3.3 allow neither.
+/// Says why, where RFC 5321 4.1.2 and RFC 6531 3.3 allow neither.
 pub fn parse_local(text: &str) -> Result<String, AddressError> {
     if text.len() > MAX_LOCAL {
-        return Err(AddressError::Local);
+        return Err(AddressError::LocalLong);
+    }
+    if text.is_empty() {
+        return Err(AddressError::LocalEmpty);
     }
     let Some(inner) = text.strip_prefix('"') else {
-        let atoms = text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext));
-        return if atoms { Ok(text.to_owned()) } else { Err(AddressError::Local) };
+        return match text.chars().find(|c| *c != '.' && !is_atext(*c)) {
+            Some('@') => Err(AddressError::TwoAts),
+            Some(c) => Err(AddressError::LocalCharacter(c)),
+            None if text.split('.').any(str::is_empty) => Err(AddressError::LocalDots),
+            None => Ok(text.to_owned()),
+        };
     };
-    let inner = inner.strip_suffix('"').ok_or(AddressError::Local)?;
+    let inner = inner.strip_suffix('"').ok_or(AddressError::LocalQuotes)?;
     let mut out = String::with_capacity(inner.len());
     let mut chars = inner.chars();
     while let Some(c) = chars.next() {
         let c = match c {
-            '\\' => chars.next().ok_or(AddressError::Local)?,
-            '"' => return Err(AddressError::Local),
+            '\\' => chars.next().ok_or(AddressError::LocalQuotes)?,
+            '"' => return Err(AddressError::LocalQuotes),
             c => c,
         };
         if c.is_control() {
-            return Err(AddressError::Local);
+            return Err(AddressError::LocalQuotes);
         }
         out.push(c);
     }
-    if out.is_empty() { Err(AddressError::Local) } else { Ok(out) }
+    if out.is_empty() { Err(AddressError::LocalEmpty) } else { Ok(out) }
 }
 
 fn is_atext(c: char) -> bool {

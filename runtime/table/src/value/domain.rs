@@ -27,8 +27,14 @@ pub enum DomainError {
     #[error("a label is empty: two dots in a row, or a dot at an end")]
     EmptyLabel,
     /// A character that no domain holds.
-    #[error("only letters, digits and hyphens stand in a domain")]
-    Character,
+    #[error("{0:?} cannot stand in a domain")]
+    Character(char),
+    /// A label begins or ends with a hyphen.
+    #[error("a part of a domain cannot begin or end with `-`")]
+    Hyphen,
+    /// No valid name of IDNA 2008.
+    #[error("no internationalised domain (IDNA)")]
+    Idna,
     /// `[…]` that holds no address.
     #[error("no address literal: `[192.0.2.1]` or `[IPv6:2001:db8::1]`")]
     Literal,
@@ -55,7 +61,7 @@ impl Domain {
         } else {
             Uts46::new()
                 .to_ascii(text.as_bytes(), AsciiDenyList::EMPTY, Hyphens::Allow, DnsLength::Ignore)
-                .map_err(|_| DomainError::Character)?
+                .map_err(|_| DomainError::Idna)?
                 .into_owned()
         };
         if ascii.len() > MAX_DOMAIN {
@@ -68,12 +74,11 @@ impl Domain {
             if label.len() > 63 {
                 return Err(DomainError::Long);
             }
-            let bytes = label.as_bytes();
-            if !bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-                || bytes.first() == Some(&b'-')
-                || bytes.last() == Some(&b'-')
-            {
-                return Err(DomainError::Character);
+            if let Some(c) = label.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_')) {
+                return Err(DomainError::Character(c));
+            }
+            if label.starts_with('-') || label.ends_with('-') {
+                return Err(DomainError::Hyphen);
             }
         }
         Ok(Self(ascii.into_boxed_str()))

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Measures the compiler from the outside: `edict check` and `edict build`, beside Postfix's `postmap` on the same list.
+
+    cargo build --release -p edict && benches/compiler/run.py [--rules 10000] [--entries 1000000] [--rounds 3]
+
+What is measured, best of the rounds, each process by itself, time by the clock and memory by the kernel's account:
+  check       `edict check` on RULES rules and ENTRIES list entries in 50 files, with and without proofs
+  list        one list of ENTRIES addresses: `edict build` beside `postmap cdb:` and `postmap hash:` (or lmdb:)
+  cookbook    `edict check` on each recipe of docs/language.md; the slowest counts
+Needs Postfix for the second. Prints a table for docs/performance.md, or one JSON object with --json.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(args, cwd, want=(0,)):
+    """Runs a process; seconds by the clock, and its peak in MiB."""
+    begin = time.monotonic()
+    process = subprocess.Popen(args, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    out = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - begin
+    code = os.waitstatus_to_exitcode(status)
+    if code not in want:
+        sys.exit(f"{args} ended with {code}:\n{out.decode(errors='replace')[-3000:]}")
+    return seconds, usage.ru_maxrss / 1024
+
+
+def best(rounds, args, cwd):
+    runs = [run(args, cwd) for _ in range(rounds)]
+    return min(r[0] for r in runs), max(r[1] for r in runs)
+
+
+def rules(folder, count, entries):
+    """COUNT rules of many kinds over 50 list files; no rule overrules another, so that the proofs find no error."""
+    draw = random.Random(1)
+    lists = 50
+    each = entries // lists
+    text = ["edict 1", "profile { hostname mx.example.com local-domains [example.com] max-message-size 1 GiB }"]
+    (folder / "lists").mkdir(parents=True)
+    for at in range(lists):
+        kind = ["address", "domain", "network"][at % 3]
+        with open(folder / f"lists/{at}.txt", "w") as out:
+            for n in range(each):
+                if kind == "address":
+                    out.write(f"user{n}@host{draw.randrange(10**6)}.list{at}.example\n")
+                elif kind == "domain":
+                    out.write(f"h{n}.list{at}.example\n")
+                else:
+                    out.write(f"{at + 10}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}\n")
+        text.append(f'list list-{at}: {kind} from "lists/{at}.txt"')
+    for at in range(count):
+        of = at % lists
+        where = ["sender", "sender.domain", "client.ip"][of % 3] + f" in list-{of}"
+        also = [
+            f'subject contains "offer {at}"',
+            f"recipient is person{at}@example.com",
+            f"size > {at + 1} KiB and recipient is big{at}@example.com",
+            f'header("X-Campaign") matches "c{at}-*"',
+            f"sender is robot{at}@far.example",
+            f"client.name is client{at}.example",
+            f'attachment.name ends with ".x{at}"',
+            f"helo is host{at}.example",
+        ][at % 8]
+        test = f"{where} and {also}" if at % 2 else also
+        verb = ["reject", "discard", "hold", "defer"][at % 4]
+        text.append(f'{verb} "rule {at}" {{ when {test} unless auth.user is "boss{at}" }}')
+    (folder / "main.edict").write_text("\n".join(text) + "\n")
+
+
+def recipes():
+    chapter = (ROOT / "docs/language.md").read_text().split("\n## Cookbook\n")[1].split("\n## ")[0]
+    for recipe in chapter.split("\n### ")[1:]:
+        files = {}
+        for info, body in re.findall(r"^```([^\n]*)\n(.*?)^```$", recipe, re.M | re.S):
+            files["main.edict" if info == "edict" else info.split()[1]] = body
+        yield recipe.splitlines()[0], files
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--edict", default=str(ROOT / "target/release/edict"))
+    arguments.add_argument("--rules", type=int, default=10_000)
+    arguments.add_argument("--entries", type=int, default=1_000_000)
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--json", action="store_true")
+    given = arguments.parse_args()
+    edict = str(Path(given.edict).resolve())
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        rules(folder / "large", given.rules, given.entries)
+        found["check --no-proofs"] = best(given.rounds, [edict, "check", "large", "--no-proofs", "--format", "short"], folder)
+        found["check"] = best(given.rounds, [edict, "check", "large", "--format", "short"], folder)
+
+        draw = random.Random(2)
+        addresses = [f"user{n}@host{draw.randrange(10**6)}.example" for n in range(given.entries)]
+        (folder / "one").mkdir()
+        (folder / "one/senders.txt").write_text("".join(a + "\n" for a in addresses))
+        (folder / "one/main.edict").write_text('edict 1\nlist senders: address from "senders.txt"\nreject "s" { when sender in senders }\n')
+        found["build, one list"] = best(given.rounds, [edict, "build", "one", "-o", "one.table"], folder)
+        (folder / "senders").write_text("".join(f"{a} REJECT\n" for a in addresses))
+        (folder / "main.cf").write_text("compatibility_level = 3.6\n")
+        types = subprocess.run(["postconf", "-c", str(folder), "-m"], capture_output=True, text=True).stdout.split()
+        for kind in [k for k in ("cdb", "hash", "lmdb") if k in types]:
+            # Postfix waits for a file that was written a moment ago.
+            past = time.time() - 60
+            os.utime(folder / "senders", (past, past))
+            found[f"postmap {kind}"] = best(given.rounds, ["postmap", "-c", str(folder), f"{kind}:{folder}/senders"], folder)
+
+        slowest, count = (0.0, 0.0), 0
+        for name, files in recipes():
+            count += 1
+            (folder / f"recipe{count}").mkdir()
+            for path, body in files.items():
+                (folder / f"recipe{count}" / path).write_text(body)
+            slowest = max(slowest, best(given.rounds, [edict, "check", f"recipe{count}"], folder))
+        found[f"check, slowest of {count} recipes"] = slowest
+    if given.json:
+        print(json.dumps({name: {"seconds": s, "mib": m} for name, (s, m) in found.items()}))
+        return
+    print("| what | seconds | peak MiB |\n|---|---|---|")
+    for name, (seconds, mib) in found.items():
+        print(f"| {name} | {seconds:.3f} | {mib:.0f} |")
+    ours = found["build, one list"]
+    for name in [n for n in found if n.startswith("postmap")]:
+        print(f"| build, one list / {name} | {ours[0] / found[name][0]:.2f} | {ours[1] / found[name][1]:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
