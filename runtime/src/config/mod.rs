@@ -8,6 +8,8 @@ mod auth;
 mod clients;
 mod credentials;
 mod listeners;
+mod local;
+mod next_hops;
 mod outside;
 mod queue;
 mod quota;
@@ -20,6 +22,8 @@ pub use auth::AuthConfig;
 pub use clients::ClientConfig;
 pub use credentials::Credential;
 pub use listeners::{Listener, Network, Place, Role};
+pub use local::Local;
+pub use next_hops::NextHopsConfig;
 pub use outside::{HostPort, Outside};
 pub use queue::QueueConfig;
 pub use quota::{SharedQuota, WhenDown};
@@ -44,8 +48,12 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Name of this host in greetings and trace fields, where the profile names none.
     pub hostname: Option<String>,
+    /// Where mail for inside recipients goes.
+    pub local: Local,
     /// Where mail goes that leaves, and for which no route names a relay.
     pub outside: Outside,
+    /// How next hops are found, trusted and waited for.
+    pub next_hops: NextHopsConfig,
     /// File of users, `address:password-hash` a line.
     pub users: Option<PathBuf>,
     /// Who checks passwords.
@@ -77,7 +85,9 @@ impl Default for Config {
             data: PathBuf::from("edict-data"),
             listeners: vec![Listener::default()],
             hostname: None,
+            local: Local::Maildir,
             outside: Outside::Maildir,
+            next_hops: NextHopsConfig::default(),
             users: None,
             auth: AuthConfig::default(),
             tls: None,
@@ -159,6 +169,8 @@ fn rebase(config: &mut Config, base: &Path) {
     config.log.iter_mut().for_each(join);
     config.auth.rebase(base);
     config.tls.iter_mut().for_each(|tls| tls.rebase(base));
+    config.local.rebase(base);
+    config.next_hops.rebase(base);
     config.credentials.values_mut().for_each(|credential| credential.rebase(base));
 }
 
@@ -170,6 +182,7 @@ fn meaning(config: &Config) -> Result<(), String> {
         edict_table::value::Domain::parse(name).map_err(|e| format!("hostname `{name}`: {e}"))?;
     }
     config.queue.check()?;
+    config.next_hops.check()?;
     config.clients.check()
 }
 

@@ -1,11 +1,11 @@
-//! `queue`: when delivery is tried again, and for how long.
+//! `queue`: when delivery is tried again, for how long, and over how many connections.
 //!
 //! Plain data.
 
 use super::not_zero;
 use serde::Deserialize;
 
-/// Retry times of the queue.
+/// Retry times and bounds of the queue.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueConfig {
@@ -15,13 +15,27 @@ pub struct QueueConfig {
     pub longest_retry_seconds: u64,
     /// Hours after which a message comes back to its sender.
     pub lifetime_hours: u64,
-    /// Connections to one next hop at once.
+    /// Hours after which its sender is told that it waits; never where 0.
+    pub warn_hours: u64,
+    /// Connections to one relay or LMTP server at once.
     pub connections: u32,
+    /// Connections to the servers of one domain at once, where mail goes by MX.
+    pub connections_per_domain: u32,
+    /// Connections to all next hops together.
+    pub connections_in_all: u32,
 }
 
 impl Default for QueueConfig {
     fn default() -> Self {
-        Self { first_retry_seconds: 60, longest_retry_seconds: 4000, lifetime_hours: 120, connections: 20 }
+        Self {
+            first_retry_seconds: 60,
+            longest_retry_seconds: 4000,
+            lifetime_hours: 120,
+            warn_hours: 4,
+            connections: 20,
+            connections_per_domain: 5,
+            connections_in_all: 500,
+        }
     }
 }
 
@@ -32,6 +46,8 @@ impl QueueConfig {
             return Err("`queue`: 0 < first_retry_seconds <= longest_retry_seconds must hold".to_owned());
         }
         not_zero("queue.lifetime_hours", self.lifetime_hours)?;
-        not_zero("queue.connections", self.connections)
+        not_zero("queue.connections", self.connections)?;
+        not_zero("queue.connections_per_domain", self.connections_per_domain)?;
+        not_zero("queue.connections_in_all", self.connections_in_all)
     }
 }

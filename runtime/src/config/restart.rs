@@ -21,7 +21,9 @@ impl Config {
             // What is open, or handed to parts that keep it.
             data,
             hostname,
+            local,
             outside,
+            next_hops,
             credentials,
             admin,
             queue,
@@ -37,7 +39,9 @@ impl Config {
         };
         compare("data", *data == new.data);
         compare("hostname", *hostname == new.hostname);
+        compare("local", *local == new.local);
         compare("outside", *outside == new.outside);
+        compare("next_hops", *next_hops == new.next_hops);
         compare("credentials", *credentials == new.credentials);
         compare("admin", *admin == new.admin);
         compare("queue", *queue == new.queue);

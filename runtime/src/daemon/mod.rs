@@ -3,6 +3,7 @@
 //! Order matters: log, table, users, certificates, counters, spool (replayed into the counters), queue, sockets. A daemon
 //! that cannot do all of it does not start.
 
+mod delivery;
 mod listen;
 mod log;
 mod machine;
@@ -16,9 +17,9 @@ pub use settle::Launch;
 
 use crate::actions::Pipeline;
 use crate::admin;
-use crate::config::{self, Config, ConfigError, Credential, Outside, SharedQuota};
+use crate::config::{self, Config, ConfigError, SharedQuota};
 use crate::live::Live;
-use crate::queue::{self, Login, Queue};
+use crate::queue::Queue;
 use crate::quota::Quotas;
 use crate::quota::shared::{SharedSettings, WhenDown};
 use crate::smtp::{self, Context};
@@ -28,7 +29,6 @@ use arc_swap::ArcSwap;
 use listen::{ListenError, Listeners};
 use passed::Passed;
 use reload::{Parts, ReloadError, Reloader, apply, short, smtp_settings};
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -203,17 +203,7 @@ fn open_data(config: &Config, hostname: &str, live: &Arc<Live>) -> Result<(Arc<Q
     if let Some(shared) = &config.shared_quota {
         quotas.share(shared_settings(shared)).map_err(|e| failed(e.to_string()))?;
     }
-    let mut settings = queue::Settings::new(hostname.to_owned(), config.data.join("mail"));
-    settings.outside = match &config.outside {
-        Outside::Maildir => queue::Outside::Maildir,
-        Outside::Relay(to) => queue::Outside::Relay(to.host.clone(), to.port),
-        Outside::Mx => queue::Outside::Mx,
-    };
-    settings.logins = logins(config)?;
-    settings.retry_first = Duration::from_secs(config.queue.first_retry_seconds);
-    settings.retry_max = Duration::from_secs(config.queue.longest_retry_seconds);
-    settings.lifetime = Duration::from_secs(config.queue.lifetime_hours.saturating_mul(3600));
-    settings.connections = config.queue.connections as usize;
+    let settings = delivery::settings(config, hostname)?;
     Ok((quotas, Queue::start(spool, recovery, Arc::clone(live), settings)))
 }
 
@@ -227,21 +217,6 @@ fn shared_settings(config: &SharedQuota) -> SharedSettings {
         },
         timeout: Duration::from_millis(config.timeout_ms.clamp(10, 60_000)),
     }
-}
-
-/// The logins at relays; a password is the first line of its file.
-fn logins(config: &Config) -> Result<BTreeMap<String, Login>, DaemonError> {
-    let read = |(name, credential): (&String, &Credential)| {
-        let path = &credential.password_file;
-        let text =
-            std::fs::read_to_string(path).map_err(|e| DaemonError::Data(path.clone(), e.to_string()))?;
-        let password = text.lines().next().unwrap_or_default().to_owned();
-        if password.is_empty() {
-            return Err(DaemonError::Data(path.clone(), "the first line holds no password".to_owned()));
-        }
-        Ok((name.clone(), Login { login: credential.login.clone(), password }))
-    };
-    config.credentials.iter().map(read).collect()
 }
 
 /// Makes the data folder for the daemon alone.

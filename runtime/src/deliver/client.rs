@@ -48,6 +48,9 @@ pub enum Trouble {
     /// It does not want to talk.
     #[error("it refused to talk: {0}")]
     Refused(String),
+    /// It is ourselves.
+    #[error("{0}")]
+    Loop(String),
     /// TLS was required and did not come about.
     #[error("no TLS: {0}")]
     Tls(String),
@@ -68,6 +71,7 @@ impl Trouble {
             Self::Lost(_) | Self::Silent => (4, 4, 2),
             Self::Reply(_) => (4, 5, 0),
             Self::Refused(_) => (4, 3, 2),
+            Self::Loop(_) => (4, 4, 6),
             Self::Tls(_) => (4, 7, 5),
             Self::Auth(_) => (4, 7, 8),
             Self::Never(status, _) => *status,
@@ -95,6 +99,8 @@ pub struct Session {
     pub(super) usable: bool,
     pub(super) used: u32,
     opened: Instant,
+    /// What it calls itself in its reply to EHLO.
+    name: String,
 }
 
 impl std::fmt::Debug for Session {
@@ -130,6 +136,7 @@ impl Session {
             usable: true,
             used: 0,
             opened: Instant::now(),
+            name: String::new(),
         }
     }
 
@@ -137,6 +144,12 @@ impl Session {
     #[must_use]
     pub fn offers(&self) -> &Offers {
         &self.offers
+    }
+
+    /// Whether it calls itself so. `localhost` is what everybody may be called.
+    #[must_use]
+    pub fn is(&self, hostname: &str) -> bool {
+        self.name.eq_ignore_ascii_case(hostname) && !hostname.eq_ignore_ascii_case("localhost")
     }
 
     /// Whether another transaction may use it.
@@ -172,6 +185,8 @@ impl Session {
         let reply = reply?;
         if reply.positive() {
             self.offers = Offers::read(&reply);
+            let first = reply.lines.first().map(String::as_str).unwrap_or_default();
+            self.name = first.split(' ').next().unwrap_or_default().to_owned();
             return Ok(());
         }
         self.offers = Offers::default();

@@ -65,6 +65,8 @@ struct Way<'a> {
     tls: RelayTls,
     login: Option<&'a Login>,
     lmtp: bool,
+    /// DNS named it.
+    by_mx: bool,
 }
 
 impl Dialer {
@@ -78,7 +80,7 @@ impl Dialer {
             Hop::Mx(domain) => {
                 let hosts = self.exchanges.hosts(domain, hostname).await?;
                 let tls = RelayTls::Opportunistic;
-                let way = |host| Way { host, tls, login: None, lmtp: false };
+                let way = |host| Way { host, tls, login: None, lmtp: false, by_mx: true };
                 self.first(hosts.iter().map(way), domain, hostname).await
             }
             Hop::Local => match &self.local {
@@ -97,7 +99,8 @@ impl Dialer {
                 }
                 Local::LmtpTcp(name, port) => {
                     let host = Host { name: name.clone(), port: *port };
-                    let way = Way { host: &host, tls: RelayTls::Off, login: None, lmtp: true };
+                    let tls = RelayTls::Off;
+                    let way = Way { host: &host, tls, login: None, lmtp: true, by_mx: false };
                     self.first([way].into_iter(), name, hostname).await
                 }
                 Local::Maildir => Err(Trouble::Connect("local".to_owned(), "no LMTP server".to_owned())),
@@ -114,7 +117,7 @@ impl Dialer {
                 None => return Err(Trouble::Auth(format!("there are no credentials {name}"))),
             },
         };
-        let way = |host| Way { host, tls: relay.tls, login, lmtp: false };
+        let way = |host| Way { host, tls: relay.tls, login, lmtp: false, by_mx: false };
         self.first(relay.hosts.iter().map(way), &relay.name, hostname).await
     }
 
@@ -124,28 +127,30 @@ impl Dialer {
         whose: &str,
         hostname: &str,
     ) -> Result<Session, Trouble> {
-        let mut trouble = Trouble::Connect(whose.to_owned(), "it has no servers".to_owned());
+        let mut trouble = None;
         for way in ways {
             match self.server(&way, hostname).await {
                 Ok(session) => return Ok(session),
                 Err(error) => {
                     tracing::debug!(server = way.host.name, %error, "a server cannot be used");
-                    trouble = error;
+                    // A worse server that is ourselves ends nothing while a better one is only down.
+                    if trouble.is_none() || !matches!(error, Trouble::Never(..)) {
+                        trouble = Some(error);
+                    }
                 }
             }
         }
-        Err(trouble)
+        Err(trouble.unwrap_or_else(|| Trouble::Connect(whose.to_owned(), "it has no servers".to_owned())))
     }
 
     /// One server, each of its addresses; where opportunistic TLS fails, once more without.
     async fn server(&self, way: &Way<'_>, hostname: &str) -> Result<Session, Trouble> {
         let host = way.host;
         let failed = |why: String| Trouble::Connect(format!("{}:{}", host.name, host.port), why);
-        let lookup = tokio::net::lookup_host((host.name.as_str(), host.port));
-        let addresses: Vec<SocketAddr> = match timeout(self.timeouts.connect, lookup).await {
+        let lookup = self.exchanges.addresses(host, MAX_ADDRESSES);
+        let addresses = match timeout(self.timeouts.connect, lookup).await {
             Err(_) => return Err(failed("its name does not resolve in time".to_owned())),
-            Ok(Err(error)) => return Err(failed(error.to_string())),
-            Ok(Ok(found)) => found.take(MAX_ADDRESSES).collect(),
+            Ok(found) => found.map_err(failed)?,
         };
         let mut trouble = failed("it has no address".to_owned());
         for address in addresses {
@@ -191,6 +196,11 @@ impl Dialer {
         let mut session = Session::new(stream, peer, way.lmtp, self.timeouts);
         session.greeting().await?;
         session.hello(hostname).await?;
+        if session.is(hostname) {
+            let text = format!("{} is this very server: the mail would loop", session.peer);
+            // An MX that names us is for the domain's owner to mend, a relay for ours.
+            return Err(if way.by_mx { Trouble::Never((5, 4, 6), text) } else { Trouble::Loop(text) });
+        }
         if !encrypted && tls != RelayTls::Off {
             if session.offers().starttls {
                 let reply = session.command("STARTTLS\r\n").await?;

@@ -4,25 +4,43 @@
 use super::client::Trouble;
 use edict_table::model::Host;
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
 /// The most servers of a domain that are tried.
 const MAX_HOSTS: usize = 10;
 
-/// Asks the system's resolvers.
-#[derive(Default)]
+/// Asks name servers for the servers of domains and their addresses.
 pub struct Exchanges {
     resolver: OnceLock<TokioResolver>,
+    /// Who is asked; the system's where empty.
+    servers: Vec<SocketAddr>,
+    /// Where the servers of domains listen.
+    port: u16,
+}
+
+impl Default for Exchanges {
+    fn default() -> Self {
+        Self::new(Vec::new(), 25)
+    }
 }
 
 impl std::fmt::Debug for Exchanges {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Exchanges")
+        f.debug_struct("Exchanges").field("servers", &self.servers).finish_non_exhaustive()
     }
 }
 
 impl Exchanges {
+    /// Asks these name servers, the system's where there are none; servers of domains listen at `port`.
+    #[must_use]
+    pub fn new(servers: Vec<SocketAddr>, port: u16) -> Self {
+        Self { resolver: OnceLock::new(), servers, port }
+    }
+
     /// The servers for a domain in normal form, best first; ours and worse ones left out.
     ///
     /// # Errors
@@ -30,18 +48,10 @@ impl Exchanges {
     pub async fn hosts(&self, domain: &str, ourselves: &str) -> Result<Vec<Host>, Trouble> {
         if let Some(literal) = domain.strip_prefix('[').and_then(|d| d.strip_suffix(']')) {
             let name = literal.strip_prefix("ipv6:").unwrap_or(literal).to_owned();
-            return Ok(vec![Host { name, port: 25 }]);
+            return Ok(vec![Host { name, port: self.port }]);
         }
         let failed = |e: String| Trouble::Connect(domain.to_owned(), e);
-        let resolver = match self.resolver.get() {
-            Some(resolver) => resolver,
-            None => {
-                let built = TokioResolver::builder_tokio().and_then(|b| b.build());
-                let built = built.map_err(|e| failed(e.to_string()))?;
-                self.resolver.get_or_init(|| built)
-            }
-        };
-        let found = match resolver.mx_lookup(format!("{domain}.")).await {
+        let found = match self.resolver().map_err(failed)?.mx_lookup(format!("{domain}.")).await {
             Ok(found) => {
                 let of = |data: &RData| match data {
                     RData::MX(mx) => Some((mx.preference, mx.exchange.to_ascii())),
@@ -55,14 +65,75 @@ impl Exchanges {
             Err(error) if error.is_no_records_found() => Vec::new(),
             Err(error) => return Err(failed(error.to_string())),
         };
-        order(domain, found, ourselves)
+        order(domain, found, ourselves, self.port)
+    }
+
+    /// The addresses of a host, at most so many: IPv6 and IPv4 in turn, so that one of each is tried early.
+    ///
+    /// # Errors
+    /// What is to be told.
+    pub async fn addresses(&self, host: &Host, most: usize) -> Result<Vec<SocketAddr>, String> {
+        if let Ok(ip) = host.name.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, host.port)]);
+        }
+        let found: Vec<IpAddr> = if self.servers.is_empty() {
+            // The system's way: its files of hosts count too.
+            let found = tokio::net::lookup_host((host.name.as_str(), host.port)).await;
+            found.map_err(|e| e.to_string())?.map(|address| address.ip()).collect()
+        } else {
+            let found = self.resolver()?.lookup_ip(host.name.as_str()).await;
+            found.map_err(|e| e.to_string())?.iter().collect()
+        };
+        Ok(in_turn(found).into_iter().take(most).map(|ip| SocketAddr::new(ip, host.port)).collect())
+    }
+
+    fn resolver(&self) -> Result<&TokioResolver, String> {
+        if let Some(resolver) = self.resolver.get() {
+            return Ok(resolver);
+        }
+        let built = if self.servers.is_empty() {
+            TokioResolver::builder_tokio().map_err(|e| e.to_string())?.build()
+        } else {
+            let servers = self.servers.iter().map(|server| {
+                let mut connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
+                for connection in &mut connections {
+                    connection.port = server.port();
+                }
+                NameServerConfig::new(server.ip(), true, connections.into())
+            });
+            let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+            let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+            builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+            builder.build()
+        };
+        let built = built.map_err(|e| e.to_string())?;
+        Ok(self.resolver.get_or_init(|| built))
     }
 }
 
+/// IPv6 and IPv4 one after the other, each kind in its order, the kind of the first one first.
+fn in_turn(found: Vec<IpAddr>) -> Vec<IpAddr> {
+    let first = found.first().is_some_and(IpAddr::is_ipv6);
+    let (own, other): (Vec<IpAddr>, Vec<IpAddr>) = found.into_iter().partition(|ip| ip.is_ipv6() == first);
+    let mut other = other.into_iter();
+    let mut out = Vec::new();
+    for ip in own {
+        out.push(ip);
+        out.extend(other.next());
+    }
+    out.extend(other);
+    out
+}
+
 /// Puts MX records in the order in which they are tried.
-fn order(domain: &str, mut found: Vec<(u16, String)>, ourselves: &str) -> Result<Vec<Host>, Trouble> {
+fn order(
+    domain: &str,
+    mut found: Vec<(u16, String)>,
+    ourselves: &str,
+    port: u16,
+) -> Result<Vec<Host>, Trouble> {
     if found.is_empty() {
-        return Ok(vec![Host { name: domain.to_owned(), port: 25 }]);
+        return Ok(vec![Host { name: domain.to_owned(), port }]);
     }
     for (_, name) in &mut found {
         *name = name.trim_end_matches('.').to_ascii_lowercase();
@@ -82,7 +153,7 @@ fn order(domain: &str, mut found: Vec<(u16, String)>, ourselves: &str) -> Result
         }
     }
     found.truncate(MAX_HOSTS);
-    Ok(found.into_iter().map(|(_, name)| Host { name, port: 25 }).collect())
+    Ok(found.into_iter().map(|(_, name)| Host { name, port }).collect())
 }
 
 #[cfg(test)]
@@ -91,7 +162,8 @@ mod tests {
 
     fn names(found: &[(u16, &str)]) -> Result<Vec<String>, Trouble> {
         let found = found.iter().map(|(p, n)| (*p, (*n).to_owned())).collect();
-        order("d.example", found, "mx.us.example").map(|hosts| hosts.into_iter().map(|h| h.name).collect())
+        order("d.example", found, "mx.us.example", 25)
+            .map(|hosts| hosts.into_iter().map(|h| h.name).collect())
     }
 
     #[test]
@@ -103,6 +175,14 @@ mod tests {
         assert_eq!(names(&[(10, "a."), (20, "MX.us.example."), (20, "c."), (30, "d.")]).unwrap(), ["a"]);
         assert!(matches!(names(&[(10, "mx.us.example.")]), Err(Trouble::Never((5, 4, 6), _))));
         assert_eq!(names(&[(1, "x.example."); 30]).unwrap().len(), MAX_HOSTS);
+    }
+
+    #[test]
+    fn both_kinds_of_addresses_have_their_turn() {
+        let ips = |text: &str| text.split(' ').map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
+        assert_eq!(in_turn(ips("::1 ::2 ::3 1.1.1.1")), ips("::1 1.1.1.1 ::2 ::3"));
+        assert_eq!(in_turn(ips("1.1.1.1 ::1 ::2")), ips("1.1.1.1 ::1 ::2"));
+        assert!(in_turn(Vec::new()).is_empty());
     }
 
     #[tokio::test]

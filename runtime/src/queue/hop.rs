@@ -210,7 +210,7 @@ impl Inner {
         }
         let limit = match hop {
             Hop::Local if self.settings.local == Local::Maildir => 2,
-            Hop::Mx(_) => self.settings.connections.min(5),
+            Hop::Mx(_) => self.settings.connections_per_domain,
             _ => self.settings.connections,
         };
         let lane = Arc::new(Lane::new(hop.clone(), limit.max(1)));

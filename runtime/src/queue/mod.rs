@@ -23,6 +23,7 @@ pub use route::Hop;
 use crate::deliver::client::Timeouts;
 use crate::deliver::connect::Dialer;
 pub use crate::deliver::connect::{Local, Login};
+use crate::deliver::mx::Exchanges;
 use crate::deliver::tls::Tls;
 use crate::envelope::{MessageId, Record};
 use crate::live::Live;
@@ -31,8 +32,10 @@ use crate::spool::{Recovery, Spool, SpoolError};
 use entry::{Entry, Job, Place, Start};
 use hop::Lane;
 use route::{Guide, LiveGuide};
+use rustls::RootCertStore;
 use schedule::Index;
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,7 +59,7 @@ pub enum Outside {
 }
 
 /// What the operator decides on delivery.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Our name in EHLO, trace and report fields, where the table gives none.
     pub hostname: String,
@@ -76,8 +79,18 @@ pub struct Settings {
     pub lifetime: Duration,
     /// From acceptance to a notice of the delay; none where longer than the lifetime.
     pub warn_after: Duration,
-    /// Connections to one relay host at a time.
+    /// Connections to one relay or LMTP server at a time.
     pub connections: usize,
+    /// Connections to the servers of one domain at a time.
+    pub connections_per_domain: usize,
+    /// Connections to all next hops together.
+    pub connections_in_all: usize,
+    /// Name servers to ask; the system's where empty.
+    pub name_servers: Vec<SocketAddr>,
+    /// The port of servers that MX records name.
+    pub mx_port: u16,
+    /// Authorities to trust in place of the system's.
+    pub roots: Option<RootCertStore>,
     /// How long next hops may take.
     pub timeouts: Timeouts,
 }
@@ -97,6 +110,11 @@ impl Settings {
             lifetime: Duration::from_secs(5 * 86400),
             warn_after: Duration::from_secs(4 * 3600),
             connections: 20,
+            connections_per_domain: 5,
+            connections_in_all: 500,
+            name_servers: Vec::new(),
+            mx_port: 25,
+            roots: None,
             timeouts: Timeouts::default(),
         }
     }
@@ -141,6 +159,8 @@ struct Inner {
     hot_bytes: AtomicUsize,
     under_way: AtomicUsize,
     large: Arc<Semaphore>,
+    /// Connections to next hops that may still be opened.
+    sockets: Arc<Semaphore>,
     /// Bounds how many messages move to the deferred store at a time.
     movers: Semaphore,
     draining: watch::Sender<bool>,
@@ -157,7 +177,8 @@ impl Queue {
     #[must_use]
     pub fn start(spool: Spool, recovery: Recovery, live: Arc<Live>, settings: Settings) -> Self {
         let guide = LiveGuide::new(live, settings.outside.clone());
-        Self::start_with(spool, recovery, Box::new(guide), Tls::default(), settings)
+        let tls = settings.roots.clone().map(Tls::with_roots).unwrap_or_default();
+        Self::start_with(spool, recovery, Box::new(guide), tls, settings)
     }
 
     fn start_with(
@@ -173,8 +194,9 @@ impl Queue {
             local: settings.local.clone(),
             logins: settings.logins.clone(),
             tls,
-            ..Dialer::default()
+            exchanges: Exchanges::new(settings.name_servers.clone(), settings.mx_port),
         };
+        let sockets = Arc::new(Semaphore::new(settings.connections_in_all.clamp(1, Semaphore::MAX_PERMITS)));
         let inner = Arc::new(Inner {
             spool,
             guide,
@@ -187,6 +209,7 @@ impl Queue {
             hot_bytes: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
             large: Arc::new(Semaphore::new(LARGE_BYTES / 1024)),
+            sockets,
             movers: Semaphore::new(8),
             draining: watch::channel(false).0,
             settling: AtomicUsize::new(0),

@@ -19,6 +19,9 @@ const RELAY_REST: Duration = Duration::from_secs(30);
 const MX_REST: Duration = Duration::from_secs(3);
 /// How long one connection is used.
 const MAX_AGE: Duration = Duration::from_secs(300);
+/// The same, and how long a connection is used, while all that may be open are.
+const SHORT_REST: Duration = Duration::from_millis(200);
+const TURN: Duration = Duration::from_secs(5);
 /// Jobs that share one sync of their folders.
 const MAILDIR_BATCH: usize = 64;
 
@@ -152,19 +155,23 @@ async fn deliver_local(inner: &Arc<Inner>, loaded: Vec<Loaded>) {
 async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) {
     let rest = if matches!(lane.hop, Hop::Mx(_)) { MX_REST } else { RELAY_REST };
     let bell = Arc::new(Notify::new());
-    let mut session: Option<Session> = None;
+    let mut session: Option<Connection> = None;
     let mut probing = false;
     loop {
+        let crowded = inner.sockets.available_permits() == 0;
+        // Where connections are short, nobody rests on one that others wait for.
+        let old = session
+            .take_if(|c| !c.session.usable() || c.session.age() > if crowded { TURN } else { MAX_AGE });
+        if let Some(old) = old {
+            old.session.quit().await;
+        }
+        let rest = if crowded { SHORT_REST } else { rest };
         let Some(job) = lane.next(1, rest, &bell).await.pop() else { break };
         if inner.stopping() {
             lane.leave();
             break;
         }
         let Some((job, record, _permit)) = load(inner, job).await else { continue };
-        let reused = session.take_if(|s| !s.usable() || s.age() > MAX_AGE);
-        if let Some(old) = reused {
-            old.quit().await;
-        }
         match attempt(inner, lane, &mut session, &job, &record).await {
             Ok(outcomes) => {
                 probing = false;
@@ -202,16 +209,30 @@ async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) {
             }
         }
     }
-    if let Some(session) = session {
-        session.quit().await;
+    if let Some(connection) = session {
+        connection.session.quit().await;
     }
+}
+
+/// An open connection, and its share of those that may be open.
+struct Connection {
+    session: Session,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Opens a connection when it is this lane's turn.
+async fn connect(inner: &Arc<Inner>, lane: &Lane) -> Result<Connection, Trouble> {
+    // First come, first served: a destination with much mail does not keep others from theirs.
+    let permit = Arc::clone(&inner.sockets).acquire_owned().await.ok();
+    let session = inner.dialer.connect(&lane.hop, &inner.hostname()).await?;
+    Ok(Connection { session, _permit: permit })
 }
 
 /// One transaction, over the open connection or a new one. An error: no connection came about.
 async fn attempt(
     inner: &Arc<Inner>,
     lane: &Lane,
-    session: &mut Option<Session>,
+    connection: &mut Option<Connection>,
     job: &Job,
     record: &Record,
 ) -> Result<Vec<Outcome>, Trouble> {
@@ -221,20 +242,20 @@ async fn attempt(
     let bytes = bytes_for(record, dispatch);
     let Some(letter) = letter(job, record, &bytes) else { return Ok(missing()) };
     for _ in 0..2 {
-        let mut open = match session.take() {
+        let mut open = match connection.take() {
             Some(open) => open,
-            None => inner.dialer.connect(&lane.hop, &inner.hostname()).await?,
+            None => connect(inner, lane).await?,
         };
-        let sent = open.send(&letter).await;
+        let sent = open.session.send(&letter).await;
         if let Some(trouble) = &sent.trouble {
-            tracing::info!(id = %job.entry.id, peer = open.peer, %trouble, "a next hop broke off");
+            tracing::info!(id = %job.entry.id, peer = open.session.peer, %trouble, "a next hop broke off");
         }
         if sent.stale {
             continue;
         }
-        log(&job.entry, &letter, &sent.outcomes, &open.peer);
-        if open.usable() {
-            *session = Some(open);
+        log(&job.entry, &letter, &sent.outcomes, &open.session.peer);
+        if open.session.usable() {
+            *connection = Some(open);
         }
         return Ok(sent.outcomes);
     }
