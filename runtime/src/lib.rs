@@ -9,6 +9,7 @@ pub mod admin;
 pub mod config;
 pub mod daemon;
 pub mod deliver;
+pub mod directory;
 pub mod dkim;
 pub mod dovecot;
 pub mod envelope;

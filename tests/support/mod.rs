@@ -10,10 +10,12 @@
     reason = "helpers of tests"
 )]
 
+pub mod browser;
 pub mod client;
 pub mod counting_sink;
 pub mod daemon;
 pub mod sink;
+pub mod taker;
 
 use edict_compiler::source::Sources;
 use std::net::{SocketAddr, TcpListener};
@@ -46,6 +48,41 @@ fn read_folder(folder: &Path, prefix: &str, sources: &mut Sources) {
             sources.insert(path, std::fs::read(entry.path()).unwrap());
         }
     }
+}
+
+/// The password of everybody in tests, `secret`.
+const SECRET: &str =
+    "$6$edictedict$tAyI5n6DrZybiBM/tHQxCKOrkdBWMwbqzqdEQGblaLPXYSWvI6/8yuIjhdxkgE3Tumq5lb03hr22cG0pl2Tr8/";
+
+/// A daemon with the rules of `tests/rules/actions` and its users, who all have the password `secret`. Mail that
+/// leaves goes to `relay`. `keys` are further keys of its configuration, each ended by a comma.
+pub fn start_actions(folder: &Path, relay: SocketAddr, keys: &str) -> daemon::Daemon {
+    let table = folder.join("edict.table");
+    build_table("actions", &table, |_| ());
+    start_with_users(folder, &table, relay, keys)
+}
+
+/// The same with a table that the test has built.
+pub fn start_with_users(folder: &Path, table: &Path, relay: SocketAddr, keys: &str) -> daemon::Daemon {
+    let names = [
+        "ann",
+        "bob",
+        "boss",
+        "both",
+        "admin",
+        "archive",
+        "catch",
+        "owner",
+        "real@example.org",
+        "dora@example.org",
+    ];
+    let line =
+        |name: &str| format!("{name}{}:{SECRET}\n", if name.contains('@') { "" } else { "@example.com" });
+    std::fs::write(folder.join("users"), names.map(line).concat()).unwrap();
+    let config = folder.join("edictd.ron");
+    std::fs::write(&config, format!("(users: \"users\", {keys})")).unwrap();
+    let arguments = ["--table", table.to_str().unwrap(), "--config", config.to_str().unwrap()];
+    daemon::Daemon::start(folder, &[&arguments[..], &["--relay", &relay.to_string()]].concat())
 }
 
 /// A port that was free a moment ago.

@@ -4,8 +4,9 @@
 //! a target, none where the target gets the message anyway, a recording copy excepted. A copy of a copy is
 //! never made. Copies see no verdicts, quotas, disclaimers or further copies.
 
-use super::finals::{self, Final};
+use super::finals::Final;
 use super::view::View;
+use crate::directory;
 use crate::envelope::{Fate, Incoming};
 use edict_message::header::{Builder, Fields};
 use edict_table::load::{Loaded, RuleId};
@@ -95,11 +96,11 @@ fn firing(incoming: &Incoming, finals: &[Final], view: &mut View<'_>) -> Vec<Rul
 fn targets(table: &Loaded, rule: &str, bcc: &Bcc) -> Vec<Copy> {
     let mut out = Vec::new();
     for text in &bcc.to {
-        let Some((wire, address)) = finals::parse(table, text) else {
+        let Some((wire, address)) = directory::parse(table, text) else {
             tracing::error!(rule, target = text, "a copy's target is no address");
             continue;
         };
-        for (wire, end, inside) in finals::resolve(table, &wire, &address) {
+        for (wire, end, inside) in directory::named(table, &wire, &address) {
             let expanded = (end != address).then(|| text.clone());
             let rule = rule.to_owned();
             let (modified, record) = (bcc.modified, bcc.record_envelope);

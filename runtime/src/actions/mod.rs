@@ -12,19 +12,24 @@ mod lasting;
 pub mod marker;
 pub mod plan;
 pub mod rehearse;
-mod secret;
+pub mod secret;
 pub mod splice;
-pub mod srs;
 pub mod texts;
+pub mod told;
 pub mod trace;
 pub mod view;
 
 use crate::acceptor::{Accepting, Acceptor, QuotaQuery, Receipt};
+use crate::directory::Directory;
+use crate::directory::srs::Srs;
+use crate::dkim::Signer;
 use crate::envelope::{Incoming, MessageId, Record, Refusal};
 use crate::queue::Queue;
 use crate::quota::rules::Planner;
 use crate::quota::{Keys, Quotas, Unheld, user_key};
 use crate::spool::SpoolError;
+use crate::users::Users;
+use arc_swap::ArcSwap;
 use edict_table::decide::matching;
 use edict_table::facts::{Direction, Facts, Slot};
 use edict_table::load::{Loaded, RuleRef};
@@ -34,7 +39,6 @@ use ids::IdSource;
 use lasting::Lasting;
 use marker::MarkKey;
 use plan::{finish, over_reply, prepare, remark};
-use srs::Srs;
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::io;
@@ -87,10 +91,12 @@ pub struct Settings {
     pub hostname: String,
     /// The key of the mark on copies.
     pub mark: MarkKey,
-    /// Rewrites the senders of forwarded mail.
-    pub srs: Srs,
+    /// Whom addresses stand for.
+    pub directory: Directory,
     /// Attributes of users for disclaimers: user (`user:ann@example.com`), then name in lower case and value.
     pub attributes: HashMap<String, Vec<(String, String)>>,
+    /// Signs submitted mail.
+    pub signer: Signer,
     /// Memory of evaluations.
     pub pool: Pool,
 }
@@ -117,13 +123,14 @@ impl<S: Store> Pipeline<S> {
     /// The folder cannot be read or written.
     pub fn open(data: &Path, hostname: &str, quotas: Arc<Quotas>, store: Arc<S>) -> io::Result<Self> {
         let secret = secret::open(&data.join("secret"))?;
-        let (mark, srs) = (MarkKey::new(&secret), Srs::new(&secret));
+        let directory = Directory::new(Arc::default(), Srs::new(&secret));
         let ids = IdSource::open(&data.join("ids"), now())?;
         let settings = Settings {
             hostname: hostname.to_owned(),
-            mark,
-            srs,
+            mark: MarkKey::new(&secret),
+            directory,
             attributes: HashMap::new(),
+            signer: Signer::default(),
             pool: Pool::default(),
         };
         Ok(Self { settings: Arc::new(settings), quotas, ids, store })
@@ -141,15 +148,36 @@ impl<S: Store> Pipeline<S> {
             (user_key(table, user), all.iter().map(lower).collect())
         };
         let attributes = attributes.iter().map(of).collect();
+        self.change(|settings| settings.attributes = attributes);
+        self
+    }
+
+    /// Asks these users before a catch-all alias takes their mail.
+    #[must_use]
+    pub fn with_users(mut self, users: Arc<ArcSwap<Users>>) -> Self {
+        self.change(|settings| settings.directory = settings.directory.clone().with_users(users));
+        self
+    }
+
+    /// Signs submitted mail with these keys, and with what takes their place.
+    #[must_use]
+    pub fn with_signer(mut self, signer: Signer) -> Self {
+        self.change(|settings| settings.signer = signer);
+        self
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Settings)) {
         let own = &self.settings;
-        self.settings = Arc::new(Settings {
+        let mut settings = Settings {
             hostname: own.hostname.clone(),
             mark: own.mark.clone(),
-            srs: own.srs.clone(),
-            attributes,
+            directory: own.directory.clone(),
+            attributes: own.attributes.clone(),
+            signer: own.signer.clone(),
             pool: Pool::default(),
-        });
-        self
+        };
+        change(&mut settings);
+        self.settings = Arc::new(settings);
     }
 
     /// The counters, for `edictd usage`.
@@ -174,7 +202,7 @@ impl<S: Store> Acceptor for Pipeline<S> {
 
     fn returns(&self, table: &Loaded, recipient: &str) -> bool {
         let ours = Address::parse(recipient).is_ok_and(|address| table.is_local(address.domain()));
-        ours && self.settings.srs.back(recipient, now()).is_some()
+        ours && self.settings.directory.srs().back(recipient, now()).is_some()
     }
 
     fn accept(&self, incoming: Incoming) -> Accepting<'_> {

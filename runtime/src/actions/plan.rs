@@ -1,7 +1,7 @@
 //! From an accepted message to the record that makes it durable. No input or output, no waiting.
 //!
 //! The order is that of the mail-flow page: discarded recipients drop out, aliases, quota, blind copies,
-//! disclaimers, trace fields, envelopes. Each step is a module of its own; this one only passes things on.
+//! disclaimers, trace fields, signatures, envelopes. Each step is a module of its own; this one only passes things on.
 //! Two halves, since what a quota holds may have to be asked of another machine in between.
 
 use super::copies::{self, Copy};
@@ -10,7 +10,8 @@ use super::finals::{self, Final};
 use super::splice::{compose, variant};
 use super::texts::{Author, Texts, texts};
 use super::view::{Pool, View};
-use super::{Settings, refuse, trace};
+use super::{Settings, refuse, told, trace};
+use crate::dkim::Keys as SigningKeys;
 use crate::envelope::{Fate, Incoming, Record, Refusal, Usage, Variant};
 use crate::quota::amount::{date_text, day_of};
 use crate::quota::book::{Over, Warning};
@@ -42,8 +43,8 @@ pub fn prepare(settings: &Settings, incoming: &Incoming) -> Result<Prepared, Ref
     for given in incoming.recipients.iter().filter(|given| given.fate == Fate::Discard) {
         effects.push(format!("discarded for {}", given.wire));
     }
-    let finals =
-        finals::expand(incoming, &settings.srs).map_err(|_| refuse("452 4.5.3 Too many recipients", None))?;
+    let finals = finals::expand(incoming, &settings.directory)
+        .map_err(|_| refuse("452 4.5.3 Too many recipients", None))?;
     let quota = needs(incoming, &finals, &settings.pool);
     Ok(Prepared { finals, quota, effects })
 }
@@ -56,7 +57,7 @@ impl Prepared {
     }
 }
 
-/// The second half: copies, disclaimers, trace fields, envelopes. `usage` is what was held.
+/// The second half: copies, disclaimers, trace fields, signatures, envelopes. `usage` is what was held.
 ///
 /// # Errors
 /// A disclaimer rule refuses, or a bound of the daemon is passed.
@@ -77,14 +78,19 @@ pub fn finish(
     }
     let named = incoming.table.profile().hostname.clone();
     let hostname = named.unwrap_or_else(|| settings.hostname.clone());
-    let stored = trace::stored(&incoming, &fields, &hostname, zone);
+    // Only what is submitted is ours to vouch for.
+    let keys = if incoming.submitted { settings.signer.of_author(&fields) } else { None };
+    let stored = trace::stored(&incoming, &fields, &hostname, zone, keys.as_ref());
     let author = || {
         let date = date_text(day_of(incoming.received, zone).number);
         let user = incoming.client.auth_user.as_deref().map(|user| user_key(&incoming.table, user));
         let known = user.and_then(|key| settings.attributes.get(&key).cloned());
         Author::new(&incoming, &fields, known.unwrap_or_default(), date)
     };
-    let texts = texts(&incoming, &finals, &mut view, &author, &stored, &mut effects)?;
+    let mut texts = texts(&incoming, &finals, &mut view, &author, &stored, &mut effects)?;
+    if let Some(keys) = &keys {
+        sign(&incoming, keys, &stored, &mut texts, &mut effects);
+    }
     let mark = settings.mark.mark(incoming.id, &fields);
     let shape = Shape { hostname: &hostname, finals: &finals, wanted: &wanted, texts: &texts, mark: &mark };
     let (variants, dispatches) = envelopes(&shape, &incoming, &stored)?;
@@ -92,7 +98,7 @@ pub fn finish(
         effects.push(format!("bcc {:?} to {}", copy.rule, copy.wire));
     }
     drop(view);
-    let record = Record {
+    let mut record = Record {
         id: incoming.id,
         received: incoming.received,
         dispatches,
@@ -101,9 +107,35 @@ pub fn finish(
         table: incoming.table.digest().to_owned(),
         bytes: stored,
     };
+    told::add(settings, &incoming, &hostname, &mut record);
     // The message is held once from here on.
     incoming.bytes = Vec::new();
     Ok((record, effects))
+}
+
+/// Signs each variant, after everything that changes it. What stands above the signature later (the fields of
+/// a copy, a Return-Path) is not covered by it.
+fn sign(
+    incoming: &Incoming,
+    keys: &SigningKeys,
+    stored: &[u8],
+    texts: &mut Texts,
+    effects: &mut Vec<String>,
+) {
+    let mut signed = false;
+    for edits in &mut texts.variants {
+        if let Some(edit) = keys.sign(&incoming.id, stored, edits) {
+            // At the very front: before an edit there, in order with all others.
+            match edits.first_mut().filter(|first| first.range == (0..0)) {
+                Some(first) => drop(first.bytes.splice(0..0, edit.bytes)),
+                None => edits.insert(0, edit),
+            }
+            signed = true;
+        }
+    }
+    if signed {
+        effects.push(format!("signed for {}", keys.domain()));
+    }
 }
 
 /// What a message needs of the quotas that match its outbound recipients.

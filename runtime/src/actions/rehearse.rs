@@ -5,9 +5,9 @@
 
 use super::copies::{self, Copy};
 use super::finals::{self, Final};
-use super::srs::Srs;
 use super::texts::{Author, texts};
 use super::view::{Pool, View};
+use crate::directory::Directory;
 use crate::envelope::{Incoming, Refusal};
 use crate::quota::amount::{Amount, date_text, day_of, slot_of};
 use crate::quota::book::{Book, Over};
@@ -59,7 +59,7 @@ pub struct Reach {
 /// A quota is crossed, a disclaimer refuses, or there are too many final recipients.
 pub fn rehearse(incoming: &Incoming, size: u64, used: Amount) -> Result<Rehearsal, Refusal> {
     let table: &Loaded = &incoming.table;
-    let finals = finals::expand(incoming, &Srs::new(b"rehearsal"))
+    let finals = finals::expand(incoming, &Directory::offline())
         .map_err(|_| super::refuse("452 4.5.3 Too many recipients", None))?;
     let zone = zone(table);
     let pool = Pool::default();

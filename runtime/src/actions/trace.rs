@@ -2,17 +2,24 @@
 //!
 //! Mail that only passes through gets a `Received` field and nothing else (RFC 5321 6.4). Submitted mail
 //! gets a missing Date and Message-ID (RFC 6409 8), and loses a `Bcc` field, which would tell readers
-//! about each other.
+//! about each other, a `Return-Path`, which is for whoever delivers to write (RFC 5321 4.4), and our own earlier signatures where it is signed anew.
 
+use crate::dkim::{Keys, sign};
 use crate::envelope::Incoming;
 use edict_message::date::rfc5322;
 use edict_message::header::{Builder, Fields, Received};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Builds the stored bytes. `hostname` is ours; dates are written in the zone.
+/// Builds the stored bytes. With the keys that will sign them, earlier signatures of that domain go. `hostname` is ours; dates are written in the zone.
 #[must_use]
-pub fn stored(incoming: &Incoming, fields: &Fields<'_>, hostname: &str, zone: &TimeZone) -> Vec<u8> {
+pub fn stored(
+    incoming: &Incoming,
+    fields: &Fields<'_>,
+    hostname: &str,
+    zone: &TimeZone,
+    keys: Option<&Keys>,
+) -> Vec<u8> {
     let seconds = incoming.received.div_euclid(1000);
     let offset = Timestamp::from_second(seconds).map_or(0, |at| zone.to_offset(at).seconds() / 60);
     let mut top = Builder::default();
@@ -26,7 +33,16 @@ pub fn stored(incoming: &Incoming, fields: &Fields<'_>, hostname: &str, zone: &T
         if !has("Date") {
             top.add("Date", &rfc5322(seconds, offset));
         }
-        gone.extend(fields.fields.iter().filter(|field| field.is("Bcc")).map(|field| field.range.clone()));
+        gone.extend(
+            fields
+                .fields
+                .iter()
+                .filter(|field| field.is("Bcc") || field.is("Return-Path"))
+                .map(|field| field.range.clone()),
+        );
+        // They are made anew; a second one from before the changes would only fail.
+        gone.extend(keys.map(|keys| sign::own(fields, |d| d == keys.domain())).unwrap_or_default());
+        gone.sort_by_key(|range| range.start);
     }
     let mut out = top.finish();
     out.reserve_exact(incoming.bytes.len() + 2);

@@ -97,7 +97,7 @@ impl Ask {
 }
 
 /// Percent-encodes a path segment (RFC 3986 2.1).
-fn escape(segment: &str) -> String {
+pub(super) fn escape(segment: &str) -> String {
     let mut out = String::with_capacity(segment.len());
     for byte in segment.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~@+".contains(&byte) {

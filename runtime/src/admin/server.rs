@@ -1,5 +1,7 @@
 //! The daemon's end of the admin socket.
 
+use super::guard::{Door, guard};
+use super::pages;
 use crate::daemon::Control;
 use crate::daemon::reload::ReloadError;
 use crate::envelope::MessageId;
@@ -8,6 +10,7 @@ use crate::smtp::Metrics;
 use axum::Router;
 use axum::extract::{Path as Segment, Query, State};
 use axum::http::StatusCode;
+use axum::middleware;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
@@ -48,7 +51,9 @@ pub fn start(path: &Path, control: Arc<Control>) -> io::Result<JoinHandle<()>> {
         .route("/usage", get(usage))
         .route("/usage/{user}", get(usage_of))
         .route("/usage/{user}/reset", post(reset_usage))
-        .with_state(control);
+        .with_state(Arc::clone(&control))
+        .merge(pages::routes(control))
+        .layer(middleware::from_fn_with_state(Arc::new(Door::Socket), guard));
     Ok(tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes).await {
             tracing::error!(%error, "the admin socket ended");

@@ -4,9 +4,11 @@
 //! folder. Nothing here opens a socket. Every key is shown in docs/edictd.ron. Each area has a file of
 //! its own, with its types, its defaults, and where need be `check` (what cannot be meant) and `rebase`.
 
+mod admin_http;
 mod auth;
 mod clients;
 mod credentials;
+mod dkim;
 mod listeners;
 mod local;
 mod next_hops;
@@ -18,9 +20,11 @@ mod restart;
 mod tests;
 mod tls;
 
+pub use admin_http::AdminHttp;
 pub use auth::AuthConfig;
 pub use clients::ClientConfig;
 pub use credentials::Credential;
+pub use dkim::DkimKey;
 pub use listeners::{Listener, Network, Place, Role};
 pub use local::Local;
 pub use next_hops::NextHopsConfig;
@@ -64,6 +68,8 @@ pub struct Config {
     pub credentials: BTreeMap<String, Credential>,
     /// The admin socket; `admin.sock` in the data folder where absent.
     pub admin: Option<PathBuf>,
+    /// Admin pages for browsers of this machine; on the admin socket alone where absent.
+    pub admin_http: Option<AdminHttp>,
     /// Retry times of the queue.
     pub queue: QueueConfig,
     /// Bounds on clients.
@@ -74,6 +80,8 @@ pub struct Config {
     pub attributes: BTreeMap<String, BTreeMap<String, String>>,
     /// Where the log goes; standard error where absent.
     pub log: Option<PathBuf>,
+    /// Keys that submitted mail is signed with; read again on SIGHUP.
+    pub dkim: Vec<DkimKey>,
     /// Seconds that SIGTERM waits for what is in flight.
     pub drain_seconds: u64,
 }
@@ -93,11 +101,13 @@ impl Default for Config {
             tls: None,
             credentials: BTreeMap::new(),
             admin: None,
+            admin_http: None,
             queue: QueueConfig::default(),
             clients: ClientConfig::default(),
             shared_quota: None,
             attributes: BTreeMap::new(),
             log: None,
+            dkim: Vec::new(),
             drain_seconds: 30,
         }
     }
@@ -171,7 +181,9 @@ fn rebase(config: &mut Config, base: &Path) {
     config.tls.iter_mut().for_each(|tls| tls.rebase(base));
     config.local.rebase(base);
     config.next_hops.rebase(base);
+    config.admin_http.iter_mut().flat_map(|http| &mut http.token_file).for_each(join);
     config.credentials.values_mut().for_each(|credential| credential.rebase(base));
+    config.dkim.iter_mut().for_each(|key| join(&mut key.key_file));
 }
 
 /// What reads well but cannot be meant.
@@ -181,6 +193,8 @@ fn meaning(config: &Config) -> Result<(), String> {
     if let Some(name) = &config.hostname {
         edict_table::value::Domain::parse(name).map_err(|e| format!("hostname `{name}`: {e}"))?;
     }
+    dkim::check(&config.dkim)?;
+    config.admin_http.as_ref().map_or(Ok(()), AdminHttp::check)?;
     config.queue.check()?;
     config.next_hops.check()?;
     config.clients.check()

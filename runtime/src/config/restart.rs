@@ -17,6 +17,7 @@ impl Config {
             tls: _,
             listeners: _,
             clients: _,
+            dkim: _,
             drain_seconds: _,
             // What is open, or handed to parts that keep it.
             data,
@@ -26,6 +27,7 @@ impl Config {
             next_hops,
             credentials,
             admin,
+            admin_http,
             queue,
             shared_quota,
             attributes,
@@ -44,6 +46,7 @@ impl Config {
         compare("next_hops", *next_hops == new.next_hops);
         compare("credentials", *credentials == new.credentials);
         compare("admin", *admin == new.admin);
+        compare("admin_http", *admin_http == new.admin_http);
         compare("queue", *queue == new.queue);
         compare("shared_quota", *shared_quota == new.shared_quota);
         compare("attributes", *attributes == new.attributes);

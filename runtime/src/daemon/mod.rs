@@ -15,21 +15,26 @@ mod systemd;
 
 pub use settle::Launch;
 
-use crate::actions::Pipeline;
+use crate::actions::{Pipeline, secret};
 use crate::admin;
 use crate::config::{self, Config, ConfigError, SharedQuota};
+use crate::directory::Directory;
+use crate::directory::srs::Srs;
+use crate::dkim::Signer;
 use crate::live::Live;
 use crate::queue::Queue;
 use crate::quota::Quotas;
 use crate::quota::shared::{SharedSettings, WhenDown};
 use crate::smtp::{self, Context};
 use crate::spool::{self, Spool, SpoolError};
+use crate::users::Users;
 use crate::verdict::dns::Dns;
 use arc_swap::ArcSwap;
 use listen::{ListenError, Listeners};
 use passed::Passed;
 use reload::{Parts, ReloadError, Reloader, apply, short, smtp_settings};
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,6 +67,9 @@ pub enum DaemonError {
     /// The admin socket cannot be made.
     #[error("admin socket {path}: {error}", path = .0.display(), error = .1)]
     Admin(PathBuf, io::Error),
+    /// The admin pages cannot be served there.
+    #[error("admin pages at {0}: {1}")]
+    Pages(SocketAddr, io::Error),
     /// The system gave no threads or signals.
     #[error("the system refused: {0}")]
     System(#[from] io::Error),
@@ -126,14 +134,17 @@ pub fn run(launch: Launch) -> Result<(), DaemonError> {
 async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) -> Result<(), DaemonError> {
     let signals = signals::Signals::new()?;
     let hostname = config.hostname.clone().unwrap_or_else(settle::machine_name);
-    let (table, users, tls) = Parts::load(&config, launch.embedded)?.into_inner();
+    let (table, users, tls, keys) = Parts::load(&config, launch.embedded)?.into_inner();
     let (table, users) = (Arc::new(table), Arc::new(ArcSwap::from_pointee(users)));
+    let signer = Signer::new(keys);
     let live = Arc::new(Live::new(Arc::clone(&table)));
-    let (quotas, queue) = open_data(&config, &hostname, &live)?;
+    let (quotas, queue) = open_data(&config, &hostname, &live, &users, &signer)?;
     let data_error = |e: io::Error| DaemonError::Data(config.data.clone(), e.to_string());
     let pipeline = Pipeline::open(&config.data, &hostname, Arc::clone(&quotas), Arc::new(queue.clone()))
         .map_err(data_error)?
-        .with_attributes(&table, &config.attributes);
+        .with_attributes(&table, &config.attributes)
+        .with_users(Arc::clone(&users))
+        .with_signer(signer.clone());
     let mut context = Context::new(
         Arc::clone(&live),
         Arc::new(pipeline),
@@ -149,8 +160,8 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
     apply(&config, &hostname, &context);
     let (stop, stopped) = watch::channel(false);
     let listeners = Arc::new(Listeners::new(Arc::clone(&context), passed, stopped));
-    let reloader =
-        Reloader::new(launch, config.clone(), hostname, Arc::clone(&context), Arc::clone(&listeners));
+    let (own, open) = (Arc::clone(&context), Arc::clone(&listeners));
+    let reloader = Reloader::new(launch, config.clone(), hostname, own, open, signer);
     let control = Arc::new(Control {
         reloader,
         live,
@@ -164,6 +175,10 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
     let socket = config.admin.clone().unwrap_or_else(|| config.data.join("admin.sock"));
     let admin = admin::server::start(&socket, Arc::clone(&control))
         .map_err(|e| DaemonError::Admin(socket.clone(), e))?;
+    let pages = match &config.admin_http {
+        Some(http) => Some(start_pages(http, &config, &control).await?),
+        None => None,
+    };
     tracing::info!(
         table = short(table.digest()),
         rules = table.rule_count(),
@@ -186,6 +201,7 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
     }
     queue.drain(deadline.saturating_duration_since(Instant::now())).await;
     admin.abort();
+    pages.inspect(tokio::task::JoinHandle::abort);
     // Nobody else answers there; a socket file that stays behind is replaced at the next start.
     let _ = std::fs::remove_file(&socket);
     tracing::info!("stopped");
@@ -193,7 +209,13 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
 }
 
 /// Opens counters and spool; the spool tells the counters what they have not seen.
-fn open_data(config: &Config, hostname: &str, live: &Arc<Live>) -> Result<(Arc<Quotas>, Queue), DaemonError> {
+fn open_data(
+    config: &Config,
+    hostname: &str,
+    live: &Arc<Live>,
+    users: &Arc<ArcSwap<Users>>,
+    signer: &Signer,
+) -> Result<(Arc<Quotas>, Queue), DaemonError> {
     let failed = |e: String| DaemonError::Data(config.data.clone(), e);
     make_folder(&config.data).map_err(|e| failed(e.to_string()))?;
     let zone = live.current().profile().time_zone.clone();
@@ -203,8 +225,26 @@ fn open_data(config: &Config, hostname: &str, live: &Arc<Live>) -> Result<(Arc<Q
     if let Some(shared) = &config.shared_quota {
         quotas.share(shared_settings(shared)).map_err(|e| failed(e.to_string()))?;
     }
-    let settings = delivery::settings(config, hostname)?;
+    let mut settings = delivery::settings(config, hostname)?;
+    let secret = secret::open(&config.data.join("secret")).map_err(|e| failed(e.to_string()))?;
+    settings.directory = Directory::new(Arc::clone(users), Srs::new(&secret));
+    settings.signer = signer.clone();
     Ok((quotas, Queue::start(spool, recovery, Arc::clone(live), settings)))
+}
+
+/// Serves the admin pages to browsers of this machine.
+async fn start_pages(
+    http: &config::AdminHttp,
+    config: &Config,
+    control: &Arc<Control>,
+) -> Result<tokio::task::JoinHandle<()>, DaemonError> {
+    let file = http.token_file.clone().unwrap_or_else(|| config.data.join("admin.token"));
+    let password = admin::web::password(&file).map_err(|e| DaemonError::Data(file.clone(), e.to_string()))?;
+    let address = http.address;
+    let started = admin::web::start(address, &password, Arc::clone(control)).await;
+    let started = started.map_err(|e| DaemonError::Pages(address, e))?;
+    tracing::info!(%address, "admin pages");
+    Ok(started)
 }
 
 fn shared_settings(config: &SharedQuota) -> SharedSettings {

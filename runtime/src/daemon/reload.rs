@@ -9,6 +9,7 @@ use super::listen::{ListenError, Listeners};
 use super::settle::{Launch, settle};
 use super::systemd;
 use crate::config::{AuthConfig, Config, ConfigError, TlsConfig};
+use crate::dkim::{self, Key, KeysError, Signer};
 use crate::dovecot::Dovecot;
 use crate::live::image;
 use crate::smtp::tls::{self, TlsError};
@@ -66,6 +67,9 @@ pub enum ReloadError {
     /// The users are refused.
     #[error("{path}: {error}", path = .0.display(), error = .1)]
     Users(PathBuf, UsersError),
+    /// The keys for DKIM are refused.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The system gave no thread, or took it away.
     #[error("the reload broke off: {0}")]
     Thread(io::Error),
@@ -131,6 +135,7 @@ pub struct Parts {
     table: Loaded,
     users: Users,
     tls: Option<Arc<ServerConfig>>,
+    keys: Vec<Key>,
 }
 
 impl Parts {
@@ -143,13 +148,14 @@ impl Parts {
         let table = source.load_table()?;
         let users = source.load_users()?;
         let tls = config.tls.as_ref().map(load_tls).transpose()?;
-        Ok(Self { table, users, tls })
+        let keys = dkim::load(&config.dkim)?;
+        Ok(Self { table, users, tls, keys })
     }
 
-    /// For the start: the table, the users, and TLS.
+    /// For the start: the table, the users, TLS, and keys for DKIM.
     #[must_use]
-    pub fn into_inner(self) -> (Loaded, Users, Option<Arc<ServerConfig>>) {
-        (self.table, self.users, self.tls)
+    pub fn into_inner(self) -> (Loaded, Users, Option<Arc<ServerConfig>>, Vec<Key>) {
+        (self.table, self.users, self.tls, self.keys)
     }
 }
 
@@ -199,6 +205,7 @@ pub struct Reloader {
     hostname: String,
     context: Arc<Context>,
     listeners: Arc<Listeners>,
+    signer: Signer,
     reloads: AtomicU64,
     /// The configuration in force. Held for as long as a reload takes.
     config: Mutex<Config>,
@@ -215,10 +222,11 @@ impl Reloader {
         hostname: String,
         context: Arc<Context>,
         listeners: Arc<Listeners>,
+        signer: Signer,
     ) -> Self {
         let source = ArcSwap::from_pointee(Source::of(&config, launch.embedded));
         let (reloads, config) = (AtomicU64::new(0), Mutex::new(config));
-        Self { launch, hostname, context, listeners, reloads, config, source }
+        Self { launch, hostname, context, listeners, signer, reloads, config, source }
     }
 
     /// Where table and users come from.
@@ -279,6 +287,7 @@ impl Reloader {
         let source = Source::of(&new, self.launch.embedded);
         self.context.users.store(Arc::new(parts.users));
         self.context.tls.store(parts.tls);
+        self.signer.store(parts.keys);
         apply(&new, &self.hostname, &self.context);
         self.context.live.publish(Arc::new(parts.table));
         self.listeners.commit(sockets, &new.listeners);

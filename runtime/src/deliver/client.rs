@@ -3,9 +3,10 @@
 //! Greeting, EHLO, commands and replies, within bounds and time; [`super::send`] runs the transactions. After
 //! trouble the connection is not used again.
 
-pub use super::offers::Offers;
+use super::offers::Offers;
 use super::reply::{Replies, Reply, ReplyError};
 use super::{Outcome, Reason};
+pub use crate::dkim::Signer;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -98,6 +99,8 @@ pub struct Session {
     pub(super) reset: bool,
     pub(super) usable: bool,
     pub(super) used: u32,
+    /// Signs anew what had to be converted for this next hop.
+    pub(super) signer: Signer,
     opened: Instant,
     /// What it calls itself in its reply to EHLO.
     name: String,
@@ -121,6 +124,12 @@ pub struct Sent {
 }
 
 impl Session {
+    /// Signs with these keys what it has to convert.
+    #[must_use]
+    pub fn with_signer(self, signer: Signer) -> Self {
+        Self { signer, ..self }
+    }
+
     /// Wraps a connection before its greeting.
     #[must_use]
     pub fn new(stream: Box<dyn Io>, peer: String, lmtp: bool, timeouts: Timeouts) -> Self {
@@ -135,6 +144,7 @@ impl Session {
             reset: false,
             usable: true,
             used: 0,
+            signer: Signer::default(),
             opened: Instant::now(),
             name: String::new(),
         }

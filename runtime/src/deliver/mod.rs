@@ -106,3 +106,10 @@ fn ret_word(ret: Ret) -> &'static str {
 pub fn bytes_for<'a>(record: &'a Record, dispatch: &Dispatch) -> std::borrow::Cow<'a, [u8]> {
     stuff::variant(record, dispatch.variant)
 }
+
+/// Makes the bytes of a record those that one of its dispatches gets. Nothing else of it is to be used then.
+pub fn settle_variant(record: &mut Record, dispatch: u16) {
+    if let Some(place) = record.dispatches.get(usize::from(dispatch)).map(|dispatch| dispatch.variant) {
+        stuff::settle(record, place);
+    }
+}

@@ -8,6 +8,7 @@ use super::fit::{self, Fitted};
 use super::reply::{Reply, ReplyError};
 use super::{Hand, Letter, Outcome, Reason, ret_word, stuff};
 use crate::envelope::{Body, Target};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -46,13 +47,17 @@ impl Session {
         answered: &mut bool,
         reused: bool,
     ) -> Result<(), Trouble> {
-        let fitted = match fit::fit(letter, &self.offers, &self.peer) {
+        let mut fitted = match fit::fit(letter, &self.offers, &self.peer) {
             Ok(fitted) => fitted,
             Err(reason) => {
                 fill(outcomes, &Outcome::Failed(reason));
                 return Ok(());
             }
         };
+        // What was converted is no longer what was signed.
+        if let Cow::Owned(bytes) = &mut fitted.bytes {
+            self.signer.sign_anew(&letter.id, letter.dispatch, bytes);
+        }
         let mut asked = Vec::with_capacity(targets.len());
         for (place, target) in targets.iter().enumerate() {
             match fit::address(&target.address, fitted.utf8) {

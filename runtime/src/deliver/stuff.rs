@@ -3,8 +3,22 @@
 //! Never lets a bare CR or LF out (RFC 5321 2.3.8): each becomes a CRLF, so that no next hop can see an
 //! end of data where we see none.
 
-use crate::envelope::{Record, Variant};
+use crate::envelope::{Record, Splice, Variant};
 use std::borrow::Cow;
+use std::ops::Range;
+
+/// The splices of a variant that fit into so many bytes, in order.
+fn fitting(splices: &[Splice], length: usize) -> impl Iterator<Item = (Range<usize>, &[u8])> {
+    let mut at = 0usize;
+    splices.iter().filter_map(move |splice| {
+        let (start, end) = (splice.start as usize, splice.end as usize);
+        let fits = at <= start && start <= end && end <= length;
+        fits.then(|| {
+            at = end;
+            (start..end, splice.bytes.as_slice())
+        })
+    })
+}
 
 /// The bytes of a variant. Splices that do not fit are left out.
 #[must_use]
@@ -14,20 +28,26 @@ pub fn variant(record: &Record, place: u16) -> Cow<'_, [u8]> {
             let added: usize = splices.iter().map(|s| s.bytes.len()).sum();
             let mut out = Vec::with_capacity(record.bytes.len() + added);
             let mut at = 0usize;
-            for splice in splices {
-                let (start, end) = (splice.start as usize, splice.end as usize);
-                let Some(kept) = record.bytes.get(at..start).filter(|_| start <= end) else { continue };
-                if end > record.bytes.len() {
-                    continue;
-                }
-                out.extend_from_slice(kept);
-                out.extend_from_slice(&splice.bytes);
-                at = end;
+            for (range, bytes) in fitting(splices, record.bytes.len()) {
+                out.extend_from_slice(record.bytes.get(at..range.start).unwrap_or_default());
+                out.extend_from_slice(bytes);
+                at = range.end;
             }
             out.extend_from_slice(record.bytes.get(at..).unwrap_or_default());
             Cow::Owned(out)
         }
         _ => Cow::Borrowed(&record.bytes),
+    }
+}
+
+/// Makes the record's bytes those of a variant, where they lie; its other variants fit no more.
+pub fn settle(record: &mut Record, place: u16) {
+    let Some(wanted) = record.variants.get_mut(usize::from(place)) else { return };
+    let splices = std::mem::take(&mut wanted.splices);
+    let fitting: Vec<(Range<usize>, &[u8])> = fitting(&splices, record.bytes.len()).collect();
+    record.bytes.reserve_exact(fitting.iter().map(|(_, bytes)| bytes.len()).sum());
+    for (range, bytes) in fitting.into_iter().rev() {
+        record.bytes.splice(range, bytes.iter().copied());
     }
 }
 
@@ -114,7 +134,6 @@ fn put(line: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::Splice;
     use proptest::prelude::*;
 
     fn stuffed(message: &[u8]) -> Vec<u8> {
@@ -146,6 +165,30 @@ mod tests {
             (b"a\r\n\r", b"a\r\n\r\n.\r\n"),
         ] {
             assert_eq!(stuffed(message), want, "{message:?}");
+        }
+    }
+
+    /// Whether copied or changed where it lies, a variant is the same; splices that do not fit are left out.
+    fn both_ways(bytes: &[u8], splices: Vec<Splice>) -> Vec<u8> {
+        let mut record = crate::spool::test_record(1, bytes.to_vec());
+        record.variants.push(Variant { splices });
+        let copied = variant(&record, 1).into_owned();
+        settle(&mut record, 1);
+        assert_eq!(record.bytes, copied);
+        assert_eq!(variant(&record, 1), copied);
+        copied
+    }
+
+    #[test]
+    fn variants_that_do_not_fit() {
+        let splice = |start, end, text: &str| Splice { start, end, bytes: text.as_bytes().to_vec() };
+        for (splices, want) in [
+            (vec![splice(0, 0, "<"), splice(1, 2, "B"), splice(3, 3, ">")], "<aBc>"),
+            (vec![splice(2, 3, "C"), splice(0, 1, "A")], "abC"),
+            (vec![splice(2, 1, "x"), splice(3, 9, "x"), splice(9, 9, "x")], "abc"),
+            (vec![splice(0, 3, "")], ""),
+        ] {
+            assert_eq!(both_ways(b"abc", splices), want.as_bytes());
         }
     }
 

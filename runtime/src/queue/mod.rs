@@ -10,7 +10,7 @@ pub mod admin;
 mod entry;
 mod fair;
 mod hop;
-mod notice;
+pub(crate) mod notice;
 mod route;
 mod schedule;
 mod settle;
@@ -25,6 +25,8 @@ use crate::deliver::connect::Dialer;
 pub use crate::deliver::connect::{Local, Login};
 use crate::deliver::mx::Exchanges;
 use crate::deliver::tls::Tls;
+use crate::directory::Directory;
+use crate::dkim::Signer;
 use crate::envelope::{MessageId, Record};
 use crate::live::Live;
 use crate::spool::deferred::State;
@@ -93,6 +95,10 @@ pub struct Settings {
     pub roots: Option<RootCertStore>,
     /// How long next hops may take.
     pub timeouts: Timeouts,
+    /// Whom the authors of failed mail stand for.
+    pub directory: Directory,
+    /// Signs notices.
+    pub signer: Signer,
 }
 
 impl Settings {
@@ -116,6 +122,8 @@ impl Settings {
             mx_port: 25,
             roots: None,
             timeouts: Timeouts::default(),
+            directory: Directory::offline(),
+            signer: Signer::default(),
         }
     }
 }
@@ -176,7 +184,7 @@ impl Queue {
     /// Starts delivery of what was recovered and of what is submitted. Inside a tokio runtime.
     #[must_use]
     pub fn start(spool: Spool, recovery: Recovery, live: Arc<Live>, settings: Settings) -> Self {
-        let guide = LiveGuide::new(live, settings.outside.clone());
+        let guide = LiveGuide::new(live, settings.outside.clone(), settings.directory.clone());
         let tls = settings.roots.clone().map(Tls::with_roots).unwrap_or_default();
         Self::start_with(spool, recovery, Box::new(guide), tls, settings)
     }

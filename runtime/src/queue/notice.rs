@@ -20,11 +20,13 @@ const MAX_HEADER: usize = 16 << 10;
 
 /// What happened to a recipient.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Event {
+pub(crate) enum Event {
     Failed(Reason),
     Delayed(Reason),
     Delivered,
     Relayed,
+    /// An alias passed it on to several members.
+    Expanded,
 }
 
 /// One recipient in a notice.
@@ -36,12 +38,13 @@ pub(super) struct Line {
 }
 
 impl Event {
-    fn action(&self) -> &'static str {
+    pub(crate) fn action(&self) -> &'static str {
         match self {
             Self::Failed(_) => "failed",
             Self::Delayed(_) => "delayed",
             Self::Delivered => "delivered",
             Self::Relayed => "relayed",
+            Self::Expanded => "expanded",
         }
     }
 
@@ -50,14 +53,14 @@ impl Event {
         match self {
             Self::Failed(_) => !notify.given || notify.failure,
             Self::Delayed(_) => !notify.given || notify.delay,
-            Self::Delivered | Self::Relayed => notify.given && notify.success,
+            Self::Delivered | Self::Relayed | Self::Expanded => notify.given && notify.success,
         }
     }
 
     fn reason(&self) -> Option<&Reason> {
         match self {
             Self::Failed(reason) | Self::Delayed(reason) => Some(reason),
-            Self::Delivered | Self::Relayed => None,
+            Self::Delivered | Self::Relayed | Self::Expanded => None,
         }
     }
 }
@@ -99,14 +102,16 @@ pub(super) fn notices(
         .collect()
 }
 
-struct Report<'a> {
-    hostname: &'a str,
-    record: &'a Record,
-    dispatch: &'a Dispatch,
-    action: &'static str,
-    lines: &'a [(&'a Target, &'a Event)],
-    id: MessageId,
-    now: i64,
+/// A notice in the making.
+pub(crate) struct Report<'a> {
+    pub hostname: &'a str,
+    pub record: &'a Record,
+    /// What it is about: its sender hears of it.
+    pub dispatch: &'a Dispatch,
+    pub action: &'static str,
+    pub lines: &'a [(&'a Target, &'a Event)],
+    pub id: MessageId,
+    pub now: i64,
 }
 
 impl Report<'_> {
@@ -119,12 +124,10 @@ impl Report<'_> {
             }
         };
         let recipients: Vec<Target> = guide
-            .authors(&author)
+            .authors(&self.dispatch.sender, &author, self.now)
             .into_iter()
             .map(|(address, inside)| {
-                // As the author wrote it, unless an alias stands in between.
-                let own = address == author.as_str();
-                let address = if own { self.dispatch.sender.clone() } else { address };
+                let own = address == self.dispatch.sender;
                 let given = (!own).then(|| self.dispatch.sender.clone());
                 Target { address, given, inside, notify: Notify::default(), orcpt: None }
             })
@@ -156,7 +159,8 @@ impl Report<'_> {
         })
     }
 
-    fn text(&self) -> Vec<u8> {
+    /// The whole message.
+    pub(crate) fn text(&self) -> Vec<u8> {
         let original = bytes_for(self.record, self.dispatch);
         let full =
             self.action == "failed" && self.dispatch.ret == Some(Ret::Full) && original.len() <= MAX_FULL;
@@ -198,6 +202,10 @@ impl Report<'_> {
                 ("Delayed mail (still being tried)", "is not delivered yet, and is still being tried, to")
             }
             "delivered" => ("Mail delivered", "was delivered to"),
+            "expanded" => (
+                "Mail passed on to several",
+                "was passed on, with no further notice of success, to the members of",
+            ),
             _ => ("Mail passed on", "was passed on, to a server that sends no notices, for"),
         };
         write!(out, "From: Mail Delivery System <MAILER-DAEMON@{host}>\r\n")?;

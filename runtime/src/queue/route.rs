@@ -4,6 +4,7 @@
 //! its own tests need no table.
 
 use super::Outside;
+use crate::directory::Directory;
 use crate::envelope::{Dispatch, DispatchKind, Target};
 use crate::live::Live;
 use edict_table::decide::{self, Scratch};
@@ -46,8 +47,8 @@ pub(super) trait Guide: Send + Sync {
     fn hops(&self, dispatch: &Dispatch, now: i64) -> Vec<Hop>;
     /// Our name, where the policy gives one.
     fn hostname(&self) -> Option<String>;
-    /// Who gets a notice for this author: address, and whether it is inside.
-    fn authors(&self, author: &Address) -> Vec<(String, bool)>;
+    /// Who gets a notice for this author (on the wire, and in policy form): address, and whether it is inside.
+    fn authors(&self, wire: &str, author: &Address, now: i64) -> Vec<(String, bool)>;
     /// The digest of the policy.
     fn digest(&self) -> String;
 }
@@ -56,12 +57,13 @@ pub(super) trait Guide: Send + Sync {
 pub(super) struct LiveGuide {
     live: Arc<Live>,
     outside: Outside,
+    directory: Directory,
     router: Mutex<Router>,
 }
 
 impl LiveGuide {
-    pub fn new(live: Arc<Live>, outside: Outside) -> Self {
-        Self { live, outside, router: Mutex::default() }
+    pub fn new(live: Arc<Live>, outside: Outside, directory: Directory) -> Self {
+        Self { live, outside, directory, router: Mutex::default() }
     }
 }
 
@@ -76,14 +78,8 @@ impl Guide for LiveGuide {
         self.live.current().profile().hostname.clone()
     }
 
-    fn authors(&self, author: &Address) -> Vec<(String, bool)> {
-        let table = self.live.current();
-        let members = match table.alias(author) {
-            Some(alias) => alias.members.clone(),
-            None => vec![author.as_str().to_owned()],
-        };
-        let inside = |address: &str| Address::parse(address).is_ok_and(|a| table.is_inside(a.domain()));
-        members.into_iter().map(|address| (inside(&address), address)).map(|(i, a)| (a, i)).collect()
+    fn authors(&self, wire: &str, author: &Address, now: i64) -> Vec<(String, bool)> {
+        self.directory.authors(&self.live.current(), wire, author, now)
     }
 
     fn digest(&self) -> String {

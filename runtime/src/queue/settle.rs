@@ -159,7 +159,12 @@ impl Inner {
         if lines.is_empty() {
             return Ok(());
         }
-        for notice in notice::notices(&*self.guide, &self.hostname(), record, &lines, attempt, now()) {
+        let hostname = self.hostname();
+        let keys = self.settings.signer.of_domain(&hostname);
+        for mut notice in notice::notices(&*self.guide, &hostname, record, &lines, attempt, now()) {
+            if let Some(edit) = keys.as_ref().and_then(|keys| keys.sign(&notice.id, &notice.bytes, &[])) {
+                notice.bytes.splice(edit.range, edit.bytes);
+            }
             loop {
                 match self.submit(notice.clone()).await {
                     Ok(()) => break,

@@ -26,8 +26,8 @@ impl Guide for Map {
     fn hostname(&self) -> Option<String> {
         Some("mx.example".to_owned())
     }
-    fn authors(&self, author: &Address) -> Vec<(String, bool)> {
-        vec![(author.as_str().to_owned(), true)]
+    fn authors(&self, wire: &str, _: &Address, _: i64) -> Vec<(String, bool)> {
+        vec![(wire.to_owned(), true)]
     }
     fn digest(&self) -> String {
         "test".to_owned()

@@ -6,7 +6,7 @@ use super::hop::{AfterFailure, Lane};
 use super::route::Hop;
 use crate::deliver::client::{Session, Trouble};
 use crate::deliver::connect::Local;
-use crate::deliver::{Letter, Outcome, Reason, bytes_for, maildir};
+use crate::deliver::{Letter, Outcome, Reason, bytes_for, maildir, settle_variant};
 use crate::envelope::Record;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -62,7 +62,11 @@ async fn load(inner: &Arc<Inner>, job: Job) -> Option<Loaded> {
         return None;
     }
     match job.entry.record().await {
-        Ok((record, permit)) if usize::from(job.dispatch) < record.dispatches.len() => {
+        Ok((mut record, permit)) if usize::from(job.dispatch) < record.dispatches.len() => {
+            // One that was read for this job alone is changed where it lies: never in memory twice.
+            if let Some(own) = Arc::get_mut(&mut record) {
+                settle_variant(own, job.dispatch);
+            }
             Some((job, record, permit))
         }
         Ok(_) => {
@@ -225,6 +229,7 @@ async fn connect(inner: &Arc<Inner>, lane: &Lane) -> Result<Connection, Trouble>
     // First come, first served: a destination with much mail does not keep others from theirs.
     let permit = Arc::clone(&inner.sockets).acquire_owned().await.ok();
     let session = inner.dialer.connect(&lane.hop, &inner.hostname()).await?;
+    let session = session.with_signer(inner.settings.signer.clone());
     Ok(Connection { session, _permit: permit })
 }
 

@@ -70,7 +70,9 @@ fn owner(table: &Loaded, sender: &Address) -> Option<Address> {
     if !table.is_inside(sender.domain()) {
         return None;
     }
-    let member = match table.alias(sender).map(|alias| alias.members.as_slice()) {
+    // Who stands behind a catch-all is not known, so that it owns nothing.
+    let alias = table.alias(sender).filter(|alias| !alias.key.starts_with('@'));
+    let member = match alias.map(|alias| alias.members.as_slice()) {
         Some([member]) => Address::parse(member).ok(),
         _ => None,
     };

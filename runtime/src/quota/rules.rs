@@ -130,7 +130,9 @@ pub fn bounds(quota: &Quota) -> Vec<Bound> {
         [(Unit::Messages, quota.messages), (Unit::Recipients, quota.recipients), (Unit::Bytes, quota.bytes)];
     let bound = |(unit, most): (Unit, Option<u64>)| {
         let most = most?;
-        let share = |percent: u8| most / 100 * u64::from(percent) + most % 100 * u64::from(percent) / 100;
+        // Rounded up: 80 % of eight is seven, since six is only 75 %.
+        let share =
+            |percent: u8| most / 100 * u64::from(percent) + (most % 100 * u64::from(percent)).div_ceil(100);
         // A threshold of nothing would never be passed.
         Some(Bound { unit, most, window, warn_from: quota.warn_percent.map(|p| share(p).max(1)) })
     };

@@ -6,12 +6,13 @@ use super::lookup;
 use super::owner::may_write;
 use super::peer::Peer;
 use super::ruling::{CORRUPT, Ruled, ruled};
-use super::transaction::{Gate, Standing, Transaction};
+use super::transaction::{Gate, Recipient, Standing, Transaction};
 use crate::envelope::Refusal;
 use edict_message::facts::{body_facts, header_facts};
 use edict_table::decide;
 use edict_table::fact::{Fact, Stage};
 use edict_table::facts::{BodyFacts, Direction, FactSet, HeaderFacts, Slot};
+use edict_table::load::Loaded;
 use edict_table::model::SenderMust;
 use edict_table::value::Address;
 use memchr::memchr;
@@ -53,7 +54,11 @@ impl Transaction {
         {
             return Some("550 5.7.1 From must hold addresses of this login, and no others");
         }
-        if self.recipients.iter().any(|r| r.given.direction == Direction::Outbound)
+        let leaves = |r: &Recipient| {
+            r.given.direction == Direction::Outbound
+                || (r.submitted && leads_outside(&table, &r.given.address))
+        };
+        if self.recipients.iter().any(leaves)
             && !self.may_forward(peer)
             && self.header_of(message).auto_forwarded
         {
@@ -191,6 +196,14 @@ impl Transaction {
         }
         Gate::Refuse(refusal)
     }
+}
+
+/// Whether an alias sends mail for this address on to the outside. What a catch-all catches is not known here.
+fn leads_outside(table: &Loaded, address: &Address) -> bool {
+    let alias = table.alias(address).filter(|alias| !alias.key.starts_with('@'));
+    let outside =
+        |member: &String| Address::parse(member).is_ok_and(|member| !table.is_inside(member.domain()));
+    alias.is_some_and(|alias| alias.members.iter().any(outside))
 }
 
 fn shorten(text: &mut String, most: usize) {

@@ -35,27 +35,35 @@ pub(crate) fn is_routed(address: &Address) -> bool {
     address.local().contains(['%', '!', '@'])
 }
 
-/// Whether an inside address exists (mail-flow: `recipients known | ask | any`).
-pub(crate) fn exists(table: &Loaded, users: &Users, address: &Address) -> Existence {
-    let local = table.is_local(address.domain());
+/// The setting that says which addresses of this domain exist.
+fn which<'a>(table: &'a Loaded, address: &Address) -> &'a Recipients {
     let profile = table.profile();
-    let relay = if local {
+    let relay = if table.is_local(address.domain()) {
         None
     } else {
         profile.relay_domains.iter().find(|relay| relay.domain == address.domain())
     };
-    let which = relay.and_then(|relay| relay.recipients.as_ref()).unwrap_or(&profile.recipients);
-    let lists = match which {
+    relay.and_then(|relay| relay.recipients.as_ref()).unwrap_or(&profile.recipients)
+}
+
+/// Whether somebody has this address by himself: a user, or an entry of the lists of known recipients.
+pub(crate) fn has_mailbox(table: &Loaded, users: &Users, address: &Address) -> bool {
+    let listed = |lists: &[String]| lists.iter().any(|list| table.list_holds(list, address));
+    (table.is_local(address.domain()) && users.exists(address))
+        || matches!(which(table, address), Recipients::Known(lists) if listed(lists))
+}
+
+/// Whether an inside address exists (mail-flow: `recipients known | ask | any`).
+pub(crate) fn exists(table: &Loaded, users: &Users, address: &Address) -> Existence {
+    let local = table.is_local(address.domain());
+    let lists = match which(table, address) {
         Recipients::Any => return Existence::Yes,
         Recipients::Known(lists) => Some(lists),
         Recipients::Ask => None,
     };
     // RFC 5321 4.5.1: postmaster always exists; mailer-daemon is whom notices come from.
     let reserved = local && matches!(address.local(), "postmaster" | "mailer-daemon");
-    let known = reserved
-        || (local && users.exists(address))
-        || table.alias(address).is_some()
-        || lists.is_some_and(|lists| lists.iter().any(|list| table.list_holds(list, address)));
+    let known = reserved || table.alias(address).is_some() || has_mailbox(table, users, address);
     match (known, lists) {
         (true, _) => Existence::Yes,
         (false, Some(_)) => Existence::No,

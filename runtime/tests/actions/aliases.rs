@@ -1,6 +1,6 @@
 //! Aliases: expansion, merging, notification, owners, postmaster, direction.
 
-use crate::support::{Desk, Mail, Rules, check, envelopes};
+use crate::support::{Desk, Mail, Rules, When, check, envelopes, message};
 use edict_runtime::acceptor::Acceptor;
 use edict_runtime::envelope::{Fate, Notify, Ret};
 
@@ -87,15 +87,125 @@ async fn notification_follows_the_expansion_and_ends_at_an_owner() {
     let record = check(
         ask(&["one@example.com", "list@example.com"]),
         "message v0 <x@far.example>: (one@example.com) far@other.example!
-         message v0 <owner@example.com>: (list@example.com) ann@example.com",
+         message v0 <owner@example.com>: (list@example.com) ann@example.com
+         notice v1 <>: x@far.example!",
     )
     .await;
-    let [author, owner] = record.dispatches.as_slice() else { panic!() };
+    let [author, owner, told] = record.dispatches.as_slice() else { panic!() };
     assert_eq!((author.envid.as_deref(), author.ret), (Some("env"), Some(Ret::Full)));
     assert_eq!(author.recipients[0].orcpt.as_deref(), Some("rfc822;one@example.com"));
     assert!(author.recipients[0].notify.success);
     assert_eq!((owner.envid.as_deref(), owner.ret), (None, None));
     assert_eq!((owner.recipients[0].orcpt.as_deref(), owner.recipients[0].notify), (None, Notify::default()));
+    // The list has it: that is what the author hears, and nothing of its members.
+    assert!(!told.hold);
+    let notice = message(&record, 2);
+    assert!(notice.starts_with("From: Mail Delivery System <MAILER-DAEMON@mx.example.com>\r\n"), "{notice}");
+    for part in [
+        "Original-Envelope-Id: env\r\n",
+        "Original-Recipient: rfc822; list@example.com\r\n",
+        "Final-Recipient: rfc822; list@example.com\r\nAction: delivered\r\nStatus: 2.0.0\r\n",
+        "Content-Type: text/rfc822-headers",
+    ] {
+        assert!(notice.contains(part), "{part:?} in {notice}");
+    }
+    assert!(!notice.contains("ann@example.com") && !notice.contains("Hello."), "{notice}");
+}
+
+/// RFC 3461 5.2.7.3: several members hear nothing of success, and the author hears of the expansion.
+#[tokio::test]
+async fn an_alias_of_several_is_told_as_expanded() {
+    let table = rules().load();
+    let ask = |notify: Notify, fate: Fate| {
+        Mail::arriving(&table, "x@far.example", &["sales@example.com"]).with(|incoming| {
+            incoming.recipients[0].notify = notify;
+            incoming.recipients[0].orcpt = Some("rfc822;Sales+40example.com".into());
+            incoming.recipients[0].fate = fate;
+        })
+    };
+    let success = Notify { given: true, success: true, failure: false, delay: false };
+    let failure = Notify { given: true, success: false, failure: true, delay: false };
+    let desk = Desk::new();
+    desk.send(ask(success, Fate::Deliver)).await.unwrap();
+    let record = desk.last();
+    let [members, told] = record.dispatches.as_slice() else { panic!("{record:?}") };
+    let never = Notify { given: true, ..Notify::default() };
+    for target in &members.recipients {
+        assert_eq!((target.notify, target.orcpt.as_deref()), (never, Some("rfc822;Sales+40example.com")));
+    }
+    assert_eq!((told.sender.as_str(), told.recipients[0].address.as_str()), ("", "x@far.example"));
+    let notice = message(&record, 1);
+    assert!(
+        notice
+            .contains("Final-Recipient: rfc822; sales@example.com\r\nAction: expanded\r\nStatus: 2.0.0\r\n")
+    );
+    assert!(notice.contains("Original-Recipient: rfc822; Sales@example.com\r\n"), "{notice}");
+    assert!(!notice.contains("ann@") && !notice.contains("other.example"), "no member is named: {notice}");
+
+    // Held mail is told when it is released.
+    desk.send(ask(success, Fate::Hold)).await.unwrap();
+    assert!(desk.last().dispatches.iter().all(|dispatch| dispatch.hold));
+    // Without the wish nothing is told, and failures are still heard of.
+    desk.send(ask(failure, Fate::Deliver)).await.unwrap();
+    assert!(desk.last().dispatches.len() == 1 && desk.last().dispatches[0].recipients[1].notify == failure);
+    // A null sender hears nothing.
+    desk.send(ask(success, Fate::Deliver).with(|incoming| {
+        incoming.sender.wire.clear();
+        incoming.sender_address = None;
+    }))
+    .await
+    .unwrap();
+    assert_eq!(desk.last().dispatches.len(), 1);
+}
+
+/// A recipient that is reached twice hears of everything that either way asked for.
+#[tokio::test]
+async fn wishes_of_two_ways_are_joined() {
+    let table = rules().alias("also@example.com", &["ann@example.com"], None).load();
+    let silence = Notify::default();
+    let wish = |success, failure, delay| Notify { given: true, success, failure, delay };
+    for (one, two, want) in [
+        (silence, silence, silence),
+        (silence, wish(true, false, false), wish(true, true, true)),
+        (wish(false, false, false), silence, wish(false, true, true)),
+        (wish(true, false, false), wish(false, false, true), wish(true, false, true)),
+    ] {
+        let mail = Mail::arriving(&table, "x@far.example", &["ann@example.com", "also@example.com"]);
+        let record = check(
+            mail.with(|incoming| {
+                incoming.recipients[0].notify = one;
+                incoming.recipients[1].notify = two;
+            }),
+            "message v0 <x@far.example>: ann@example.com",
+        )
+        .await;
+        assert_eq!(record.dispatches[0].recipients[0].notify, want, "{one:?} {two:?}");
+    }
+}
+
+/// A catch-all takes only what nobody has; what a rule names is never caught.
+#[tokio::test]
+async fn a_catch_all_swallows_no_mailbox() {
+    let rules = Rules::new()
+        .alias("@example.com", &["catch@example.com"], None)
+        .alias("sales@example.com", &["ann@example.com"], None)
+        .bcc("all", When::Always, &["store@example.com"], "")
+        .profile(|p| p.postmaster = vec!["admin@example.com".into()]);
+    let table = rules.load();
+    let users = edict_runtime::users::Users::parse("ann@example.com:\nbob:\n").unwrap();
+    let desk = Desk::new().with_users(users);
+    for (to, want) in [
+        ("ann@example.com", "ann@example.com"),
+        ("Ann+tag@example.com", "Ann+tag@example.com"),
+        ("bob@example.com", "bob@example.com"),
+        ("sales@example.com", "(sales@example.com) ann@example.com"),
+        ("nobody@example.com", "(nobody@example.com) catch@example.com"),
+        ("postmaster@example.com", "(postmaster@example.com) admin@example.com"),
+    ] {
+        desk.send(Mail::arriving(&table, "x@far.example", &[to])).await.unwrap();
+        let copy = "copy \"all\" v1 <admin@example.com>: store@example.com\n";
+        assert_eq!(envelopes(&desk.last()), format!("message v0 <x@far.example>: {want}\n{copy}"));
+    }
 }
 
 #[tokio::test]

@@ -89,6 +89,25 @@ async fn a_day_ends_where_the_rule_says() {
     assert_eq!(taken(&desk, 2, || mail(&table).at(NOON + 11 * HOUR)).await, 1);
 }
 
+/// Days of 23 and 25 hours: what is used in the first minute counts to the last one, and not a minute longer.
+#[tokio::test]
+async fn a_day_on_which_clocks_change_is_one_day() {
+    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    for (first, last) in
+        [("2026-03-28T23:00:00Z", "2026-03-29T21:59:59Z"), ("2026-10-24T22:00:00Z", "2026-10-25T22:59:59Z")]
+    {
+        let rules = Rules::new().quota("q", 100, When::Always, messages(QuotaPer::User, 2));
+        let table = rules.profile(|p| p.time_zone = "Europe/Berlin".to_owned()).load();
+        let desk = Desk::new();
+        assert_eq!(taken(&desk, 9, || mail(&table).at(at(first) - 1)).await, 2, "the day before");
+        assert_eq!(taken(&desk, 1, || mail(&table).at(at(first))).await, 1, "{first}");
+        assert_eq!(taken(&desk, 9, || mail(&table).at(at(last))).await, 1, "{last}");
+        assert_eq!(taken(&desk, 9, || mail(&table).at(at(last) + 1_000)).await, 2, "the day after");
+        let usage = desk.quotas.usage(&table, "ann@example.com", at(last) + 2_000).unwrap();
+        assert_eq!(usage.earlier.iter().map(|day| day.messages).collect::<Vec<_>>(), [2, 2]);
+    }
+}
+
 /// "Internal and null-sender mail counted as outbound."
 #[tokio::test]
 async fn only_mail_that_leaves_counts_and_a_submitted_bounce_does() {

@@ -291,6 +291,16 @@ impl Desk {
         Self { pipeline: Arc::new(pipeline), shelf, quotas, folder }
     }
 
+    /// The same with users who have mailboxes.
+    pub fn with_users(self, users: edict_runtime::users::Users) -> Self {
+        let (folder, quotas, shelf) = (self.folder, self.quotas, self.shelf);
+        drop(self.pipeline);
+        let pipeline =
+            Pipeline::open(folder.path(), "host.example", Arc::clone(&quotas), Arc::clone(&shelf)).unwrap();
+        let users = Arc::new(arc_swap::ArcSwap::from_pointee(users));
+        Self { pipeline: Arc::new(pipeline.with_users(users)), shelf, quotas, folder }
+    }
+
     pub async fn send(&self, mail: Mail) -> Result<Receipt, Refusal> {
         self.pipeline.accept(mail.0).await
     }

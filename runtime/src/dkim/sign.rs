@@ -5,13 +5,14 @@
 //! reads that clock itself. The private key never leaves [`Key`], and its Debug shows no part of it.
 
 use edict_message::edit::Edit;
-use edict_message::header;
+use edict_message::header::Fields;
 use mail_auth::common::crypto::{Ed25519Key, HashContext, HashImpl, RsaKey, Sha256, SigningKey};
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dkim::{DkimSigner, Done};
-use rustls_pki_types::PrivateKeyDer;
-use rustls_pki_types::pem::PemObject;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use std::fmt;
+use std::ops::Range;
 
 /// Fields that are signed; those that are absent are signed as absent, so that nobody can add them (RFC 6376 5.4).
 const SIGNED: &[&str] = &[
@@ -115,6 +116,12 @@ impl Key {
     pub fn domain(&self) -> &str {
         &self.domain
     }
+
+    /// The name in DNS under which the public half stands.
+    #[must_use]
+    pub fn published(&self) -> String {
+        format!("{}._domainkey.{}", self.selector, self.domain)
+    }
 }
 
 impl fmt::Debug for Key {
@@ -123,7 +130,7 @@ impl fmt::Debug for Key {
             Signer::Rsa(_) => "rsa",
             Signer::Ed25519(_) => "ed25519",
         };
-        write!(f, "Key({kind}, {}._domainkey.{})", self.selector, self.domain)
+        write!(f, "Key({kind}, {})", self.published())
     }
 }
 
@@ -173,13 +180,14 @@ where
     Ok(signature.to_header())
 }
 
-/// Edits that remove the signatures of domains for which `ours` says so; foreign ones stay. For a message that
-/// is signed anew after a change.
+/// Where the signatures of domains stand for which `ours` says so; foreign ones are left. For a message that is
+/// signed anew.
 #[must_use]
-pub fn remove_own(message: &[u8], ours: impl Fn(&str) -> bool) -> Vec<Edit> {
-    header::remove_where(message, |field| {
-        field.is("dkim-signature") && tag(field.value, "d").is_some_and(|d| ours(&d.to_ascii_lowercase()))
-    })
+pub fn own(fields: &Fields<'_>, ours: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
+    let own = fields.fields.iter().filter(|field| {
+        field.is("DKIM-Signature") && tag(field.value, "d").is_some_and(|d| ours(&d.to_ascii_lowercase()))
+    });
+    own.map(|field| field.range.clone()).collect()
 }
 
 /// The value of a tag in a tag list (RFC 6376 3.2), white space removed.
