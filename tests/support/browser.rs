@@ -88,9 +88,29 @@ impl Browser {
         self.element(selector).is_some()
     }
 
+    /// The first element of this kind, once it is there.
+    fn found(&self, selector: &str) -> String {
+        let mut found = None;
+        wait_for(&format!("{selector} at {}", self.place()), || {
+            found = self.element(selector);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// Waits until the page shows this text in the first element of a kind: a click returns before its page is there.
+    pub fn wait_for(&self, selector: &str, text: &str) {
+        wait_for(&format!("{text:?} in {selector}"), || {
+            let script = "const e = document.querySelector(arguments[0]); return e ? e.innerText : ''";
+            let body = json!({ "script": script, "args": [selector] });
+            let shown = self.say("POST", "/execute/sync", &body);
+            shown.is_ok_and(|shown| shown.as_str().is_some_and(|shown| shown.contains(text)))
+        });
+    }
+
     /// The text that a reader sees of the first element of this kind.
     pub fn text(&self, selector: &str) -> String {
-        let element = self.element(selector).unwrap_or_else(|| panic!("no {selector} at {}", self.place()));
+        let element = self.found(selector);
         self.say("GET", &format!("/element/{element}/text"), &Value::Null)
             .unwrap()
             .as_str()
@@ -100,13 +120,13 @@ impl Browser {
 
     /// Clicks on it.
     pub fn click(&self, selector: &str) {
-        let element = self.element(selector).unwrap_or_else(|| panic!("no {selector} at {}", self.place()));
+        let element = self.found(selector);
         self.say("POST", &format!("/element/{element}/click"), &json!({})).unwrap();
     }
 
     /// Types into it.
     pub fn write(&self, selector: &str, text: &str) {
-        let element = self.element(selector).unwrap_or_else(|| panic!("no {selector} at {}", self.place()));
+        let element = self.found(selector);
         self.say("POST", &format!("/element/{element}/value"), &json!({ "text": text })).unwrap();
     }
 
