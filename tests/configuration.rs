@@ -144,3 +144,49 @@ fn the_log_goes_to_a_file_that_is_opened_anew() {
     assert!(line.contains(" sender=<spam@elsewhere.example> ") && line.contains(" reply=\"550 "), "{line}");
     assert_eq!(daemon.read_log(), "", "nothing goes to standard error");
 }
+
+/// Behind a proxy the client's address counts, and the proxy's own trust is nobody else's.
+#[test]
+fn proxies_speak_for_their_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    build_table("every-kind", &folder.path().join("edict.table"), |_| ());
+    let (direct, proxied, xclient) = (free_port(), free_port(), free_port());
+    let config = format!(
+        "(table: \"edict.table\", listeners: [(address: \"{direct}\"), \
+         (address: \"{proxied}\", proxy_from: [\"127.0.0.1\"]), \
+         (address: \"{xclient}\", xclient_from: [\"127.0.0.1\"])])"
+    );
+    let daemon = Daemon::configured(folder.path(), direct, &config);
+    let swaks = |address: SocketAddr, more: &[&str]| {
+        let out = std::process::Command::new("swaks")
+            .args(["--server", &address.to_string(), "--from", "bob@example.com"])
+            .args(["--to", "eve@elsewhere.example", "--header", "From: bob@example.com"])
+            .args(more)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    // Loopback is trusted in these rules, and may send out.
+    assert!(swaks(direct, &[]).contains("250 2.0.0 Ok: queued"));
+    let header = |version: &'static str, client: &'static str| {
+        ["--proxy-version", version, "--proxy-family", if version == "1" { "TCP4" } else { "AF_INET" }]
+            .into_iter()
+            .chain(["--proxy-source", client, "--proxy-source-port", "4000"])
+            .chain(["--proxy-dest", "192.0.2.1", "--proxy-dest-port", "25"])
+            .collect::<Vec<_>>()
+    };
+    for version in ["1", "2"] {
+        let dialogue = swaks(proxied, &header(version, "127.9.9.9"));
+        assert!(dialogue.contains("250 2.0.0 Ok: queued"), "{dialogue}");
+        let dialogue = swaks(proxied, &header(version, "203.0.113.9"));
+        assert!(dialogue.contains("<** 550 5.7.1 "), "{dialogue}");
+    }
+    daemon.wait_for_log(&["refused", "client=203.0.113.9"]);
+    assert!(!swaks(proxied, &["--quit-after", "HELO"]).contains("220 "), "no header, no greeting");
+    let dialogue =
+        swaks(xclient, &["--xclient-addr", "203.0.113.10", "--xclient-name", "mail.elsewhere.example"]);
+    assert!(dialogue.contains("<** 550 5.7.1 "), "{dialogue}");
+    daemon.wait_for_log(&["refused", "client=203.0.113.10"]);
+    let dialogue = swaks(direct, &["--xclient-addr", "203.0.113.10", "--xclient-optional"]);
+    assert!(dialogue.contains("250 2.0.0 Ok: queued"), "not offered where it is not obeyed: {dialogue}");
+}

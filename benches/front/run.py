@@ -203,7 +203,7 @@ def reload(options):
                 server = peers.Postfix(options, folder, None)
                 server.start(sink.port)
                 command = ["/usr/sbin/postfix", "-c", str(folder / "conf"), "reload"]
-                again = lambda: subprocess.run(command, capture_output=True, check=True)
+                again = lambda: subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             greetings, replies, marks = [], [], []
             stay = Client(server.port, replies)
             stay.say(b"EHLO client.example\r\n")
