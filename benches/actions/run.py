@@ -13,8 +13,9 @@ all its copies: when the queue is empty.
 
     plain        one recipient outside, no rule that does anything
     disclaimer   a disclaimer with text and HTML
-    bcc          a blind copy with the envelope recorded, to a mailbox of the daemon
+    bcc          a blind copy with the envelope recorded, to an archive at the same next hop
     both         disclaimer and blind copy: the bound is three quarters of plain
+    mailbox      both, but the copy goes into a Maildir of the daemon, which syncs a file for each
     signed       both, and an RSA and an Ed25519 signature
 
 Printed are medians over the rounds, the spread, the ratio to plain in the same rounds, and CPU of the daemon per
@@ -56,7 +57,7 @@ disclaimer "legal" {
 BCC = """
 bcc "archive" {
     when   direction is outbound
-    to     [archive@example.com]
+    to     [archive@archive.example]
     record envelope
 }
 """
@@ -65,6 +66,7 @@ TABLES = {
     "disclaimer": (DISCLAIMER, False),
     "bcc": (BCC, False),
     "both": (DISCLAIMER + BCC, False),
+    "mailbox": (DISCLAIMER + BCC.replace("archive.example", "example.com"), False),
     "signed": (DISCLAIMER + BCC, True),
 }
 LEGAL = "Confidential. Example Ltd., registered in Berlin under number 4711, managing directors A. and B."
