@@ -156,6 +156,7 @@ pub(super) fn refused_for(
 /// What rules on trial would have changed.
 pub(super) fn audit(about: &About, stage: &str, findings: &[Finding]) {
     for finding in findings {
+        let (rule, at) = rule(finding.rule.as_ref());
         tracing::info!(
             target: "edict::mail",
             id = about.id,
@@ -163,7 +164,8 @@ pub(super) fn audit(about: &About, stage: &str, findings: &[Finding]) {
             sender = %format_args!("<{}>", Clean(&about.sender)),
             recipient = %format_args!("<{}>", Clean(&finding.recipient)),
             stage,
-            rule = %Rule(finding.rule.as_ref()),
+            rule,
+            at,
             would = %Clean(&finding.would),
             instead = %Clean(&finding.instead),
             table = about.table.get(..12).unwrap_or_default(),

@@ -468,11 +468,10 @@ impl Player<'_> {
         let mut lines = Vec::new();
         for line in self.capture.take() {
             if line["message"] == "audit" {
-                let (rule, place) = line["rule"].rsplit_once(' ').unwrap();
-                assert!(place.starts_with("main.edict:"), "{line:?}");
+                assert!(line["at"].starts_with("main.edict:"), "{line:?}");
                 lines.push(format!(
-                    "L: audit {} {} {rule} would {} instead of {}",
-                    line["stage"], line["recipient"], line["would"], line["instead"]
+                    "L: audit {} {} \"{}\" would {} instead of {}",
+                    line["stage"], line["recipient"], line["rule"], line["would"], line["instead"]
                 ));
             }
         }

@@ -215,11 +215,11 @@ impl Wire {
     }
 }
 
-/// What the log calls the rule: `"name" file:line`.
+/// What the log calls the rule.
 fn rule_of(capture: &Capture) -> Option<String> {
     let line = capture.take().into_iter().rfind(|line| line["message"] != "audit")?;
-    let name = line["rule"].strip_prefix('"')?.rsplit_once('"')?.0;
-    Some(name.to_owned())
+    let rule = line["rule"].clone();
+    (rule != "-").then_some(rule)
 }
 
 fn refused(reply: &str, stage: &str, capture: &Capture) -> Told {
