@@ -196,7 +196,7 @@ async fn look(context: &Context, questions: Vec<Question>) -> Vec<Answer> {
 }
 
 /// Has rules on trial answered in the background; with too many at once, some are not.
-fn try_out(context: &Arc<Context>, mut job: Box<Job>) {
+fn try_out(context: &Arc<Context>, mut job: Job) {
     let Ok(turn) = Arc::clone(&context.audits).try_acquire_owned() else {
         tracing::warn!(
             id = job.about().id,

@@ -20,7 +20,7 @@ use crate::verdict::connect::{What, at_connect, count};
 use crate::verdict::limits::{Held, Key};
 use crate::verdict::lookup::{Answer, Question};
 use crate::verdict::peer::Peer;
-use crate::verdict::ruling::rule_origin;
+use crate::verdict::ruling::{UNKNOWN, rule_origin};
 use crate::verdict::transaction::{Gate, Transaction};
 use edict_table::load::Loaded;
 use std::net::IpAddr;
@@ -118,7 +118,7 @@ pub struct Session {
     held: Vec<Held>,
     /// Rules on trial were held against this message.
     audited: bool,
-    audits: Vec<Box<Job>>,
+    audits: Vec<Job>,
 }
 
 impl Session {
@@ -548,7 +548,13 @@ impl Session {
             Some(flaw) => Gate::refuse(flaw.reply()),
             None => transaction.at_end(&self.peer, &hostname, receiver.bytes()),
         };
-        if matches!(gate, Gate::Pass | Gate::Refuse(_)) && receiver.flaw().is_none() && !self.audited {
+        let by_rules = match &gate {
+            Gate::Pass => true,
+            // Where a setting refuses, rules on trial change nothing.
+            Gate::Refuse(refusal) => refusal.rule.is_some() || refusal.reply.starts_with(UNKNOWN),
+            Gate::Ask(_) | Gate::Probe(_) => false,
+        };
+        if by_rules && !self.audited {
             self.audited = true;
             let (findings, job) = transaction.audit(&self.peer, receiver.bytes());
             self.audits.extend(job);
@@ -635,7 +641,7 @@ impl Session {
     }
 
     /// Rules on trial that hang on lookups. Whoever drives the session has them answered after the replies.
-    pub fn audits(&mut self) -> Vec<Box<Job>> {
+    pub fn audits(&mut self) -> Vec<Job> {
         std::mem::take(&mut self.audits)
     }
 

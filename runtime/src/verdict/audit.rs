@@ -170,7 +170,7 @@ impl Transaction {
 
     /// What rules on trial make of a message whose verdicts are final, and the work that is left where they hang on
     /// lookups.
-    pub(crate) fn audit(&mut self, peer: &Peer, message: &[u8]) -> (Vec<Finding>, Option<Box<Job>>) {
+    pub(crate) fn audit(&mut self, peer: &Peer, message: &[u8]) -> (Vec<Finding>, Option<Job>) {
         if !decide::has_audits(&self.table) {
             return (Vec::new(), None);
         }
@@ -205,6 +205,6 @@ impl Transaction {
         }
         self.note_signatures(need, message);
         let job = Job { transaction: self.copy(), peer: peer.clone(), end, places, need, told };
-        (findings, Some(Box::new(job)))
+        (findings, Some(job))
     }
 }
