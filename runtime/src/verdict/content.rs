@@ -7,7 +7,7 @@ use super::bounds::{self, Reading, Sent};
 use super::lookup;
 use super::peer::Peer;
 use super::ruling::{CORRUPT, Ruled, ruled};
-use super::transaction::{Gate, Recipient, Standing, Transaction};
+use super::transaction::{Gate, Standing, Transaction};
 use crate::envelope::Refusal;
 use edict_message::facts::{body_facts, header_facts};
 use edict_table::decide;
