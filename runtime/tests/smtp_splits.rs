@@ -12,7 +12,7 @@ mod support;
 #[cfg(test)]
 mod tests {
     use super::support::{Memory, USERS, context, table};
-    use edict_runtime::smtp::{Context, Endpoint, Role, Session, Settings, Step};
+    use edict_runtime::smtp::{Checked, Context, Endpoint, Role, Session, Settings, Step};
     use edict_table::load::Loaded;
     use proptest::prelude::*;
     use std::sync::{Arc, OnceLock};
@@ -61,7 +61,7 @@ mod tests {
                         memory.taken.lock().unwrap().push(*incoming);
                         session.accepted(Ok(edict_runtime::acceptor::Receipt::default()));
                     }
-                    Step::Verify { .. } => session.verified(false, 1_700_000_000_000),
+                    Step::Verify { .. } => session.verified(Checked::Wrong, 1_700_000_000_000),
                     Step::Look(questions) => {
                         session.answered(questions.into_iter().map(|q| q.unknown()).collect());
                     }

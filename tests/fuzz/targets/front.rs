@@ -5,7 +5,7 @@ use edict_compiler::source::Sources;
 use edict_runtime::acceptor::{Accepting, Acceptor, QuotaQuery, Receipt};
 use edict_runtime::envelope::{Incoming, MessageId, Refusal};
 use edict_runtime::live::Live;
-use edict_runtime::smtp::{Context, Endpoint, Role, Session, Settings, Step};
+use edict_runtime::smtp::{Checked, Context, Endpoint, Role, Session, Settings, Step};
 use edict_runtime::users::Users;
 use edict_table::emit::emit;
 use edict_table::load::Loaded;
@@ -107,7 +107,7 @@ pub fn play(bytes: &[u8], packet: usize) -> Came {
             }
             Step::Verify { .. } => {
                 came.logins += 1;
-                session.verified(false, 1_700_000_000_000);
+                session.verified(Checked::Wrong, 1_700_000_000_000);
             }
             Step::Look(questions) => {
                 session.answered(questions.into_iter().map(|q| q.unknown()).collect());

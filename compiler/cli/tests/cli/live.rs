@@ -11,7 +11,7 @@ use capture::Capture;
 use edict_runtime::acceptor::{Accepting, Acceptor, QuotaQuery, Receipt};
 use edict_runtime::envelope::{Incoming, MessageId, Refusal};
 use edict_runtime::live::Live;
-use edict_runtime::smtp::{Context, Endpoint, Role, Session, Settings, Step};
+use edict_runtime::smtp::{Checked, Context, Endpoint, Role, Session, Settings, Step};
 use edict_runtime::users::Users;
 use edict_runtime::verdict::lookup::{Answer, Question};
 use edict_table::facts::Slot;
@@ -188,7 +188,7 @@ impl Wire {
                 Step::Read | Step::Close => break,
                 Step::Write | Step::Wait(_) => {}
                 // `explain` takes a login for proved.
-                Step::Verify { .. } => self.session.verified(true, 1_700_000_000_000),
+                Step::Verify { name, .. } => self.session.verified(Checked::Right(name), 1_700_000_000_000),
                 Step::Accept(_) => self.session.accepted(Ok(Receipt::default())),
                 Step::Look(questions) => {
                     // Names that nobody speaks of resolve, as in `explain`.
