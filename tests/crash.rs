@@ -15,6 +15,7 @@ use support::{build_table, counting_sink, wait_for};
 
 const CLIENTS: usize = 16;
 
+/// RFC 5321 2.1, 4.2.5, 6.1: a 250 is a promise.
 #[test]
 fn what_got_a_250_survives_sigkill() {
     let kills: u32 = std::env::var("EDICT_CRASH_KILLS").map_or(20, |n| n.parse().unwrap());

@@ -167,6 +167,18 @@ pub struct Incoming {
     pub table: Arc<Loaded>,
     /// Unix milliseconds at the end of data.
     pub received: i64,
+    /// What is told of its authenticity.
+    pub authentication: Authentication,
+}
+
+/// What a stored message tells of its authenticity (RFC 8601).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Authentication {
+    /// Our name in `Authentication-Results`: fields that claim it are removed. Empty: they stay, since a server
+    /// of ours may have written them.
+    pub id: String,
+    /// The value of our own field.
+    pub results: Option<String>,
 }
 
 /// Why an accepted transaction is refused after all; the reply to the end of data.

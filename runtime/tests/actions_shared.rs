@@ -131,6 +131,7 @@ fn file(folder: &tempfile::TempDir, name: &str) -> PathBuf {
     folder.path().join(name)
 }
 
+/// Quota and counter races: parallel sessions of two daemons.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_daemons_at_once_never_exceed_the_limit() {
     let redis = Redis::start();

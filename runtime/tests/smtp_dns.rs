@@ -1,90 +1,52 @@
 //! Facts from DNS, asked of a name server that the test starts: answers, NXDOMAIN, null MX, SERVFAIL,
-//! silence and lies.
+//! silence and lies. What it says stands in `dns/zone.txt`.
+
+#[cfg(test)]
+#[path = "dns/server.rs"]
+mod server;
 
 #[cfg(test)]
 mod tests {
+    use super::server;
+    use edict_runtime::dkim::{Key, sign};
+    use edict_runtime::verdict::authentic::Signed;
+    use edict_runtime::verdict::authentic::ask::Identity;
     use edict_runtime::verdict::dns::Dns;
     use edict_runtime::verdict::lookup::{Answer, Question, Resolver};
+    use edict_table::fact::RESULTS;
     use edict_table::facts::Slot;
-    use edict_table::value::Domain;
-    use hickory_resolver::proto::op::{Message, ResponseCode};
-    use hickory_resolver::proto::rr::rdata::{A, MX, PTR};
-    use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
-    use std::net::{IpAddr, SocketAddr};
+    use edict_table::value::{Address, Domain};
+    use std::net::IpAddr;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::Ordering;
     use std::time::Duration;
-    use tokio::net::UdpSocket;
 
-    fn name(text: &str) -> Name {
-        Name::from_ascii(text).unwrap()
-    }
+    const ZONE: &str = include_str!("dns/zone.txt");
 
-    /// What the server says: records, or an error; nothing at all for silence.
-    fn zone(asked: &str, kind: RecordType) -> Option<Result<Vec<RData>, ResponseCode>> {
-        let a = |ip: &str| RData::A(A(ip.parse().unwrap()));
-        let mx = |host: &str| RData::MX(MX::new(10, name(host)));
-        let ptr = |host: &str| RData::PTR(PTR(name(host)));
-        Some(Ok(match (asked, kind) {
-            ("1.2.0.192.in-addr.arpa.", RecordType::PTR) => {
-                vec![ptr("liar.example."), ptr("mail.good.example.")]
-            }
-            ("2.2.0.192.in-addr.arpa.", RecordType::PTR) => vec![ptr("liar.example.")],
-            ("4.2.0.192.in-addr.arpa.", RecordType::PTR) => return Some(Err(ResponseCode::ServFail)),
-            ("5.2.0.192.in-addr.arpa.", RecordType::PTR) => return None,
-            ("6.2.0.192.in-addr.arpa.", RecordType::PTR) => vec![ptr("broken.example.")],
-            ("liar.example.", RecordType::A) => vec![a("203.0.113.1")],
-            ("mail.good.example.", RecordType::A) => vec![a("192.0.2.1"), a("192.0.2.9")],
-            ("good.example.", RecordType::MX) => vec![mx("mail.good.example.")],
-            ("null.example.", RecordType::MX) => vec![mx(".")],
-            ("bare.example.", RecordType::A) => vec![a("192.0.2.7")],
-            ("broken.example.", _) => return Some(Err(ResponseCode::ServFail)),
-            ("silent.example.", _) => return None,
-            ("1.2.0.192.list.example.", RecordType::A) => vec![a("127.0.0.4")],
-            ("2.2.0.192.list.example.", RecordType::A) => vec![a("203.0.113.80")],
-            ("1.2.0.192.dead.example.", RecordType::A) => return None,
-            ("mail.good.example." | "liar.example." | "bare.example.", _) => Vec::new(),
-            _ => return Some(Err(ResponseCode::NXDomain)),
-        }))
-    }
-
-    async fn server() -> (SocketAddr, Arc<AtomicUsize>) {
-        let socket = UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = socket.local_addr().unwrap();
-        let count = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&count);
-        tokio::spawn(async move {
-            let mut buffer = [0; 4096];
-            loop {
-                let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
-                counted.fetch_add(1, Ordering::Relaxed);
-                let mut message = Message::from_vec(&buffer[..length]).unwrap().into_response();
-                let query = message.queries[0].clone();
-                let asked = query.name().to_ascii().to_ascii_lowercase();
-                match zone(&asked, query.query_type()) {
-                    None => continue,
-                    Some(Err(code)) => message.metadata.response_code = code,
-                    Some(Ok(found)) => {
-                        for data in found {
-                            message.add_answer(Record::from_rdata(query.name().clone(), 60, data));
-                        }
-                    }
-                }
-                socket.send_to(&message.to_vec().unwrap(), client).await.unwrap();
-            }
-        });
-        (address, count)
+    async fn dns() -> (Dns, server::Server) {
+        let key = |name: &str, kind: &str, key: &str| {
+            format!("\n{name}._domainkey.example.com TXT v=DKIM1; k={kind}; p={key}\n")
+        };
+        let zone = format!(
+            "{ZONE}{}{}\nslow._domainkey.example.com SILENT\n",
+            key("one", "rsa", include_str!("keys/rsa.pub")),
+            key("two", "ed25519", include_str!("keys/ed25519.pub")),
+        );
+        let server = server::start(&zone).await;
+        (Dns::with_server(server.address, Duration::from_millis(900)).unwrap(), server)
     }
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
+    fn domain(text: &str) -> Domain {
+        Domain::parse(text).unwrap()
+    }
+
     #[tokio::test]
-    async fn answers_errors_silence_and_lies() {
-        let (address, count) = server().await;
-        let dns = Dns::with_server(address, Duration::from_millis(900)).unwrap();
-        let domain = |text: &str| Domain::parse(text).unwrap();
+    async fn names_and_domains() {
+        let (dns, server) = dns().await;
         let unverified = Answer::Name(Slot::Absent, Slot::Known(true));
         let unknown = Answer::Name(Slot::Unknown, Slot::Unknown);
         for (client, want) in [
@@ -93,13 +55,17 @@ mod tests {
             ("192.0.2.3", unverified),
             ("192.0.2.4", unknown.clone()),
             ("192.0.2.5", unknown.clone()),
-            ("192.0.2.6", unknown),
+            ("192.0.2.6", unknown.clone()),
+            ("192.0.2.7", unknown),
         ] {
             assert_eq!(dns.answer(Question::Name(ip(client))).await, want, "{client}");
         }
         for (text, want) in [
             ("good.example", Slot::Known(false)),
             ("bare.example", Slot::Known(false)),
+            ("six.example", Slot::Known(false)),
+            ("alias.example", Slot::Known(false)),
+            // RFC 7505.
             ("null.example", Slot::Known(true)),
             ("gone.example", Slot::Known(true)),
             ("broken.example", Slot::Unknown),
@@ -116,20 +82,171 @@ mod tests {
         ] {
             assert_eq!(dns.answer(Question::Helo(domain(text))).await, Answer::Helo(want), "{text}");
         }
-        // Only 127/8 counts; a list that is silent counts as not listed.
+        // What is known is not asked again.
+        let before = server.asked.load(Ordering::Relaxed);
+        dns.answer(Question::Sender("good.example".to_owned())).await;
+        dns.answer(Question::Name(ip("192.0.2.1"))).await;
+        assert_eq!(server.asked.load(Ordering::Relaxed), before);
+    }
+
+    /// RFC 5782: only 127/8 counts; a list that errs or is silent counts as not listed.
+    #[tokio::test]
+    async fn lists_fail_open() {
+        let (dns, _server) = dns().await;
         for (zone, client, want) in [
             ("list.example", "192.0.2.1", true),
             ("list.example", "192.0.2.2", false),
             ("list.example", "192.0.2.3", false),
             ("dead.example", "192.0.2.1", false),
+            ("sick.example", "192.0.2.1", false),
         ] {
             let answer = dns.answer(Question::Listed(zone.to_owned(), ip(client))).await;
             assert_eq!(answer, Answer::Listed(zone.to_owned(), Slot::Known(want)), "{zone} {client}");
         }
-        // What is known is not asked again.
-        let before = count.load(Ordering::Relaxed);
-        dns.answer(Question::Sender("good.example".to_owned())).await;
-        dns.answer(Question::Name(ip("192.0.2.1"))).await;
-        assert_eq!(count.load(Ordering::Relaxed), before);
+    }
+
+    /// Answers with another id or to another question, cut ones, circles of CNAMEs, thousands of records: none is
+    /// believed, none brings the asker down, and what cannot be told is unknown.
+    #[tokio::test]
+    async fn lies_are_not_believed() {
+        let (dns, _server) = dns().await;
+        for (text, want) in [
+            ("other-id.example", Slot::Unknown),
+            ("late-truth.example", Slot::Known(false)),
+            ("other-question.example", Slot::Unknown),
+            ("truncated.example", Slot::Known(false)),
+            ("cut.example", Slot::Unknown),
+        ] {
+            assert_eq!(dns.answer(Question::Helo(domain(text))).await, Answer::Helo(want), "{text}");
+        }
+        // More records than anybody needs: read or not, they are no sign that the name is not there.
+        let answer = dns.answer(Question::Helo(domain("huge.example"))).await;
+        assert_ne!(answer, Answer::Helo(Slot::Known(true)));
+        // A circle leads nowhere: it never resolves, whether the resolver calls that nothing or a failure.
+        for text in ["loop-a.example", "itself.example"] {
+            let answer = dns.answer(Question::Helo(domain(text))).await;
+            assert_ne!(answer, Answer::Helo(Slot::Known(false)), "{text}");
+        }
+    }
+
+    fn identity(client: &str, helo: &str, sender: &str) -> Identity {
+        let sender = (!sender.is_empty()).then(|| Address::parse(sender).unwrap());
+        Identity { ip: ip(client), helo: helo.to_owned(), sender }
+    }
+
+    fn word(slot: Slot<u8>) -> &'static str {
+        match slot {
+            Slot::Known(place) => RESULTS[usize::from(place)],
+            Slot::Unknown => "unknown",
+            Slot::Pending => "pending",
+            Slot::Absent => "absent",
+        }
+    }
+
+    /// RFC 7208.
+    #[tokio::test]
+    async fn spf() {
+        let (dns, _server) = dns().await;
+        for (client, helo, sender, want) in [
+            ("192.0.2.1", "client.example", "ann@plain.example", "pass"),
+            ("192.0.2.2", "client.example", "ann@plain.example", "pass"),
+            ("192.0.2.3", "client.example", "ann@plain.example", "fail"),
+            ("192.0.2.3", "client.example", "ann@soft.example", "softfail"),
+            ("192.0.2.3", "client.example", "ann@neutral.example", "neutral"),
+            ("192.0.2.3", "client.example", "ann@no-spf.example", "none"),
+            ("192.0.2.3", "client.example", "ann@gone.example", "none"),
+            ("192.0.2.3", "client.example", "ann@faulty.example", "permerror"),
+            // 4.6.4: ten lookups, then no more.
+            ("192.0.2.3", "client.example", "ann@circle.example", "permerror"),
+            ("192.0.2.3", "client.example", "ann@silent.example", "unknown"),
+            ("192.0.2.3", "client.example", "ann@broken.example", "unknown"),
+            ("192.0.2.3", "client.example", "ann@down.example", "unknown"),
+            ("192.0.2.3", "client.example", "ann@[192.0.2.3]", "none"),
+            // 2.4: a null sender is postmaster of the HELO name.
+            ("192.0.2.1", "helo.example", "", "pass"),
+            ("192.0.2.3", "helo.example", "", "fail"),
+            ("192.0.2.3", "", "", "none"),
+        ] {
+            let identity = identity(client, helo, sender);
+            match dns.answer(Question::Spf(identity.clone())).await {
+                Answer::Spf(of, result) => {
+                    assert_eq!(of, identity.sender);
+                    assert_eq!(word(result), want, "{client} {helo} {sender}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn message(from: &str) -> Vec<u8> {
+        format!("From: {from}\r\nTo: bob@example.org\r\nSubject: hello\r\n\r\ntext\r\n").into_bytes()
+    }
+
+    fn signed(selectors: &[&str], from: &str) -> Vec<u8> {
+        let message = message(from);
+        let key = |selector: &&str| {
+            let pem = if *selector == "two" {
+                include_str!("keys/ed25519.pem")
+            } else {
+                include_str!("keys/rsa.pem")
+            };
+            Key::from_pem("example.com", selector, pem).unwrap()
+        };
+        let keys: Vec<Key> = selectors.iter().map(key).collect();
+        let mut out = sign(&message, &[], &keys.iter().collect::<Vec<_>>()).unwrap();
+        out.extend(message);
+        out
+    }
+
+    /// RFC 6376 and RFC 9989: which domains signed, and whether the author's domain stands behind it.
+    /// RFC 5321 7.1: an envelope proves nothing; these do.
+    #[tokio::test]
+    async fn dkim_and_dmarc() {
+        let (dns, _server) = dns().await;
+        let ann = "ann@example.com";
+        let tampered = |mut message: Vec<u8>| {
+            message.extend_from_slice(b"more\r\n");
+            message
+        };
+        let renamed = |message: &[u8]| {
+            String::from_utf8(message.to_vec())
+                .unwrap()
+                .replace("Subject: hello", "Subject: other")
+                .into_bytes()
+        };
+        let own = ("192.0.2.9", "other@elsewhere.example");
+        for (what, (client, sender), message, domains, dmarc) in [
+            ("signed", own, signed(&["one", "two"], ann), Some("example.com example.com"), "pass"),
+            ("not signed", own, message(ann), Some(""), "fail"),
+            ("body changed", own, tampered(signed(&["one"], ann)), Some(""), "fail"),
+            ("header changed", own, renamed(&signed(&["one"], ann)), Some(""), "fail"),
+            ("no such key", own, signed(&["none"], ann), Some(""), "fail"),
+            ("key out of reach", own, signed(&["slow"], ann), None, "unknown"),
+            ("one key out of reach", own, signed(&["one", "slow"], ann), None, "pass"),
+            ("another's signature", own, signed(&["one"], "ann@plain.example"), Some("example.com"), "fail"),
+            ("subdomain", own, signed(&["one"], "ann@news.example.com"), Some("example.com"), "pass"),
+            ("by spf", ("192.0.2.1", "x@plain.example"), message("ann@plain.example"), Some(""), "pass"),
+            ("no policy", own, message("ann@gone.example"), Some(""), "none"),
+            ("policy out of reach", own, message("ann@slow.example"), Some(""), "unknown"),
+            ("two authors", own, message("ann@example.com, bob@plain.example"), Some(""), "permerror"),
+            ("no header", own, b"\r\ntext\r\n".to_vec(), Some(""), "permerror"),
+        ] {
+            let question = Question::Authentic {
+                identity: identity(client, "client.example", sender),
+                spf: Slot::Pending,
+                signed: Signed::of(&message).map(Arc::new),
+                dmarc: true,
+            };
+            let Answer::Authentic(_, found) = dns.answer(question).await else { panic!() };
+            let names = match &found.domains {
+                Slot::Known(names) => {
+                    Some(names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+                }
+                Slot::Unknown => None,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(names.as_deref(), domains, "{what}");
+            assert_eq!(word(found.dmarc), dmarc, "{what}: {found:?}");
+        }
     }
 }

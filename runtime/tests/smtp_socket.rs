@@ -101,6 +101,7 @@ mod tests {
     }
 
     /// SIGTERM: what is in flight is finished, idle sessions end with 421, no new ones are taken.
+    /// RFC 5321 3.8.
     #[tokio::test]
     async fn drains() {
         let server = server("", Settings::default()).await;
@@ -119,6 +120,35 @@ mod tests {
         server.task.await.unwrap();
         assert_eq!(server.memory.taken.lock().unwrap().len(), 1);
         assert!(TcpStream::connect(server.address).await.is_err());
+    }
+
+    /// RFC 5321 3.8: a connection that breaks cancels what is under way, and nothing that was done.
+    #[tokio::test]
+    async fn a_broken_connection_takes_nothing_and_loses_nothing() {
+        let server = server("", Settings::default()).await;
+        for end in [
+            "MAIL FROM:<x@other.example>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\nhalf\r\n.",
+            "BDAT 100 LAST\r\nhalf",
+        ] {
+            let mut client = Client::new(server.address).await;
+            client.reply().await;
+            client.ask("EHLO client.example").await;
+            assert!(client.message("whole").await.starts_with("250 2.0.0 "));
+            client.say(end).await;
+            client.say("").await;
+            drop(client);
+        }
+        // The next one is served, and nobody's memory is held.
+        let mut next = Client::new(server.address).await;
+        next.reply().await;
+        assert!(next.ask("HELO client.example").await.starts_with("250 "));
+        while Metrics::get(&server.cx.metrics.open) > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(Metrics::get(&server.cx.metrics.memory), 0);
+        let taken = server.memory.taken.lock().unwrap();
+        assert_eq!(taken.len(), 2);
+        assert!(taken.iter().all(|m| m.bytes == b"whole\r\n" && m.sender.wire == "carl@other.example"));
     }
 
     /// Under overload the server answers 421 quickly and stays up.
@@ -239,6 +269,7 @@ mod tests {
     }
 
     /// Connection and command exhaustion: slowloris on commands and on data, and replies never read.
+    /// RFC 5321 3.8, 4.5.3.2.
     #[tokio::test]
     async fn peers_that_never_finish_are_bounded() {
         let brief = Duration::from_millis(300);

@@ -35,6 +35,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
+    /// Queue tampering, local attacks (21Nails, 2021).
     #[test]
     fn the_secret_is_made_once_and_kept_from_others() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,11 +1,13 @@
 //! The message as it is stored: our trace field in front, and what a submission lacks.
 //!
-//! Mail that only passes through gets a `Received` field and nothing else (RFC 5321 6.4). Submitted mail
+//! Mail that only passes through gets a `Received` field, what was found out of its authenticity, and loses fields
+//! that claim to be the latter (RFC 5321 6.4, RFC 8601 5). Submitted mail
 //! gets a missing Date and Message-ID (RFC 6409 8), and loses a `Bcc` field, which would tell readers
 //! about each other, a `Return-Path`, which is for whoever delivers to write (RFC 5321 4.4), and our own earlier signatures where it is signed anew.
 
 use crate::dkim::{Keys, sign};
 use crate::envelope::Incoming;
+use crate::verdict::authentic::claims;
 use edict_message::date::rfc5322;
 use edict_message::header::{Builder, Fields, Received};
 use jiff::Timestamp;
@@ -23,6 +25,10 @@ pub fn stored(
     let seconds = incoming.received.div_euclid(1000);
     let offset = Timestamp::from_second(seconds).map_or(0, |at| zone.to_offset(at).seconds() / 60);
     let mut top = Builder::default();
+    let told = &incoming.authentication;
+    if let Some(results) = &told.results {
+        top.add("Authentication-Results", results);
+    }
     top.add("Received", &received(incoming, hostname, seconds));
     let has = |name: &str| fields.fields.iter().any(|field| field.is(name));
     let mut gone: Vec<std::ops::Range<usize>> = Vec::new();
@@ -43,6 +49,12 @@ pub fn stored(
         // They are made anew; a second one from before the changes would only fail.
         gone.extend(keys.map(|keys| sign::own(fields, |d| d == keys.domain())).unwrap_or_default());
         gone.sort_by_key(|range| range.start);
+    }
+    if !told.id.is_empty() {
+        let forged =
+            fields.fields.iter().filter(|f| f.is("Authentication-Results") && claims(f.value, &told.id));
+        gone.extend(forged.map(|field| field.range.clone()));
+        gone.sort_unstable_by_key(|range| range.start);
     }
     let mut out = top.finish();
     out.reserve_exact(incoming.bytes.len() + 2);

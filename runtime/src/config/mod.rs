@@ -6,6 +6,7 @@
 
 mod admin_http;
 mod auth;
+mod authentication;
 mod clients;
 mod credentials;
 mod dkim;
@@ -22,6 +23,7 @@ mod tls;
 
 pub use admin_http::AdminHttp;
 pub use auth::AuthConfig;
+pub use authentication::{AuthenticationConfig, When};
 pub use clients::ClientConfig;
 pub use credentials::Credential;
 pub use dkim::DkimKey;
@@ -74,6 +76,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// Bounds on clients.
     pub clients: ClientConfig,
+    /// What is told of the authenticity of mail.
+    pub authentication: AuthenticationConfig,
     /// Counters of quotas that several daemons share; this one's own where absent.
     pub shared_quota: Option<SharedQuota>,
     /// Attributes of users for disclaimers: `{user.phone}` is the `phone` of whoever is logged in.
@@ -104,6 +108,7 @@ impl Default for Config {
             admin_http: None,
             queue: QueueConfig::default(),
             clients: ClientConfig::default(),
+            authentication: AuthenticationConfig::default(),
             shared_quota: None,
             attributes: BTreeMap::new(),
             log: None,
@@ -197,7 +202,8 @@ fn meaning(config: &Config) -> Result<(), String> {
     config.admin_http.as_ref().map_or(Ok(()), AdminHttp::check)?;
     config.queue.check()?;
     config.next_hops.check()?;
-    config.clients.check()
+    config.clients.check()?;
+    config.authentication.check()
 }
 
 /// For a number of which 0 makes no sense.

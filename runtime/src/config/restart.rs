@@ -18,6 +18,7 @@ impl Config {
             listeners: _,
             clients: _,
             dkim: _,
+            authentication: _,
             drain_seconds: _,
             // What is open, or handed to parts that keep it.
             data,

@@ -6,6 +6,7 @@
 mod delivery;
 mod listen;
 mod log;
+mod lookups;
 mod machine;
 mod passed;
 pub mod reload;
@@ -18,6 +19,7 @@ pub use settle::Launch;
 use crate::actions::{Pipeline, secret};
 use crate::admin;
 use crate::config::{self, Config, ConfigError, SharedQuota};
+use crate::deliver::probe::Prober;
 use crate::directory::Directory;
 use crate::directory::srs::Srs;
 use crate::dkim::Signer;
@@ -31,6 +33,7 @@ use crate::users::Users;
 use crate::verdict::dns::Dns;
 use arc_swap::ArcSwap;
 use listen::{ListenError, Listeners};
+use lookups::Lookups;
 use passed::Passed;
 use reload::{Parts, ReloadError, Reloader, apply, short, smtp_settings};
 use std::io;
@@ -138,7 +141,7 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
     let (table, users) = (Arc::new(table), Arc::new(ArcSwap::from_pointee(users)));
     let signer = Signer::new(keys);
     let live = Arc::new(Live::new(Arc::clone(&table)));
-    let (quotas, queue) = open_data(&config, &hostname, &live, &users, &signer)?;
+    let (quotas, queue, prober) = open_data(&config, &hostname, &live, &users, &signer)?;
     let data_error = |e: io::Error| DaemonError::Data(config.data.clone(), e.to_string());
     let pipeline = Pipeline::open(&config.data, &hostname, Arc::clone(&quotas), Arc::new(queue.clone()))
         .map_err(data_error)?
@@ -151,10 +154,12 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
         Arc::clone(&users),
         smtp_settings(&config, &hostname),
     );
-    match Dns::system() {
-        Ok(dns) => context.resolver = Some(Arc::new(dns)),
-        Err(error) => tracing::warn!(%error, "rules that ask DNS will defer mail"),
-    }
+    let dns = match config.next_hops.name_servers.as_slice() {
+        [] => Dns::system(),
+        servers => Dns::with_servers(servers),
+    };
+    let dns = dns.inspect_err(|error| tracing::warn!(%error, "rules that ask DNS will defer mail")).ok();
+    context.resolver = Some(Arc::new(Lookups { dns, prober }));
     let context = Arc::new(context);
     context.tls.store(tls);
     apply(&config, &hostname, &context);
@@ -215,7 +220,7 @@ fn open_data(
     live: &Arc<Live>,
     users: &Arc<ArcSwap<Users>>,
     signer: &Signer,
-) -> Result<(Arc<Quotas>, Queue), DaemonError> {
+) -> Result<(Arc<Quotas>, Queue, Prober), DaemonError> {
     let failed = |e: String| DaemonError::Data(config.data.clone(), e);
     make_folder(&config.data).map_err(|e| failed(e.to_string()))?;
     let zone = live.current().profile().time_zone.clone();
@@ -229,7 +234,8 @@ fn open_data(
     let secret = secret::open(&config.data.join("secret")).map_err(|e| failed(e.to_string()))?;
     settings.directory = Directory::new(Arc::clone(users), Srs::new(&secret));
     settings.signer = signer.clone();
-    Ok((quotas, Queue::start(spool, recovery, Arc::clone(live), settings)))
+    let prober = Prober::new(Arc::clone(live), &settings);
+    Ok((quotas, Queue::start(spool, recovery, Arc::clone(live), settings), prober))
 }
 
 /// Serves the admin pages to browsers of this machine.

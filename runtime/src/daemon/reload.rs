@@ -194,6 +194,8 @@ pub fn smtp_settings(config: &Config, hostname: &str) -> Settings {
         data_timeout: Duration::from_secs(clients.data_seconds),
         write_timeout: Duration::from_secs(clients.reply_seconds),
         max_memory: clients.memory_mib.saturating_mul(1 << 20),
+        results: config.authentication.results.into(),
+        authserv_id: config.authentication.id.clone(),
         ..Settings::default()
     }
 }

@@ -188,6 +188,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Command or string execution from addresses (CVE-2019-10149 Exim, CVE-2020-7247 OpenSMTPD): nothing is ever run,
+    /// and whatever a local part holds, it becomes one component of a path.
     #[test]
     fn folders() {
         for (address, want) in [
@@ -228,6 +230,7 @@ mod tests {
         }
     }
 
+    /// RFC 5321 4.4: Return-Path at final delivery.
     #[test]
     fn delivery_twice_is_one() {
         let mail = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ mod fit;
 pub mod maildir;
 pub mod mx;
 mod offers;
+pub mod probe;
 pub mod reply;
 mod send;
 pub mod stuff;

@@ -166,6 +166,7 @@ mod tests {
             .map(|hosts| hosts.into_iter().map(|h| h.name).collect())
     }
 
+    /// RFC 5321 5.1, RFC 7505.
     #[test]
     fn orders() {
         assert_eq!(names(&[]).unwrap(), ["d.example"]);

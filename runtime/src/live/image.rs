@@ -62,6 +62,7 @@ fn map(sealed: &File) -> io::Result<Image> {
 mod tests {
     use super::*;
 
+    /// Queue tampering, local attacks: a table that is overwritten while it decides changes nothing.
     #[test]
     fn a_file_that_changes_afterwards_is_not_noticed() {
         let dir = tempfile::tempdir().unwrap();

@@ -19,6 +19,7 @@ mod tests;
 mod work;
 
 pub use route::Hop;
+pub(crate) use route::inside as inside_hop;
 
 use crate::deliver::client::Timeouts;
 use crate::deliver::connect::Dialer;
@@ -102,6 +103,17 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What opens connections to next hops.
+    pub(crate) fn dialer(&self) -> Dialer {
+        Dialer {
+            timeouts: self.timeouts,
+            local: self.local.clone(),
+            logins: self.logins.clone(),
+            tls: self.roots.clone().map(Tls::with_roots).unwrap_or_default(),
+            exchanges: Exchanges::new(self.name_servers.clone(), self.mx_port),
+        }
+    }
+
     /// The defaults, with Maildirs under this folder and nothing leaving.
     #[must_use]
     pub fn new(hostname: String, mail: PathBuf) -> Self {
@@ -197,13 +209,7 @@ impl Queue {
         settings: Settings,
     ) -> Self {
         let queued = recovery.log.len() + recovery.deferred.len();
-        let dialer = Dialer {
-            timeouts: settings.timeouts,
-            local: settings.local.clone(),
-            logins: settings.logins.clone(),
-            tls,
-            exchanges: Exchanges::new(settings.name_servers.clone(), settings.mx_port),
-        };
+        let dialer = Dialer { tls, ..settings.dialer() };
         let sockets = Arc::new(Semaphore::new(settings.connections_in_all.clamp(1, Semaphore::MAX_PERMITS)));
         let inner = Arc::new(Inner {
             spool,

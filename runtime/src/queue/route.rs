@@ -157,7 +157,8 @@ fn relay(table: &Loaded, name: &str) -> Hop {
     }
 }
 
-fn inside(table: &Loaded, outside: &Outside, domain: &str) -> Hop {
+/// The next hop of an inside domain.
+pub(crate) fn inside(table: &Loaded, outside: &Outside, domain: &str) -> Hop {
     let domains = &table.profile().relay_domains;
     let found = domains.binary_search_by(|d| d.domain.as_str().cmp(domain)).ok();
     match found.and_then(|place| domains.get(place)) {

@@ -207,6 +207,7 @@ async fn many_messages_arrive_once_each() {
     assert_eq!((bodies.len(), seen.all().len()), (800, 800));
 }
 
+/// RFC 5321 4.5.4.1.
 #[tokio::test]
 async fn refusals_are_told_and_delays_retried() {
     let data = tempfile::tempdir().unwrap();
@@ -242,6 +243,7 @@ async fn refusals_are_told_and_delays_retried() {
     assert_eq!((counters.delivered, counters.failed, counters.deferred), (3, 1, 2));
 }
 
+/// Bounces (RFC 5321 4.5.5): no bounce of a bounce.
 #[tokio::test]
 async fn nobody_is_told_of_null_senders_or_against_their_wish() {
     let data = tempfile::tempdir().unwrap();
@@ -285,6 +287,7 @@ async fn success_is_told_where_asked() {
     }
 }
 
+/// RFC 5321 2.1, 4.5.4.1, 6.1: whoever took a message tells its sender where it cannot be delivered.
 #[tokio::test]
 async fn what_waits_too_long_is_given_up() {
     let data = tempfile::tempdir().unwrap();

@@ -20,6 +20,9 @@ use tokio::sync::Semaphore;
 /// Scratches kept for the next transaction.
 const SPARE_SCRATCHES: usize = 64;
 
+/// Messages at once whose rules in `mode audit` are looked up.
+const MAX_AUDITS: usize = 64;
+
 /// What all sessions share.
 pub struct Context {
     /// The table in force.
@@ -43,6 +46,8 @@ pub struct Context {
     spare: Mutex<Vec<Scratch>>,
     /// Passwords are checked on so many threads at once as there are processors.
     checks: Semaphore,
+    /// Messages whose rules on trial are being looked up.
+    pub(super) audits: Arc<Semaphore>,
     random: SystemRandom,
 }
 
@@ -73,6 +78,7 @@ impl Context {
             limits: Arc::default(),
             spare: Mutex::default(),
             checks: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            audits: Arc::new(Semaphore::new(MAX_AUDITS)),
             random: SystemRandom::new(),
         }
     }

@@ -5,8 +5,10 @@
 
 use super::context::Context;
 use super::input::Input;
+use super::log;
 use super::session::{Session, Step};
 use super::tls::Stream;
+use crate::verdict::audit::Job;
 use crate::verdict::lookup::{Answer, Question};
 use std::io;
 use std::sync::Arc;
@@ -21,6 +23,9 @@ const MIN_RATE: u64 = 500;
 const SMALL_OUTPUT: usize = 1024;
 /// How long a closed connection is read on, so that the client sees the last reply before a reset.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// Rounds of lookups for the rules on trial of one message: what one answer leaves open, the next may tell.
+const MAX_ROUNDS: usize = 8;
 
 /// The longest handshake.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -62,6 +67,9 @@ pub(super) async fn drive(
     loop {
         let (used, step) = session.step(input.bytes(), now());
         input.consume(used);
+        for job in session.audits() {
+            try_out(context, job);
+        }
         if used > 0 {
             progress = Instant::now();
         }
@@ -185,6 +193,29 @@ async fn look(context: &Context, questions: Vec<Question>) -> Vec<Answer> {
         answers.push(answer.await.unwrap_or_else(|_| question.unknown()));
     }
     answers
+}
+
+/// Has rules on trial answered in the background; with too many at once, some are not.
+fn try_out(context: &Arc<Context>, mut job: Job) {
+    let Ok(turn) = Arc::clone(&context.audits).try_acquire_owned() else {
+        tracing::warn!(
+            id = job.about().id,
+            "too many lookups for rules in mode audit: not decided for this message"
+        );
+        return;
+    };
+    let context = Arc::clone(context);
+    tokio::spawn(async move {
+        let _turn = turn;
+        for _ in 0..MAX_ROUNDS {
+            let questions = job.questions();
+            if questions.is_empty() {
+                break;
+            }
+            let findings = job.answered(look(&context, questions).await);
+            log::audit(&job.about(), "end-of-data", &findings);
+        }
+    });
 }
 
 async fn write<S: AsyncWrite + Unpin>(io: &mut S, output: &mut Vec<u8>, most: Duration) -> io::Result<()> {

@@ -83,6 +83,7 @@ impl Skip {
 mod tests {
     use super::*;
 
+    /// RFC 5321 2.3.8.
     #[test]
     fn only_crlf_ends_a_line() {
         for (input, want) in [

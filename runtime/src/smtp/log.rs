@@ -7,6 +7,7 @@ use super::escape::Clean;
 use super::session::{Session, summary};
 use crate::acceptor::Receipt;
 use crate::envelope::{Fate, MessageId, Refusal};
+use crate::verdict::audit::{About, Finding};
 use crate::verdict::transaction::Transaction;
 use edict_table::load::Loaded;
 use std::fmt::Write;
@@ -150,4 +151,45 @@ pub(super) fn refused_for(
         reply = %Clean(&refusal.reply),
         "refused"
     );
+}
+
+/// What rules on trial would have changed.
+pub(super) fn audit(about: &About, stage: &str, findings: &[Finding]) {
+    for finding in findings {
+        let (rule, at) = rule(finding.rule.as_ref());
+        tracing::info!(
+            target: "edict::mail",
+            id = about.id,
+            client = %about.client,
+            sender = %format_args!("<{}>", Clean(&about.sender)),
+            recipient = %format_args!("<{}>", Clean(&finding.recipient)),
+            stage,
+            rule,
+            at,
+            would = %Clean(&finding.would),
+            instead = %Clean(&finding.instead),
+            table = about.table.get(..12).unwrap_or_default(),
+            "audit"
+        );
+    }
+}
+
+/// The same of a client, a sender or a recipient that was refused.
+pub(super) fn audit_early(
+    session: &Session,
+    table: &Loaded,
+    stage: &str,
+    sender: &str,
+    findings: &[Finding],
+) {
+    if findings.is_empty() {
+        return;
+    }
+    let about = About {
+        id: session.transaction.as_ref().map(|t| t.id.to_string()).unwrap_or_default(),
+        client: session.peer.ip,
+        sender: sender.to_owned(),
+        table: table.digest().to_owned(),
+    };
+    audit(&about, stage, findings);
 }

@@ -174,6 +174,7 @@ mod tests {
         assert!(mail(" AUTH=<>", true).is_ok());
     }
 
+    /// RFC 5321 4.1.1.11.
     #[test]
     fn mail_parameters_refused() {
         for (text, want) in [

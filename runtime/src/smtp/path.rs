@@ -157,6 +157,7 @@ mod tests {
 
     /// CR/LF injection in addresses and parsing differentials: MimeKit GHSA-g7hc-96xr-gvvx,
     /// CVE-2026-23829 Mailpit, CVE-2025-13033 nodemailer, CVE-2003-0540 Postfix.
+    /// RFC 5321 4.1.2, 4.1.3. CR/LF injection in addresses and headers; Address parsing differentials.
     #[test]
     fn what_is_no_path() {
         for text in [
@@ -197,6 +198,7 @@ mod tests {
         }
     }
 
+    /// RFC 5321 3.3 wants no space beside the colon.
     #[test]
     fn lenient_takes_what_old_programs_write() {
         for text in ["TO: <a@b> X", "TO : <a@b> X", "TO:a@b X", "TO:  a@b X"] {

@@ -254,6 +254,7 @@ mod tests {
         (receiver.take(), receiver.flaw(), receiver.size(), None)
     }
 
+    /// RFC 5321 4.5.2.
     #[test]
     fn ends_and_dots() {
         for (input, bytes, rest) in [
@@ -273,6 +274,7 @@ mod tests {
 
     /// SMTP smuggling, inbound: CVE-2023-51764 Postfix, -51765 sendmail, -51766 Exim,
     /// CVE-2024-27305 aiosmtpd, go-smtp PR 246. No sequence but CRLF.CRLF ends data.
+    /// RFC 5321 2.3.8, 4.1.1.4.
     #[test]
     fn smuggling_sequences_do_not_end_data() {
         for end in [

@@ -11,15 +11,16 @@ use super::lines::{Found, Skip, Skipped, find, is_dirty};
 use super::log::{self, Entry};
 use super::receiver::{Flaw, Receiver};
 use super::sasl::{Exchange, Password};
-use super::settings::{Endpoint, Settings};
+use super::settings::{Endpoint, Results, Settings};
 use super::verbs::{self, Flow, Turn};
 use crate::acceptor::Receipt;
-use crate::envelope::{Fate, Incoming, Refusal};
+use crate::envelope::{Authentication, Fate, Incoming, Refusal};
+use crate::verdict::audit::Job;
 use crate::verdict::connect::{What, at_connect, count};
 use crate::verdict::limits::{Held, Key};
 use crate::verdict::lookup::{Answer, Question};
 use crate::verdict::peer::Peer;
-use crate::verdict::ruling::rule_origin;
+use crate::verdict::ruling::{UNKNOWN, rule_origin};
 use crate::verdict::transaction::{Gate, Transaction};
 use edict_table::load::Loaded;
 use std::net::IpAddr;
@@ -115,6 +116,9 @@ pub struct Session {
     /// Bytes of messages counted in the context for this session.
     memory: u64,
     held: Vec<Held>,
+    /// Rules on trial were held against this message.
+    audited: bool,
+    audits: Vec<Job>,
 }
 
 impl Session {
@@ -142,6 +146,8 @@ impl Session {
             draining: false,
             memory: 0,
             held: Vec::new(),
+            audited: false,
+            audits: Vec::new(),
         }
     }
 
@@ -264,7 +270,8 @@ impl Session {
             return None;
         }
         let mut scratch = self.cx.take_scratch();
-        let mut gate = at_connect(&table, &self.peer, &mut scratch, now);
+        let mut findings = Vec::new();
+        let mut gate = at_connect(&table, &self.peer, &mut scratch, now, &mut findings);
         if let Gate::Ask(need) = gate {
             self.cx.put_scratch(scratch);
             return Some(Step::Look(self.peer.questions(&table, need, None)));
@@ -293,6 +300,7 @@ impl Session {
         self.cx.put_scratch(scratch);
         if let Gate::Refuse(refusal) = gate {
             log::refused(self, &table, "connect", None, &refusal);
+            log::audit_early(self, &table, "connect", "", &findings);
             self.say(&refusal.reply);
             // RFC 5321 3.1: whoever is refused is to QUIT; whoever comes too often is not waited for.
             self.phase = Phase::Turned;
@@ -531,16 +539,40 @@ impl Session {
         let Phase::End(mut receiver) = std::mem::replace(&mut self.phase, Phase::Command) else {
             return None;
         };
+        let hostname = self.hostname(&self.table());
         let Some(transaction) = &mut self.transaction else {
             self.say("503 5.5.1 no transaction");
             return None;
         };
         let gate = match receiver.flaw() {
             Some(flaw) => Gate::refuse(flaw.reply()),
-            None => transaction.at_end(&self.peer, receiver.bytes()),
+            None => transaction.at_end(&self.peer, &hostname, receiver.bytes()),
         };
+        let by_rules = match &gate {
+            Gate::Pass => true,
+            // Where a setting refuses, rules on trial change nothing.
+            Gate::Refuse(refusal) => refusal.rule.is_some() || refusal.reply.starts_with(UNKNOWN),
+            Gate::Ask(_) | Gate::Probe(_) => false,
+        };
+        if by_rules && !self.audited {
+            self.audited = true;
+            let (findings, job) = transaction.audit(&self.peer, receiver.bytes());
+            self.audits.extend(job);
+            let about = transaction.about(&self.peer);
+            log::audit(&about, "end-of-data", &findings);
+        }
         match gate {
-            Gate::Pass => {}
+            Gate::Pass => {
+                let dropped = transaction.settled().all(|(_, fate, _)| fate == Fate::Discard);
+                if self.settings.results == Results::Always && !dropped {
+                    let untold = transaction.untold(&self.peer);
+                    if !untold.is_empty() {
+                        let questions = transaction.questions(&self.peer, untold, receiver.bytes());
+                        self.phase = Phase::End(receiver);
+                        return Some(Step::Look(questions));
+                    }
+                }
+            }
             Gate::Refuse(refusal) => {
                 let table = self.table();
                 log::refused(self, &table, "end-of-data", None, &refusal);
@@ -549,7 +581,7 @@ impl Session {
                 return None;
             }
             Gate::Ask(need) => {
-                let questions = self.peer.questions(&transaction.table, need, transaction.sender.as_ref());
+                let questions = transaction.questions(&self.peer, need, receiver.bytes());
                 // The message waits; with the answers its end is decided again.
                 if !questions.is_empty() {
                     self.phase = Phase::End(receiver);
@@ -560,7 +592,8 @@ impl Session {
             Gate::Probe(_) => return self.cannot_tell(),
         }
         let entry = Entry::new(transaction, receiver.size());
-        let incoming = transaction.take_incoming(&self.peer, receiver.take(), now);
+        let told = authentication(&self.settings, &self.peer, transaction);
+        let incoming = transaction.take_incoming(&self.peer, receiver.take(), now, told);
         self.phase = Phase::Accepting(Box::new(entry));
         Some(Step::Accept(Box::new(incoming)))
     }
@@ -600,12 +633,21 @@ impl Session {
     /// Answers to [`Step::Look`].
     pub fn answered(&mut self, answers: Vec<Answer>) {
         for answer in answers {
+            if let Some(transaction) = &mut self.transaction {
+                transaction.learn(&answer);
+            }
             self.peer.learn(answer);
         }
     }
 
+    /// Rules on trial that hang on lookups. Whoever drives the session has them answered after the replies.
+    pub fn audits(&mut self) -> Vec<Job> {
+        std::mem::take(&mut self.audits)
+    }
+
     /// Forgets the transaction.
     pub(super) fn end_transaction(&mut self) {
+        self.audited = false;
         self.chunks = None;
         self.free_memory();
         if let Some(transaction) = self.transaction.take() {
@@ -634,6 +676,22 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.end_transaction();
     }
+}
+
+/// What a message that is taken tells of its authenticity.
+fn authentication(settings: &Settings, peer: &Peer, transaction: &Transaction) -> Authentication {
+    let ours = transaction.trusted && peer.login.is_none();
+    let profile = transaction.table.profile();
+    let id = match (&settings.authserv_id, &profile.hostname) {
+        // Another server of ours passed it on, and may have written what it found out.
+        _ if ours => String::new(),
+        (Some(id), _) => id.clone(),
+        (None, Some(hostname)) => hostname.clone(),
+        (None, None) => settings.hostname.clone(),
+    };
+    let tells = settings.results != Results::Never;
+    let results = transaction.results(peer, &id).filter(|_| tells);
+    Authentication { id, results }
 }
 
 /// The verdict of an accepted message in one word, and the rule that decided first.

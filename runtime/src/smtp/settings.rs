@@ -38,6 +38,18 @@ impl Role {
     }
 }
 
+/// When `Authentication-Results` (RFC 8601) is written into mail of strangers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Results {
+    /// It tells what rules had found out; nothing is asked for its sake.
+    #[default]
+    AsComputed,
+    /// SPF, DKIM and DMARC are asked of each message that is taken.
+    Always,
+    /// Never.
+    Never,
+}
+
 /// One listener.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Endpoint {
@@ -94,6 +106,10 @@ pub struct Settings {
     pub max_line: usize,
     /// Bytes of messages in flight over all sessions; past it, 452 4.3.1.
     pub max_memory: u64,
+    /// When `Authentication-Results` is written.
+    pub results: Results,
+    /// Our name in it; the name of this host where absent.
+    pub authserv_id: Option<String>,
     /// How long an error reply is held back once a client has made too many.
     pub error_delay: Duration,
 }
@@ -109,6 +125,8 @@ impl Default for Settings {
             write_timeout: Duration::from_secs(60),
             max_line: 4096,
             max_memory: 1 << 30,
+            results: Results::default(),
+            authserv_id: None,
             error_delay: Duration::from_secs(1),
         }
     }

@@ -402,6 +402,7 @@ fn damaged_deferred_files_are_told() {
     assert_eq!(found.deferred, [MessageId(1), MessageId(3)]);
 }
 
+/// Queue tampering, local attacks: two daemons never write one spool.
 #[test]
 fn a_folder_has_one_owner() {
     let data = tempfile::tempdir().unwrap();

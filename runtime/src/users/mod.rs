@@ -266,6 +266,7 @@ mod tests {
     }
 
     /// AUTH guessing: who is not there looks like who is.
+    /// AUTH guessing and timing.
     #[test]
     fn scram_tells_nobody_who_exists() {
         let users = Users::parse(&entry("scram", "x", Scheme::ScramSha256, &[7; 16]).unwrap()).unwrap();

@@ -226,6 +226,7 @@ mod tests {
         assert!(ScramKeys::parse(&keys.entry()) == Some(keys));
     }
 
+    /// AUTH state and parsers (CVE-2011-1720 Postfix, CVE-2018-6789 and CVE-2023-42114 Exim).
     #[test]
     fn first_messages() {
         let name = |text| ClientFirst::parse(text).map(|first| first.name);

@@ -1,5 +1,6 @@
 //! Before the greeting: rules on client facts alone, and the limits of `limit` rules.
 
+use super::audit::{Finding, early};
 use super::limits::{Counter, Held, Key, Limits};
 use super::lookup;
 use super::peer::Peer;
@@ -22,10 +23,19 @@ pub(crate) enum What {
 }
 
 /// A refusal that hangs on facts of the connection alone.
-pub(crate) fn at_connect(table: &Loaded, peer: &Peer, scratch: &mut Scratch, now: i64) -> Gate {
+pub(crate) fn at_connect(
+    table: &Loaded,
+    peer: &Peer,
+    scratch: &mut Scratch,
+    now: i64,
+    findings: &mut Vec<Finding>,
+) -> Gate {
     scratch.begin(table);
     match ruled(table, decide::verdict(table, &peer.connect_facts(now), scratch)) {
-        Ruled::Refused(refusal) => Gate::Refuse(refusal),
+        Ruled::Refused(refusal) => {
+            *findings = early(table, &peer.connect_facts(now), scratch, "");
+            Gate::Refuse(refusal)
+        }
         Ruled::Open(need) if !lookup::at_connect(need).is_empty() => Gate::Ask(lookup::at_connect(need)),
         Ruled::Settled(..) | Ruled::Open(_) => Gate::Pass,
     }

@@ -2,23 +2,27 @@
 //!
 //! Only what a rule or a setting asks for is read out of a message, the header before the body.
 
+use super::authentic::result;
+use super::bounds::{self, Reading, Sent};
 use super::lookup;
-use super::owner::may_write;
 use super::peer::Peer;
 use super::ruling::{CORRUPT, Ruled, ruled};
-use super::transaction::{Gate, Recipient, Standing, Transaction};
+use super::transaction::{Gate, Standing, Transaction};
 use crate::envelope::Refusal;
 use edict_message::facts::{body_facts, header_facts};
 use edict_table::decide;
 use edict_table::fact::{Fact, Stage};
-use edict_table::facts::{BodyFacts, Direction, FactSet, HeaderFacts, Slot};
-use edict_table::load::Loaded;
-use edict_table::model::SenderMust;
-use edict_table::value::Address;
-use memchr::memchr;
+use edict_table::facts::{BodyFacts, FactSet, Facts, HeaderFacts, Slot};
 
 /// The longest reply that names rule and recipients, in bytes.
 const MAX_REPLY: usize = 460;
+
+/// What is known at the end of the data beside header and body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct End {
+    /// Bytes, as received.
+    pub(super) size: u64,
+}
 
 impl Transaction {
     /// DATA: the number of recipients is final.
@@ -26,63 +30,27 @@ impl Transaction {
         self.settle(peer, None)
     }
 
-    /// The end of data. `message` is as received, without stuffed dots.
-    pub(crate) fn at_end(&mut self, peer: &Peer, message: &[u8]) -> Gate {
-        if let Some(reply) = self.bounds(peer, message) {
+    /// The end of data. `message` is as received, without stuffed dots; `hostname` is ours.
+    pub(crate) fn at_end(&mut self, peer: &Peer, hostname: &str, message: &[u8]) -> Gate {
+        if let Some(reply) = self.bounds(peer, hostname, message) {
             return Gate::refuse(reply);
         }
         self.settle(peer, Some(message))
     }
 
     /// The settings that stand whatever the rules say.
-    fn bounds(&mut self, peer: &Peer, message: &[u8]) -> Option<&'static str> {
-        let table = std::sync::Arc::clone(&self.table);
-        let profile = table.profile();
-        if received_fields(message) > profile.max_hops as usize {
-            return Some("554 5.4.6 too many hops: this message goes in circles");
-        }
-        // Decoded, nothing is longer than it was encoded.
-        if let Some(most) = profile.max_attachment_size
-            && message.len() as u64 > most
-            && self.body_of(message).attachments.iter().any(|a| a.size > most)
-        {
-            return Some("552 5.3.4 an attachment is longer than this server takes");
-        }
-        if let Some(login) = &peer.login
-            && profile.sender_must != SenderMust::BeAnything
-            && !may_write(&table, &login.folded, self.header_of(message))
-        {
-            return Some("550 5.7.1 From must hold addresses of this login, and no others");
-        }
-        let leaves = |r: &Recipient| {
-            r.given.direction == Direction::Outbound
-                || (r.submitted && leads_outside(&table, &r.given.address))
+    fn bounds(&mut self, peer: &Peer, hostname: &str, message: &[u8]) -> Option<&'static str> {
+        let mut reading = Reading { message, header: self.header.take(), body: self.body.take() };
+        let sent = Sent {
+            login: peer.login.as_ref().map(|login| login.folded.as_str()),
+            own_from: true,
+            sender: self.sender.as_ref(),
+            recipients: self.recipients.iter().map(|r| (&r.given.address, r.given.direction)).collect(),
+            hostname,
         };
-        if self.recipients.iter().any(leaves)
-            && !self.may_forward(peer)
-            && self.header_of(message).auto_forwarded
-        {
-            return Some("550 5.7.1 mail that was forwarded automatically may not leave");
-        }
-        None
-    }
-
-    /// Whether this sender's automatic forwarding may leave (mission A5).
-    fn may_forward(&self, peer: &Peer) -> bool {
-        let setting = &self.table.profile().auto_forwarding;
-        let holds = |key: &str| setting.except.binary_search_by(|e| e.as_str().cmp(key)).is_ok();
-        let among = |address: &Address| {
-            holds(address.as_str())
-                || holds(&format!("@{}", address.domain()))
-                || holds(&format!("{}@", address.local()))
-                || edict_table::value::domain::parents(address.domain()).any(|up| holds(&format!("@.{up}")))
-        };
-        let exempt = !setting.except.is_empty()
-            && (self.sender.as_ref().is_some_and(among)
-                || peer.login.as_ref().is_some_and(|l| {
-                    holds(&l.folded) || Address::parse(&l.folded).is_ok_and(|address| among(&address))
-                }));
-        setting.on != exempt
+        let bound = bounds::refused(&self.table, &sent, &mut reading);
+        (self.header, self.body) = (reading.header, reading.body);
+        bound.map(|(_, reply)| reply)
     }
 
     fn header_of(&mut self, message: &[u8]) -> &HeaderFacts {
@@ -94,7 +62,7 @@ impl Transaction {
     }
 
     /// Finds out more about the message; false where there is nothing more to find.
-    fn learn(&mut self, need: FactSet, message: &[u8]) -> bool {
+    pub(super) fn read_more(&mut self, need: FactSet, message: &[u8]) -> bool {
         let content = |f: Fact| {
             matches!(f.row().stage, Stage::Header | Stage::Body)
                 && !matches!(f, Fact::Dmarc | Fact::DkimDomain)
@@ -129,8 +97,8 @@ impl Transaction {
                 Ruled::Refused(refusal) => refusals.push((place, refusal)),
                 Ruled::Open(_) if message.is_none() => {}
                 // A rule of worse rank can hang on a lookup, and comes up once content has spoken.
-                Ruled::Open(need) if !lookup::at_mail(need).is_empty() => {
-                    return Gate::Ask(lookup::at_mail(need));
+                Ruled::Open(need) if !lookup::at_end(need).is_empty() => {
+                    return Gate::Ask(lookup::at_end(need));
                 }
                 Ruled::Open(need) => {
                     tracing::error!(
@@ -145,29 +113,49 @@ impl Transaction {
         self.one_reply(refusals)
     }
 
+    /// The facts of a recipient from DATA on; with `end`, those of the message too.
+    pub(super) fn end_facts<'a>(
+        &'a self,
+        peer: &'a Peer,
+        place: usize,
+        end: Option<End>,
+    ) -> Option<Facts<'a>> {
+        let recipient = self.recipients.get(place)?;
+        let mut facts = self.facts(peer);
+        facts.recipient = Slot::Known(&recipient.given.address);
+        facts.direction = Slot::Known(recipient.given.direction);
+        facts.submitted = Slot::Known(recipient.submitted);
+        facts.recipient_count = Slot::Known(self.recipients.len() as u64);
+        if let Some(end) = end {
+            facts.size = Slot::Known(end.size);
+            facts.header = self.header.as_ref().map_or(Slot::Pending, Slot::Known);
+            facts.body = self.body.as_ref().map_or(Slot::Pending, Slot::Known);
+            let found = self.authentic.as_ref();
+            facts.dkim_domains = match found.map(|found| &found.domains) {
+                Some(Slot::Known(domains)) => Slot::Known(domains.as_slice()),
+                Some(_) => Slot::Unknown,
+                None => Slot::Pending,
+            };
+            facts.dmarc = match self.is_ours(peer) {
+                true => Slot::Known(result::NONE),
+                false => found.map_or(Slot::Pending, |found| found.dmarc),
+            };
+        }
+        Some(facts)
+    }
+
     fn settle_one(&mut self, peer: &Peer, place: usize, message: Option<&[u8]>) -> Ruled {
         self.with_scratch(|_, scratch| scratch.next_recipient());
         loop {
             let found = self.with_scratch(|this, scratch| {
-                let Some(recipient) = this.recipients.get(place) else {
+                let end = message.map(|message| End { size: message.len() as u64 });
+                let Some(facts) = this.end_facts(peer, place, end) else {
                     return Ruled::Open(FactSet::EMPTY);
                 };
-                let mut facts = this.facts(peer);
-                facts.recipient = Slot::Known(&recipient.given.address);
-                facts.direction = Slot::Known(recipient.given.direction);
-                facts.submitted = Slot::Known(recipient.submitted);
-                facts.recipient_count = Slot::Known(this.recipients.len() as u64);
-                if let Some(message) = message {
-                    facts.size = Slot::Known(message.len() as u64);
-                    facts.header = this.header.as_ref().map_or(Slot::Pending, Slot::Known);
-                    facts.body = this.body.as_ref().map_or(Slot::Pending, Slot::Known);
-                    facts.dmarc = Slot::Unknown;
-                    facts.dkim_domains = Slot::Unknown;
-                }
                 ruled(&this.table, decide::verdict(&this.table, &facts, scratch))
             });
             match (&found, message) {
-                (Ruled::Open(need), Some(message)) if self.learn(*need, message) => {}
+                (Ruled::Open(need), Some(message)) if self.read_more(*need, message) => {}
                 _ => return found,
             }
         }
@@ -198,14 +186,6 @@ impl Transaction {
     }
 }
 
-/// Whether an alias sends mail for this address on to the outside. What a catch-all catches is not known here.
-fn leads_outside(table: &Loaded, address: &Address) -> bool {
-    let alias = table.alias(address).filter(|alias| !alias.key.starts_with('@'));
-    let outside =
-        |member: &String| Address::parse(member).is_ok_and(|member| !table.is_inside(member.domain()));
-    alias.is_some_and(|alias| alias.members.iter().any(outside))
-}
-
 fn shorten(text: &mut String, most: usize) {
     if text.len() > most {
         let mut end = most;
@@ -217,35 +197,9 @@ fn shorten(text: &mut String, most: usize) {
     }
 }
 
-/// The Received fields of a message's own header (RFC 5321 6.3).
-fn received_fields(message: &[u8]) -> usize {
-    const NAME: &[u8] = b"received:";
-    let mut rest = message;
-    let mut count = 0;
-    while !rest.starts_with(b"\r\n") && !rest.is_empty() {
-        if rest.get(..NAME.len()).is_some_and(|front| front.eq_ignore_ascii_case(NAME)) {
-            count += 1;
-        }
-        let Some(end) = memchr(b'\n', rest) else {
-            break;
-        };
-        rest = rest.get(end + 1..).unwrap_or_default();
-    }
-    count
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hops_are_counted_in_the_header_only() {
-        let message = b"Received: a\r\n  b\r\nRECEIVED: c\r\nX-Received: d\r\n\r\nReceived: e\r\n";
-        assert_eq!(received_fields(message), 2);
-        assert_eq!(received_fields(b""), 0);
-        assert_eq!(received_fields(b"\r\nReceived: e\r\n"), 0);
-        assert_eq!(received_fields(b"Received: x"), 1);
-    }
 
     #[test]
     fn long_replies_are_cut_between_characters() {

@@ -1,8 +1,9 @@
 //! Answers lookups from DNS: names, resolvable domains, DNS lists.
 //!
 //! Cached; each question has a time of its own, after which it is unknown. A list that errs or is silent
-//! counts as not listed, and the log says so. SPF is not answered here yet: it stays unknown.
+//! counts as not listed, and the log says so. SPF, DKIM and DMARC are asked for by [`ask`] with the same resolver.
 
+use super::authentic::ask;
 use super::lookup::{Answer, Answering, Question, Resolver};
 use edict_table::facts::Slot;
 use edict_table::value::Domain;
@@ -16,8 +17,13 @@ use tokio::time::timeout;
 
 /// The time for one question, all its lookups together.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// How many times as long SPF, DKIM and DMARC of a message may take: they ask many names one after the other
+/// (RFC 7208 4.6.4 wants at least 20 seconds).
+const LONGER: u32 = 3;
 /// The most reverse names of an address that are confirmed.
 const MAX_NAMES: usize = 5;
+/// What an SPF macro for the receiver's name becomes (RFC 7208 7.3): records must not depend on it.
+const OUR_NAME: &str = "unknown";
 /// Answers kept.
 const CACHE: u64 = 16_384;
 
@@ -66,17 +72,32 @@ impl Dns {
         Ok(Self { resolver, patience: PATIENCE })
     }
 
+    /// Asks these servers.
+    ///
+    /// # Errors
+    /// When the resolver cannot be built.
+    pub fn with_servers(servers: &[SocketAddr]) -> Result<Self, DnsError> {
+        Self::patient(servers, PATIENCE)
+    }
+
     /// Asks one server, each question for at most `patience`.
     ///
     /// # Errors
     /// When the resolver cannot be built.
     pub fn with_server(server: SocketAddr, patience: Duration) -> Result<Self, DnsError> {
-        let mut connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
-        for connection in &mut connections {
-            connection.port = server.port();
-        }
-        let server = NameServerConfig::new(server.ip(), true, connections.into());
-        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+        Self::patient(&[server], patience)
+    }
+
+    fn patient(servers: &[SocketAddr], patience: Duration) -> Result<Self, DnsError> {
+        let named = |server: &SocketAddr| {
+            let mut connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
+            for connection in &mut connections {
+                connection.port = server.port();
+            }
+            NameServerConfig::new(server.ip(), true, connections.into())
+        };
+        let servers = servers.iter().map(named).collect();
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
         let provider = TokioRuntimeProvider::default();
         let mut builder = TokioResolver::builder_with_config(config, provider);
         tune(builder.options_mut(), patience);
@@ -188,7 +209,16 @@ impl Dns {
             Question::Listed(zone, ip) => {
                 Answer::Listed(zone.clone(), Slot::Known(self.listed(zone, *ip).await))
             }
-            Question::Spf { .. } | Question::Exists(_) => return None,
+            Question::Spf(identity) => {
+                let found = ask::spf(&self.resolver, identity, OUR_NAME).await;
+                Answer::Spf(identity.sender.clone(), found)
+            }
+            Question::Authentic { identity, spf, signed, dmarc } => {
+                let found =
+                    ask::authentic(&self.resolver, identity, *spf, signed.as_deref(), *dmarc, OUR_NAME).await;
+                Answer::Authentic(identity.sender.clone(), found)
+            }
+            Question::Exists(_) => return None,
         })
     }
 }
@@ -199,6 +229,7 @@ impl Resolver for Dns {
             // A list has its own patience, since its silence is an answer.
             let patience = match question {
                 Question::Listed(..) => self.patience * 2,
+                Question::Spf(_) | Question::Authentic { .. } => self.patience * LONGER,
                 _ => self.patience,
             };
             match timeout(patience, self.find(&question)).await {

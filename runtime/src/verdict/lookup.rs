@@ -3,12 +3,15 @@
 //! The session asks only for facts that a decision needs. Whoever answers bounds the time and says
 //! [`Slot::Unknown`] where it could not be told; a verdict that hangs on it is 451 4.4.3.
 
+use super::authentic::ask::Identity;
+use super::authentic::{Authentic, Signed};
 use edict_table::fact::Fact;
 use edict_table::facts::{FactSet, Slot};
 use edict_table::value::{Address, Domain};
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// A question to DNS or to a next hop.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,14 +24,18 @@ pub enum Question {
     Sender(String),
     /// Whether an address is on the DNS list of this zone.
     Listed(String, IpAddr),
-    /// SPF (RFC 7208) of an address, HELO name and sender (none for `<>`).
-    Spf {
-        /// The client.
-        ip: IpAddr,
-        /// HELO.
-        helo: String,
-        /// The sender in policy form.
-        sender: Option<Address>,
+    /// SPF (RFC 7208).
+    Spf(Identity),
+    /// DKIM of a message, and DMARC where it is wanted.
+    Authentic {
+        /// Who sends.
+        identity: Identity,
+        /// SPF, as far as it was asked.
+        spf: Slot<u8>,
+        /// What is signed; none where it cannot be read.
+        signed: Option<Arc<Signed>>,
+        /// DMARC is wanted too.
+        dmarc: bool,
     },
     /// Whether the next hop of a domain takes this address.
     Exists(Address),
@@ -47,6 +54,8 @@ pub enum Answer {
     Listed(String, Slot<bool>),
     /// To [`Question::Spf`]: place in [`edict_table::fact::RESULTS`].
     Spf(Option<Address>, Slot<u8>),
+    /// To [`Question::Authentic`], with the sender.
+    Authentic(Option<Address>, Authentic),
     /// To [`Question::Exists`].
     Exists(Address, Slot<bool>),
 }
@@ -61,7 +70,8 @@ impl Question {
             Self::Sender(domain) => Answer::Sender(domain, Slot::Unknown),
             // A list that errs or is silent counts as not listed.
             Self::Listed(zone, _) => Answer::Listed(zone, Slot::Known(false)),
-            Self::Spf { sender, .. } => Answer::Spf(sender, Slot::Unknown),
+            Self::Spf(identity) => Answer::Spf(identity.sender, Slot::Unknown),
+            Self::Authentic { identity, .. } => Answer::Authentic(identity.sender, Authentic::unknown()),
             Self::Exists(address) => Answer::Exists(address, Slot::Unknown),
         }
     }
@@ -92,6 +102,17 @@ pub(crate) fn at_mail(need: FactSet) -> FactSet {
         Fact::Spf,
     ];
     only(need, FACTS)
+}
+
+/// Of the facts that are needed, those that a lookup can tell at the end of the data.
+pub(crate) fn at_end(need: FactSet) -> FactSet {
+    let mut found = at_mail(need);
+    for fact in [Fact::DkimDomain, Fact::Dmarc] {
+        if need.contains(fact) {
+            found.insert(fact);
+        }
+    }
+    found
 }
 
 fn only(need: FactSet, facts: &[Fact]) -> FactSet {

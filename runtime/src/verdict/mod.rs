@@ -3,6 +3,9 @@
 //! [`transaction`] holds the envelope and decides at MAIL and RCPT, [`content`] at DATA and its end,
 //! [`connect`] before the greeting. Must not know: sockets, clocks, the session.
 
+pub mod audit;
+pub mod authentic;
+pub mod bounds;
 pub(crate) mod connect;
 mod content;
 pub mod dns;

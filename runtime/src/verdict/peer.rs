@@ -1,5 +1,6 @@
 //! What a session knows of its client. It outlives transactions: MAIL decides anew from these facts.
 
+use super::authentic::ask::Identity;
 use super::lookup::{Answer, Question};
 use crate::envelope::Client;
 use edict_table::fact::Fact;
@@ -112,6 +113,11 @@ impl Peer {
             Answer::Sender(domain, unresolvable) => self.sender = Some((domain, unresolvable)),
             Answer::Listed(zone, listed) => self.listed.push((zone, listed)),
             Answer::Spf(sender, result) => self.spf = Some((sender, result)),
+            Answer::Authentic(sender, found) => {
+                if found.spf != Slot::Pending {
+                    self.spf = Some((sender, found.spf));
+                }
+            }
             Answer::Exists(address, exists) => self.exists = Some((address, exists)),
         }
     }
@@ -139,10 +145,19 @@ impl Peer {
             questions.push(Question::Sender(sender.domain().to_owned()));
         }
         if need.contains(Fact::Spf) {
-            let helo = domain.map(ToString::to_string).unwrap_or_default();
-            questions.push(Question::Spf { ip: self.ip, helo, sender: sender.cloned() });
+            questions.push(Question::Spf(self.identity(sender)));
         }
         questions
+    }
+
+    /// Who sends, as SPF asks.
+    pub(crate) fn identity(&self, sender: Option<&Address>) -> Identity {
+        let helo = self.hello.as_ref().and_then(|h| h.domain.as_ref());
+        Identity {
+            ip: self.ip,
+            helo: helo.map(ToString::to_string).unwrap_or_default(),
+            sender: sender.cloned(),
+        }
     }
 
     /// Whether a sender's domain does not resolve, as far as it was looked up.

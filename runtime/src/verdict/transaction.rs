@@ -4,15 +4,19 @@
 //! of replies. A rule is decided at the first stage at which nothing can overtake it any more;
 //! `decide` sees to that, by what it still needs.
 
-use super::inside::{Existence, exists, is_inside, is_routed, real_domain};
-use super::lookup;
+use super::audit::{Finding, early};
+use super::authentic::{self, Authentic, Signed};
+use super::bounds::guarded;
+use super::inside::{Existence, exists, is_inside, real_domain};
+use super::lookup::{self, Answer, Question};
 use super::owner::may_send_as;
 use super::peer::Peer;
 use super::ruling::{Ruled, ruled};
 use crate::acceptor::{Acceptor, QuotaQuery};
-use crate::envelope::{Fate, Given, Incoming, MessageId, Notify, Refusal, ReversePath};
+use crate::envelope::{Authentication, Fate, Given, Incoming, MessageId, Notify, Refusal, ReversePath};
 use crate::users::Users;
 use edict_table::decide::{self, Scratch};
+use edict_table::fact::Fact;
 use edict_table::facts::{BodyFacts, Direction, FactSet, Facts, HeaderFacts, Slot};
 use edict_table::load::{Loaded, RuleId};
 use edict_table::value::Address;
@@ -103,8 +107,13 @@ pub(crate) struct Transaction {
     sender_unknown: bool,
     pub(super) recipients: Vec<Recipient>,
     company: Option<Company>,
+    /// What rules on trial would have changed of the refusal just given.
+    findings: Vec<Finding>,
     pub(super) header: Option<HeaderFacts>,
     pub(super) body: Option<BodyFacts>,
+    pub(super) authentic: Option<Authentic>,
+    /// What is signed, once somebody asked; none in it where it cannot be read.
+    signed: Option<Option<Arc<Signed>>>,
 }
 
 /// What MAIL brings.
@@ -148,8 +157,11 @@ impl Transaction {
             sender_unknown,
             recipients: Vec::new(),
             company: None,
+            findings: Vec::new(),
             header: None,
             body: None,
+            authentic: None,
+            signed: None,
         }
     }
 
@@ -164,9 +176,103 @@ impl Transaction {
             sender: Slot::from_option(self.sender.as_ref()),
             sender_unresolvable: peer.sender_unresolvable(self.sender.as_ref()),
             sender_unknown: Slot::Known(self.sender_unknown),
-            spf: peer.spf(self.sender.as_ref()),
+            spf: self.spf(peer),
             ..peer.mail_facts(self.started)
         }
+    }
+
+    /// SPF; nobody asks it of our own users and networks, whose addresses no sender's domain names.
+    pub(super) fn spf(&self, peer: &Peer) -> Slot<u8> {
+        if self.is_ours(peer) { Slot::Known(authentic::result::NONE) } else { peer.spf(self.sender.as_ref()) }
+    }
+
+    /// From a client that SPF and DMARC say nothing of.
+    pub(super) fn is_ours(&self, peer: &Peer) -> bool {
+        self.trusted || peer.login.is_some()
+    }
+
+    /// The questions whose answers tell these facts; `message` is there at the end of the data.
+    pub(crate) fn questions(&mut self, peer: &Peer, need: FactSet, message: &[u8]) -> Vec<Question> {
+        let mut questions = peer.questions(&self.table, need, self.sender.as_ref());
+        let dmarc = need.contains(Fact::Dmarc);
+        if dmarc || need.contains(Fact::DkimDomain) {
+            let identity = peer.identity(self.sender.as_ref());
+            self.note_signatures(need, message);
+            let signed = self.signed.clone().flatten();
+            questions.push(Question::Authentic { identity, spf: self.spf(peer), signed, dmarc });
+        }
+        questions
+    }
+
+    /// Keeps what is signed of the message, where these facts hang on it.
+    pub(super) fn note_signatures(&mut self, need: FactSet, message: &[u8]) {
+        if self.signed.is_none() && (need.contains(Fact::Dmarc) || need.contains(Fact::DkimDomain)) {
+            self.signed = Some(Signed::of(message).map(Arc::new));
+        }
+    }
+
+    /// A copy for rules on trial, when nothing more is decided here: it takes header and body along.
+    pub(super) fn copy(&mut self) -> Self {
+        Self {
+            id: self.id,
+            table: Arc::clone(&self.table),
+            reverse: self.reverse.clone(),
+            sender: self.sender.clone(),
+            announced: self.announced,
+            trusted: self.trusted,
+            surplus: self.surplus,
+            started: self.started,
+            scratch: Scratch::new(),
+            sender_inside: self.sender_inside,
+            sender_unknown: self.sender_unknown,
+            recipients: self.recipients.clone(),
+            company: self.company,
+            findings: Vec::new(),
+            header: self.header.take(),
+            body: self.body.take(),
+            authentic: self.authentic.clone(),
+            signed: self.signed.clone(),
+        }
+    }
+
+    /// A recipient on the wire.
+    pub(super) fn wire(&self, place: usize) -> &str {
+        self.recipients.get(place).map_or("", |r| r.given.wire.as_str())
+    }
+
+    /// Keeps what an answer says of the message itself.
+    pub(crate) fn learn(&mut self, answer: &Answer) {
+        if let Answer::Authentic(_, found) = answer {
+            self.authentic = Some(found.clone());
+        }
+    }
+
+    /// What was not found out yet of all that `Authentication-Results` can tell.
+    pub(crate) fn untold(&self, peer: &Peer) -> FactSet {
+        let mut untold = FactSet::EMPTY;
+        if self.is_ours(peer) {
+            return untold;
+        }
+        if self.authentic.as_ref().is_none_or(|found| found.dmarc == Slot::Pending) {
+            untold.insert(Fact::Dmarc);
+        } else if self.spf(peer) == Slot::Pending {
+            untold.insert(Fact::Spf);
+        }
+        untold
+    }
+
+    /// The value of `Authentication-Results`, of what was found out.
+    pub(crate) fn results(&self, peer: &Peer, id: &str) -> Option<String> {
+        if self.is_ours(peer) {
+            return None;
+        }
+        let found = authentic::Found {
+            spf: self.spf(peer),
+            sender: self.sender.as_ref(),
+            helo: peer.hello.as_ref().and_then(|h| h.domain.as_ref()),
+            authentic: self.authentic.as_ref(),
+        };
+        authentic::field(id, &found)
     }
 
     /// Lends the scratch out beside the facts.
@@ -187,10 +293,19 @@ impl Transaction {
         let outcome =
             self.with_scratch(|this, scratch| decide::verdict(&this.table, &this.facts(peer), scratch));
         match ruled(&self.table, outcome) {
-            Ruled::Refused(refusal) => Gate::Refuse(refusal),
+            Ruled::Refused(refusal) => {
+                self.findings =
+                    self.with_scratch(|this, scratch| early(&this.table, &this.facts(peer), scratch, ""));
+                Gate::Refuse(refusal)
+            }
             Ruled::Open(need) if !lookup::at_mail(need).is_empty() => Gate::Ask(lookup::at_mail(need)),
             Ruled::Settled(..) | Ruled::Open(_) => Gate::Pass,
         }
+    }
+
+    /// What rules on trial would have changed of the refusal just given.
+    pub(crate) fn findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.findings)
     }
 
     /// How many recipients got a 250.
@@ -210,8 +325,8 @@ impl Transaction {
         let address = &wanted.address;
         let inside = self.table.is_inside(address.domain());
         let login = peer.login.is_some();
-        if !login && !self.trusted && (!inside || is_routed(address)) {
-            return Gate::refuse("550 5.7.1 relaying denied");
+        if let Some((_, reply)) = guarded(!login && !self.trusted, inside, address) {
+            return Gate::refuse(reply);
         }
         // What another server of ours passed on is inbound, though it stands in a trusted network.
         let submitted = login || !inside || (self.trusted && self.sender_inside);
@@ -294,13 +409,17 @@ impl Transaction {
         submitted: bool,
     ) -> Result<(Fate, Standing, Option<Company>), Gate> {
         self.scratch.next_recipient();
-        self.with_scratch(|this, scratch| {
+        let mut found = Vec::new();
+        let ruling = self.with_scratch(|this, scratch| {
             let mut facts = this.facts(peer);
             facts.recipient = Slot::Known(address);
             facts.direction = Slot::Known(direction);
             facts.submitted = Slot::Known(submitted);
             match ruled(&this.table, decide::verdict(&this.table, &facts, scratch)) {
-                Ruled::Refused(refusal) => Err(Gate::Refuse(refusal)),
+                Ruled::Refused(refusal) => {
+                    found = early(&this.table, &facts, scratch, address.as_str());
+                    Err(Gate::Refuse(refusal))
+                }
                 Ruled::Settled(fate, rule) => {
                     let company = (fate != Fate::Discard).then_some(Company::Accepted);
                     Ok((fate, Standing::Settled(rule), company))
@@ -313,11 +432,19 @@ impl Transaction {
                     Ok((Fate::Deliver, Standing::Open, Some(Company::Open(signature))))
                 }
             }
-        })
+        });
+        self.findings = found;
+        ruling
     }
 
     /// The message with everything that was decided. The transaction is empty afterwards.
-    pub(crate) fn take_incoming(&mut self, peer: &Peer, bytes: Vec<u8>, now: i64) -> Incoming {
+    pub(crate) fn take_incoming(
+        &mut self,
+        peer: &Peer,
+        bytes: Vec<u8>,
+        now: i64,
+        authentication: Authentication,
+    ) -> Incoming {
         let recipients = std::mem::take(&mut self.recipients);
         Incoming {
             id: self.id,
@@ -329,6 +456,7 @@ impl Transaction {
             bytes,
             table: Arc::clone(&self.table),
             received: now,
+            authentication,
         }
     }
 

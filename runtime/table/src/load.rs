@@ -26,8 +26,8 @@ use crate::value::Address;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use view::{Cold, Places, View, piece};
 
 /// The bytes of an artifact, wherever they lie: a vector, a mapping, the program itself.
@@ -139,6 +139,8 @@ pub struct Loaded {
     pub(crate) varies: Vec<bool>,
     /// The rules of each kind, in the order of [`Kind::ALL`].
     pub(crate) kinds: [Range<u32>; 6],
+    /// Whether verdict rules are on trial; found out when somebody asks.
+    pub(crate) audits: OnceLock<bool>,
     named_lists: HashMap<String, u32>,
     local: HashSet<String>,
     inside: HashSet<String>,
@@ -198,6 +200,7 @@ impl Loaded {
             matchers: built.matchers,
             varies,
             kinds,
+            audits: OnceLock::new(),
             named_lists,
             local,
             inside,

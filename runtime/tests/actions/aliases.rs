@@ -14,6 +14,7 @@ fn rules() -> Rules {
         .alias("@second.example", &["catch@example.com"], None)
 }
 
+/// RFC 5321 3.9.1: the envelope recipient alone changes.
 #[tokio::test]
 async fn expansion() {
     let table = rules().load();
@@ -71,6 +72,7 @@ async fn postmaster_goes_to_the_profile() {
     .await;
 }
 
+/// RFC 5321 3.9.2: the owner of a list takes the place of the envelope sender.
 #[tokio::test]
 async fn notification_follows_the_expansion_and_ends_at_an_owner() {
     let table = rules().load();

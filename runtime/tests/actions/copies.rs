@@ -60,6 +60,7 @@ async fn rules_match_the_given_and_the_final_address_and_targets_may_be_aliases(
 }
 
 /// "Hidden address shown in interfaces or headers", "bounces leaking members".
+/// RFC 5321 7.2.
 #[tokio::test]
 async fn no_delivered_message_names_a_copy() {
     let table = Rules::new()

@@ -4,7 +4,8 @@ use edict_message::edit::{Edit, apply};
 use edict_runtime::acceptor::{Acceptor, QuotaQuery, Receipt};
 use edict_runtime::actions::{Pipeline, Store, Storing};
 use edict_runtime::envelope::{
-    Body, Client, DispatchKind, Fate, Given, Incoming, Notify, Record, Refusal, ReversePath, Variant,
+    Authentication, Body, Client, DispatchKind, Fate, Given, Incoming, Notify, Record, Refusal, ReversePath,
+    Variant,
 };
 use edict_runtime::quota::Quotas;
 use edict_runtime::spool::{Ledger, SpoolError};
@@ -197,6 +198,7 @@ impl Mail {
             .into_bytes(),
             table: Arc::clone(table),
             received: NOON,
+            authentication: Authentication::default(),
         })
     }
 

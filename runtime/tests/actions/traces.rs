@@ -12,6 +12,7 @@ fn unfold(text: &str) -> String {
     text.replace("\r\n ", " ").replace("\r\n\t", " ")
 }
 
+/// RFC 5321 4.4, 7.2: a trace field in front, with a recipient only where there is one.
 #[tokio::test]
 async fn received_says_how_the_message_came() {
     let table = Rules::new().load();
@@ -49,6 +50,7 @@ async fn protocols() {
 }
 
 /// A client's texts cannot begin a field or a line of their own.
+/// CR/LF injection in addresses and headers (CVE-2026-23829 Mailpit, GHSA-g7hc-96xr-gvvx MimeKit): RFC 5321 4.4.
 #[tokio::test]
 async fn nothing_is_injected() {
     let table = Rules::new().profile(|p| p.hostname = None).load();
@@ -66,6 +68,7 @@ async fn nothing_is_injected() {
 }
 
 /// RFC 6409 8 for submissions; RFC 5321 6.4 for everything else.
+/// RFC 5321 3.6.3: only submissions are completed.
 #[tokio::test]
 async fn submissions_are_completed_and_nothing_else_is() {
     let table = Rules::new().load();
@@ -113,4 +116,32 @@ async fn eight_bit_text_is_declared() {
         desk.send(mail().bytes(sent)).await.unwrap();
         assert_eq!(desk.last().dispatches[0].body, want);
     }
+}
+
+/// RFC 8601 5: what claims to be ours and is not goes, everything else stays; a server of ours may have written.
+#[tokio::test]
+async fn results_are_told_and_forged_ones_removed() {
+    let table = Rules::new().load();
+    let sent = "Authentication-Results: mx.example.com; spf=pass\r\nSubject: x\r\n\
+                authentication-results: (hm)\r\n MX.example.com; dmarc=pass\r\n\
+                Authentication-Results: other.example; dkim=pass\r\n\r\nHi\r\n";
+    let mut mail = Mail::arriving(&table, "x@far.example", &["ann@example.com"]).bytes(sent);
+    mail.0.authentication.id = "mx.example.com".to_owned();
+    mail.0.authentication.results =
+        Some("mx.example.com; spf=fail smtp.mailfrom=far.example\r\nBcc: evil@x.example\0".to_owned());
+    let text = stored(mail).await;
+    let header = unfold(&text);
+    assert!(
+        header.starts_with(
+            "Authentication-Results: mx.example.com; spf=fail smtp.mailfrom=far.example Bcc: evil@x.example"
+        ),
+        "{text}"
+    );
+    assert_eq!(header.matches("mx.example.com; ").count(), 1, "{text}");
+    assert!(
+        text.ends_with("Subject: x\r\nAuthentication-Results: other.example; dkim=pass\r\n\r\nHi\r\n"),
+        "{text}"
+    );
+    let mail = Mail::arriving(&table, "x@far.example", &["ann@example.com"]).bytes(sent);
+    assert!(stored(mail).await.ends_with(sent));
 }

@@ -1,19 +1,26 @@
 //! What the tests of the SMTP front share: tables from rule text, an acceptor that remembers, and
 //! dialogues read from files. The format of a dialogue stands in `README` beside it.
 
+pub mod capture;
+
 use arc_swap::ArcSwap;
+use capture::Capture;
 use edict_compiler::source::Sources;
 use edict_runtime::acceptor::{Accepting, Acceptor, QuotaQuery, Receipt};
 use edict_runtime::envelope::{Fate, Incoming, MessageId, Refusal};
 use edict_runtime::live::Live;
+use edict_runtime::smtp::settings::Results;
 use edict_runtime::smtp::tls::{MinimumTls, server_config};
 use edict_runtime::smtp::{Checked, Context, Endpoint, Proxies, Role, Session, Settings, Step};
 use edict_runtime::users::Users;
+use edict_runtime::verdict::audit::Job;
+use edict_runtime::verdict::authentic::{Authentic, Signature};
 use edict_runtime::verdict::lookup::{Answer, Question};
 use edict_table::emit::emit;
+use edict_table::fact::RESULTS;
 use edict_table::facts::Slot;
 use edict_table::load::Loaded;
-use edict_table::value::{Domain, parse_network};
+use edict_table::value::{Address, Domain, parse_network};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -118,6 +125,8 @@ pub struct Dialogue {
     pub tls: bool,
     /// Where XCLIENT is obeyed from.
     pub xclient: Vec<String>,
+    /// Authentication-Results is written into each message.
+    pub results: bool,
     pub lines: Vec<Line>,
 }
 
@@ -144,6 +153,7 @@ impl Dialogue {
                     "whole" => it.whole = true,
                     "xclient" => it.xclient.push(rest.to_owned()),
                     "tls" => it.tls = true,
+                    "results" => it.results = true,
                     "profile" | "rules" | "users" | "lookups" | "over" => {}
                     other => panic!("{name}: section {other}"),
                 }
@@ -177,7 +187,7 @@ impl Dialogue {
                 }
             }
             "T:" => self.lines.push(Line::Clock(text.parse::<i64>().unwrap() * 1000)),
-            "S:" | "M:" | "M|" | "W:" | "X:" | "E:" => {
+            "S:" | "M:" | "M|" | "A:" | "L:" | "W:" | "X:" | "E:" => {
                 self.lines.push(Line::Expect(line.trim_end().to_owned()))
             }
             _ => panic!("{}: {line:?}", self.name),
@@ -209,21 +219,75 @@ impl Dialogue {
                 let text = found(format!("exists {address}"));
                 Answer::Exists(address.clone(), flag(text))
             }
-            other => other.unknown(),
+            Question::Spf(identity) => {
+                let result = self.result("spf", identity.sender.as_ref());
+                Answer::Spf(identity.sender, result)
+            }
+            Question::Authentic { identity, spf, dmarc, .. } => {
+                let sender = identity.sender;
+                let dmarc = if dmarc { self.result("dmarc", sender.as_ref()) } else { Slot::Pending };
+                let spf = match spf {
+                    Slot::Pending if dmarc != Slot::Pending => self.result("spf", sender.as_ref()),
+                    spf => spf,
+                };
+                let whose = sender.as_ref().map_or("<>", |s| s.as_str());
+                let signatures: Vec<Signature> = match found(format!("dkim {whose}")) {
+                    "none" | "unknown" => Vec::new(),
+                    names => names
+                        .split(',')
+                        .map(|name| Signature {
+                            result: 1,
+                            domain: Domain::parse(name).ok(),
+                            selector: Domain::parse("one").ok(),
+                        })
+                        .collect(),
+                };
+                let domains = match found(format!("dkim {whose}")) {
+                    "unknown" => Slot::Unknown,
+                    _ => Slot::Known(signatures.iter().filter_map(|s| s.domain.clone()).collect()),
+                };
+                let author = sender.as_ref().and_then(|s| Domain::parse(s.domain()).ok());
+                Answer::Authentic(sender, Authentic { spf, domains, dmarc, author, signatures })
+            }
         }
+    }
+
+    /// A result of SPF or DMARC.
+    fn result(&self, what: &str, sender: Option<&Address>) -> Slot<u8> {
+        let whose = sender.map_or("<>", |s| s.as_str());
+        let word = self.lookups.get(&format!("{what} {whose}")).map_or("unknown", String::as_str);
+        let place = RESULTS.iter().position(|r| *r == word);
+        place.map_or(Slot::Unknown, |place| Slot::Known(u8::try_from(place).unwrap()))
     }
 
     /// Plays it. `cut` says how many bytes of what is left arrive at once. Returns what happened where it
     /// was not what the dialogue says.
-    pub fn play(&self, mut cut: impl FnMut(usize) -> usize) -> Result<(), String> {
+    pub fn play(&self, cut: impl FnMut(usize) -> usize) -> Result<(), String> {
+        let capture = Capture::default();
+        capture.run(|| self.play_logged(cut, &capture))
+    }
+
+    fn play_logged(&self, mut cut: impl FnMut(usize) -> usize, capture: &Capture) -> Result<(), String> {
         let table = table(&self.profile, &self.rules);
-        let settings = Settings { hostname: "fallback.example".to_owned(), ..Settings::default() };
+        let settings = Settings {
+            hostname: "fallback.example".to_owned(),
+            results: if self.results { Results::Always } else { Results::AsComputed },
+            ..Settings::default()
+        };
         let (cx, memory) = context(table, &self.users, settings);
         if self.tls {
             cx.tls.store(Some(tls_config()));
         }
         memory.over.lock().unwrap().clone_from(&self.over);
-        let mut player = Player { dialogue: self, cx, memory, now: 1_700_000_000_000, happened: Vec::new() };
+        let mut player = Player {
+            dialogue: self,
+            cx,
+            memory,
+            now: 1_700_000_000_000,
+            happened: Vec::new(),
+            capture: capture.clone(),
+            late: Vec::new(),
+        };
         let mut session: Option<Session> = None;
         let mut expected = Vec::new();
         for line in &self.lines {
@@ -290,6 +354,9 @@ struct Player<'a> {
     memory: Arc<Memory>,
     now: i64,
     happened: Vec<String>,
+    capture: Capture,
+    /// What rules on trial came to behind the reply.
+    late: Vec<String>,
 }
 
 impl Player<'_> {
@@ -299,6 +366,9 @@ impl Player<'_> {
         loop {
             let (used, step) = session.step(&waiting, self.now);
             waiting.drain(..used);
+            for mut job in session.audits() {
+                self.try_out(&mut job);
+            }
             match step {
                 Step::Read => {
                     self.output(session);
@@ -366,13 +436,58 @@ impl Player<'_> {
             }
         }
         self.happened.push(line);
+        if let Some(results) = &incoming.authentication.results {
+            self.happened.push(format!("A: {results}"));
+        }
         let text = String::from_utf8(incoming.bytes.clone()).unwrap();
         assert!(text.is_empty() || text.ends_with("\r\n"));
         self.happened.extend(text.split_terminator("\r\n").map(|l| format!("M| {l}").trim_end().to_owned()));
     }
 
+    /// Has rules on trial answered, as the driver does.
+    fn try_out(&mut self, job: &mut Job) {
+        loop {
+            let questions = job.questions();
+            if questions.is_empty() {
+                return;
+            }
+            let answers = questions.into_iter().map(|q| self.dialogue.answer(q)).collect();
+            for finding in job.answered(answers) {
+                let (rule, file, line) = finding.rule.unwrap();
+                assert!(file == "main.edict" && line > 0);
+                let (whom, would, instead) = (finding.recipient, finding.would, finding.instead);
+                self.late.push(format!(
+                    "L: audit end-of-data <{whom}> \"{rule}\" would {would} instead of {instead}"
+                ));
+            }
+        }
+    }
+
+    /// What was logged of rules on trial since the last time.
+    fn logged(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for line in self.capture.take() {
+            if line["message"] == "audit" {
+                assert!(line["at"].starts_with("main.edict:"), "{line:?}");
+                lines.push(format!(
+                    "L: audit {} {} \"{}\" would {} instead of {}",
+                    line["stage"], line["recipient"], line["rule"], line["would"], line["instead"]
+                ));
+            }
+        }
+        lines.append(&mut self.late);
+        if lines.is_empty() {
+            lines.push("L: nothing".to_owned());
+        }
+        lines
+    }
+
     fn compare(&mut self, expected: &mut Vec<String>) -> Result<(), String> {
         let mut happened = std::mem::take(&mut self.happened);
+        let logged = self.logged();
+        if expected.iter().any(|l| l.starts_with("L:")) {
+            happened.extend(logged);
+        }
         if !expected.iter().any(|l| l.starts_with("M|")) {
             happened.retain(|l| !l.starts_with("M|"));
         }

@@ -24,7 +24,9 @@ fuzz_target!(|bytes: &[u8]| {
         let Ok(edits) = disclaim(bytes, &order) else { continue };
         let mut at = 0;
         for edit in &edits {
-            assert!(at <= edit.range.start && edit.range.start <= edit.range.end && edit.range.end <= bytes.len());
+            assert!(
+                at <= edit.range.start && edit.range.start <= edit.range.end && edit.range.end <= bytes.len()
+            );
             at = edit.range.end;
         }
         let result = apply(bytes, &edits);

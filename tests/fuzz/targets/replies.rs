@@ -11,7 +11,11 @@ mod reply;
 use reply::{Replies, Reply, ReplyError};
 
 /// All replies in some bytes that come in pieces of these sizes, and what ended the reading.
-fn read(bytes: &[u8], mut sizes: impl Iterator<Item = usize>, lines: bool) -> (Vec<Reply>, Option<ReplyError>) {
+fn read(
+    bytes: &[u8],
+    mut sizes: impl Iterator<Item = usize>,
+    lines: bool,
+) -> (Vec<Reply>, Option<ReplyError>) {
     let mut replies = Replies::default();
     replies.keep_lines(lines);
     let mut out = Vec::new();

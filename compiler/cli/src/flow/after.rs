@@ -4,7 +4,9 @@ use super::Mail;
 use super::known::Known;
 use super::verdict::{Ended, Person};
 use edict_runtime::actions::rehearse::{Rehearsal, rehearse};
-use edict_runtime::envelope::{Client, Fate, Given, Incoming, MessageId, Notify, Refusal, ReversePath};
+use edict_runtime::envelope::{
+    Authentication, Client, Fate, Given, Incoming, MessageId, Notify, Refusal, ReversePath,
+};
 use edict_table::load::Loaded;
 use edict_table::model::Verb;
 use std::sync::Arc;
@@ -65,5 +67,6 @@ fn incoming(table: &Arc<Loaded>, mail: &Mail, known: &Known, accepted: &[&Person
         bytes: mail.message.clone(),
         table: Arc::clone(table),
         received: mail.time,
+        authentication: Authentication::default(),
     }
 }

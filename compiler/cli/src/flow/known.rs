@@ -30,6 +30,9 @@ pub struct Known {
     /// Each recipient.
     pub people: Vec<Who>,
     size: u64,
+    message: Vec<u8>,
+    /// Recipients that are taken at RCPT.
+    taken: u64,
     /// What the header tells.
     pub header: HeaderFacts,
     /// What the parts tell.
@@ -111,12 +114,24 @@ impl Known {
             ),
             sender_unknown: false,
             sender,
+            taken: people.len() as u64,
             people,
+            message: mail.message.clone(),
             size: mail.size.unwrap_or(mail.message.len() as u64),
             header: header_facts(&mail.message),
             body: body_facts(&mail.message),
             time: mail.time.div_euclid(1000),
         })
+    }
+
+    /// The message as received.
+    pub fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// So many recipients are taken at RCPT.
+    pub fn count(&mut self, taken: usize) {
+        self.taken = taken as u64;
     }
 
     /// The size that counts, in bytes.
@@ -156,7 +171,7 @@ impl Known {
             facts.submitted = Slot::Known(who.submitted);
         }
         if stage >= Stage::Data {
-            facts.recipient_count = Slot::Known(self.people.len() as u64);
+            facts.recipient_count = Slot::Known(self.taken);
         }
         if stage >= Stage::Header {
             facts.size = Slot::Known(self.size);

@@ -112,8 +112,8 @@ pub enum Unfit {
 /// # Errors
 /// An address cannot be read.
 pub fn happen(table: &Arc<Loaded>, mail: &Mail) -> Result<(Happening, Known), Unfit> {
-    let known = Known::new(table, mail)?;
-    let people: Vec<Person> = verdict::people(table, &known);
+    let mut known = Known::new(table, mail)?;
+    let people: Vec<Person> = verdict::people(table, &mut known);
     let refused = people.iter().find(|person| person.decided.is_refused());
     let submitted = known.people.iter().any(|who| who.submitted);
     let all_refused = people.iter().all(|person| person.decided.is_refused());

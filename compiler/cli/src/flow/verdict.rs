@@ -3,10 +3,11 @@
 //! In the order of mail-flow: client, sender, relay guard, rules, settings that stand whatever rules say.
 
 use super::known::{Known, Who};
+use edict_runtime::verdict::bounds::{self, Bound, Reading, Sent, absent, guarded};
 use edict_table::decide::{Outcome, Ruling, Scratch, audited, verdict};
 use edict_table::fact::Stage;
 use edict_table::load::{Loaded, RuleId};
-use edict_table::model::{Action, Recipients, Verb};
+use edict_table::model::{Action, Verb};
 
 /// What decided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,18 +81,38 @@ pub struct Person {
     pub audits: Vec<RuleId>,
 }
 
-/// Decides every recipient by itself.
-pub fn people(table: &Loaded, known: &Known) -> Vec<Person> {
+/// Decides every recipient by itself: first up to RCPT, then, with the number of those who were taken there, to the
+/// end of the data.
+pub fn people(table: &Loaded, known: &mut Known) -> Vec<Person> {
     let most = table.profile().max_recipients as usize;
-    let decide = |(place, who): (usize, &Who)| {
-        let mut decided = one(table, known, who);
-        if place >= most && decided.stage >= Stage::Rcpt {
-            decided = refused(Stage::Rcpt, Ended::Setting("max-recipients"), "452 4.5.3 too many recipients");
-        }
+    let mut taken = 0;
+    let mut early: Vec<Option<Decided>> = Vec::with_capacity(known.people.len());
+    for who in &known.people {
+        let decided = until_rcpt(table, known, who, taken >= most);
+        taken += usize::from(decided.is_none());
+        early.push(decided);
+    }
+    known.count(taken);
+    // Nobody of ours is to believe that all were reached: too many of them refuse the whole at DATA.
+    let surplus = early.iter().zip(&known.people).any(|(decided, who)| {
+        let ended = decided.as_ref().map(|decided| decided.ended);
+        who.submitted && ended == Some(Ended::Setting("max-recipients"))
+    });
+    let reached: Vec<bool> = early.iter().map(Option::is_none).collect();
+    let late = |(place, early): (usize, Option<Decided>)| {
+        let who = known.people.get(place)?;
+        let decided = match early {
+            Some(decided) => decided,
+            None if surplus => {
+                let reply = "554 5.5.3 too many recipients: nothing was sent to any";
+                refused(Stage::Data, Ended::Setting("max-recipients"), reply)
+            }
+            None => from_data(table, known, who, &reached),
+        };
         let audits = audits(table, known, who, &decided);
-        Person { place, decided, audits }
+        Some(Person { place, decided, audits })
     };
-    known.people.iter().enumerate().map(decide).collect()
+    early.into_iter().enumerate().filter_map(late).collect()
 }
 
 fn audits(table: &Loaded, known: &Known, who: &Who, decided: &Decided) -> Vec<RuleId> {
@@ -108,18 +129,38 @@ fn audits(table: &Loaded, known: &Known, who: &Who, decided: &Decided) -> Vec<Ru
     audited(table, &known.facts(who, stage), &mut scratch, ruling)
 }
 
-fn one(table: &Loaded, known: &Known, who: &Who) -> Decided {
+/// A refusal before the data; in the order of mail-flow.
+fn until_rcpt(table: &Loaded, known: &Known, who: &Who, full: bool) -> Option<Decided> {
+    let mut scratch = Scratch::new();
+    scratch.begin(table);
+    for stage in [Stage::Connect, Stage::Mail, Stage::Rcpt] {
+        if stage == Stage::Rcpt {
+            let stranger = known.login().is_none() && !known.trusted;
+            if let Some(guarded) = guarded(stranger, who.inside, &who.address) {
+                return Some(bound(guarded, stage));
+            }
+            if full {
+                return Some(bound(("max-recipients", "452 4.5.3 too many recipients"), stage));
+            }
+        }
+        if let Outcome::Final(ruling) = verdict(table, &known.facts(who, stage), &mut scratch) {
+            let decided = ruled(table, ruling, stage);
+            if decided.is_refused() {
+                return Some(decided);
+            }
+        }
+    }
+    absent(table, &who.address).map(|found| bound(found, Stage::Rcpt))
+}
+
+/// The verdict of a recipient that was taken at RCPT; `reached` says which were.
+fn from_data(table: &Loaded, known: &Known, who: &Who, reached: &[bool]) -> Decided {
     let mut scratch = Scratch::new();
     scratch.begin(table);
     let mut accepted: Option<Decided> = None;
     for stage in Stage::ALL {
-        if stage == Stage::Rcpt
-            && let Some(guarded) = guard(known, who)
-        {
-            return guarded;
-        }
         if stage == Stage::Header
-            && let Some(bound) = bounds(table, known, who)
+            && let Some(bound) = bounds(table, known, reached)
         {
             return bound;
         }
@@ -131,11 +172,6 @@ fn one(table: &Loaded, known: &Known, who: &Who) -> Decided {
                 return decided;
             }
             accepted = Some(decided);
-        }
-        if stage == Stage::Rcpt
-            && let Some(absent) = absent(table, who)
-        {
-            return absent;
         }
     }
     // At the last stage nothing is pending any more.
@@ -168,45 +204,29 @@ fn ruled(table: &Loaded, ruling: Ruling, stage: Stage) -> Decided {
     }
 }
 
-/// The relay guard: strangers reach inside recipients only, and by no detour.
-fn guard(known: &Known, who: &Who) -> Option<Decided> {
-    let stranger = known.login().is_none() && !known.trusted;
-    let routed = who.address.local().contains(['%', '!', '@']);
-    (stranger && (!who.inside || routed))
-        .then(|| refused(Stage::Rcpt, Ended::Setting("the relay guard"), "550 5.7.1 relaying denied"))
+fn bound((setting, reply): Bound, stage: Stage) -> Decided {
+    refused(stage, Ended::Setting(setting), reply)
 }
 
-/// A relay domain whose recipients are named, and which this one is not among. Whether a local mailbox
-/// exists is known to the daemon alone.
-fn absent(table: &Loaded, who: &Who) -> Option<Decided> {
-    let relay = table.profile().relay_domains.iter().find(|relay| relay.domain == who.address.domain())?;
-    let Some(Recipients::Known(lists)) = &relay.recipients else { return None };
-    let known =
-        table.alias(&who.address).is_some() || lists.iter().any(|list| table.list_holds(list, &who.address));
-    (!known).then(|| refused(Stage::Rcpt, Ended::Setting("recipients"), "550 5.1.1 no such mailbox"))
-}
-
-/// Settings that stand whatever the rules say.
-fn bounds(table: &Loaded, known: &Known, who: &Who) -> Option<Decided> {
-    let profile = table.profile();
-    let end = |setting, reply| Some(refused(Stage::Header, Ended::Setting(setting), reply));
-    if known.size() > profile.max_message_size {
-        return end("max-message-size", "552 5.3.4 the message is longer than this server takes");
+/// Settings that stand whatever the rules say; they refuse the whole.
+fn bounds(table: &Loaded, known: &Known, reached: &[bool]) -> Option<Decided> {
+    if known.size() > table.profile().max_message_size {
+        let long = ("max-message-size", "552 5.3.4 the message is longer than this server takes");
+        return Some(bound(long, Stage::Header));
     }
-    if known.header.hops > u64::from(profile.max_hops) {
-        return end("max-hops", "554 5.4.6 too many hops: this message goes in circles");
-    }
-    let longest = known.body.attachments.iter().map(|a| a.size).max().unwrap_or(0);
-    if profile.max_attachment_size.is_some_and(|most| longest > most) {
-        return end("max-attachment-size", "552 5.3.4 an attachment is longer than this server takes");
-    }
-    let outbound = who.submitted && !who.inside;
-    if outbound
-        && known.header.auto_forwarded
-        && !profile.auto_forwarding.on
-        && profile.auto_forwarding.except.is_empty()
-    {
-        return end("auto-forwarding", "550 5.7.1 mail that was forwarded automatically may not leave");
-    }
-    None
+    let taken = known.people.iter().zip(reached).filter(|(_, reached)| **reached);
+    let sent = Sent {
+        login: known.login(),
+        // A login is taken for one that may send as it does.
+        own_from: false,
+        sender: known.sender.as_ref(),
+        recipients: taken.map(|(who, _)| (&who.address, who.direction)).collect(),
+        hostname: table.profile().hostname.as_deref().unwrap_or_default(),
+    };
+    let mut reading = Reading {
+        message: known.message(),
+        header: Some(known.header.clone()),
+        body: Some(known.body.clone()),
+    };
+    bounds::refused(table, &sent, &mut reading).map(|found| bound(found, Stage::Header))
 }

@@ -49,6 +49,7 @@ fn a_boundary_that_begins_like_another() {
     assert_eq!(shape(message), ["text/plain \"one\\n--abc\"", "text/plain \"two\""]);
 }
 
+/// MIME and header bombs (CVE-2024-4140 Email::MIME): parts and depth have an end.
 #[test]
 fn limits_are_malformed() {
     let many = format!("Content-Type: multipart/mixed; boundary=a\n\n{}", "--a\n\nx\n".repeat(MAX_PARTS + 5));

@@ -114,6 +114,8 @@ fn begin(
         Err(refusal) => {
             let from = format!("<{}>", Clean(&transaction.reverse.wire));
             log::refused_for(session, &table, "mail", &from, "", &refusal);
+            let findings = transaction.findings();
+            log::audit_early(session, &table, "mail", &transaction.reverse.wire, &findings);
             session.cx.put_scratch(transaction.into_scratch());
             session.say(&refusal.reply);
         }

@@ -41,6 +41,10 @@ pub(super) fn run(session: &mut Session, turn: &Turn<'_>) -> Flow {
                         session.transaction.as_ref().map(|t| t.reverse.wire.clone()).unwrap_or_default();
                     let from = format!("<{}>", Clean(&from));
                     log::refused_for(session, &table, "rcpt", &from, &shown, &refusal);
+                    if let Some(transaction) = &mut session.transaction {
+                        let (about, found) = (transaction.about(&session.peer), transaction.findings());
+                        log::audit(&about, "rcpt", &found);
+                    }
                     session.say(&refusal.reply);
                 }
                 Gate::Ask(need) => {

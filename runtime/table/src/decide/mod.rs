@@ -4,6 +4,7 @@
 //! the earliest sound moment of a decision falls out of it. Where nothing matches, a decision costs the
 //! lookups of its facts' values and allocates nothing.
 
+mod audit;
 mod eval;
 mod explain;
 mod matching;
@@ -15,6 +16,7 @@ mod values;
 mod walk;
 
 pub use crate::index::matcher::{PatternError, check_regex};
+pub use audit::{Audit, audit, audited, has_audits};
 pub use explain::{Explanation, Shape, Trace, explain, explain_rule, rule_value};
 pub use matching::{candidates, matching};
 pub use scratch::Scratch;
@@ -24,7 +26,6 @@ pub use truth::Truth;
 
 use crate::facts::{FactSet, Facts};
 use crate::load::{ACCEPT, Loaded, RuleId};
-use crate::model::Kind;
 use eval::Eval;
 use walk::{Found, Search};
 
@@ -83,36 +84,6 @@ pub fn verdict(table: &Loaded, facts: &Facts<'_>, scratch: &mut Scratch) -> Outc
     let standing = eval.stand(false);
     let outcome = eval.conclude(standing);
     if eval.scratch.corrupt { Outcome::Final(Ruling::Corrupt) } else { outcome }
-}
-
-/// The audit rules that would have changed the enforced verdict, had they been in force, each by itself:
-/// they hold, rank before the rule that decided, and end differently. Best rank first.
-#[must_use]
-pub fn audited(table: &Loaded, facts: &Facts<'_>, scratch: &mut Scratch, enforced: Ruling) -> Vec<RuleId> {
-    let Some(mut eval) = Eval::new(table, facts, scratch) else { return Vec::new() };
-    let (cut, outcome) = match enforced {
-        Ruling::Default => (NO_RULE, Some(ACCEPT)),
-        Ruling::By(rule) => (rule.0, Some(eval.outcome(rule.0))),
-        Ruling::Unknown => {
-            eval.stand(false);
-            (eval.scratch.unknown.iter().copied().min().unwrap_or(0), None)
-        }
-        Ruling::Corrupt => return Vec::new(),
-    };
-    let mut rules = eval.rules_of_kind(Kind::Verdict);
-    rules.end = rules.end.min(cut);
-    let mut out = Vec::new();
-    let cold = eval.cold();
-    eval.search(cold, &rules, &mut |eval, found| {
-        if found.value == Truth::Yes {
-            let ids = found.rules.iter().map(|id| id.get());
-            out.extend(ids.filter(|id| Some(eval.outcome(*id)) != outcome).map(RuleId));
-        }
-        NO_RULE
-    });
-    out.sort_unstable();
-    out.dedup();
-    out
 }
 
 impl<'a> Eval<'a, '_> {

@@ -1,0 +1,84 @@
+//! The field, and what claims to be it.
+
+use super::*;
+
+/// RFC 8601 5: whatever a reader could take for ours.
+#[test]
+fn fields_that_claim_to_be_ours() {
+    for (value, want) in [
+        (" mx.example.com; spf=pass", true),
+        (" MX.Example.COM 1; dkim=pass", true),
+        ("\r\n\tmx.example.com;\r\n\tspf=pass", true),
+        (" (a comment) mx.example.com; none", true),
+        (" (;) mx.example.com; none", true),
+        (" (\\) ;) mx.example.com; none", true),
+        (" (never closed mx.example.com; spf=pass", true),
+        (" \"mx.example.com\"; none", true),
+        (" \"mx.\\example.com\"; none", true),
+        (" mx.example.com(a); none", true),
+        (" mx.example.com", true),
+        (" mx.example.com.; none", true),
+        (" other.example; spf=pass smtp.mailfrom=mx.example.com", false),
+        (" mx.example.com.other.example; none", false),
+        (" amx.example.com; none", false),
+        (" smx-mx.example.com; none", false),
+        ("", false),
+    ] {
+        assert_eq!(claims(value.as_bytes(), "mx.example.com"), want, "{value:?}");
+    }
+}
+
+#[test]
+fn the_field_tells_what_is_known() {
+    let sender = Address::parse("\"a;b\"@other.example").unwrap();
+    let nothing = Found { spf: Slot::Pending, sender: Some(&sender), helo: None, authentic: None };
+    assert_eq!(field("mx.example.com", &nothing), None);
+    let spf = Found { spf: Slot::Known(result::FAIL), ..nothing };
+    let text = field("mx.example.com", &spf).unwrap();
+    assert_eq!(text, "mx.example.com; spf=fail smtp.mailfrom=other.example");
+    let helo = Domain::parse("client.example").unwrap();
+    let authentic = Authentic {
+        spf: Slot::Unknown,
+        domains: Slot::Unknown,
+        dmarc: Slot::Known(result::PASS),
+        author: Domain::parse("a.example").ok(),
+        signatures: vec![
+            Signature {
+                result: result::PASS,
+                domain: Domain::parse("a.example").ok(),
+                selector: Domain::parse("one").ok(),
+            },
+            Signature { result: result::TEMPERROR, domain: None, selector: None },
+        ],
+    };
+    let all = Found { spf: Slot::Unknown, sender: None, helo: Some(&helo), authentic: Some(&authentic) };
+    assert_eq!(
+        field("mx.example.com", &all).unwrap(),
+        "mx.example.com; spf=temperror smtp.helo=client.example; dkim=pass header.d=a.example header.s=one; \
+         dkim=temperror; dmarc=pass header.from=a.example"
+    );
+    let unsigned =
+        Authentic { signatures: Vec::new(), domains: Slot::Known(Vec::new()), ..authentic.clone() };
+    let none = Found { authentic: Some(&unsigned), ..all };
+    assert!(field("x", &none).unwrap().contains("; dkim=none;"));
+}
+
+/// Bounds: the number of signatures, their algorithm, the length of the header.
+#[test]
+fn only_so_much_is_checked() {
+    let signature =
+        |a: &str| format!("DKIM-Signature: v=1; a={a}; d=a.example; s=one; h=from; bh=MTIz; b=MTIz; r=y\r\n");
+    let message = format!(
+        "{}{}From: a@a.example\r\n\r\ntext\r\n",
+        signature("rsa-sha1"),
+        signature("rsa-sha256").repeat(40)
+    );
+    let signed = Signed::of(message.as_bytes()).unwrap();
+    let read = signed.read().unwrap();
+    assert_eq!(read.dkim_headers.len(), MAX_SIGNATURES);
+    assert!(read.dkim_headers.iter().all(|h| h.header.a == Algorithm::RsaSha256 && !h.header.r));
+    let long = format!("X: {}\r\nFrom: a@a.example\r\n\r\n", "x".repeat(MAX_HEADER));
+    assert_eq!(Signed::of(long.as_bytes()), None);
+    assert_eq!(Signed::of(b""), None);
+    assert_eq!(Signed::of(b"\r\nno header\r\n"), None);
+}

@@ -1,0 +1,157 @@
+//! `recipients ask`: next hops that say yes, no, later, or nothing, over SMTP and LMTP.
+
+#[cfg(test)]
+#[path = "smtp/support.rs"]
+#[expect(dead_code, reason = "shared with the dialogues")]
+mod support;
+
+#[cfg(test)]
+mod tests {
+    use edict_runtime::deliver::probe::Prober;
+    use edict_runtime::live::Live;
+    use edict_runtime::queue::{Local, Settings};
+    use edict_table::facts::Slot;
+    use edict_table::value::Address;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// A next hop whose local parts say what it answers.
+    #[derive(Default)]
+    struct Hop {
+        connections: AtomicUsize,
+        lines: Mutex<Vec<String>>,
+    }
+
+    impl Hop {
+        fn heard(&self, start: &str) -> usize {
+            self.lines.lock().unwrap().iter().filter(|line| line.starts_with(start)).count()
+        }
+
+        async fn serve(self: Arc<Self>, stream: TcpStream) -> std::io::Result<()> {
+            let mut stream = BufReader::new(stream);
+            stream.write_all(b"220 hop ESMTP\r\n").await?;
+            let mut line = String::new();
+            loop {
+                line.clear();
+                if stream.read_line(&mut line).await? == 0 {
+                    return Ok(());
+                }
+                self.lines.lock().unwrap().push(line.trim_end().to_owned());
+                let local = line.strip_prefix("RCPT TO:<").and_then(|l| l.split('@').next());
+                let reply = match local {
+                    Some("yes") => "250 2.1.5 Ok",
+                    Some("no") => "550 5.1.1 no such user",
+                    Some("full") => "552 5.2.2 mailbox full",
+                    Some("policy") => "550 5.7.1 go away",
+                    Some("later") => "450 4.2.0 later",
+                    Some("nonsense") => "this is no reply",
+                    Some("silent") => continue,
+                    Some("gone") => return Ok(()),
+                    Some(_) => "550 5.1.1 no such user",
+                    None => "250 2.0.0 Ok",
+                };
+                stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+            }
+        }
+    }
+
+    async fn hop() -> (Arc<Hop>, u16) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let hop = Arc::new(Hop::default());
+        let serving = Arc::clone(&hop);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                serving.connections.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(Arc::clone(&serving).serve(stream));
+            }
+        });
+        (hop, port)
+    }
+
+    fn prober(relay: u16, local: Local) -> Prober {
+        let table = super::support::table(
+            "relay-domains [asked.example via next, closed.example via shut]\nrecipients ask",
+            &format!(
+                "relay next {{ host [127.0.0.1:{relay}] tls off }}\nrelay shut {{ host [127.0.0.1:1] tls off }}"
+            ),
+        );
+        let mut settings = Settings::new("mx.example.com".to_owned(), "mail".into());
+        settings.local = local;
+        Prober::new(Arc::new(Live::new(table)), &settings).with_patience(Duration::from_millis(500))
+    }
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_relay_domain_is_asked_of_its_host() {
+        let (hop, port) = hop().await;
+        let prober = prober(port, Local::Maildir);
+        for (local, want) in [
+            ("yes", Slot::Known(true)),
+            ("no", Slot::Known(false)),
+            ("full", Slot::Unknown),
+            ("policy", Slot::Unknown),
+            ("later", Slot::Unknown),
+            ("nonsense", Slot::Unknown),
+            ("silent", Slot::Unknown),
+            ("gone", Slot::Unknown),
+            ("Yes", Slot::Known(true)),
+        ] {
+            let found = prober.exists(&address(&format!("{local}@asked.example"))).await;
+            assert_eq!(found, want, "{local}");
+        }
+        // What is known is not asked again, and what could not be told not at once.
+        let asked = hop.heard("RCPT");
+        for local in ["yes", "no", "later", "silent"] {
+            let _ = prober.exists(&address(&format!("{local}@asked.example"))).await;
+        }
+        assert_eq!(hop.heard("RCPT"), asked);
+        // The null sender, never a message; and each good answer leaves the connection fit for the next.
+        assert_eq!(hop.heard("MAIL FROM:<>"), hop.heard("MAIL"));
+        assert_eq!(hop.heard("DATA") + hop.heard("BDAT"), 0);
+        let before = hop.connections.load(Ordering::Relaxed);
+        for n in 0..10 {
+            let found = prober.exists(&address(&format!("user{n}@asked.example"))).await;
+            assert_eq!(found, Slot::Known(false));
+        }
+        assert!(hop.connections.load(Ordering::Relaxed) <= before + 1);
+        // A host that cannot be reached says nothing.
+        assert_eq!(prober.exists(&address("yes@closed.example")).await, Slot::Unknown);
+    }
+
+    #[tokio::test]
+    async fn a_local_domain_is_asked_of_the_lmtp_server() {
+        let (hop, port) = hop().await;
+        let lmtp = prober(1, Local::LmtpTcp("127.0.0.1".to_owned(), port));
+        assert_eq!(lmtp.exists(&address("yes@example.com")).await, Slot::Known(true));
+        assert_eq!(lmtp.exists(&address("no@example.com")).await, Slot::Known(false));
+        assert_eq!(hop.heard("LHLO mx.example.com"), 1);
+        // With Maildirs there is nobody to ask.
+        let maildirs = prober(1, Local::Maildir);
+        assert_eq!(maildirs.exists(&address("yes@example.com")).await, Slot::Unknown);
+    }
+
+    /// Harvesting: many addresses at once are asked in turn, each once.
+    #[tokio::test]
+    async fn many_at_once() {
+        let (hop, port) = hop().await;
+        let prober = Arc::new(prober(port, Local::Maildir).with_patience(Duration::from_secs(20)));
+        let asking: Vec<_> = (0..100)
+            .map(|n| {
+                let prober = Arc::clone(&prober);
+                tokio::spawn(async move { prober.exists(&address(&format!("user{n}@asked.example"))).await })
+            })
+            .collect();
+        for one in asking {
+            assert_eq!(one.await.unwrap(), Slot::Known(false));
+        }
+        assert_eq!(hop.heard("RCPT"), 100);
+        assert!(hop.connections.load(Ordering::Relaxed) <= 100);
+    }
+}

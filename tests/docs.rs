@@ -1,0 +1,166 @@
+//! The pages that promise tests: docs/conformance.md and docs/threat-model.md name tests that exist, and the tests
+//! name what they hold.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> Option<String> {
+    std::fs::read_to_string(path).ok()
+}
+
+/// The text of the test that a page names.
+fn test_text(name: &str) -> Result<String, String> {
+    if name.ends_with(".txt") {
+        let folder = if name.contains('/') { "runtime/tests" } else { "runtime/tests/smtp" };
+        return read(&root().join(folder).join(name)).ok_or_else(|| format!("there is no dialogue {name}"));
+    }
+    let (place, function) = name.rsplit_once("::").ok_or_else(|| format!("{name} names no test"))?;
+    let candidates: Vec<PathBuf> = match place.strip_suffix(".rs") {
+        // A file of tests, or a folder of them.
+        Some(stem) => {
+            ["tests", "runtime/tests", "runtime/message/tests", "compiler/cli/tests", "runtime/table/tests"]
+                .iter()
+                .flat_map(|folder| {
+                    let base = root().join(folder);
+                    let mut all = vec![base.join(format!("{stem}.rs"))];
+                    if let Ok(entries) = std::fs::read_dir(base.join(stem)) {
+                        all.extend(entries.map(|e| e.unwrap().path()));
+                    }
+                    all
+                })
+                .collect()
+        }
+        None => {
+            let path = place.replace("::", "/");
+            let mut all = Vec::new();
+            for source in ["runtime/src", "runtime/message/src", "runtime/table/src", "compiler/src"] {
+                let base = root().join(source);
+                all.push(base.join(format!("{path}.rs")));
+                all.push(base.join(&path).join("mod.rs"));
+                all.push(base.join(&path).join("tests.rs"));
+            }
+            all
+        }
+    };
+    candidates
+        .iter()
+        .filter_map(|path| read(path))
+        .find(|text| text.contains(&format!("fn {function}(")))
+        .ok_or_else(|| format!("there is no test {name}"))
+}
+
+/// The rows of a page's tables: the cells, without heads and rules.
+fn rows(page: &str) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    let mut in_head = true;
+    for line in page.lines() {
+        if !line.starts_with('|') {
+            in_head = true;
+            continue;
+        }
+        if line.starts_with("|---") {
+            in_head = false;
+            continue;
+        }
+        if !in_head {
+            rows.push(line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect());
+        }
+    }
+    rows
+}
+
+/// What stands in backticks and names a test.
+fn tests_of(cell: &str) -> Vec<&str> {
+    let quoted = cell.split('`').skip(1).step_by(2);
+    quoted.filter(|word| word.ends_with(".txt") || word.contains("::")).collect()
+}
+
+/// Whether a text names a section, and not only one below it: `4.1.1`, where `4.1.1.4` is not enough.
+fn names(text: &str, section: &str) -> bool {
+    text.match_indices(section).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let mut after = text[at + section.len()..].chars();
+        let more = match (after.next(), after.next()) {
+            (Some(c), _) if c.is_ascii_digit() => true,
+            (Some('.'), Some(c)) => c.is_ascii_digit(),
+            _ => false,
+        };
+        !more && !before.is_some_and(|c| c.is_ascii_digit() || c == '.')
+    })
+}
+
+/// The sections in a row's first cell: `4.1.1.6 to 4.1.1.9` counts as both ends.
+fn sections(cell: &str) -> Vec<&str> {
+    cell.split([',', ' ']).filter(|word| word.contains('.') || *word == "C").collect()
+}
+
+#[test]
+fn every_requirement_names_a_test_that_names_it() {
+    let page = read(&root().join("docs/conformance.md")).unwrap();
+    let receiving =
+        page.split("\n## ").find(|part| part.starts_with("RFC 5321, the receiving side")).unwrap();
+    let mut wrong = Vec::new();
+    for row in rows(receiving) {
+        let [section, requirement, held] = row.as_slice() else { panic!("{row:?}") };
+        let tests = tests_of(held);
+        if tests.is_empty() {
+            let told = ["does not", "docs/threat-model.md"].iter().any(|word| held.contains(word));
+            if !told {
+                wrong.push(format!("{section} {requirement}: neither a test nor a reason"));
+            }
+            continue;
+        }
+        let texts: Vec<String> = tests.iter().filter_map(|name| test_text(name).ok()).collect();
+        for number in sections(section) {
+            let named = if number == "C" { "appendix C" } else { number };
+            if !texts.iter().any(|text| names(text, named)) {
+                wrong.push(format!("{section}: none of {tests:?} names {named}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_test_that_a_page_names_exists() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for name in ["docs/conformance.md", "docs/threat-model.md"] {
+        let page = read(&root().join(name)).unwrap();
+        for row in rows(&page) {
+            for test in row.last().map(|cell| tests_of(cell)).unwrap_or_default() {
+                count += 1;
+                if let Err(why) = test_text(test) {
+                    wrong.push(format!("{name}: {why}"));
+                }
+            }
+        }
+    }
+    assert!(count > 100, "{count} tests were found on the pages");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Each class of flaw of other mail servers has a test that names it.
+#[test]
+fn every_class_of_flaw_has_a_test_that_names_it() {
+    let page = read(&root().join("docs/threat-model.md")).unwrap();
+    let table = page.split("\n## ").find(|part| part.starts_with("Classes of flaws")).unwrap();
+    let rows = rows(table);
+    assert!(rows.len() >= 21, "{} classes", rows.len());
+    let mut wrong = Vec::new();
+    for row in rows {
+        let [class, _, held] = row.as_slice() else { panic!("{row:?}") };
+        let tests = tests_of(held);
+        let texts: Vec<String> = tests.iter().filter_map(|name| test_text(name).ok()).collect();
+        let lower = class.to_lowercase();
+        if !texts.iter().any(|text| text.to_lowercase().contains(&lower)) {
+            wrong.push(format!("none of {tests:?} names `{class}`"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
