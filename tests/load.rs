@@ -9,10 +9,10 @@ use support::sink::Sink;
 use support::{build_table, wait_for};
 
 const MESSAGES: usize = 10_000;
-const RELOADS: u64 = 50;
+const RELOADS: u64 = 100;
 
 #[test]
-fn ten_thousand_messages_and_fifty_reloads_lose_nothing() {
+fn ten_thousand_messages_and_a_hundred_reloads_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("edict.table");
     // The route's relay is the sink too, so that both ways out are counted.

@@ -54,3 +54,42 @@ fn hosts_and_ports() {
         assert!(text.parse::<HostPort>().is_err(), "{text:?}");
     }
 }
+
+#[test]
+fn listeners_and_certificates() {
+    let text = r#"(
+        tls: (certificates: [(certificate: "mx.pem", key: "/keys/mx.key")], minimum: "1.3"),
+        auth: dovecot("auth-client"),
+        listeners: [
+            (address: "[::]:465", role: submissions, proxy_from: ["192.0.2.7", "2001:db8::/64"]),
+            (address: "systemd:smtp", xclient_from: ["::ffff:192.0.2.8"]),
+        ],
+    )"#;
+    let config = parse(text, Path::new("etc/edictd.ron")).unwrap();
+    let tls = config.tls.unwrap();
+    assert_eq!(tls.certificates[0].certificate, PathBuf::from("etc/mx.pem"));
+    assert_eq!(tls.certificates[0].key, PathBuf::from("/keys/mx.key"));
+    assert_eq!(config.auth, AuthConfig::Dovecot(PathBuf::from("etc/auth-client")));
+    assert_eq!(config.listeners[1].address, Place::Passed("smtp".to_owned()));
+    let proxies = config.listeners[0].proxies();
+    for (client, sends) in
+        [("192.0.2.7", true), ("::ffff:192.0.2.7", true), ("192.0.2.8", false), ("2001:db8::9", true)]
+    {
+        assert_eq!(proxies.sends_header(client.parse().unwrap()), sends, "{client}");
+        assert!(!proxies.may_xclient(client.parse().unwrap()));
+    }
+    assert!(config.listeners[1].proxies().may_xclient("192.0.2.8".parse().unwrap()));
+    for (text, reason) in [
+        ("(listeners: [(address: \"127.0.0.1:465\", role: submissions)])", "needs `tls`"),
+        ("(tls: (certificates: []))", "empty"),
+        ("(tls: (certificates: [(certificate: \"a\", key: \"b\")], minimum: \"1.1\"))", "1.2"),
+        ("(listeners: [(address: \"127.0.0.1:25\", proxy_from: [\"0.0.0.0/0\"])])", "whole internet"),
+        ("(listeners: [(address: \"127.0.0.1:25\", xclient_from: [\"::/0\"])])", "whole internet"),
+        ("(listeners: [(address: \"127.0.0.1:25\", proxy_from: [\"10.0.0.1/8\"])])", "10.0.0.0/8"),
+        ("(listeners: [(address: \"systemd:\")])", "systemd:NAME"),
+        ("(listeners: [(address: \"mx.example.com:25\")])", "address:port"),
+        ("(clients: (memory_mib: 0))", "memory_mib"),
+    ] {
+        assert!(fails(text).contains(reason), "{text}: {}", fails(text));
+    }
+}

@@ -25,6 +25,14 @@ pub fn raise_descriptors(connections: u32) {
     }
 }
 
+/// How many clients there are descriptors for: past them a quick 421 is better than a connection that nobody
+/// takes.
+#[must_use]
+pub fn room() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit.saturating_sub(OTHERS).max(limit / 2)).unwrap_or(usize::MAX)
+}
+
 /// Lets this thread run when others do not need the processor. It cannot be taken back.
 pub fn step_back() {
     if let Err(error) = setpriority_process(Some(gettid()), BACK_SEAT) {

@@ -126,7 +126,6 @@ pub fn run(launch: Launch) -> Result<(), DaemonError> {
     let log = log::start(config.log.as_deref());
     let log = log.map_err(|e| DaemonError::Log(config.log.clone().unwrap_or_default(), e))?;
     let passed = Passed::take().map_err(DaemonError::Passed)?;
-    machine::raise_descriptors(config.clients.connections);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(serve(config, launch, passed, log));
     // Sessions that outlived the drain are cut off; what they were told is on disk.

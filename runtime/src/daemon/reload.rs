@@ -7,7 +7,7 @@
 
 use super::listen::{ListenError, Listeners};
 use super::settle::{Launch, settle};
-use super::systemd;
+use super::{machine, systemd};
 use crate::config::{AuthConfig, Config, ConfigError, TlsConfig};
 use crate::dkim::{self, Key, KeysError, Signer};
 use crate::dovecot::Dovecot;
@@ -174,6 +174,7 @@ fn load_tls(config: &TlsConfig) -> Result<Arc<ServerConfig>, ReloadError> {
 
 /// Puts what does not need reading in force: who checks passwords, and the bounds on clients.
 pub fn apply(config: &Config, hostname: &str, context: &Context) {
+    machine::raise_descriptors(config.clients.connections);
     context.settings.store(Arc::new(smtp_settings(config, hostname)));
     let dovecot = match &config.auth {
         AuthConfig::Users => None,
@@ -188,7 +189,7 @@ pub fn smtp_settings(config: &Config, hostname: &str) -> Settings {
     let clients = &config.clients;
     Settings {
         hostname: hostname.to_owned(),
-        max_connections: clients.connections as usize,
+        max_connections: (clients.connections as usize).min(machine::room()),
         max_per_client: clients.connections_per_client,
         command_timeout: Duration::from_secs(clients.command_seconds),
         data_timeout: Duration::from_secs(clients.data_seconds),
