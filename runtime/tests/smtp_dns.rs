@@ -8,7 +8,8 @@ mod server;
 #[cfg(test)]
 mod tests {
     use super::server;
-    use edict_runtime::dkim::{Key, sign};
+    use edict_runtime::dkim::Key;
+    use edict_runtime::dkim::sign::sign;
     use edict_runtime::verdict::authentic::Signed;
     use edict_runtime::verdict::authentic::ask::Identity;
     use edict_runtime::verdict::dns::Dns;

@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod exchange;
 mod kit;
+#[cfg(test)]
 mod live;
 mod new;
 mod pages;
