@@ -191,7 +191,7 @@ def private(pid):
 
 def reload(options):
     rows = []
-    for name in ("edictd", "postfix"):
+    for name in options.servers:
         with Folder(options.scratch) as folder:
             sink = Sink()
             if name == "edictd":
@@ -264,6 +264,7 @@ def main():
     parser.add_argument("--idle", type=int, default=1000)
     parser.add_argument("--slow", type=int, default=100)
     parser.add_argument("--entries", type=int, default=100_000)
+    parser.add_argument("--servers", nargs="*", default=["edictd", "postfix"], help="whose reloads are measured")
     parser.add_argument("--log", default="info", help="RUST_LOG of edictd; its lines are written and thrown away")
     parser.add_argument("--scratch", help="folder on the disk to measure; the system's temporary one by default")
     parser.add_argument("--format", choices=["human", "json"], default="human")
