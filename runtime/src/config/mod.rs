@@ -10,6 +10,7 @@ mod authentication;
 mod clients;
 mod credentials;
 mod dkim;
+mod journal;
 mod listeners;
 mod local;
 mod next_hops;
@@ -27,6 +28,7 @@ pub use authentication::{AuthenticationConfig, When};
 pub use clients::ClientConfig;
 pub use credentials::Credential;
 pub use dkim::DkimKey;
+pub use journal::JournalConfig;
 pub use listeners::{Listener, Network, Place, Role};
 pub use local::Local;
 pub use next_hops::NextHopsConfig;
@@ -86,6 +88,8 @@ pub struct Config {
     pub log: Option<PathBuf>,
     /// Keys that submitted mail is signed with; read again on SIGHUP.
     pub dkim: Vec<DkimKey>,
+    /// A record of envelopes, headers and verdicts; none where absent.
+    pub journal: Option<JournalConfig>,
     /// Seconds that SIGTERM waits for what is in flight.
     pub drain_seconds: u64,
 }
@@ -113,6 +117,7 @@ impl Default for Config {
             attributes: BTreeMap::new(),
             log: None,
             dkim: Vec::new(),
+            journal: None,
             drain_seconds: 30,
         }
     }
@@ -184,6 +189,7 @@ fn rebase(config: &mut Config, base: &Path) {
     config.log.iter_mut().for_each(join);
     config.auth.rebase(base);
     config.tls.iter_mut().for_each(|tls| tls.rebase(base));
+    config.journal.iter_mut().for_each(|journal| journal.rebase(base));
     config.local.rebase(base);
     config.next_hops.rebase(base);
     config.admin_http.iter_mut().flat_map(|http| &mut http.token_file).for_each(join);
@@ -202,6 +208,7 @@ fn meaning(config: &Config) -> Result<(), String> {
     config.admin_http.as_ref().map_or(Ok(()), AdminHttp::check)?;
     config.queue.check()?;
     config.next_hops.check()?;
+    config.journal.as_ref().map_or(Ok(()), JournalConfig::check)?;
     config.clients.check()?;
     config.authentication.check()
 }

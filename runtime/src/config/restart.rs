@@ -23,6 +23,7 @@ impl Config {
             // What is open, or handed to parts that keep it.
             data,
             hostname,
+            journal,
             local,
             outside,
             next_hops,
@@ -42,6 +43,7 @@ impl Config {
         };
         compare("data", *data == new.data);
         compare("hostname", *hostname == new.hostname);
+        compare("journal", *journal == new.journal);
         compare("local", *local == new.local);
         compare("outside", *outside == new.outside);
         compare("next_hops", *next_hops == new.next_hops);

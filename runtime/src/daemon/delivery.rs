@@ -3,12 +3,14 @@
 use super::DaemonError;
 use crate::config::{Config, Credential, Local, Outside};
 use crate::deliver::client::Timeouts;
+use crate::journal::{self, Journal};
 use crate::queue::{self, Login};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The settings of the queue.
@@ -48,6 +50,23 @@ pub(super) fn settings(config: &Config, hostname: &str) -> Result<queue::Setting
     settings.mx_port = hops.mx_port;
     settings.roots = hops.roots.as_deref().map(roots).transpose()?;
     Ok(settings)
+}
+
+/// Opens the journal, where one is kept.
+///
+/// # Errors
+/// Its folder cannot be used.
+pub(super) fn journal(config: &Config) -> Result<Option<Arc<Journal>>, DaemonError> {
+    let Some(journal) = &config.journal else { return Ok(None) };
+    let settings = journal::Settings {
+        folder: journal.folder.clone(),
+        bodies: journal.bodies,
+        file_bytes: u64::from(journal.file_mib) << 20,
+        files: journal.files as usize,
+    };
+    let opened = Journal::open(&settings);
+    let opened = opened.map_err(|e| DaemonError::Data(journal.folder.clone(), e.to_string()))?;
+    Ok(Some(Arc::new(opened)))
 }
 
 /// The logins at relays; a password is the first line of its file.

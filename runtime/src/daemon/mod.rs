@@ -159,6 +159,7 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
     };
     let dns = dns.inspect_err(|error| tracing::warn!(%error, "rules that ask DNS will defer mail")).ok();
     context.resolver = Some(Arc::new(Lookups { dns, prober }));
+    context.journal = delivery::journal(&config)?;
     let context = Arc::new(context);
     context.tls.store(tls);
     apply(&config, &hostname, &context);
@@ -208,6 +209,9 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
     pages.inspect(tokio::task::JoinHandle::abort);
     // Nobody else answers there; a socket file that stays behind is replaced at the next start.
     let _ = std::fs::remove_file(&socket);
+    if let Some(journal) = &context.journal {
+        journal.close();
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -86,10 +86,10 @@ impl Queue {
     pub async fn list(&self, after: Option<MessageId>, limit: usize) -> Vec<Listed> {
         let mut all: Vec<(MessageId, Option<Arc<Entry>>)> = {
             let active = self.inner.active.lock().unwrap_or_else(PoisonError::into_inner);
-            active.iter().map(|(id, entry)| (*id, Some(Arc::clone(entry)))).collect()
+            let behind = active.iter().filter(|(id, _)| after.is_none_or(|a| **id > a));
+            behind.map(|(id, entry)| (*id, Some(Arc::clone(entry)))).collect()
         };
-        all.extend(self.inner.index().due.iter().map(|(_, id)| (*id, None)));
-        all.retain(|(id, _)| after.is_none_or(|a| *id > a));
+        all.extend(self.inner.index().behind(after).take(limit).map(|(id, _)| (id, None)));
         all.sort_by_key(|(id, _)| *id);
         all.dedup_by_key(|(id, _)| *id);
         all.truncate(limit);
@@ -154,7 +154,7 @@ impl Queue {
     pub async fn retry_all(&self) -> usize {
         let all: Vec<MessageId> = {
             let index = self.inner.index();
-            index.due.iter().filter(|(due, _)| *due < i64::MAX).map(|(_, id)| *id).collect()
+            index.behind(None).filter(|(_, due)| *due < i64::MAX).map(|(id, _)| id).collect()
         };
         let mut count = 0;
         for id in all {
@@ -182,7 +182,7 @@ impl Queue {
                 Ok(())
             }
             Err(error) => {
-                inner.index().due.insert((due, id));
+                inner.index().insert(due, id);
                 Err(QueueError::Disk(error.to_string()))
             }
         };
@@ -212,7 +212,7 @@ impl Queue {
                     Ok(())
                 }
                 Err(error) => {
-                    inner.index().due.insert((due, id));
+                    inner.index().insert(due, id);
                     Err(QueueError::Disk(error.to_string()))
                 }
             }
@@ -227,16 +227,12 @@ impl Inner {
         if let Some(entry) = self.active.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
             return Ok(Some(Arc::clone(entry)));
         }
-        let planned = self.index().due.iter().any(|(_, other)| *other == id);
-        if planned { Ok(None) } else { Err(QueueError::Unknown(id)) }
+        if self.index().contains(id) { Ok(None) } else { Err(QueueError::Unknown(id)) }
     }
 
     /// Takes a deferred message out of the plan, so that nobody else takes it up.
     fn take_planned(&self, id: MessageId) -> Option<i64> {
-        let mut index = self.index();
-        let found = index.due.iter().find(|(_, other)| *other == id).copied()?;
-        index.due.remove(&found);
-        Some(found.0)
+        self.index().remove(id)
     }
 
     /// Reads what is known of a message. Blocks.

@@ -5,7 +5,8 @@ use super::{Inner, now};
 use crate::envelope::{MessageId, Record};
 use crate::spool::deferred::State;
 use crate::spool::{Note, Recovered, Recovery, SpoolError};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,10 +23,45 @@ const MAX_SEGMENTS: usize = 8;
 /// After a restart the deferred messages are looked at within this time, spread, in milliseconds.
 const SPREAD: i64 = 5000;
 
-/// Deferred messages by the time at which they are due, in Unix milliseconds; held ones at the end.
+/// Deferred messages by the time at which they are due, in Unix milliseconds, held ones at the end; and by name.
+/// All that is in memory of a message that waits.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    pub due: BTreeSet<(i64, MessageId)>,
+    due: BTreeSet<(i64, MessageId)>,
+    names: BTreeMap<MessageId, i64>,
+}
+
+impl Index {
+    /// Plans a message, anew where it was planned already. True where it is the first that is due.
+    pub fn insert(&mut self, due: i64, id: MessageId) -> bool {
+        if let Some(old) = self.names.insert(id, due) {
+            self.due.remove(&(old, id));
+        }
+        self.due.insert((due, id));
+        self.due.first() == Some(&(due, id))
+    }
+
+    /// Takes a message out, and says when it was due.
+    pub fn remove(&mut self, id: MessageId) -> Option<i64> {
+        let due = self.names.remove(&id)?;
+        self.due.remove(&(due, id));
+        Some(due)
+    }
+
+    /// The first message that is due, and when.
+    pub fn first(&self) -> Option<(i64, MessageId)> {
+        self.due.first().copied()
+    }
+
+    pub fn contains(&self, id: MessageId) -> bool {
+        self.names.contains_key(&id)
+    }
+
+    /// The messages behind one, in order of their names, with when they are due.
+    pub fn behind(&self, after: Option<MessageId>) -> impl Iterator<Item = (MessageId, i64)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.names.range((from, Bound::Unbounded)).map(|(id, due)| (*id, *due))
+    }
 }
 
 impl Inner {
@@ -36,11 +72,7 @@ impl Inner {
     /// Remembers when a deferred message is due.
     pub(super) fn plan(&self, id: MessageId, state: &State) {
         let due = if state.held { i64::MAX } else { state.due };
-        let mut index = self.index();
-        index.due.insert((due, id));
-        let first = index.due.first() == Some(&(due, id));
-        drop(index);
-        if first {
+        if self.index().insert(due, id) {
             self.bell.notify_one();
         }
     }
@@ -55,7 +87,7 @@ pub(super) fn start(inner: &Arc<Inner>, recovery: Recovery) {
         for (n, id) in recovery.deferred.into_iter().enumerate() {
             // When each is due stands in its state, which is read then.
             let share = i64::try_from(n * usize::try_from(SPREAD).unwrap_or(0) / total).unwrap_or(0);
-            index.due.insert((start + share, id));
+            index.insert(start + share, id);
         }
     }
     let its = Arc::clone(inner);
@@ -179,9 +211,9 @@ async fn run(inner: &Arc<Inner>) {
     while !inner.draining() && !inner.spool.failed() {
         let (id, wait) = {
             let mut index = inner.index();
-            match index.due.first().copied() {
+            match index.first() {
                 Some((due, id)) if due <= now() => {
-                    index.due.remove(&(due, id));
+                    index.remove(id);
                     (Some(id), 0)
                 }
                 Some((due, _)) => (None, due.saturating_sub(now())),

@@ -6,6 +6,7 @@ use super::sasl::{Checked, Password};
 use super::settings::Settings;
 use crate::acceptor::Acceptor;
 use crate::dovecot::{Asker, Dovecot};
+use crate::journal::Journal;
 use crate::live::Live;
 use crate::users::Users;
 use crate::verdict::limits::Limits;
@@ -41,6 +42,8 @@ pub struct Context {
     pub dovecot: ArcSwapOption<Dovecot>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Where verdicts are recorded, if anywhere.
+    pub journal: Option<Arc<Journal>>,
     /// Counters of `limit` rules.
     pub limits: Arc<Limits>,
     spare: Mutex<Vec<Scratch>>,
@@ -75,6 +78,7 @@ impl Context {
             settings: ArcSwap::from_pointee(settings),
             dovecot: ArcSwapOption::empty(),
             metrics: Arc::default(),
+            journal: None,
             limits: Arc::default(),
             spare: Mutex::default(),
             checks: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),

@@ -4,6 +4,7 @@
 
 use super::context::Metrics;
 use super::escape::Clean;
+use super::journal;
 use super::session::{Session, summary};
 use crate::acceptor::Receipt;
 use crate::envelope::{Fate, MessageId, Refusal};
@@ -25,6 +26,8 @@ pub(super) struct Entry {
     sender: String,
     recipients: String,
     size: u64,
+    /// For the journal.
+    pub(super) draft: Option<Box<crate::journal::Entry>>,
 }
 
 impl Entry {
@@ -39,6 +42,7 @@ impl Entry {
             sender: sender(transaction),
             recipients: recipients(transaction),
             size,
+            draft: None,
         }
     }
 }
@@ -103,6 +107,7 @@ pub(super) fn accepted(session: &Session, table: &Loaded, entry: &Entry, receipt
         effects = %Clean(&receipt.effects.join("; ")),
         "accepted"
     );
+    journal::finish(session, entry.draft.as_deref(), entry.verdict, entry.rule.as_ref(), reply);
 }
 
 /// A connection, a sender, a recipient (in `entry` or not yet) or a message was refused.
@@ -120,6 +125,19 @@ pub(super) fn refused(
         (None, None) => Default::default(),
     };
     refused_for(session, table, stage, &from, &to, refusal);
+    if let Some(entry) = entry {
+        journal::finish(
+            session,
+            entry.draft.as_deref(),
+            verdict(refusal),
+            refusal.rule.as_ref(),
+            &refusal.reply,
+        );
+    }
+}
+
+fn verdict(refusal: &Refusal) -> &'static str {
+    if refusal.reply.starts_with('5') { "reject" } else { "defer" }
 }
 
 /// The same with sender and recipients given; both must be clean.
@@ -133,7 +151,7 @@ pub(super) fn refused_for(
 ) {
     Metrics::bump(&session.cx.metrics.refused);
     let (rule, at) = rule(refusal.rule.as_ref());
-    let verdict = if refusal.reply.starts_with('5') { "reject" } else { "defer" };
+    let verdict = verdict(refusal);
     let id = session.transaction.as_ref().map(|t| t.id.to_string()).unwrap_or_default();
     tracing::info!(
         target: "edict::mail",
@@ -151,6 +169,11 @@ pub(super) fn refused_for(
         reply = %Clean(&refusal.reply),
         "refused"
     );
+    // A message's own entry is written where its bytes are.
+    if !matches!(stage, "end-of-data" | "accept") {
+        let to = to.trim_start_matches('<').trim_end_matches('>');
+        journal::refused(session, table, stage, Some(to), None, refusal);
+    }
 }
 
 /// What rules on trial would have changed.

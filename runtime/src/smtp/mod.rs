@@ -9,6 +9,7 @@ pub mod context;
 mod driver;
 pub(crate) mod escape;
 mod input;
+mod journal;
 mod lines;
 mod log;
 mod login;

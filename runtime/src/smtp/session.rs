@@ -7,6 +7,7 @@
 
 use super::context::{Context, Metrics};
 use super::escape::reply_text;
+use super::journal;
 use super::lines::{Found, Skip, Skipped, find, is_dirty};
 use super::log::{self, Entry};
 use super::receiver::{Flaw, Receiver};
@@ -576,6 +577,7 @@ impl Session {
             Gate::Refuse(refusal) => {
                 let table = self.table();
                 log::refused(self, &table, "end-of-data", None, &refusal);
+                journal::refused(self, &table, "end-of-data", None, Some(receiver.bytes()), &refusal);
                 self.end_transaction();
                 self.say(&refusal.reply);
                 return None;
@@ -591,7 +593,8 @@ impl Session {
             }
             Gate::Probe(_) => return self.cannot_tell(),
         }
-        let entry = Entry::new(transaction, receiver.size());
+        let mut entry = Entry::new(transaction, receiver.size());
+        entry.draft = journal::draft(&self.cx, &self.peer, transaction, receiver.bytes());
         let told = authentication(&self.settings, &self.peer, transaction);
         let incoming = transaction.take_incoming(&self.peer, receiver.take(), now, told);
         self.phase = Phase::Accepting(Box::new(entry));

@@ -1,0 +1,226 @@
+//! Writing the journal: a thread of its own, files that are rotated by size, the oldest removed.
+//!
+//! Each start begins a new file, so that a torn tail stays at the end of an old one. Not synced: a power
+//! cut costs the last seconds of the journal, never mail.
+
+use super::Entry;
+use std::collections::VecDeque;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Bytes of entries that wait to be written; more is dropped.
+const MAX_WAITING: usize = 32 << 20;
+/// What is written reaches the file within this time.
+const FLUSH: Duration = Duration::from_secs(1);
+/// What stands before and behind the number in a file's name.
+const PREFIX: &str = "journal-";
+const SUFFIX: &str = ".jsonl";
+
+/// What the operator decides.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Where the files are.
+    pub folder: PathBuf,
+    /// Bodies are kept too.
+    pub bodies: bool,
+    /// A file larger than this is followed by a new one, in bytes.
+    pub file_bytes: u64,
+    /// How many files are kept.
+    pub files: usize,
+}
+
+/// The open journal.
+#[derive(Debug)]
+pub struct Journal {
+    /// Bodies are kept too.
+    pub bodies: bool,
+    sender: Mutex<Option<Sender<Vec<u8>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    waiting: Arc<AtomicUsize>,
+    dropped: AtomicU64,
+}
+
+impl Journal {
+    /// Makes the folder and begins a file.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn open(settings: &Settings) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&settings.folder)?;
+        let mut files = Files::open(settings)?;
+        let (sender, lines) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&waiting);
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || write_all(&mut files, &lines, &counted))?;
+        Ok(Self {
+            bodies: settings.bodies,
+            sender: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+            waiting,
+            dropped: AtomicU64::new(0),
+        })
+    }
+
+    /// Adds an entry, with the time where it has none. Never waits: where too much waits already it is dropped, and the log says how many were.
+    pub fn add(&self, mut entry: Entry) {
+        if entry.time == 0 {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            entry.time = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        }
+        let mut line = match serde_json::to_vec(&entry) {
+            Ok(line) => line,
+            Err(error) => return tracing::warn!(%error, "an entry of the journal cannot be written"),
+        };
+        line.push(b'\n');
+        let length = line.len();
+        let sent = self.waiting.fetch_add(length, Ordering::Relaxed) + length <= MAX_WAITING && {
+            let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+            sender.as_ref().is_some_and(|sender| sender.send(line).is_ok())
+        };
+        if !sent {
+            self.waiting.fetch_sub(length, Ordering::Relaxed);
+            let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+            if dropped.is_power_of_two() {
+                tracing::warn!(dropped, "the disk does not keep up with the journal: entries are dropped");
+            }
+        }
+    }
+
+    /// Entries that were dropped.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Writes what waits and closes the file.
+    pub fn close(&self) {
+        drop(self.sender.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the journal broke off");
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn write_all(files: &mut Files, lines: &Receiver<Vec<u8>>, waiting: &AtomicUsize) {
+    let mut failing = false;
+    loop {
+        let result = match lines.recv_timeout(FLUSH) {
+            Ok(line) => {
+                let result = files.write(&line);
+                waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                result
+            }
+            Err(RecvTimeoutError::Timeout) => files.out.flush(),
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        if let Err(error) = &result
+            && !failing
+        {
+            tracing::error!(%error, "the journal cannot be written");
+        }
+        failing = result.is_err();
+    }
+    if let Err(error) = files.out.flush() {
+        tracing::error!(%error, "the end of the journal cannot be written");
+    }
+}
+
+/// The files of a journal, the newest one open.
+struct Files {
+    folder: PathBuf,
+    most: u64,
+    keep: usize,
+    /// Numbers of the files that are there, oldest first.
+    there: VecDeque<u64>,
+    out: BufWriter<File>,
+    length: u64,
+}
+
+impl Files {
+    fn open(settings: &Settings) -> io::Result<Self> {
+        let there: VecDeque<u64> = numbers(&settings.folder)?.into();
+        let next = there.back().map_or(0, |last| last + 1);
+        let out = create(&settings.folder, next)?;
+        let mut files = Self {
+            folder: settings.folder.clone(),
+            most: settings.file_bytes,
+            keep: settings.files.max(1),
+            there,
+            out,
+            length: 0,
+        };
+        files.there.push_back(next);
+        files.prune();
+        Ok(files)
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.length > 0 && self.length + line.len() as u64 > self.most {
+            self.out.flush()?;
+            let next = self.there.back().map_or(0, |last| last + 1);
+            self.out = create(&self.folder, next)?;
+            self.length = 0;
+            self.there.push_back(next);
+            self.prune();
+        }
+        self.length += line.len() as u64;
+        self.out.write_all(line)
+    }
+
+    fn prune(&mut self) {
+        while self.there.len() > self.keep {
+            let Some(oldest) = self.there.pop_front() else { return };
+            if let Err(error) = std::fs::remove_file(path(&self.folder, oldest)) {
+                tracing::warn!(%error, "an old file of the journal cannot be removed");
+            }
+        }
+    }
+}
+
+fn create(folder: &Path, number: u64) -> io::Result<BufWriter<File>> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path(folder, number))?;
+    Ok(BufWriter::new(file))
+}
+
+fn path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{PREFIX}{number:010}{SUFFIX}"))
+}
+
+/// The numbers of the files in a folder, in order.
+fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let number =
+            name.to_str().and_then(|n| n.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse::<u64>().ok());
+        out.extend(number);
+    }
+    out.sort_unstable();
+    Ok(out)
+}
+
+/// The files of a journal, oldest first.
+///
+/// # Errors
+/// As the system says.
+pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(numbers(folder)?.into_iter().map(|number| path(folder, number)).collect())
+}
