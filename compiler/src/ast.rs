@@ -133,7 +133,7 @@ pub enum Item {
     /// `relay NAME { … }`
     Relay(Relay),
     /// `test "…" { … }`
-    Test(Test),
+    Test(Box<Test>),
 }
 
 impl Item {

@@ -79,11 +79,13 @@
 //!             | ( "<" | "<=" | ">" | ">=" ) value ;
 //!
 //! test-part   = ( "client" | "client-name" | "helo" ) WORD | "tls" ( "yes" | "no" | "on" | "off" )
+//!             | "spf" ( result | "softfail" | "neutral" ) | "dmarc" result | "dkim" words
 //!             | "login" value | "sender" ( WORD | "<>" ) | "recipient" words
 //!             | ( "header" | "body" | "message" | "note" ) TEXT | "size" value | "time" DATE
 //!             | "dns" TEXT "answers" ( "nothing" | "failure" | record | "[" record { "," record } "]" )
 //!             | "usage" quantity
 //!             | "expect" expectation { expectation } ;
+//! result      = "none" | "pass" | "fail" | "temperror" | "permerror" ;
 //! record      = value | ( "mx" | "ptr" ) value | "txt" value ;
 //! expectation = "accept" | "allow" | "hold" | "discard" | ( "reject" | "defer" ) [ CODE ]
 //!             | "by" TEXT | "at" ( "connect" | "mail" | "rcpt" | "data" | "end-of-data" ) | "reply" TEXT

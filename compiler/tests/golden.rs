@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use edict_compiler::diag::Severity;
+use edict_compiler::diag::{Diagnostic, Severity};
 use edict_compiler::source::Sources;
 use edict_compiler::span::Span;
 use edict_compiler::{Compilation, Options, compile};
@@ -125,6 +125,37 @@ fn cases_show_their_code() {
             assert!(codes.contains(&code.as_str()), "{name} says {codes:?}");
         }
     }
+}
+
+/// What a fix offers works: once it is made, what it was offered for is said no more, and nothing that is worse.
+#[test]
+fn fixes_mend() {
+    let mut count = 0;
+    for (name, text) in cases() {
+        let before = sources(&text);
+        let said = compile(&before, &Options::default()).diagnostics;
+        for (diagnostic, fix) in said.iter().flat_map(|d| d.fixes.iter().map(move |fix| (d, fix))) {
+            let mut after = Sources::default();
+            for (path, bytes) in before.iter() {
+                let mut bytes = bytes.to_vec();
+                if before.find(path) == Some(fix.span.file) {
+                    bytes.splice(fix.span.start as usize..fix.span.end as usize, fix.text.bytes());
+                }
+                after.insert(path, bytes);
+            }
+            let now = compile(&after, &Options::default()).diagnostics;
+            // A name that is wrong in several places is told once, and mended one place after the other.
+            let same = |d: &&Diagnostic| (d.code, &d.message) == (diagnostic.code, &diagnostic.message);
+            let still = now.iter().find(same).is_some_and(|d| d.labels.len() >= diagnostic.labels.len());
+            assert!(!still, "{name}: `{}` mends nothing: {}", fix.title, diagnostic.message);
+            let errors = |all: &[Diagnostic]| {
+                all.iter().filter(|d| d.severity == Severity::Error && d.code < "E1").count()
+            };
+            assert!(errors(&now) <= errors(&said), "{name}: `{}` breaks the syntax: {now:#?}", fix.title);
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count} fixes");
 }
 
 /// Every code that stands in the compiler's sources has a page and a case, and no page speaks of a code

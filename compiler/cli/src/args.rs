@@ -4,6 +4,7 @@
 
 use crate::exchange::{Format, Of};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use edict_table::value::Domain;
 use std::path::PathBuf;
 
 /// Mail rules in git: check them, prove them, build the table that decides live mail.
@@ -248,6 +249,36 @@ pub struct TestArgs {
     pub format: ResultFormat,
 }
 
+/// A result of SPF or DMARC (RFC 8601 2.7), in the order of [`edict_table::fact::RESULTS`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum CheckResult {
+    /// Nothing is published, or nothing was checked
+    None,
+    /// The sender is who he says
+    Pass,
+    /// He is not
+    Fail,
+    /// He is probably not
+    Softfail,
+    /// The domain says nothing about it
+    Neutral,
+    /// A lookup failed for now
+    Temperror,
+    /// What is published cannot be read
+    Permerror,
+}
+
+/// The results that DMARC has.
+fn dmarc() -> impl clap::builder::TypedValueParser<Value = CheckResult> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    let words = edict_table::fact::DMARC_RESULTS.iter().copied().filter(|word| !word.is_empty());
+    PossibleValuesParser::new(words).try_map(|word| CheckResult::from_str(&word, false))
+}
+
+fn domain(text: &str) -> Result<Domain, String> {
+    Domain::parse(text).map_err(|e| e.to_string())
+}
+
 /// `edict explain`
 #[derive(Debug, Args)]
 #[command(
@@ -269,6 +300,15 @@ pub struct ExplainArgs {
     /// The connection is encrypted
     #[arg(long)]
     pub tls: bool,
+    /// The result of SPF
+    #[arg(long, value_enum, value_name = "RESULT")]
+    pub spf: Option<CheckResult>,
+    /// The result of DMARC
+    #[arg(long, value_name = "RESULT", value_parser = dmarc())]
+    pub dmarc: Option<CheckResult>,
+    /// A domain with a valid DKIM signature; give it several times for several
+    #[arg(long, value_name = "DOMAIN", value_parser = domain)]
+    pub dkim: Vec<Domain>,
     /// The login
     #[arg(long, value_name = "USER")]
     pub auth: Option<String>,
@@ -352,6 +392,16 @@ mod tests {
     #[test]
     fn definitions_are_sound() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn results_are_those_of_the_registry() {
+        use clap::ValueEnum;
+        let ours: Vec<String> = super::CheckResult::value_variants()
+            .iter()
+            .filter_map(|v| v.to_possible_value().map(|v| v.get_name().to_owned()))
+            .collect();
+        assert_eq!(ours, edict_table::fact::RESULTS);
     }
 
     #[test]

@@ -20,6 +20,12 @@ pub struct Test {
     pub helo: Option<Word>,
     /// `tls yes`
     pub tls: Option<Spanned<bool>>,
+    /// `spf fail`: the place of the result in [`RESULTS`](edict_table::fact::RESULTS).
+    pub spf: Option<Spanned<u8>>,
+    /// `dmarc pass`, likewise.
+    pub dmarc: Option<Spanned<u8>>,
+    /// `dkim partner.example`, one or a list: domains with a valid signature.
+    pub dkim: Vec<Word>,
     /// `login ann`
     pub login: Option<Value>,
     /// `sender ann@example.com`, or `<>`

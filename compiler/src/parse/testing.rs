@@ -11,7 +11,7 @@ use crate::ast::{
 use crate::diag::Diagnostic;
 use crate::lex::TokenKind;
 use crate::span::Span;
-use edict_table::fact::Stage;
+use edict_table::fact::{DMARC_RESULTS, RESULTS, Stage};
 use edict_table::model::Verb;
 
 const PARTS: &[&str] = &[
@@ -43,6 +43,9 @@ pub(super) fn test(c: &mut Cursor<'_>, keyword: Span) -> Option<Item> {
         client_name: None,
         helo: None,
         tls: None,
+        spf: None,
+        dmarc: None,
+        dkim: Vec::new(),
         login: None,
         sender: None,
         recipients: Vec::new(),
@@ -66,7 +69,7 @@ pub(super) fn test(c: &mut Cursor<'_>, keyword: Span) -> Option<Item> {
             .help("say what should become of the mail, as in `expect reject 554 by \"bad networks\"`");
         c.report(diagnostic);
     }
-    name.map(|_| Item::Test(test))
+    name.map(|_| Item::Test(Box::new(test)))
 }
 
 fn read(c: &mut Cursor<'_>, test: &mut Test, clause: &'static str) -> Option<()> {
@@ -78,6 +81,9 @@ fn read(c: &mut Cursor<'_>, test: &mut Test, clause: &'static str) -> Option<()>
             let words = [("yes", true), ("no", false), ("on", true), ("off", false)];
             test.tls = Some(c.choice("answer", &words)?);
         }
+        "spf" => test.spf = Some(result(c, "result of SPF", RESULTS)?),
+        "dmarc" => test.dmarc = Some(result(c, "result of DMARC", DMARC_RESULTS)?),
+        "dkim" => test.dkim.extend(words(c, "a domain")?),
         "login" => test.login = Some(value(c, "a login")?),
         "sender" => {
             let null = c.eat(TokenKind::Null);
@@ -114,6 +120,13 @@ fn read(c: &mut Cursor<'_>, test: &mut Test, clause: &'static str) -> Option<()>
         _ => return None,
     }
     Some(())
+}
+
+/// The result of a check of the sender, by its place in the registry.
+fn result(c: &mut Cursor<'_>, what: &str, results: &'static [&'static str]) -> Option<Spanned<u8>> {
+    let words: Vec<(&str, u8)> =
+        results.iter().copied().zip(0..).filter(|(word, _)| !word.is_empty()).collect();
+    c.choice(what, &words)
 }
 
 /// `"name" answers …`

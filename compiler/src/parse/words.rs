@@ -73,6 +73,9 @@ pub fn clauses(item: &str) -> &'static [&'static str] {
             "client-name",
             "helo",
             "tls",
+            "spf",
+            "dmarc",
+            "dkim",
             "login",
             "sender",
             "recipient",
@@ -93,7 +96,7 @@ pub fn clauses(item: &str) -> &'static [&'static str] {
 /// Whether a clause may stand several times in its item.
 #[must_use]
 pub fn repeats(clause: &str) -> bool {
-    matches!(clause, "when" | "unless" | "at" | "recipient" | "header" | "dns" | "usage" | "expect")
+    matches!(clause, "when" | "unless" | "at" | "recipient" | "header" | "dkim" | "dns" | "usage" | "expect")
 }
 
 /// The items that have a clause of this name.

@@ -614,8 +614,9 @@ fn alone(space: &Space<'_>, fact: Fact, part: &Part<'_>, world: &mut World) -> A
                 let is = |t: &&Test| matches!(t, Test::OneOf(bits) if bits & (1 << place) != 0);
                 yes.iter().all(is) && !no.iter().any(is)
             };
-            let words = if let Type::Enum(words) = fact.row().ty { words.len() } else { 0 };
-            let Some(place) = (0..u8::try_from(words).unwrap_or(0)).find(fits) else {
+            let words = if let Type::Enum(words) = fact.row().ty { words } else { &[] };
+            let mut places = (0u8..).zip(words).filter(|(_, word)| !word.is_empty()).map(|(place, _)| place);
+            let Some(place) = places.find(fits) else {
                 return Answer::Impossible;
             };
             if fact == Fact::Spf {

@@ -121,6 +121,11 @@ fn type_name(ty: Type) -> &'static str {
     }
 }
 
+/// The words of an enum in a row.
+fn listed(words: &[&str]) -> String {
+    words.iter().copied().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
 /// A test that a fact takes, for help lines.
 fn example(row: &Row) -> String {
     let name = if row.fact == Fact::Header { "header(\"X-Spam-Flag\")" } else { row.name };
@@ -138,11 +143,9 @@ fn example(row: &Row) -> String {
         }
         Type::Count => format!("write `{name} > 10` or `{name} is 1`"),
         Type::Size => format!("write `{name} > 10 MiB` or `{name} <= 50 KiB`"),
-        Type::Enum(words) => format!(
-            "write `{name} is {}` or `{name} in [{}]`",
-            words.first().unwrap_or(&""),
-            words.join(", ")
-        ),
+        Type::Enum(words) => {
+            format!("write `{name} is {}` or `{name} in [{}]`", words.first().unwrap_or(&""), listed(words))
+        }
         Type::Time => "write `active from 2026-12-01 until 2027-01-15`".to_owned(),
     }
 }
@@ -474,13 +477,14 @@ fn word(ctx: &mut Context<'_>, row: &Row, words: &[&str], value: &Value) -> Opti
     ];
     let other = other.iter().find(|(from, _)| *from == value.text).map(|(_, to)| *to);
     let other = other.filter(|to| words.contains(to));
-    diagnostic = match other.or_else(|| nearest(&value.text, words.iter().copied())) {
+    diagnostic = match other.or_else(|| nearest(&value.text, words.iter().copied().filter(|w| !w.is_empty())))
+    {
         Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")).fix(
             format!("write `{meant}`"),
             value.span,
             meant,
         ),
-        None => diagnostic.help(format!("write one of {}", words.join(", "))),
+        None => diagnostic.help(format!("write one of {}", listed(words))),
     };
     ctx.report(diagnostic);
     None

@@ -481,6 +481,8 @@ fn test(c: &mut Choices<'_>, name: &str) -> String {
                 "client-name mx.example.com\n",
                 "helo [192.0.2.1]\n",
                 "tls yes\n",
+                "spf fail\n",
+                "dkim [a.example, b.example]\n",
                 "login ann\n",
                 "sender <>\n",
                 "sender bob@partner.example\n",

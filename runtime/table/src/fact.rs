@@ -56,7 +56,7 @@ pub enum Type {
     Count,
     /// A number of bytes.
     Size,
-    /// One of these words; its value is the word's place.
+    /// One of these words; its value is the word's place. An empty word is no value.
     Enum(&'static [&'static str]),
     /// Unix seconds. Only `active from … until …` asks for it.
     Time,
@@ -125,8 +125,10 @@ const fn marked(mark: &str, marks: &[&str]) -> bool {
 
 /// The words of `direction`.
 pub const DIRECTIONS: &[&str] = &["inbound", "outbound", "internal", "forwarded"];
-/// The words of `spf` and `dmarc` (RFC 8601 2.7).
+/// The words of `spf` (RFC 8601 2.7.2).
 pub const RESULTS: &[&str] = &["none", "pass", "fail", "softfail", "neutral", "temperror", "permerror"];
+/// The words of `dmarc` (RFC 7489 11.2), each at its place in [`RESULTS`]; an empty place is no result.
+pub const DMARC_RESULTS: &[&str] = &["none", "pass", "fail", "", "", "temperror", "permerror"];
 
 registry! {
     0  ClientIp "client.ip" Type::Network, Connect Transaction: "The client's address.";
@@ -165,7 +167,7 @@ registry! {
     33 Reply "message is reply" Type::Flag, Header Transaction: "In-Reply-To or References is there.";
     34 Malformed "message is malformed" Type::Flag, Body Transaction: "Past the parser's limits, or not to be read; header or body.";
     35 Spf "spf" Type::Enum(RESULTS), Mail Transaction: "The result of SPF (RFC 7208).";
-    36 Dmarc "dmarc" Type::Enum(RESULTS), Header Transaction: "The result of DMARC (RFC 7489).";
+    36 Dmarc "dmarc" Type::Enum(DMARC_RESULTS), Header Transaction: "The result of DMARC (RFC 7489).";
     37 DkimDomain "dkim.domain" Type::Domain, Header Transaction many optional: "Domains with a valid DKIM signature.";
     38 Body "body" Type::Text, Body Transaction many: "The text parts, decoded; HTML as a reader sees it.";
     39 AttachmentName "attachment.name" Type::Text, Body Transaction many optional: "Names of attachments.";

@@ -1,6 +1,6 @@
 //! `edict explain`: what happens to a mail, and why.
 
-use crate::args::{ExplainArgs, ResultFormat};
+use crate::args::{CheckResult, ExplainArgs, ResultFormat};
 use crate::console::{Console, Failure};
 use crate::explained::Shown;
 use crate::files::read_whole;
@@ -8,6 +8,11 @@ use crate::flow::{self, Dns, Mail};
 use crate::table;
 use edict_runtime::quota::Amount;
 use std::sync::Arc;
+
+/// The place of a result in the registry of facts.
+fn place(result: CheckResult) -> u8 {
+    result as u8
+}
 
 /// Explains one mail.
 pub fn run(args: &ExplainArgs, console: &mut Console) -> Result<bool, Failure> {
@@ -30,6 +35,9 @@ pub fn run(args: &ExplainArgs, console: &mut Console) -> Result<bool, Failure> {
         message,
         size: None,
         time: flow::now(),
+        spf: args.spf.map_or(0, place),
+        dmarc: args.dmarc.map_or(0, place),
+        dkim: args.dkim.clone(),
         dns: Dns::default(),
         usage: Amount::default(),
     };

@@ -132,7 +132,8 @@ fn summary<'a>(loaded: &'a Loaded, table: &'a Table) -> Summary<'a> {
 fn human(out: &mut dyn Write, s: &Summary<'_>) -> std::io::Result<()> {
     let local = if s.local_domains.is_empty() { "none".to_owned() } else { s.local_domains.join(", ") };
     writeln!(out, "digest         {}", s.digest)?;
-    writeln!(out, "sources        {} files, digest {}", s.files, s.source_digest)?;
+    let files = if s.files == 1 { "file" } else { "files" };
+    writeln!(out, "sources        {} {files}, digest {}", s.files, s.source_digest)?;
     writeln!(out, "made by        {}", clean(s.compiler))?;
     if let Some(hostname) = s.hostname {
         writeln!(out, "hostname       {hostname}")?;

@@ -27,6 +27,9 @@ pub struct Known {
     pub sender: Option<Address>,
     sender_unresolvable: Slot<bool>,
     sender_unknown: bool,
+    spf: u8,
+    dmarc: u8,
+    dkim: Vec<Domain>,
     /// Each recipient.
     pub people: Vec<Who>,
     size: u64,
@@ -113,6 +116,9 @@ impl Known {
                 sender.as_ref().map(Address::domain).filter(|d| !d.starts_with('[')),
             ),
             sender_unknown: false,
+            spf: mail.spf,
+            dmarc: mail.dmarc,
+            dkim: mail.dkim.clone(),
             sender,
             taken: people.len() as u64,
             people,
@@ -163,7 +169,7 @@ impl Known {
             facts.sender = Slot::from_option(self.sender.as_ref());
             facts.sender_unresolvable = self.sender_unresolvable;
             facts.sender_unknown = Slot::Known(self.sender_unknown);
-            facts.spf = Slot::Known(0);
+            facts.spf = Slot::Known(self.spf);
         }
         if stage >= Stage::Rcpt {
             facts.recipient = Slot::Known(&who.address);
@@ -176,8 +182,8 @@ impl Known {
         if stage >= Stage::Header {
             facts.size = Slot::Known(self.size);
             facts.header = Slot::Known(&self.header);
-            facts.dmarc = Slot::Known(0);
-            facts.dkim_domains = Slot::Known(&[]);
+            facts.dmarc = Slot::Known(self.dmarc);
+            facts.dkim_domains = Slot::Known(&self.dkim);
         }
         if stage >= Stage::Body {
             facts.body = Slot::Known(&self.body);

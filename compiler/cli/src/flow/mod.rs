@@ -18,6 +18,7 @@ pub use edict_runtime::actions::rehearse::{Reach, Rehearsal};
 use edict_runtime::quota::Amount;
 use edict_table::fact::Stage;
 use edict_table::load::{Loaded, RuleId};
+use edict_table::value::Domain;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -45,6 +46,12 @@ pub struct Mail {
     pub size: Option<u64>,
     /// Unix milliseconds.
     pub time: i64,
+    /// The result of SPF, by its place in the registry of facts.
+    pub spf: u8,
+    /// The result of DMARC, likewise.
+    pub dmarc: u8,
+    /// Domains with a valid DKIM signature.
+    pub dkim: Vec<Domain>,
     /// What DNS says.
     pub dns: Dns,
     /// What the sender has used up today.

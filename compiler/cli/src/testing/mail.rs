@@ -8,6 +8,7 @@ use edict_compiler::source::Sources;
 use edict_compiler::span::Span;
 use edict_runtime::quota::Amount;
 use edict_table::load::Loaded;
+use edict_table::value::Domain;
 use std::net::IpAddr;
 
 /// Puts the mail together.
@@ -55,6 +56,9 @@ pub fn mail(sources: &Sources, test: &Test, table: &Loaded) -> Result<Mail, (Spa
         message: message(sources, test)?,
         size: test.size.map(|size| size.value),
         time,
+        spf: test.spf.map_or(0, |result| result.value),
+        dmarc: test.dmarc.map_or(0, |result| result.value),
+        dkim: dkim(test)?,
         dns: dns(test)?,
         usage,
     })
@@ -87,6 +91,13 @@ fn message(sources: &Sources, test: &Test) -> Result<Vec<u8>, (Span, String)> {
         out.extend_from_slice(b"\r\n");
     }
     Ok(crlf(&out))
+}
+
+fn dkim(test: &Test) -> Result<Vec<Domain>, (Span, String)> {
+    let read = |word: &ast::Word| {
+        Domain::parse(&word.value).map_err(|e| (word.span, format!("`{}` is no domain: {e}", word.value)))
+    };
+    test.dkim.iter().map(read).collect()
 }
 
 fn dns(test: &Test) -> Result<Dns, (Span, String)> {

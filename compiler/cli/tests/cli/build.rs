@@ -36,7 +36,7 @@ fn show_says_what_is_inside() {
     insta::assert_snapshot!("show", shown.join("\n"));
     let json: serde_json::Value =
         serde_json::from_str(&edict(dir.path(), &["show", "x.table", "--format", "json"]).out).unwrap();
-    assert_eq!(json["rules"].as_array().unwrap().len(), 11);
+    assert_eq!(json["rules"].as_array().unwrap().len(), 13);
     assert_eq!(json["digest"].as_str().unwrap().len(), 64);
     let size: u64 = json["indexes"]
         .as_array()
@@ -47,7 +47,7 @@ fn show_says_what_is_inside() {
     assert!(size <= json["bytes"].as_u64().unwrap());
     let ron = edict(dir.path(), &["show", "x.table", "--format", "ron"]).out;
     let table: edict_table::model::Table = ron::from_str(&ron).unwrap();
-    assert_eq!(table.rules.len(), 11);
+    assert_eq!(table.rules.len(), 13);
     // From standard input, and straight from the rules.
     let piped = edict_with(
         dir.path(),
