@@ -16,18 +16,25 @@ pub struct Daemon {
     arguments: Vec<String>,
     /// The configuration says where to listen.
     configured: bool,
+    environment: Vec<(String, String)>,
     child: Option<Child>,
 }
 
 impl Daemon {
     /// Starts one below `folder` with these further arguments and waits until it answers.
     pub fn start(folder: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(folder, arguments, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn start_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut daemon = Self {
             address: free_port(),
             data: folder.join("edict-data"),
             log: folder.join("edictd.log"),
             arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
             configured: false,
+            environment: environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
             child: None,
         };
         daemon.restart();
@@ -44,6 +51,7 @@ impl Daemon {
             log: folder.join("edictd.log"),
             arguments: vec!["--config".to_owned(), path.to_str().unwrap().to_owned()],
             configured: true,
+            environment: Vec::new(),
             child: None,
         };
         daemon.restart();
@@ -64,6 +72,7 @@ impl Daemon {
             .arg(&self.data)
             .args(&self.arguments)
             .env("NO_COLOR", "1")
+            .envs(self.environment.iter().map(|(n, v)| (n, v)))
             .stdout(Stdio::from(log.try_clone().unwrap()))
             .stderr(Stdio::from(log))
             .spawn()

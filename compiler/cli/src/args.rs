@@ -35,6 +35,8 @@ pub enum Command {
     Fmt(FmtArgs),
     /// Build the table that edictd loads
     Build(BuildArgs),
+    /// Make a key that signs tables, or show the public one
+    Keygen(KeygenArgs),
     /// Run the `test` blocks of rules
     Test(TestArgs),
     /// Tell what happens to a mail, and why
@@ -111,7 +113,7 @@ pub struct CheckArgs {
 /// `edict build`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  edict build -o rules.table\n  edict build rules -o /etc/edict/rules.table && edictd reload\n\nThe file is written aside, synced and renamed: a reader sees the old table or the new one, never half.\nThe same sources give the same bytes on any machine."
+    after_help = "Examples:\n  edict build -o rules.table\n  edict build rules -o /etc/edict/rules.table && edictd reload\n  edict build -o rules.table --sign table.key\n\nThe file is written aside, synced and renamed: a reader sees the old table or the new one, never half.\nThe same sources give the same bytes on any machine."
 )]
 pub struct BuildArgs {
     /// Where the rules are.
@@ -120,12 +122,29 @@ pub struct BuildArgs {
     /// Where the table goes; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+    /// Sign the table with this private key (Ed25519, PKCS#8 in PEM, as `edict keygen` makes it)
+    #[arg(long, value_name = "KEY")]
+    pub sign: Option<PathBuf>,
     /// How to print what there is to say about the rules
     #[arg(long, value_enum, default_value = "human")]
     pub format: DiagnosticFormat,
     /// Leave the proofs out
     #[arg(long)]
     pub no_proofs: bool,
+}
+
+/// `edict keygen`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  edict keygen table.key             makes it, and prints the public key\n  edict keygen --public table.key    prints the public key of one that is there\n\nThe public key belongs into `signers` of edictd.ron; whoever has the private one can decide over your mail.\n`openssl genpkey -algorithm ed25519 -out table.key` makes such a key too."
+)]
+pub struct KeygenArgs {
+    /// The file of the private key
+    #[arg(value_name = "KEY")]
+    pub key: PathBuf,
+    /// Make nothing; print the public key of KEY
+    #[arg(long)]
+    pub public: bool,
 }
 
 /// How `edict show` prints.

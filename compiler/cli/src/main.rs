@@ -13,6 +13,7 @@ mod flow;
 mod folder;
 mod progress;
 mod render;
+mod signing;
 mod table;
 mod testing;
 

@@ -18,6 +18,7 @@ mod outside;
 mod queue;
 mod quota;
 mod restart;
+mod signers;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -35,6 +36,7 @@ pub use next_hops::NextHopsConfig;
 pub use outside::{HostPort, Outside};
 pub use queue::QueueConfig;
 pub use quota::{SharedQuota, WhenDown};
+pub use signers::Signers;
 pub use tls::{CertificateFiles, MinimumVersion, TlsConfig};
 
 use serde::Deserialize;
@@ -50,6 +52,8 @@ const MAX_CONFIG: u64 = 1 << 20;
 pub struct Config {
     /// The table to load; the embedded one where absent.
     pub table: Option<PathBuf>,
+    /// Who must have signed a table; empty where it need not be signed.
+    pub signers: Signers,
     /// Spool, mailboxes, counters.
     pub data: PathBuf,
     /// Where to listen.
@@ -98,6 +102,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             table: None,
+            signers: Signers::default(),
             data: PathBuf::from("edict-data"),
             listeners: vec![Listener::default()],
             hostname: None,

@@ -12,6 +12,7 @@ impl Config {
         let Self {
             // Taken over by a reload.
             table: _,
+            signers: _,
             users: _,
             auth: _,
             tls: _,

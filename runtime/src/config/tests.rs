@@ -93,3 +93,16 @@ fn listeners_and_certificates() {
         assert!(fails(text).contains(reason), "{text}: {}", fails(text));
     }
 }
+
+#[test]
+fn signers_are_public_keys() {
+    let config =
+        parse("(signers: [\"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\"])", Path::new("x"))
+            .unwrap();
+    assert!(config.signers.insist() && !config.signers.take(None));
+    assert!(!Config::default().signers.insist() && Config::default().signers.take(None));
+    for wrong in ["", "ed25519:AAAA", "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="] {
+        let said = fails(&format!("(\n  signers: [\"{wrong}\"],\n)"));
+        assert!(said.contains("is no public key"), "{said}");
+    }
+}

@@ -8,7 +8,7 @@
 use super::listen::{ListenError, Listeners};
 use super::settle::{Launch, settle};
 use super::{machine, systemd};
-use crate::config::{AuthConfig, Config, ConfigError, TlsConfig};
+use crate::config::{AuthConfig, Config, ConfigError, Signers, TlsConfig};
 use crate::dkim::{self, Key, KeysError, Signer};
 use crate::dovecot::Dovecot;
 use crate::live::image;
@@ -17,6 +17,7 @@ use crate::smtp::{Context, Settings};
 use crate::users::{Users, UsersError};
 use arc_swap::ArcSwap;
 use edict_table::load::{LoadError, Loaded};
+use edict_table::signed::PublicKey;
 use rustls::ServerConfig;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ const MAX_PEM_FILE: u64 = 1 << 20;
 pub struct Source {
     /// The table file; the embedded table where absent.
     pub table: Option<PathBuf>,
+    /// Who must have signed it. The table in the program is signed by nobody, and refused where anybody must.
+    pub signers: Signers,
     /// The table in the program.
     pub embedded: &'static [u8],
     /// The file of users.
@@ -64,6 +67,14 @@ pub enum ReloadError {
     /// The table is refused.
     #[error("{0}: {1}")]
     Table(String, LoadError),
+    /// The table is not signed, and must be.
+    #[error(
+        "{0}: the table is not signed, and `signers` of the configuration asks for a signature: `edict build --sign KEY`"
+    )]
+    Unsigned(String),
+    /// The table is signed by somebody who is not asked for.
+    #[error("{0}: the table is signed by {1}, who is not among the `signers` of the configuration")]
+    Signer(String, PublicKey),
     /// The users are refused.
     #[error("{path}: {error}", path = .0.display(), error = .1)]
     Users(PathBuf, UsersError),
@@ -82,7 +93,12 @@ impl Source {
     /// What a configuration names.
     #[must_use]
     pub fn of(config: &Config, embedded: &'static [u8]) -> Self {
-        Self { table: config.table.clone(), embedded, users: config.users.clone() }
+        Self {
+            table: config.table.clone(),
+            signers: config.signers.clone(),
+            embedded,
+            users: config.users.clone(),
+        }
     }
 
     /// What logs and `edictd status` call the source of the table.
@@ -97,16 +113,18 @@ impl Source {
         std::fs::metadata(self.table.as_ref()?).ok()?.modified().ok()
     }
 
-    /// Reads and checks the table.
+    /// Reads and checks the table, and who signed it.
     ///
     /// # Errors
-    /// Whatever is wrong with the file or its bytes.
+    /// Whatever is wrong with the file, its bytes or its signature.
     pub fn load_table(&self) -> Result<Loaded, ReloadError> {
         let image = match &self.table {
             Some(path) => image::read(path).map_err(|e| ReloadError::Read(path.clone(), e))?,
             None => Arc::new(self.embedded),
         };
-        Loaded::new(image).map_err(|e| ReloadError::Table(self.name(), e))
+        let table = Loaded::new(image).map_err(|e| ReloadError::Table(self.name(), e))?;
+        check_signer(&self.signers, &table, &self.name())?;
+        Ok(table)
     }
 
     /// Reads and checks the users; none where no file is configured.
@@ -119,6 +137,15 @@ impl Source {
         };
         let text = read_bounded(path, MAX_USERS_FILE).map_err(|e| ReloadError::Read(path.clone(), e))?;
         Users::parse(&text).map_err(|e| ReloadError::Users(path.clone(), e))
+    }
+}
+
+/// Whether a table may be in force by who signed it.
+fn check_signer(signers: &Signers, table: &Loaded, name: &str) -> Result<(), ReloadError> {
+    match table.signer() {
+        signer if signers.take(signer) => Ok(()),
+        Some(signer) => Err(ReloadError::Signer(name.to_owned(), signer)),
+        None => Err(ReloadError::Unsigned(name.to_owned())),
     }
 }
 
@@ -304,9 +331,11 @@ impl Reloader {
     /// Puts the table before the last reload in force again. Its digest.
     ///
     /// # Errors
-    /// [`ReloadError::NothingBefore`].
+    /// [`ReloadError::NothingBefore`], or the configuration asks for another signer by now.
     pub fn rollback(&self) -> Result<String, ReloadError> {
-        let _turn = self.lock();
+        let config = self.lock();
+        let before = self.context.live.before().ok_or(ReloadError::NothingBefore)?;
+        check_signer(&config.signers, &before, "the table before")?;
         let table = self.context.live.rollback().ok_or(ReloadError::NothingBefore)?;
         tracing::warn!(table = short(table.digest()), "rolled back");
         Ok(table.digest().to_owned())

@@ -34,6 +34,12 @@ impl Live {
         *before = Some(self.current.swap(table));
     }
 
+    /// The table before the last [`Live::publish`].
+    #[must_use]
+    pub fn before(&self) -> Option<Arc<Loaded>> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Puts the table before the last [`Live::publish`] in force again. None where there is none.
     pub fn rollback(&self) -> Option<Arc<Loaded>> {
         let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);

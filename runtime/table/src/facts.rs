@@ -114,6 +114,14 @@ pub struct HeaderFacts {
     pub malformed: bool,
 }
 
+impl HeaderFacts {
+    /// The first Subject.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.fields.iter().find(|f| f.name == "subject").map(|f| f.value.as_str())
+    }
+}
+
 /// What the decoded parts of a message tell.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct BodyFacts {

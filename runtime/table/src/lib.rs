@@ -14,4 +14,5 @@ pub mod format;
 mod index;
 pub mod load;
 pub mod model;
+pub mod signed;
 pub mod value;

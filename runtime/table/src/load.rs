@@ -19,16 +19,20 @@ pub(crate) use columns::{Class, Column};
 pub use sections::SectionSize;
 
 use crate::fact::Fact;
-use crate::index::matcher::Matcher;
-use crate::index::probe::{self, shape};
+use crate::index::matcher::Matchers;
+use crate::index::probe::{self, Index, shape};
+use crate::index::store;
 use crate::model::{Action, Alias, Group, Kind, Mode, Profile, Relay, Table};
+use crate::signed::PublicKey;
 use crate::value::Address;
+use check::Filters;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use view::{Cold, Places, View, piece};
+use yoke::Yoke;
 
 /// The bytes of an artifact, wherever they lie: a vector, a mapping, the program itself.
 pub type Image = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -52,7 +56,7 @@ pub enum LoadError {
     },
     /// From a compiler that is too old for this program.
     #[error(
-        "the table has format {found}, older than this program reads ({oldest}): build it anew with a current `edict`"
+        "the table has format {found}, older than this program reads ({oldest}): update the `edict` that built it, and build it anew"
     )]
     TooOld {
         /// Its format.
@@ -62,7 +66,7 @@ pub enum LoadError {
     },
     /// From a compiler that is newer than this program.
     #[error(
-        "the table has format {found}, newer than this program reads ({newest}): update `edictd`, and any older `edict`"
+        "the table has format {found}, newer than this program reads ({newest}): update this program (`edictd`, or the `edict` that shows it)"
     )]
     TooNew {
         /// Its format.
@@ -70,6 +74,11 @@ pub enum LoadError {
         /// The newest that is read.
         newest: u32,
     },
+    /// There is a signature, and it is not one of these bytes.
+    #[error(
+        "the signature of the table is wrong: it was changed after it was signed, or signed by somebody else"
+    )]
+    Signature,
     /// The bytes are not those that were written.
     #[error("the table is damaged: its checksum is wrong")]
     Checksum,
@@ -110,11 +119,12 @@ pub(crate) const ACCEPT: u32 = u32::MAX;
 
 /// A validated artifact, ready to decide.
 pub struct Loaded {
-    image: Image,
+    held: Yoke<View<'static>, Image>,
     pub(crate) places: Places,
     /// Tells this table from every other one of this process.
     pub(crate) id: u64,
     digest: String,
+    signer: Option<PublicKey>,
     profile: Profile,
     actions: Vec<Action>,
     /// For each action what it comes to: equal numbers are equal verbs and replies.
@@ -134,7 +144,9 @@ pub struct Loaded {
     /// Columns with other postings.
     pub(crate) cold_columns: Vec<u32>,
     /// Globs and regexes, by test.
-    pub(crate) matchers: Vec<(u32, Matcher)>,
+    pub(crate) matchers: Matchers,
+    /// What tells that a value is in no list.
+    pub(crate) filters: Filters,
     /// For each condition, whether it hangs on the recipient.
     pub(crate) varies: Vec<bool>,
     /// The rules of each kind, in the order of [`Kind::ALL`].
@@ -161,20 +173,24 @@ impl Loaded {
     /// # Errors
     /// Whatever is wrong with it: magic, version, length, checksum, any offset, id or order.
     pub fn new(image: Image) -> Result<Self, LoadError> {
-        let bytes: &[u8] = (*image).as_ref();
-        let frame = frame::check(bytes)?;
-        let view =
-            View::new(bytes, &frame.places).ok_or_else(|| corrupt("a section holds a broken record"))?;
-        let cold =
-            Cold::new(bytes, &frame.places).ok_or_else(|| corrupt("a section holds a broken record"))?;
-        let values = policy::read(bytes, &frame.places)?;
-        let shapes = check::lists(&view, &cold, &values)?;
-        check::predicates(&view, &cold)?;
-        let varies = nodes::check(&view, &cold)?;
-        let kinds = check::rules(&view, &cold, &values)?;
-        postings::check(&view, &cold)?;
-        let built = columns::build(&view, &cold, &shapes)?;
-        let named_lists = check::named_lists(&view, &cold)?;
+        let broken = || corrupt("a section holds a broken record");
+        let mut frame = None;
+        let held = Yoke::<View<'static>, Image>::try_attach_to_cart(image, |image| {
+            let bytes = image.as_ref();
+            let frame = frame.insert(frame::check(bytes)?);
+            View::new(bytes, &frame.places).ok_or_else(broken)
+        })?;
+        let frame = frame.ok_or_else(broken)?;
+        let view = held.get();
+        let cold = Cold::new(view.image, &frame.places).ok_or_else(broken)?;
+        let values = policy::read(view.image, &frame.places)?;
+        let (shapes, filters) = check::lists(view, &cold, &values)?;
+        check::predicates(view, &cold)?;
+        let varies = nodes::check(view, &cold)?;
+        let kinds = check::rules(view, &cold, &values)?;
+        postings::check(view)?;
+        let built = columns::build(view, &cold, &shapes)?;
+        let named_lists = check::named_lists(view, &cold)?;
         let outcomes = policy::outcomes(&values.actions);
         let local: HashSet<String> = values.profile.local_domains.iter().cloned().collect();
         let relayed = values.profile.relay_domains.iter().map(|r| r.domain.clone());
@@ -184,6 +200,7 @@ impl Loaded {
             places: frame.places,
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             digest: frame.digest,
+            signer: frame.signer,
             profile: values.profile,
             actions: values.actions,
             outcomes,
@@ -197,7 +214,8 @@ impl Loaded {
             hot_columns: built.hot,
             hot_cheap: built.hot_cheap,
             cold_columns: built.cold,
-            matchers: built.matchers,
+            matchers: Matchers::new(built.matchers, store::BUDGET),
+            filters,
             varies,
             kinds,
             audits: OnceLock::new(),
@@ -205,23 +223,30 @@ impl Loaded {
             local,
             inside,
             trusted,
-            image,
+            held,
         })
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        (*self.image).as_ref()
+        self.view().image
     }
 
     /// The sections that decisions read.
-    pub(crate) fn view(&self) -> Option<View<'_>> {
-        View::new(self.bytes(), &self.places)
+    #[inline]
+    pub(crate) fn view(&self) -> &View<'_> {
+        self.held.get()
     }
 
     /// The policy digest, 64 hexadecimal digits. Logs show the first 12.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Who signed it; the signature was found right.
+    #[must_use]
+    pub fn signer(&self) -> Option<PublicKey> {
+        self.signer
     }
 
     /// The digest of the sources it was built from, hexadecimal.
@@ -245,7 +270,7 @@ impl Loaded {
     /// A rule by its place.
     #[must_use]
     pub fn rule(&self, id: RuleId) -> Option<RuleRef<'_>> {
-        let view = self.view()?;
+        let view = self.view();
         let record = view.rules.get(id.0 as usize)?;
         let origin = Cold::new(self.bytes(), &self.places)?.origins.get(id.0 as usize).copied();
         let file = origin.and_then(|o| self.files.get(o.file.get() as usize)).map_or("", String::as_str);
@@ -294,12 +319,15 @@ impl Loaded {
     }
 
     /// The address without `+ext`, where it has one and is inside.
-    pub(crate) fn bare(&self, address: &Address) -> Option<Address> {
-        if address.local().contains('+') && self.is_inside(address.domain()) {
-            address.without_extension()
-        } else {
-            None
-        }
+    fn bare(&self, address: &Address) -> Option<Address> {
+        self.base(address).and_then(|_| address.without_extension())
+    }
+
+    /// Its local part without `+ext`, where it has one and is inside.
+    #[inline]
+    pub(crate) fn base<'t>(&self, address: &'t Address) -> Option<&'t str> {
+        let base = address.base()?;
+        self.is_inside(address.domain()).then_some(base)
     }
 
     /// All aliases, sorted by key.
@@ -318,13 +346,18 @@ impl Loaded {
     /// Whether a named list holds the address (at inside domains also without `+ext`).
     #[must_use]
     pub fn list_holds(&self, name: &str, address: &Address) -> bool {
-        let (Some(list), Some(view)) = (self.named_lists.get(name), self.view()) else { return false };
+        let Some(list) = self.named_lists.get(name) else { return false };
         let Some(cold) = Cold::new(self.bytes(), &self.places) else { return false };
         let mut found = false;
-        probe::address(&view.mailboxes, address, self.bare(address), shape::ALL, |set| {
+        let index = Index { keys: &self.view().mailboxes, filter: &self.filters.mailboxes };
+        let mut hit = |set| {
             let lists = piece(cold.set_list_ends, cold.set_lists, set);
             found |= lists.binary_search_by_key(list, |l| l.get()).is_ok();
-        });
+        };
+        probe::address(index, address, shape::ALL, &mut hit);
+        if let Some(bare) = self.bare(address) {
+            probe::local(index, bare.as_str(), bare.local().len(), shape::ALL, &mut hit);
+        }
         found
     }
 

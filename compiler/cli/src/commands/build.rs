@@ -6,7 +6,7 @@
 use crate::args::BuildArgs;
 use crate::console::{Console, Failure};
 use crate::files::write_whole;
-use crate::{folder, progress, render};
+use crate::{folder, progress, render, signing};
 use edict_compiler::{Options, compile};
 use edict_table::emit::emit;
 use edict_table::load::Loaded;
@@ -21,6 +21,8 @@ pub fn run(args: &BuildArgs, console: &mut Console) -> Result<bool, Failure> {
     if to_stdout && io::stdout().is_terminal() {
         return Err(Failure::Use("a table is binary; send it to a file or a pipe".to_owned()));
     }
+    // A key that cannot be used is told before the work.
+    let key = args.sign.as_deref().map(signing::read).transpose()?;
     let sources = folder::read(root)?;
     let options = Options { proofs: !args.no_proofs };
     let result = progress::during("checking rules", || compile(&sources, &options));
@@ -32,7 +34,10 @@ pub fn run(args: &BuildArgs, console: &mut Console) -> Result<bool, Failure> {
         console.remark(&format!("{}: {tally}; nothing was written", root.display()));
         return Ok(false);
     };
-    let bytes = emit(&table);
+    let mut bytes = emit(&table);
+    if let Some(key) = &key {
+        signing::sign(&mut bytes, key)?;
+    }
     let size = bytes.len();
     let image: Arc<Vec<u8>> = Arc::new(bytes);
     let loaded = Loaded::new(image.clone())
@@ -43,8 +48,9 @@ pub fn run(args: &BuildArgs, console: &mut Console) -> Result<bool, Failure> {
     } else {
         write_whole(&args.output, &image)?;
     }
+    let signed = loaded.signer().map(|key| format!(", signed by {key}")).unwrap_or_default();
     console.remark(&format!(
-        "{}: {} rules, {size} bytes, digest {}",
+        "{}: {} rules, {size} bytes, digest {}{signed}",
         args.output.display(),
         loaded.rule_count(),
         loaded.digest().get(..12).unwrap_or_default()

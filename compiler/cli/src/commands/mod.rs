@@ -8,6 +8,7 @@ mod explain;
 mod explain_code;
 mod fix;
 mod fmt;
+mod keygen;
 mod manual;
 mod new;
 mod show;
@@ -27,6 +28,7 @@ pub fn run(command: Command, console: &mut Console) -> Result<bool, Failure> {
         Command::Man(args) => manual::man(&args, console),
         Command::Check(args) => check::run(&args, console),
         Command::Build(args) => build::run(&args, console),
+        Command::Keygen(args) => keygen::run(&args, console),
         Command::Test(args) => test::run(&args, console),
         Command::Explain(args) => explain::run(&args, console),
         Command::Show(args) => show::run(&args, console),

@@ -37,6 +37,7 @@ pub fn run(args: &ShowArgs, console: &mut Console) -> Result<bool, Failure> {
 #[derive(Serialize)]
 struct Summary<'a> {
     digest: &'a str,
+    signer: Option<String>,
     source_digest: &'a str,
     compiler: &'a str,
     files: usize,
@@ -103,6 +104,7 @@ fn summary<'a>(loaded: &'a Loaded, table: &'a Table) -> Summary<'a> {
         table.lists.iter().map(|list| List { name: list.name.as_deref(), entries: list.entries.len() });
     Summary {
         digest: loaded.digest(),
+        signer: loaded.signer().map(|key| key.to_string()),
         source_digest: loaded.source_digest(),
         compiler: loaded.compiler(),
         files: table.provenance.files.len(),
@@ -132,6 +134,7 @@ fn summary<'a>(loaded: &'a Loaded, table: &'a Table) -> Summary<'a> {
 fn human(out: &mut dyn Write, s: &Summary<'_>) -> std::io::Result<()> {
     let local = if s.local_domains.is_empty() { "none".to_owned() } else { s.local_domains.join(", ") };
     writeln!(out, "digest         {}", s.digest)?;
+    writeln!(out, "signed by      {}", s.signer.as_deref().unwrap_or("nobody"))?;
     let files = if s.files == 1 { "file" } else { "files" };
     writeln!(out, "sources        {} {files}, digest {}", s.files, s.source_digest)?;
     writeln!(out, "made by        {}", clean(s.compiler))?;

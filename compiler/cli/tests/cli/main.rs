@@ -9,5 +9,6 @@ mod live;
 mod new;
 mod pages;
 mod sarif;
+mod signing;
 mod testing;
 mod usage;

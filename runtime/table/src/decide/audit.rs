@@ -28,7 +28,7 @@ pub fn audited(table: &Loaded, facts: &Facts<'_>, scratch: &mut Scratch, enforce
 /// The same, with the facts that the audit rules hang on whose value is still open.
 #[must_use]
 pub fn audit(table: &Loaded, facts: &Facts<'_>, scratch: &mut Scratch, enforced: Ruling) -> Audit {
-    let Some(mut eval) = Eval::new(table, facts, scratch) else { return Audit::default() };
+    let mut eval = Eval::new(table, facts, scratch);
     let (cut, outcome) = match enforced {
         Ruling::Default => (NO_RULE, Some(ACCEPT)),
         Ruling::By(rule) => (rule.0, Some(eval.outcome(rule.0))),

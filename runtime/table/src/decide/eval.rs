@@ -3,81 +3,138 @@
 //! A column is evaluated when it is first asked for and its fact is final: all tests on it that hold
 //! fire in one pass over the value.
 
-use super::scratch::{ColumnMark, Scratch, State};
+use super::scratch::{Scratch, State};
 use super::truth::Truth;
 use super::values::{Value, read};
 use crate::fact::Fact;
 use crate::facts::{FactSet, Facts, Slot};
 use crate::format::{PredicateRec, op, tag};
-use crate::index::probe;
+use crate::index::probe::{self, Index};
 use crate::index::text::{Role, Use};
-use crate::load::view::{View, networks, piece, range, texts_index};
+use crate::load::view::{View, piece, range};
 use crate::load::{Class, Column, Loaded};
-use crate::value::Address;
+use crate::value::{Address, Domain};
+use std::net::IpAddr;
+use std::ops::Range;
 
 /// What an evaluation works with.
 pub(super) struct Eval<'a, 'f> {
     pub(super) table: &'a Loaded,
-    pub(super) view: View<'a>,
+    pub(super) view: &'a View<'a>,
     pub(super) facts: &'a Facts<'f>,
     pub(super) scratch: &'a mut Scratch,
 }
 
 impl<'a, 'f> Eval<'a, 'f> {
-    /// None where the image is not what was checked.
-    pub(super) fn new(table: &'a Loaded, facts: &'a Facts<'f>, scratch: &'a mut Scratch) -> Option<Self> {
+    /// Over a table and the facts of a message.
+    pub(super) fn new(table: &'a Loaded, facts: &'a Facts<'f>, scratch: &'a mut Scratch) -> Self {
         if scratch.table != table.id {
             scratch.begin(table);
         }
-        Some(Self { table, view: table.view()?, facts, scratch })
+        Self { table, view: table.view(), facts, scratch }
     }
 
     /// The state of a column, evaluated if its fact is final.
     #[inline]
-    pub(super) fn column(&mut self, place: u32) -> ColumnMark {
-        let table = self.table;
-        let Some(column) = table.columns.get(place as usize) else {
+    pub(super) fn column(&mut self, place: u32) -> State {
+        let Some(column) = self.table.columns.get(place as usize) else {
             self.scratch.corrupt = true;
-            return ColumnMark::default();
+            return State::Open;
         };
+        self.column_of(place, column).0
+    }
+
+    /// The same, where the column is at hand; and whether anything fired on it.
+    #[inline(always)]
+    pub(super) fn column_of(&mut self, place: u32, column: &'a Column) -> (State, bool) {
         let mark = self.scratch.mark(column.recipient);
         match self.scratch.columns.get(place as usize) {
-            Some(known) if known.mark == mark && known.state != State::Open => *known,
+            Some(known) if known.mark == mark && known.state != State::Open => {
+                (known.state, known.from != known.to)
+            }
             _ => self.evaluate(place, column, mark),
         }
     }
 
-    fn evaluate(&mut self, place: u32, column: &'a Column, mark: u32) -> ColumnMark {
-        let which = usize::from(column.recipient);
-        let length = |scratch: &Scratch| scratch.fired.get(which).map_or(0, |f| f.len() as u32);
-        let from = length(self.scratch);
-        let state = match read(column.fact, &column.parameter, self.facts) {
-            Slot::Pending => State::Open,
-            Slot::Unknown => State::Unknown,
-            Slot::Absent => State::Done,
-            Slot::Known(value) => {
-                if let Some(test) = column.present {
-                    self.scratch.fire(test, column.recipient);
+    /// What fired on a column, as a range of the list of its scope.
+    pub(super) fn fired_on(&self, place: u32) -> Range<u32> {
+        self.scratch.columns.get(place as usize).map_or(0..0, |known| known.from..known.to)
+    }
+
+    /// The facts that every message has are told apart here, one by one, and never put together as a [`Value`]:
+    /// writing one down and reading it again would cost more than looking it up.
+    #[inline(never)]
+    fn evaluate(&mut self, place: u32, column: &'a Column, mark: u32) -> (State, bool) {
+        let facts = self.facts;
+        let from = self.fired_so_far(column);
+        let address = || if column.recipient { facts.recipient } else { facts.sender };
+        let state = match column.fact {
+            Fact::ClientIp => match &facts.client_ip {
+                Slot::Known(ip) => self.known(column, |this| this.network(column, ip)),
+                open => state_of(open),
+            },
+            Fact::Sender | Fact::Recipient => match address() {
+                Slot::Known(address) => self.known(column, |this| this.address(column, address)),
+                open => state_of(&open),
+            },
+            Fact::SenderDomain | Fact::RecipientDomain | Fact::Helo => {
+                let (state, domain) = match column.fact {
+                    Fact::Helo => parted(facts.helo, Domain::as_str),
+                    _ => parted(address(), Address::domain),
+                };
+                match domain {
+                    Some(domain) => self.known(column, |this| this.domain(column, domain)),
+                    None => state,
                 }
-                self.look_up(column, value);
-                State::Done
             }
+            Fact::Subject => match facts.header {
+                Slot::Known(header) => match header.subject() {
+                    Some(subject) => self.known(column, |this| this.text(column, subject)),
+                    None => State::Done,
+                },
+                open => state_of(&open),
+            },
+            _ => self.any(column),
         };
-        let now = ColumnMark { mark, state, from, to: length(self.scratch) };
+        let to = self.fired_so_far(column);
         if let Some(slot) = self.scratch.columns.get_mut(place as usize) {
-            *slot = now;
+            slot.mark = mark;
+            slot.state = state;
+            slot.from = from;
+            slot.to = to;
         }
-        now
+        (state, from != to)
+    }
+
+    #[inline]
+    fn fired_so_far(&self, column: &Column) -> u32 {
+        self.scratch.fired.get(usize::from(column.recipient)).map_or(0, |f| f.len() as u32)
+    }
+
+    /// A value is there: the test for that fires, then what it is.
+    #[inline(always)]
+    fn known(&mut self, column: &'a Column, look_up: impl FnOnce(&mut Self)) -> State {
+        if let Some(test) = column.present {
+            self.scratch.fire(test, column.recipient);
+        }
+        look_up(self);
+        State::Done
+    }
+
+    /// Any other fact.
+    #[inline(never)]
+    fn any(&mut self, column: &'a Column) -> State {
+        match read(column.fact, &column.parameter, self.facts) {
+            Slot::Known(value) => self.known(column, |this| this.look_up(column, value)),
+            open => state_of(&open),
+        }
     }
 
     /// Fires every test of a column that holds for a value.
     fn look_up(&mut self, column: &'a Column, value: Value<'_>) {
         match value {
             Value::Flag(_) | Value::Number(_) | Value::Word(_) => self.direct(column, value),
-            Value::Ip(ip) => match networks(self.table.bytes(), &self.table.places) {
-                Some(networks) => self.fire_set(column, networks.set(ip)),
-                None => self.scratch.corrupt = true,
-            },
+            Value::Ip(ip) => self.network(column, ip),
             Value::Domain(domain) => self.domain(column, domain),
             Value::Domains(all) => all.iter().for_each(|domain| self.domain(column, domain.as_str())),
             Value::Address(address) => self.address(column, address),
@@ -99,6 +156,14 @@ impl<'a, 'f> Eval<'a, 'f> {
         }
     }
 
+    #[inline]
+    fn network(&mut self, column: &Column, ip: &IpAddr) {
+        if self.table.filters.networks.may_hold(ip) {
+            let set = self.view.networks.set(*ip);
+            self.fire_set(column, set);
+        }
+    }
+
     /// Tests that compare: those under which rules are posted fire; the rest is compared when asked.
     fn direct(&mut self, column: &'a Column, value: Value<'_>) {
         for test in &column.posted {
@@ -109,6 +174,7 @@ impl<'a, 'f> Eval<'a, 'f> {
         }
     }
 
+    #[cold]
     fn fire_set(&mut self, column: &Column, set: u32) {
         let tests = piece(self.view.set_test_ends, self.view.set_tests, set);
         let first = if tests.len() > 16 { tests.partition_point(|t| t.get() < column.first) } else { 0 };
@@ -123,33 +189,54 @@ impl<'a, 'f> Eval<'a, 'f> {
         }
     }
 
+    fn mailboxes(&self) -> Index<'a> {
+        Index { keys: &self.view.mailboxes, filter: &self.table.filters.mailboxes }
+    }
+
+    fn texts(&self) -> Index<'a> {
+        Index { keys: &self.view.texts_index, filter: &self.table.filters.texts }
+    }
+
+    #[inline(always)]
     fn domain(&mut self, column: &'a Column, domain: &str) {
         if column.lists {
-            let keys = self.view.mailboxes;
-            probe::domain(&keys, domain, column.shapes, |set| self.fire_set(column, set));
+            probe::domain(self.mailboxes(), domain, column.shapes, |set| self.fire_set(column, set));
         }
         if column.text.is_some() {
             self.scan(column, domain);
         }
     }
 
+    #[inline(always)]
     fn address(&mut self, column: &'a Column, address: &Address) {
         if column.lists {
-            let keys = self.view.mailboxes;
-            let bare = self.table.bare(address);
-            probe::address(&keys, address, bare, column.shapes, |set| self.fire_set(column, set));
+            probe::address(self.mailboxes(), address, column.shapes, |set| self.fire_set(column, set));
+            if let Some(base) = self.table.base(address) {
+                self.without_extension(column, base, address.domain());
+            }
         }
         if column.text.is_some() {
             self.scan(column, address.as_str());
         }
     }
 
+    /// An address without its `+ext`, put together in memory that is kept.
+    #[inline(never)]
+    fn without_extension(&mut self, column: &'a Column, base: &str, domain: &str) {
+        let mut text = std::mem::take(&mut self.scratch.text);
+        text.clear();
+        text.extend([base, "@", domain]);
+        probe::local(self.mailboxes(), &text, base.len(), column.shapes, &mut |set| {
+            self.fire_set(column, set)
+        });
+        self.scratch.text = text;
+    }
+
     fn text(&mut self, column: &'a Column, text: &str) {
         // Entries are at most 65,535 bytes long.
         if column.lists
             && text.len() <= usize::from(u16::MAX)
-            && let Some(index) = texts_index(self.table.bytes(), &self.table.places)
-            && let Some(set) = index.get(text.as_bytes())
+            && let Some(set) = self.texts().get(text.as_bytes())
         {
             self.fire_set(column, set);
         }
@@ -159,6 +246,7 @@ impl<'a, 'f> Eval<'a, 'f> {
     }
 
     /// One pass over a text.
+    #[inline(never)]
     fn scan(&mut self, column: &'a Column, text: &str) {
         let Some(index) = &column.text else { return };
         let value = self.scratch.next_value();
@@ -172,7 +260,7 @@ impl<'a, 'f> Eval<'a, 'f> {
             if asked.is_none_or(|asked| std::mem::replace(asked, value) == value) {
                 return;
             }
-            match table.matchers.get(place as usize).and_then(|(_, matcher)| matcher.matches(text)) {
+            match table.matchers.matches(place, text) {
                 Some(true) => scratch.fire(one.predicate, column.recipient),
                 Some(false) => {}
                 None => scratch.corrupt = true,
@@ -188,7 +276,7 @@ impl<'a, 'f> Eval<'a, 'f> {
             return Truth::No;
         };
         let column_place = record.column.get();
-        match self.column(column_place).state {
+        match self.column(column_place) {
             State::Open => return Truth::Pending,
             State::Unknown => return Truth::Unknown,
             State::Done => {}
@@ -210,15 +298,15 @@ impl<'a, 'f> Eval<'a, 'f> {
     /// Asks a glob or regex that no index answers.
     fn ask(&mut self, column: &Column, test: u32) -> bool {
         let Ok(found) = column.lazy.binary_search_by_key(&test, |l| l.0) else { return false };
-        let matcher = column.lazy.get(found).and_then(|l| self.table.matchers.get(l.1 as usize));
         let (Some((_, matcher)), Slot::Known(value)) =
-            (matcher, read(column.fact, &column.parameter, self.facts))
+            (column.lazy.get(found), read(column.fact, &column.parameter, self.facts))
         else {
             return false;
         };
+        let matchers = &self.table.matchers;
         let mut corrupt = false;
         let mut one = |text: &str| {
-            let answer = matcher.matches(text);
+            let answer = matchers.matches(*matcher, text);
             corrupt |= answer.is_none();
             answer.unwrap_or(false)
         };
@@ -313,6 +401,25 @@ impl<'a, 'f> Eval<'a, 'f> {
     pub(super) fn outcome(&self, rule: u32) -> u32 {
         let action = self.view.rules.get(rule as usize).map_or(u32::MAX, |r| r.action.get());
         self.table.outcome(action)
+    }
+}
+
+/// A part of a value, where there is one; else the state of its column.
+#[inline(always)]
+fn parted<'v, T>(slot: Slot<&'v T>, part: impl FnOnce(&'v T) -> &'v str) -> (State, Option<&'v str>) {
+    match slot {
+        Slot::Known(value) => (State::Done, Some(part(value))),
+        open => (state_of(&open), None),
+    }
+}
+
+/// The state of a column whose fact has no value.
+#[inline]
+fn state_of<T>(slot: &Slot<T>) -> State {
+    match slot {
+        Slot::Pending => State::Open,
+        Slot::Unknown => State::Unknown,
+        Slot::Absent | Slot::Known(_) => State::Done,
     }
 }
 

@@ -66,7 +66,7 @@ pub fn explain_rule(
     scratch: &mut Scratch,
 ) -> Option<Explanation> {
     let back = table.predicate_order();
-    let mut eval = Eval::new(table, facts, scratch)?;
+    let mut eval = Eval::new(table, facts, scratch);
     let kind = *Kind::ALL.get(usize::from(eval.view.rules.get(rule.0 as usize)?.kind))?;
     let condition = eval.condition(rule.0);
     Some(Explanation { rule, kind, trace: trace(&mut eval, &back, condition)? })
@@ -75,7 +75,7 @@ pub fn explain_rule(
 /// The value of one rule by itself, whatever ranks before it. None where there is no such rule.
 #[must_use]
 pub fn rule_value(table: &Loaded, rule: RuleId, facts: &Facts<'_>, scratch: &mut Scratch) -> Option<Truth> {
-    let mut eval = Eval::new(table, facts, scratch)?;
+    let mut eval = Eval::new(table, facts, scratch);
     let condition = eval.view.rules.get(rule.0 as usize)?.condition.get();
     Some(eval.node(condition))
 }

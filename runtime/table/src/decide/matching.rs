@@ -20,7 +20,7 @@ pub fn matching(
 ) -> FactSet {
     out.clear();
     let mut hangs = FactSet::EMPTY;
-    let Some(mut eval) = Eval::new(table, facts, scratch) else { return hangs };
+    let mut eval = Eval::new(table, facts, scratch);
     eval.search_kind(kind, &mut |eval, found| match found.value {
         Truth::Yes => out.extend(found.rules.iter().map(|id| RuleId(id.get()))),
         // The rules of a group hang on the same facts.
@@ -45,7 +45,7 @@ pub fn candidates(
     out: &mut Vec<(RuleId, Truth)>,
 ) {
     out.clear();
-    let Some(mut eval) = Eval::new(table, facts, scratch) else { return };
+    let mut eval = Eval::new(table, facts, scratch);
     eval.search_kind(kind, &mut |_, found| {
         let ids = found.rules.iter().map(|id| RuleId(id.get()));
         out.extend(ids.map(|id| (id, found.value)));

@@ -27,6 +27,7 @@ pub use truth::Truth;
 use crate::facts::{FactSet, Facts};
 use crate::load::{ACCEPT, Loaded, RuleId};
 use eval::Eval;
+use scratch::State;
 use walk::{Found, Search};
 
 /// Where the verdict rules stand.
@@ -80,7 +81,7 @@ impl Standing {
 /// cannot be told.
 #[must_use]
 pub fn verdict(table: &Loaded, facts: &Facts<'_>, scratch: &mut Scratch) -> Outcome {
-    let Some(mut eval) = Eval::new(table, facts, scratch) else { return Outcome::Final(Ruling::Corrupt) };
+    let mut eval = Eval::new(table, facts, scratch);
     let standing = eval.stand(false);
     let outcome = eval.conclude(standing);
     if eval.scratch.corrupt { Outcome::Final(Ruling::Corrupt) } else { outcome }
@@ -110,7 +111,11 @@ impl<'a> Eval<'a, '_> {
         let (cheap, texts) = table.hot_columns.split_at_checked(table.hot_cheap).unwrap_or_default();
         let mut cut = NO_RULE;
         for place in cheap {
-            cut = self.one_column(search, *place, cut, &mut note);
+            // Nearly always nothing fires, and this is all there is to do.
+            let Some(column) = table.columns.get(*place as usize) else { continue };
+            if column.hot_best < cut && self.column_of(*place, column) != (State::Done, false) {
+                cut = self.one_column(search, *place, cut, &mut note);
+            }
         }
         self.residual_rules(search, &(0..cut), &mut |eval, found| {
             cut = cut.min(note(eval, found));
@@ -123,6 +128,7 @@ impl<'a> Eval<'a, '_> {
     }
 
     /// Searches a column unless all its rules rank past the cut; returned is the new cut.
+    #[inline(never)]
     fn one_column(
         &mut self,
         search: Search<'a>,

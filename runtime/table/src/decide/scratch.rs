@@ -3,6 +3,7 @@
 //! Nothing is cleared between messages: every mark carries the number of the transaction or recipient
 //! that made it, and an older number counts as no mark.
 
+use crate::facts::FactSet;
 use crate::load::Loaded;
 
 /// How far a column is evaluated.
@@ -48,6 +49,8 @@ pub struct Scratch {
     pub(super) unknown: Vec<u32>,
     /// What parts recipients.
     pub(super) parts: Vec<(u64, u64)>,
+    /// An address without its extension.
+    pub(super) text: String,
     /// The image was not what had been checked.
     pub(super) corrupt: bool,
 }
@@ -63,24 +66,43 @@ impl Scratch {
     }
 
     /// Forgets everything: a new transaction, or another table.
+    #[inline]
     pub fn begin(&mut self, table: &Loaded) {
         if self.table != table.id {
-            self.table = table.id;
-            self.clock = 0;
-            self.value = 0;
-            let tests = table.columns.last().map_or(0, |c| c.end as usize);
-            self.tests.clear();
-            self.tests.resize(tests, 0);
-            self.columns.clear();
-            self.columns.resize(table.columns.len(), ColumnMark::default());
-            self.asked.clear();
-            self.asked.resize(table.matchers.len(), 0);
+            self.fit(table);
         }
         self.tick();
         self.transaction = self.clock;
         self.recipient = self.clock;
         self.corrupt = false;
         self.fired.iter_mut().for_each(Vec::clear);
+    }
+
+    /// Makes room for another table.
+    #[cold]
+    fn fit(&mut self, table: &Loaded) {
+        self.table = table.id;
+        self.clock = 0;
+        self.value = 0;
+        let tests = table.columns.last().map_or(0, |c| c.end as usize);
+        self.tests.clear();
+        self.tests.resize(tests, 0);
+        self.columns.clear();
+        self.columns.resize(table.columns.len(), ColumnMark::default());
+        self.asked.clear();
+        self.asked.resize(table.matchers.len(), 0);
+    }
+
+    /// The facts whose values were looked up for this transaction and recipient: what decisions cost so far.
+    #[must_use]
+    pub fn looked_up(&self, table: &Loaded) -> FactSet {
+        let mut out = FactSet::EMPTY;
+        for (column, known) in table.columns.iter().zip(&self.columns) {
+            if known.mark == self.mark(column.recipient) && known.state != State::Open {
+                out.insert(column.fact);
+            }
+        }
+        out
     }
 
     /// Forgets the facts of a recipient; those of the transaction stay.

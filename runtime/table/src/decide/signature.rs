@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// content is. The opposite is not promised.
 #[must_use]
 pub fn signature(table: &Loaded, facts: &Facts<'_>, scratch: &mut Scratch) -> u64 {
-    let Some(mut eval) = Eval::new(table, facts, scratch) else { return 0 };
+    let mut eval = Eval::new(table, facts, scratch);
     let standing = eval.stand(true);
     match eval.conclude(standing) {
         Outcome::Final(Ruling::Default) => mix(1, u64::from(ACCEPT)),
@@ -65,10 +65,10 @@ impl<'a> Eval<'a, '_> {
     }
 
     fn column_parts(&mut self, search: Search<'a>, place: u32, best: u32) {
-        let mark = self.column(place);
+        let state = self.column(place);
         let recipient = self.table.columns.get(place as usize).is_some_and(|c| c.recipient);
-        if mark.state == State::Done {
-            for at in mark.from..mark.to {
+        if state == State::Done {
+            for at in self.fired_on(place) {
                 let fired = self.scratch.fired.get(usize::from(recipient)).and_then(|f| f.get(at as usize));
                 let Some(test) = fired.copied() else { return };
                 for id in piece(search.half.ends, search.half.rules, test) {
@@ -95,7 +95,7 @@ impl<'a> Eval<'a, '_> {
             if !(recipient || guards.iter().any(varies)) || self.group(group) == Truth::No {
                 continue;
             }
-            let mut open = mark.state as u64;
+            let mut open = state as u64;
             for guard in guards {
                 open = mix(open, self.residue(guard.get() / 2));
             }

@@ -1,6 +1,6 @@
 //! The earliest moment at which each rule can be decided.
 
-use crate::fact::Stage;
+use crate::fact::{Fact, Stage};
 use crate::format::op;
 use crate::load::view::range;
 use crate::load::{Loaded, RuleId};
@@ -23,7 +23,7 @@ pub struct RuleStage {
 /// For each rule, in the order of the table, the earliest stage at which some message can have it decided.
 #[must_use]
 pub fn rules_by_stage(table: &Loaded) -> Vec<RuleStage> {
-    let Some(view) = table.view() else { return Vec::new() };
+    let view = table.view();
     // For each condition, the earliest stage at which it can be yes, and at which it can be no.
     let mut earliest: Vec<(Stage, Stage)> = Vec::with_capacity(view.nodes.len());
     for node in view.nodes {
@@ -38,7 +38,9 @@ pub fn rules_by_stage(table: &Loaded) -> Vec<RuleStage> {
                 let column = view.predicates.get(node.a.get() as usize).map(|p| p.column.get());
                 let column = column.and_then(|c| table.columns.get(c as usize));
                 let stage = column.map_or(Stage::Body, |c| c.fact.row().stage);
-                (stage, stage)
+                // A header that cannot be read is enough; that all is well is known at the very end.
+                let early = column.is_some_and(|c| c.fact == Fact::Malformed);
+                (if early { Stage::Header } else { stage }, stage)
             }
             op::NOT => {
                 let (yes, no) = known(node.a.get());

@@ -15,7 +15,7 @@ pub(super) enum Value<'a> {
     /// The place of an enum's word.
     Word(u8),
     /// An address of a client.
-    Ip(IpAddr),
+    Ip(&'a IpAddr),
     /// A domain in normal form.
     Domain(&'a str),
     /// A mailbox.
@@ -35,10 +35,15 @@ pub(super) enum Value<'a> {
 }
 
 /// Reads a fact. Many values of which there is none are absent.
-pub(super) fn read<'a>(fact: Fact, parameter: &str, facts: &Facts<'a>) -> Slot<Value<'a>> {
+pub(super) fn read<'a>(fact: Fact, parameter: &str, facts: &'a Facts<'_>) -> Slot<Value<'a>> {
     let header = facts.header;
     match fact {
-        Fact::ClientIp => facts.client_ip.map(Value::Ip),
+        Fact::ClientIp => match &facts.client_ip {
+            Slot::Known(ip) => Slot::Known(Value::Ip(ip)),
+            Slot::Absent => Slot::Absent,
+            Slot::Unknown => Slot::Unknown,
+            Slot::Pending => Slot::Pending,
+        },
         Fact::ClientName => facts.client_name.map(|d| Value::Domain(d.as_str())),
         Fact::ClientUnverified => facts.client_unverified.map(Value::Flag),
         Fact::ClientListed => {
@@ -65,12 +70,7 @@ pub(super) fn read<'a>(fact: Fact, parameter: &str, facts: &Facts<'a>) -> Slot<V
         Fact::RecipientCount => facts.recipient_count.map(Value::Number),
         Fact::Size => facts.size.map(Value::Number),
         Fact::Hops => header.map(|h| Value::Number(h.hops)),
-        Fact::Subject => {
-            let first = |h: &'a HeaderFacts| {
-                Slot::from_option(h.fields.iter().find(|f| f.name == "subject").map(|f| f.value.as_str()))
-            };
-            flat(header.map(first)).map(Value::Text)
-        }
+        Fact::Subject => flat(header.map(|h| Slot::from_option(h.subject()))).map(Value::Text),
         Fact::Header => {
             let any = |h: &'a HeaderFacts| {
                 Slot::from_option(h.fields.iter().any(|f| f.name == parameter).then_some(h))

@@ -7,7 +7,7 @@ use super::eval::Eval;
 use super::scratch::State;
 use super::truth::Truth;
 use crate::format::GroupRec;
-use crate::load::view::{Half, cold_half, piece, range};
+use crate::load::view::{Half, piece, range};
 use std::ops::Range;
 use zerocopy::little_endian::U32;
 
@@ -22,7 +22,7 @@ pub(super) struct Found<'a> {
 /// Which postings to search.
 #[derive(Clone, Copy)]
 pub(super) struct Search<'a> {
-    pub(super) half: Half<'a>,
+    pub(super) half: &'a Half<'a>,
     /// Verdicts in force.
     pub(super) hot: bool,
 }
@@ -30,14 +30,12 @@ pub(super) struct Search<'a> {
 impl<'a> Eval<'a, '_> {
     /// The verdicts in force.
     pub(super) fn hot(&self) -> Search<'a> {
-        Search { half: self.view.hot, hot: true }
+        Search { half: &self.view.hot, hot: true }
     }
 
     /// All other rules.
-    pub(super) fn cold(&mut self) -> Search<'a> {
-        let half = cold_half(self.table.bytes(), &self.table.places);
-        self.scratch.corrupt |= half.is_none();
-        Search { half: half.unwrap_or_default(), hot: false }
+    pub(super) fn cold(&self) -> Search<'a> {
+        Search { half: &self.view.cold, hot: false }
     }
 
     /// Looks through a column: what fired on it, or while it is open its groups. `rules` are the rules
@@ -50,14 +48,13 @@ impl<'a> Eval<'a, '_> {
         found: &mut impl FnMut(&mut Self, Found<'a>) -> u32,
     ) {
         let mut cut = rules.end;
-        let mark = self.column(place);
-        if mark.state != State::Done {
+        if self.column(place) != State::Done {
             self.group_rules(search, place, rules, found);
             return;
         }
         let Some(column) = self.table.columns.get(place as usize) else { return };
         let which = usize::from(column.recipient);
-        for at in mark.from..mark.to {
+        for at in self.fired_on(place) {
             let Some(test) = self.scratch.fired.get(which).and_then(|f| f.get(at as usize)) else { return };
             let ids = within(piece(search.half.ends, search.half.rules, *test), rules);
             for one in ids.chunks(1) {
@@ -132,7 +129,7 @@ impl<'a> Eval<'a, '_> {
         let mut out = if group.whole.get() == 1 {
             Truth::Yes
         } else {
-            match self.column(group.column.get()).state {
+            match self.column(group.column.get()) {
                 State::Open => Truth::Pending,
                 State::Unknown => Truth::Unknown,
                 State::Done => Truth::No,

@@ -3,6 +3,7 @@
 //! See `emit/keys.rs` for the shape. A search reads slots from the home of its hash up to the first
 //! empty one; the check makes sure that there is one within [`MAX_RUN`].
 
+use super::filter::Filter;
 use crate::format::{KeyRec, MAX_RUN, NONE, SlotRec, hash, home};
 use zerocopy::FromBytes;
 
@@ -30,8 +31,8 @@ impl<'a> Keys<'a> {
         self.get_hashed(key, hash(key))
     }
 
-    /// The value of a key whose hash is known.
-    #[inline]
+    /// The value of a key whose hash is known. Rarely called for a key that is not there: see [`super::filter`].
+    #[inline(never)]
     pub(crate) fn get_hashed(&self, key: &[u8], hash: u64) -> Option<u32> {
         let (head, slots) = self.slots.split_first()?;
         let print = (hash & 0xffff_ffff) as u32;
@@ -59,6 +60,11 @@ impl<'a> Keys<'a> {
         self.slots.first().map_or(0, |head| head.at.get() as usize)
     }
 
+    /// A filter with room for the keys. Bounded by what is there, whatever the head says.
+    pub(crate) fn filter(&self) -> Filter {
+        Filter::new(self.len().min(self.slots.len()))
+    }
+
     /// Every key with its value, in the order of their hashes.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a str, u32)> {
         let mut at = 0;
@@ -71,9 +77,10 @@ impl<'a> Keys<'a> {
     }
 
     /// Checks every slot and every key: places, order, hashes, UTF-8, that each is found, and with
-    /// `value` what it stands for.
+    /// `value` what it stands for. Every key is put into the filter.
     pub(crate) fn check(
         &self,
+        filter: &mut Filter,
         mut value: impl FnMut(&'a str, u32) -> Result<(), Broken>,
     ) -> Result<(), Broken> {
         let Some((head, slots)) = self.slots.split_first() else {
@@ -110,6 +117,7 @@ impl<'a> Keys<'a> {
                 return Err(Broken("keys out of order"));
             }
             before = Some((hash, key));
+            filter.add(hash);
             value(text, what)?;
             at += KEY + key.len();
             count += 1;

@@ -1,22 +1,13 @@
 //! Globs and regexes, and the literals without which they cannot match.
 //!
-//! A regex is parsed when the table is loaded and compiled when it is first needed, each within
-//! [`NFA_LIMIT`] and a cache of [`CACHE_LIMIT`]. Regexes are never joined into one automaton: the union
-//! of some forty of them takes hundreds of megabytes.
+//! A regex is parsed when the table is loaded and compiled when it is first needed ([`super::store`]). Regexes
+//! are never joined into one automaton: the union of some forty of them takes hundreds of megabytes.
 
 use super::glob::Glob;
+use super::store::{NEST_LIMIT, Store, compile};
 use crate::model::Test;
-use regex_automata::meta::Regex;
-use regex_automata::util::syntax;
 use regex_syntax::hir::{Class, Hir, HirKind};
-use std::sync::OnceLock;
 
-/// Bytes of one compiled regex.
-const NFA_LIMIT: usize = 1 << 20;
-/// Bytes of the lazy cache of one regex.
-const CACHE_LIMIT: usize = 1 << 20;
-/// The deepest nesting of a regex.
-const NEST_LIMIT: u32 = 64;
 /// The longest regex or glob, in bytes.
 const LENGTH_LIMIT: usize = 8192;
 /// The most alternatives of literals taken from one regex.
@@ -31,8 +22,8 @@ pub(crate) enum Matcher {
     Regex {
         /// As written.
         pattern: String,
-        /// Once it was needed; none where it does not compile within bounds.
-        compiled: OnceLock<Option<Regex>>,
+        /// Its place in the store.
+        place: usize,
     },
 }
 
@@ -71,20 +62,44 @@ fn parse(pattern: &str) -> Result<Hir, PatternError> {
         .map_err(|e| PatternError::Syntax(e.to_string()))
 }
 
-fn compile(pattern: &str) -> Option<Regex> {
-    let config = Regex::config()
-        .nfa_size_limit(Some(NFA_LIMIT))
-        .onepass_size_limit(Some(NFA_LIMIT))
-        .hybrid_cache_capacity(CACHE_LIMIT);
-    let syntax = syntax::Config::new().case_insensitive(true).nest_limit(NEST_LIMIT);
-    Regex::builder().configure(config).syntax(syntax).build(pattern).ok()
+/// The globs and regexes of a table, each with its test.
+#[derive(Debug)]
+pub(crate) struct Matchers {
+    all: Vec<(u32, Matcher)>,
+    store: Store,
+}
+
+impl Matchers {
+    /// Whose regexes together may keep so many bytes compiled.
+    pub(crate) fn new(all: Vec<(u32, Matcher)>, budget: usize) -> Self {
+        let regexes = all.iter().filter(|(_, m)| matches!(m, Matcher::Regex { .. })).count();
+        Self { all, store: Store::new(regexes, budget) }
+    }
+
+    /// Whether a text matches; none where there is no such matcher or its regex does not compile.
+    pub(crate) fn matches(&self, place: u32, text: &str) -> Option<bool> {
+        match &self.all.get(place as usize)?.1 {
+            Matcher::Glob(glob) => Some(glob.matches(text)),
+            Matcher::Regex { pattern, place } => self.store.is_match(*place, pattern, text),
+        }
+    }
+
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Compiled regexes and their caches.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
 }
 
 impl Matcher {
-    /// Takes a pattern; a regex must parse.
-    pub(crate) fn regex(pattern: &str) -> Result<Self, PatternError> {
+    /// Takes a pattern; a regex must parse. `place` is how many regexes the table has before it.
+    pub(crate) fn regex(pattern: &str, place: usize) -> Result<Self, PatternError> {
         parse(pattern)?;
-        Ok(Self::Regex { pattern: pattern.to_owned(), compiled: OnceLock::new() })
+        Ok(Self::Regex { pattern: pattern.to_owned(), place })
     }
 
     /// Takes a pattern.
@@ -93,16 +108,6 @@ impl Matcher {
             return Err(PatternError::Long);
         }
         Ok(Self::Glob(Glob::new(pattern)))
-    }
-
-    /// Whether a text matches; none where the regex does not compile.
-    pub(crate) fn matches(&self, text: &str) -> Option<bool> {
-        match self {
-            Self::Glob(glob) => Some(glob.matches(text)),
-            Self::Regex { pattern, compiled } => {
-                compiled.get_or_init(|| compile(pattern)).as_ref().map(|regex| regex.is_match(text))
-            }
-        }
     }
 }
 
@@ -240,9 +245,10 @@ mod tests {
 
     #[test]
     fn matching_is_case_folded() {
-        let m = Matcher::regex("In.oice").unwrap();
-        assert_eq!(m.matches("my invoice"), Some(true));
-        assert_eq!(m.matches("voice"), Some(false));
+        let m = Matchers::new(vec![(0, Matcher::regex("In.oice", 0).unwrap())], 1 << 20);
+        assert_eq!(m.matches(0, "my invoice"), Some(true));
+        assert_eq!(m.matches(0, "voice"), Some(false));
+        assert_eq!(m.matches(1, "voice"), None);
         assert!(matches!(check_regex("("), Err(PatternError::Syntax(_))));
         assert_eq!(check_regex(r"(\w{100}){100}"), Err(PatternError::Size));
         assert_eq!(check_regex(r"a+b"), Ok(()));

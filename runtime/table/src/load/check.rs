@@ -5,7 +5,9 @@ use super::view::{Cold, View, piece};
 use super::{LoadError, corrupt};
 use crate::fact::{Fact, Type};
 use crate::format::{DIRECTORY_FROM, NONE, TextRef, index_key, tag};
+use crate::index::filter::Filter;
 use crate::index::keys::Broken;
+use crate::index::networks::Tops;
 use crate::index::probe::shape;
 use crate::model::Kind;
 use std::collections::{HashMap, HashSet};
@@ -30,8 +32,20 @@ fn check_ends(ends: &[U32], length: usize, what: &str) -> Result<(), LoadError> 
     if ascending && whole { Ok(()) } else { Err(corrupt(what)) }
 }
 
+/// What tells in one look that a value is in no list.
+#[derive(Debug)]
+pub(crate) struct Filters {
+    pub(crate) mailboxes: Filter,
+    pub(crate) texts: Filter,
+    pub(crate) networks: Tops,
+}
+
 /// Sets, key indexes, networks, aliases. Returned is, for each set, which shapes of keys stand for it.
-pub(super) fn lists(view: &View<'_>, cold: &Cold<'_>, values: &Values) -> Result<Vec<u8>, LoadError> {
+pub(super) fn lists(
+    view: &View<'_>,
+    cold: &Cold<'_>,
+    values: &Values,
+) -> Result<(Vec<u8>, Filters), LoadError> {
     if cold.lists.iter().any(|l| l.kind.get() > TEXT) {
         return Err(corrupt("the kind of a list"));
     }
@@ -55,15 +69,16 @@ pub(super) fn lists(view: &View<'_>, cold: &Cold<'_>, values: &Values) -> Result
         }
         Ok(())
     };
-    view.mailboxes.check(|key, set| {
+    let (mut mailboxes, mut texts) = (view.mailboxes.filter(), view.texts_index.filter());
+    view.mailboxes.check(&mut mailboxes, |key, set| {
         held(set, MAILBOX)?;
         if let Some(of_set) = shapes.get_mut(set as usize) {
             *of_set |= shape::of(key);
         }
         Ok(())
     })?;
-    cold.texts_index.check(|_, set| held(set, TEXT))?;
-    networks(cold)?;
+    view.texts_index.check(&mut texts, |_, set| held(set, TEXT))?;
+    networks(view, cold)?;
     for network in cold.networks {
         if let Some(count) = counts.get_mut(network.list.get() as usize) {
             *count = count.saturating_add(1);
@@ -75,11 +90,12 @@ pub(super) fn lists(view: &View<'_>, cold: &Cold<'_>, values: &Values) -> Result
     if !values.aliases.is_sorted_by(|a, b| a.key < b.key) || cold.aliases.len() != values.aliases.len() {
         return Err(corrupt("the order of aliases"));
     }
-    cold.aliases.check(|key, place| {
+    cold.aliases.check(&mut Filter::default(), |key, place| {
         let found = values.aliases.get(place as usize).map(|a| index_key(&a.key));
         if found == Some(key) { Ok(()) } else { Err(Broken("an alias under another key")) }
     })?;
-    Ok(shapes)
+    let networks = Tops::new(view.networks.v4_starts, view.networks.v4_sets);
+    Ok((shapes, Filters { mailboxes, texts, networks }))
 }
 
 fn sets(view: &View<'_>, cold: &Cold<'_>) -> Result<(), LoadError> {
@@ -119,8 +135,8 @@ fn sets(view: &View<'_>, cold: &Cold<'_>) -> Result<(), LoadError> {
     Ok(())
 }
 
-fn networks(cold: &Cold<'_>) -> Result<(), LoadError> {
-    let n = &cold.intervals;
+fn networks(view: &View<'_>, cold: &Cold<'_>) -> Result<(), LoadError> {
+    let n = &view.networks;
     let wrong = || corrupt("the networks");
     let ordered = n.v4_starts.is_sorted_by(|a, b| a.get() < b.get())
         && n.v6_starts.is_sorted_by(|a, b| a.get() < b.get())

@@ -49,6 +49,17 @@ pub(crate) struct Column {
     pub(crate) lazy: Vec<(u32, u32)>,
 }
 
+impl Column {
+    /// As rules write it.
+    pub(crate) fn name(&self) -> String {
+        let name = self.fact.row().name;
+        match self.parameter.as_str() {
+            "" => name.to_owned(),
+            parameter => format!("{name}(\"{parameter}\")"),
+        }
+    }
+}
+
 /// All that [`build`] makes.
 pub(super) struct Built {
     pub(super) columns: Vec<Column>,
@@ -56,12 +67,19 @@ pub(super) struct Built {
     pub(super) hot_cheap: usize,
     pub(super) cold: Vec<u32>,
     pub(super) matchers: Vec<(u32, Matcher)>,
+    regexes: usize,
 }
 
 /// Builds the columns. Everything they refer to has been checked.
 pub(super) fn build(view: &View<'_>, cold: &Cold<'_>, shapes: &[u8]) -> Result<Built, LoadError> {
-    let mut built =
-        Built { columns: Vec::new(), hot: Vec::new(), hot_cheap: 0, cold: Vec::new(), matchers: Vec::new() };
+    let mut built = Built {
+        columns: Vec::new(),
+        hot: Vec::new(),
+        hot_cheap: 0,
+        cold: Vec::new(),
+        matchers: Vec::new(),
+        regexes: 0,
+    };
     for (record, place) in cold.columns.iter().zip(0u32..) {
         let number = u8::try_from(record.fact.get()).ok();
         let fact = number.and_then(Fact::from_number).ok_or_else(|| corrupt("a fact"))?;
@@ -79,7 +97,7 @@ pub(super) fn build(view: &View<'_>, cold: &Cold<'_>, shapes: &[u8]) -> Result<B
             class,
             hot_best: u32::MAX,
             hot_groups: groups(&view.hot, place),
-            cold_groups: groups(&cold.half, place),
+            cold_groups: groups(&view.cold, place),
             shapes: 0,
             lists: false,
             present: None,
@@ -95,7 +113,7 @@ pub(super) fn build(view: &View<'_>, cold: &Cold<'_>, shapes: &[u8]) -> Result<B
         for test in column.first..column.end {
             let Some(record) = view.predicates.get(test as usize) else { continue };
             let hot = piece(view.hot.ends, view.hot.rules, test).first().map(|id| id.get());
-            let in_cold = !piece(cold.half.ends, cold.half.rules, test).is_empty();
+            let in_cold = !piece(view.cold.ends, view.cold.rules, test).is_empty();
             column.hot_best = column.hot_best.min(hot.unwrap_or(u32::MAX));
             if let Some(slot) = cold_posted.get_mut(place) {
                 *slot |= in_cold;
@@ -121,7 +139,12 @@ pub(super) fn build(view: &View<'_>, cold: &Cold<'_>, shapes: &[u8]) -> Result<B
                     let pattern = pattern.ok_or_else(|| corrupt("a pattern"))?;
                     let at = u32::try_from(built.matchers.len()).map_err(|_| corrupt("patterns"))?;
                     let glob = record.tag.get() == tag::GLOB;
-                    let matcher = if glob { Matcher::glob(pattern) } else { Matcher::regex(pattern) };
+                    let matcher = if glob {
+                        Matcher::glob(pattern)
+                    } else {
+                        built.regexes += 1;
+                        Matcher::regex(pattern, built.regexes - 1)
+                    };
                     built.matchers.push((test, matcher.map_err(|e| corrupt(e.to_string()))?));
                     let one = Use { predicate: test, role: Role::Ask(at) };
                     let whole =

@@ -6,19 +6,22 @@ use crate::format::{
     FORMAT, HEADER, Header, MAGIC, OLDEST, POLICY_SECTIONS, SECTION, SECTIONS, Section, SectionRec, checksum,
     policy_digest,
 };
+use crate::signed::{self, PublicKey};
 use zerocopy::FromBytes;
 
 /// A sound frame: where the sections lie.
 pub(super) struct Frame {
     pub(super) places: Places,
     pub(super) digest: String,
+    pub(super) signer: Option<PublicKey>,
 }
 
-/// Checks in this order: magic, version, length, section table, digest and checksum.
+/// Checks in this order: magic, version, length, section table, digest and checksum, signature.
 pub(super) fn check(image: &[u8]) -> Result<Frame, LoadError> {
     if image.get(..MAGIC.len()) != Some(MAGIC.as_slice()) {
         return Err(LoadError::Magic);
     }
+    let (image, tail) = signed::part(image);
     let found = image.len() as u64;
     let cut = || LoadError::Length { said: HEADER as u64, found };
     let (header, rest) = Header::ref_from_prefix(image).map_err(|_| cut())?;
@@ -76,5 +79,9 @@ pub(super) fn check(image: &[u8]) -> Result<Frame, LoadError> {
     if *sum.as_bytes() != header.checksum {
         return Err(LoadError::Checksum);
     }
-    Ok(Frame { places, digest: digest.to_hex().to_string() })
+    let signer = match tail {
+        Some(tail) => Some(signed::verify(image, tail).ok_or(LoadError::Signature)?),
+        None => None,
+    };
+    Ok(Frame { places, digest: digest.to_hex().to_string(), signer })
 }

@@ -1,12 +1,12 @@
 //! Checks of postings, residuals and groups: every id in range, every order that searches rely on.
 
-use super::view::{Cold, Half, View, piece, range};
+use super::view::{Half, View, piece, range};
 use super::{LoadError, corrupt};
 use crate::model::Kind;
 use zerocopy::little_endian::U32;
 
 /// Checks both halves.
-pub(super) fn check(view: &View<'_>, cold: &Cold<'_>) -> Result<(), LoadError> {
+pub(super) fn check(view: &View<'_>) -> Result<(), LoadError> {
     let nodes = view.nodes.len();
     if view.guards.iter().any(|g| g.get() as usize / 2 >= nodes) {
         return Err(corrupt("a guard"));
@@ -14,7 +14,7 @@ pub(super) fn check(view: &View<'_>, cold: &Cold<'_>) -> Result<(), LoadError> {
     let mut at = 0;
     let mut guard = 0;
     half(view, &view.hot, true, &mut at, &mut guard)?;
-    half(view, &cold.half, false, &mut at, &mut guard)?;
+    half(view, &view.cold, false, &mut at, &mut guard)?;
     if at as usize != view.group_rules.len() || guard as usize != view.guards.len() {
         return Err(corrupt("rules in no group"));
     }

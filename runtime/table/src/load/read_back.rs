@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The whole table. None where the image is no longer what was checked.
 pub(super) fn table(loaded: &Loaded) -> Option<Table> {
     let bytes = loaded.bytes();
-    let view = View::new(bytes, &loaded.places)?;
+    let view = loaded.view();
     let cold = Cold::new(bytes, &loaded.places)?;
     let mut back = vec![0u32; view.predicates.len()];
     for (old, place) in cold.order.iter().zip(0u32..) {
@@ -21,7 +21,7 @@ pub(super) fn table(loaded: &Loaded) -> Option<Table> {
     }
     let mut predicates = Vec::with_capacity(view.predicates.len());
     for place in cold.order {
-        predicates.push(predicate(loaded, &view, &cold, view.predicates.get(place.get() as usize)?)?);
+        predicates.push(predicate(loaded, view, &cold, view.predicates.get(place.get() as usize)?)?);
     }
     let mut conditions = Vec::with_capacity(view.nodes.len());
     for node in view.nodes {
@@ -52,7 +52,7 @@ pub(super) fn table(loaded: &Loaded) -> Option<Table> {
     }
     Some(Table {
         profile: loaded.profile.clone(),
-        lists: lists(&view, &cold)?,
+        lists: lists(view, &cold)?,
         predicates,
         conditions,
         rules,
@@ -104,7 +104,7 @@ fn lists(view: &View<'_>, cold: &Cold<'_>) -> Option<Vec<List>> {
         }
     };
     spread(&view.mailboxes, pattern_key);
-    spread(&cold.texts_index, str::to_owned);
+    spread(&view.texts_index, str::to_owned);
     for network in cold.networks {
         let address = network.address.get();
         let ip = if network.family == 4 {

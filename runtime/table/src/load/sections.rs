@@ -36,15 +36,20 @@ impl Loaded {
             let entries = section.record().map(|size| place.len() / size);
             out.push(stored(section.name(), place.len(), (*section as u32) < 256, entries));
         }
+        let built = |name: &str, bytes, entries| SectionSize {
+            name: name.to_owned(),
+            bytes,
+            stored: false,
+            policy: false,
+            entries,
+        };
+        out.push(built("filter of addresses and domains", self.filters.mailboxes.bytes(), None));
+        out.push(built("filter of texts", self.filters.texts.bytes(), None));
+        out.push(built("compiled regexes, by now", self.matchers.store().kept(), None));
         for column in &self.columns {
             let Some(text) = &column.text else { continue };
             let (bytes, literals) = text.size();
-            let name = column.fact.row().name;
-            let name = match column.parameter.as_str() {
-                "" => format!("automaton of {name}"),
-                parameter => format!("automaton of {name}(\"{parameter}\")"),
-            };
-            out.push(SectionSize { name, bytes, stored: false, policy: false, entries: Some(literals) });
+            out.push(built(&format!("automaton of {}", column.name()), bytes, Some(literals)));
         }
         out
     }
@@ -62,10 +67,8 @@ impl Loaded {
     /// ranked rule decided before.
     #[must_use]
     pub fn unindexed_rules(&self) -> Vec<RuleId> {
-        let (Some(view), Some(cold)) = (self.view(), view::cold_half(self.bytes(), &self.places)) else {
-            return Vec::new();
-        };
-        let residuals = view.hot.residuals.iter().chain(cold.residuals);
+        let view = self.view();
+        let residuals = view.hot.residuals.iter().chain(view.cold.residuals);
         let ids = residuals.flat_map(|r| view::range(view.group_rules, r.first, r.count));
         let mut out: Vec<RuleId> = ids.map(|id| RuleId(id.get())).collect();
         out.sort_unstable();
@@ -88,13 +91,11 @@ impl Loaded {
     /// The tests under which a rule is posted: it is looked at only where one of them holds or is open.
     #[must_use]
     pub fn posted_under(&self, rule: RuleId) -> Vec<PredicateId> {
-        let (Some(view), Some(cold)) = (self.view(), view::cold_half(self.bytes(), &self.places)) else {
-            return Vec::new();
-        };
+        let view = self.view();
         let back = self.predicate_order();
         let mut out = Vec::new();
         for (test, place) in back.iter().zip(0u32..) {
-            for half in [&view.hot, &cold] {
+            for half in [&view.hot, &view.cold] {
                 let ids = view::piece(half.ends, half.rules, place);
                 if ids.binary_search_by_key(&rule.0, |id| id.get()).is_ok() {
                     out.push(*test);

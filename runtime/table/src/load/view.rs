@@ -7,16 +7,17 @@ use crate::format::{
 use crate::index::keys::Keys;
 use crate::index::networks::Networks;
 use std::ops::Range;
+use yoke::Yokeable;
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 /// Where each section lies, in the order of [`Section::ALL`].
 pub(crate) type Places = [Range<usize>; crate::format::SECTIONS];
 
-/// The sections that every decision reads. Slices into the image; made anew for each decision, which costs
-/// some comparisons, so that nothing points into an image that is not borrowed.
-#[derive(Clone, Copy)]
+/// The sections that decisions read: slices into the image, made once and kept beside it.
+#[derive(Clone, Copy, Yokeable)]
 pub(crate) struct View<'a> {
+    pub(crate) image: &'a [u8],
     pub(crate) texts: &'a [u8],
     pub(crate) predicates: &'a [PredicateRec],
     pub(crate) nodes: &'a [NodeRec],
@@ -25,7 +26,10 @@ pub(crate) struct View<'a> {
     pub(crate) set_test_ends: &'a [U32],
     pub(crate) set_tests: &'a [U32],
     pub(crate) mailboxes: Keys<'a>,
+    pub(crate) texts_index: Keys<'a>,
+    pub(crate) networks: Networks<'a>,
     pub(crate) hot: Half<'a>,
+    pub(crate) cold: Half<'a>,
     pub(crate) guards: &'a [U32],
     pub(crate) group_rules: &'a [U32],
 }
@@ -87,6 +91,7 @@ impl<'a> View<'a> {
             };
         }
         Some(Self {
+            image,
             texts: bytes(image, places, Section::Strings)?,
             predicates: get!(Predicates),
             nodes: get!(Nodes),
@@ -95,11 +100,25 @@ impl<'a> View<'a> {
             set_test_ends: get!(SetPredicateEnds),
             set_tests: get!(SetPredicates),
             mailboxes: Keys::new(get!(MailboxSlots), bytes(image, places, Section::MailboxKeys)?),
+            texts_index: Keys::new(get!(TextSlots), bytes(image, places, Section::TextKeys)?),
+            networks: Networks {
+                v4_starts: get!(V4Starts),
+                v4_sets: get!(V4Sets),
+                directory: get!(V4Directory),
+                v6_starts: get!(V6Starts),
+                v6_sets: get!(V6Sets),
+            },
             hot: Half {
                 ends: get!(HotEnds),
                 rules: get!(HotRules),
                 residuals: get!(HotResiduals),
                 groups: get!(HotGroups),
+            },
+            cold: Half {
+                ends: get!(ColdEnds),
+                rules: get!(ColdRules),
+                residuals: get!(ColdResiduals),
+                groups: get!(ColdGroups),
             },
             guards: get!(Guards),
             group_rules: get!(GroupRules),
@@ -111,32 +130,6 @@ impl<'a> View<'a> {
         let start = at.offset.get() as usize;
         std::str::from_utf8(self.texts.get(start..start.checked_add(at.length.get() as usize)?)?).ok()
     }
-}
-
-/// The index of texts. Read where a text is looked up.
-pub(crate) fn texts_index<'a>(image: &'a [u8], places: &Places) -> Option<Keys<'a>> {
-    Some(Keys::new(records(image, places, Section::TextSlots)?, bytes(image, places, Section::TextKeys)?))
-}
-
-/// The networks. Read where an address is looked up.
-pub(crate) fn networks<'a>(image: &'a [u8], places: &Places) -> Option<Networks<'a>> {
-    Some(Networks {
-        v4_starts: records(image, places, Section::V4Starts)?,
-        v4_sets: records(image, places, Section::V4Sets)?,
-        directory: records(image, places, Section::V4Directory)?,
-        v6_starts: records(image, places, Section::V6Starts)?,
-        v6_sets: records(image, places, Section::V6Sets)?,
-    })
-}
-
-/// The postings of everything but verdicts in force.
-pub(crate) fn cold_half<'a>(image: &'a [u8], places: &Places) -> Option<Half<'a>> {
-    Some(Half {
-        ends: records(image, places, Section::ColdEnds)?,
-        rules: records(image, places, Section::ColdRules)?,
-        residuals: records(image, places, Section::ColdResiduals)?,
-        groups: records(image, places, Section::ColdGroups)?,
-    })
 }
 
 /// The sections that only loading and reading back look at.
@@ -151,9 +144,6 @@ pub(crate) struct Cold<'a> {
     pub(crate) networks: &'a [NetworkRec],
     pub(crate) origins: &'a [OriginRec],
     pub(crate) aliases: Keys<'a>,
-    pub(crate) texts_index: Keys<'a>,
-    pub(crate) intervals: Networks<'a>,
-    pub(crate) half: Half<'a>,
 }
 
 impl<'a> Cold<'a> {
@@ -174,9 +164,6 @@ impl<'a> Cold<'a> {
             networks: get!(Networks),
             origins: get!(Origins),
             aliases: Keys::new(get!(AliasSlots), bytes(image, places, Section::AliasKeys)?),
-            texts_index: texts_index(image, places)?,
-            intervals: networks(image, places)?,
-            half: cold_half(image, places)?,
         })
     }
 }

@@ -15,6 +15,8 @@ pub const MAX_LOCAL: usize = 256;
 pub struct Address {
     text: Box<str>,
     at: u16,
+    /// Where the `+` of its extension stands; 0 where it has none or nothing stands before it. Every decision asks.
+    plus: u16,
 }
 
 /// Why a text is no address.
@@ -68,7 +70,8 @@ impl Address {
         let local = folded.get(..end).unwrap_or_default();
         let text = format!("{local}@{domain}");
         let at = u16::try_from(local.len()).unwrap_or(u16::MAX);
-        Self { text: text.into_boxed_str(), at }
+        let plus = local.find('+').and_then(|plus| u16::try_from(plus).ok()).unwrap_or(0);
+        Self { text: text.into_boxed_str(), at, plus }
     }
 
     /// The whole, `local@domain`.
@@ -89,15 +92,19 @@ impl Address {
         self.text.get(usize::from(self.at) + 1..).unwrap_or_default()
     }
 
+    /// The local part before its `+extension`, where it has one and something stands before it.
+    #[must_use]
+    #[inline]
+    pub fn base(&self) -> Option<&str> {
+        if self.plus == 0 { None } else { self.text.get(..usize::from(self.plus)) }
+    }
+
     /// The same address without its `+extension`, where it has one and something stands before it.
     #[must_use]
     pub fn without_extension(&self) -> Option<Self> {
-        let (base, _) = self.local().split_once('+')?;
-        if base.is_empty() {
-            return None;
-        }
+        let base = self.base()?;
         let text = format!("{base}@{}", self.domain());
-        Some(Self { text: text.into_boxed_str(), at: u16::try_from(base.len()).unwrap_or(0) })
+        Some(Self { text: text.into_boxed_str(), at: self.plus, plus: 0 })
     }
 }
 

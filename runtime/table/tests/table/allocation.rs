@@ -1,10 +1,11 @@
-//! A decision in which nothing matches allocates nothing.
+//! A decision in which nothing matches allocates nothing, at no stage and for no kind of rule.
 #![expect(unsafe_code, reason = "a global allocator that counts is an unsafe trait; it only forwards")]
 
 use crate::common::load;
-use edict_table::decide::{Outcome, Ruling, Scratch, matching, verdict};
+use edict_table::decide::{Outcome, Ruling, Scratch, matching, signature, verdict};
 use edict_table::fact::Fact;
 use edict_table::facts::{BodyFacts, Direction, Facts, HeaderFacts, HeaderField, Slot};
+use edict_table::load::{Loaded, RuleId};
 use edict_table::model::*;
 use edict_table::value::{Address, Domain};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -82,25 +83,64 @@ fn table() -> Table {
     table
 }
 
+/// Decides at every stage, for two recipients, and asks every kind of rule.
+fn decide(loaded: &Loaded, whole: &Facts<'_>, scratch: &mut Scratch, out: &mut Vec<RuleId>, want: Ruling) {
+    let connect = Facts {
+        client_ip: whole.client_ip,
+        client_unverified: whole.client_unverified,
+        client_listed: whole.client_listed,
+        ..Facts::default()
+    };
+    let mail =
+        Facts { helo: whole.helo, auth_user: whole.auth_user, sender: whole.sender, ..connect.clone() };
+    let rcpt = Facts { recipient: whole.recipient, direction: whole.direction, ..mail.clone() };
+    let header = Facts { size: whole.size, header: whole.header, ..rcpt.clone() };
+    scratch.begin(loaded);
+    for facts in [&connect, &mail] {
+        assert!(matches!(verdict(loaded, facts, scratch), Outcome::Need(_)));
+    }
+    for facts in [&rcpt, &header] {
+        for _ in 0..2 {
+            scratch.next_recipient();
+            assert!(matches!(verdict(loaded, facts, scratch), Outcome::Need(_)));
+            let _ = signature(loaded, facts, scratch);
+        }
+    }
+    for _ in 0..2 {
+        scratch.next_recipient();
+        assert_eq!(verdict(loaded, whole, scratch), Outcome::Final(want));
+        for kind in Kind::ALL {
+            let open = matching(loaded, kind, whole, scratch, out);
+            assert!(open.is_empty() || want == Ruling::Unknown);
+            assert!(out.is_empty());
+        }
+    }
+}
+
 #[test]
 fn nothing_matches_nothing_allocates() {
     let loaded = load(&table());
     let domain = Domain::parse("mail.good.example").unwrap();
-    let sender = Address::parse("ann@mail.good.example").unwrap();
-    let recipient = Address::parse("bob@in.example").unwrap();
+    let sender = Address::parse("ann+news@mail.good.example").unwrap();
+    // Inside, so that the address without its extension is looked up too.
+    let recipient = Address::parse("bob+list@in.example").unwrap();
     let header = HeaderFacts {
         fields: vec![
             HeaderField { name: "subject".to_owned(), value: "hello there".to_owned() },
             HeaderField { name: "x-campaign".to_owned(), value: "autumn-1".to_owned() },
+            // The literal that the glob requires is there, and the glob is asked.
+            HeaderField { name: "x-campaign".to_owned(), value: "last spring-1".to_owned() },
         ],
         ..HeaderFacts::default()
     };
-    let body = BodyFacts { texts: vec!["nothing to see ".repeat(300)], ..BodyFacts::default() };
-    let facts = Facts {
+    // The literal that the regex requires is there, and the regex is run.
+    let texts = vec!["nothing to see ".repeat(300), "no invoice, no ice number ice number".to_owned()];
+    let body = BodyFacts { texts, ..BodyFacts::default() };
+    let mut facts = Facts {
         client_ip: Slot::Known("192.0.2.7".parse().unwrap()),
         client_unverified: Slot::Known(false),
         helo: Slot::Known(&domain),
-        auth_user: Slot::Absent,
+        auth_user: Slot::Known("ann"),
         sender: Slot::Known(&sender),
         recipient: Slot::Known(&recipient),
         direction: Slot::Known(Direction::Inbound),
@@ -111,16 +151,16 @@ fn nothing_matches_nothing_allocates() {
     };
     let mut scratch = Scratch::new();
     let mut out = Vec::new();
-    // The first message makes room.
-    scratch.begin(&loaded);
-    assert_eq!(verdict(&loaded, &facts, &mut scratch), Outcome::Final(Ruling::Default));
-    let before = COUNT.with(Cell::get);
-    for _ in 0..100 {
-        scratch.begin(&loaded);
-        assert_eq!(verdict(&loaded, &facts, &mut scratch), Outcome::Final(Ruling::Default));
-        scratch.next_recipient();
-        assert_eq!(verdict(&loaded, &facts, &mut scratch), Outcome::Final(Ruling::Default));
-        assert!(matching(&loaded, Kind::Bcc, &facts, &mut scratch, &mut out).is_empty());
+    for want in [Ruling::Default, Ruling::Unknown] {
+        if want == Ruling::Unknown {
+            facts.client_unverified = Slot::Unknown;
+        }
+        // The first message makes room.
+        decide(&loaded, &facts, &mut scratch, &mut out, want);
+        let before = COUNT.with(Cell::get);
+        (0..100).for_each(|_| decide(&loaded, &facts, &mut scratch, &mut out, want));
+        assert_eq!(COUNT.with(Cell::get) - before, 0, "{want:?}");
     }
-    assert_eq!(COUNT.with(Cell::get) - before, 0);
+    let regexes = loaded.sections().into_iter().find(|s| s.name.starts_with("compiled regexes"));
+    assert!(regexes.is_some_and(|s| s.bytes > 0), "the regex was never run");
 }

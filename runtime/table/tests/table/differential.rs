@@ -1,5 +1,5 @@
 //! Random tables and mail: the evaluator and the reference interpreter agree at every stage, on verdict,
-//! needs, matching rules, the four values, audit, and what parts recipients.
+//! needs, matching rules with what they do, the four values, audit, the stage, and what parts recipients.
 //!
 //! `EDICT_LONG=10000000` runs that many decisions in place of the usual hundred thousand.
 
@@ -8,19 +8,53 @@ use crate::common::reference::Reference;
 use crate::common::rng::Rng;
 use crate::common::{load, random};
 use edict_table::decide::{
-    Outcome, Ruling, Scratch, Shape, Trace, Truth, audited, candidates, explain, matching, signature, verdict,
+    Outcome, RuleStage, Ruling, Scratch, Shape, Trace, Truth, audited, candidates, explain, matching,
+    rules_by_stage, signature, verdict,
 };
 use edict_table::fact::Stage;
 use edict_table::facts::Facts;
-use edict_table::load::Loaded;
+use edict_table::load::{Loaded, RuleId};
 use edict_table::model::Kind;
 use proptest::prelude::*;
 
+/// What a rule does, as the artifact has it, is what the table says.
+fn same_action(reference: &Reference<'_>, loaded: &Loaded, id: RuleId) {
+    let (have, want) = (loaded.rule(id).unwrap(), &reference.table.rules[id.0 as usize]);
+    assert_eq!((have.action, have.name, have.mode), (&want.action, want.name.as_str(), want.mode));
+}
+
+/// Whatever holds or decides now was said to be able to do so by now.
+fn in_time(reference: &Reference<'_>, stages: &[RuleStage], facts: &Facts<'_>, now: Stage, ended: Outcome) {
+    let mut unknown = false;
+    for (id, value) in Kind::ALL.into_iter().flat_map(|kind| reference.candidates(kind, facts)) {
+        let stage = &stages[id.0 as usize];
+        assert!(
+            value != Truth::Yes || stage.holds <= now,
+            "{id:?} holds at {now:?}, not from {:?}",
+            stage.holds
+        );
+        unknown |= value == Truth::Unknown;
+        if ended == Outcome::Final(Ruling::By(id)) && !unknown {
+            assert!(stage.decides <= now, "{id:?} decides at {now:?}, not from {:?}", stage.decides);
+        }
+    }
+}
+
 /// Compares everything at one moment; returned is how many decisions that were.
-fn compare(reference: &Reference<'_>, loaded: &Loaded, facts: &Facts<'_>, scratch: &mut Scratch) -> usize {
+fn compare(
+    reference: &Reference<'_>,
+    loaded: &Loaded,
+    stages: &[RuleStage],
+    (facts, now): (&Facts<'_>, Stage),
+    scratch: &mut Scratch,
+) -> usize {
     let want = reference.verdict(facts);
     let have = verdict(loaded, facts, scratch);
     assert_eq!(have, want, "verdict");
+    in_time(reference, stages, facts, now, have);
+    if let Outcome::Final(Ruling::By(rule)) = have {
+        same_action(reference, loaded, rule);
+    }
     if let Outcome::Final(ruling) = have {
         assert_eq!(audited(loaded, facts, scratch, ruling), reference.audited(facts, ruling), "audited");
     }
@@ -33,6 +67,7 @@ fn compare(reference: &Reference<'_>, loaded: &Loaded, facts: &Facts<'_>, scratc
         let hanging = matching(loaded, kind, facts, scratch, &mut rules);
         let yes: Vec<_> = expected.iter().filter(|c| c.1 == Truth::Yes).map(|c| c.0).collect();
         assert_eq!(rules, yes, "matching of {kind:?}");
+        rules.iter().for_each(|rule| same_action(reference, loaded, *rule));
         assert_eq!(hanging, reference.hanging(kind, facts), "what {kind:?} hangs on");
     }
     1 + Kind::ALL.len()
@@ -66,20 +101,21 @@ fn run(seed: u64, rules: usize, open: usize) -> usize {
     let loaded = load(&table);
     assert_eq!(loaded.to_table(), table);
     let reference = Reference::new(&table);
+    let stages = rules_by_stage(&loaded);
     let mut scratch = Scratch::new();
     let mut decisions = 0;
     for _ in 0..4 {
         let mut mail = Mail::random(&mut rng, open);
         scratch.begin(&loaded);
         for stage in [Stage::Connect, Stage::Mail] {
-            decisions += compare(&reference, &loaded, &mail.at(stage, 0), &mut scratch);
+            decisions += compare(&reference, &loaded, &stages, (&mail.at(stage, 0), stage), &mut scratch);
         }
         let mut parted: Vec<(u64, usize)> = Vec::new();
         for stage in [Stage::Rcpt, Stage::Data, Stage::Header, Stage::Body] {
             for recipient in 0..mail.recipients.len() {
                 scratch.next_recipient();
                 let facts = mail.at(stage, recipient);
-                decisions += compare(&reference, &loaded, &facts, &mut scratch);
+                decisions += compare(&reference, &loaded, &stages, (&facts, stage), &mut scratch);
             }
         }
         for recipient in 0..mail.recipients.len() {

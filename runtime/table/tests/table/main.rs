@@ -12,3 +12,7 @@ mod damage;
 mod differential;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod needs;
+#[cfg(test)]
+mod signed;
