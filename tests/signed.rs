@@ -120,3 +120,28 @@ fn loading_keeps_nobody_waiting() {
     });
     assert!(answered > 100, "{answered} replies while the table was loaded");
 }
+
+/// Tables of other format versions: the message says which program to update.
+#[test]
+fn other_versions_say_what_to_update() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("edict.table");
+    build_table("every-kind", &table, |_| ());
+    let daemon = Daemon::start(folder.path(), &["--table", table.to_str().unwrap()]);
+    let good = std::fs::read(&table).unwrap();
+    for (format, want) in [
+        (99u32, "newer than this program reads (1): update this program (`edictd`"),
+        (0, "older than this program reads (1): update the `edict` that built it, and build it anew"),
+    ] {
+        let mut bytes = good.clone();
+        bytes[8..12].copy_from_slice(&format.to_le_bytes());
+        bytes[12..16].copy_from_slice(&format.to_le_bytes());
+        std::fs::write(&table, bytes).unwrap();
+        let (code, text) = daemon.ask(&["reload"]);
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains(want), "{text}");
+    }
+    let mut client = Client::hello(daemon.address).unwrap();
+    let reply = client.message("spam@elsewhere.example", &["alice@example.com"], HELLO).unwrap();
+    assert!(reply.starts_with("550"), "the last good table stays: {reply}");
+}

@@ -83,5 +83,30 @@ fn bench_gives_figures() {
     }
     assert!(json["load_ms"].as_f64().unwrap() > 0.0);
     assert!(json["bytes"]["rules"].as_u64().unwrap() > 0);
+    let indexes = json["indexes"].as_array().unwrap();
+    let sender = indexes.iter().find(|i| i["fact"] == "sender").unwrap();
+    assert!(sender["ns"].as_f64().unwrap() > 0.0 && sender["tests"].as_u64().unwrap() > 0, "{sender}");
+    assert_eq!(json["rules_measured"], 11);
+    let slowest: Vec<f64> =
+        json["slowest"].as_array().unwrap().iter().map(|r| r["ns"].as_f64().unwrap()).collect();
+    assert!(slowest.len() == 10 && slowest.is_sorted_by(|a, b| a >= b), "{slowest:?}");
+    assert!(json["slowest"][0]["file"].as_str().unwrap().ends_with(".edict"));
     assert!(edict(dir.path(), &["bench", "rules"]).out.contains("decide  envelope "));
+}
+
+#[test]
+fn bench_names_what_no_index_finds() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = "edict 1\nreject \"numbers\" { when subject matches /[0-9]{8}/ }\n\
+                 reject \"others\" { when not client.ip in trusted }\n";
+    fs::write(dir.path().join("main.edict"), rules).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&edict(dir.path(), &["bench", ".", "--format", "json"]).out).unwrap();
+    assert_eq!(json["patterns_without_literal"], serde_json::json!(["subject matches /[0-9]{8}/"]));
+    assert_eq!(json["unindexed_rules"], serde_json::json!(["others"]));
+    let human = edict(dir.path(), &["bench", "."]).out;
+    assert!(
+        human.contains("subject matches /[0-9]{8}/") && human.contains("others  main.edict:3"),
+        "{human}"
+    );
 }

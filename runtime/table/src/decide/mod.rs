@@ -5,6 +5,7 @@
 //! lookups of its facts' values and allocates nothing.
 
 mod audit;
+mod cost;
 mod eval;
 mod explain;
 mod matching;
@@ -15,8 +16,9 @@ mod truth;
 mod values;
 mod walk;
 
-pub use crate::index::matcher::{PatternError, check_regex};
+pub use crate::index::matcher::{PatternError, check_regex, required as required_literals};
 pub use audit::{Audit, audit, audited, has_audits};
+pub use cost::{Lookup, lookups};
 pub use explain::{Explanation, Shape, Trace, explain, explain_rule, rule_value};
 pub use matching::{candidates, matching};
 pub use scratch::Scratch;

@@ -111,8 +111,10 @@ impl Matcher {
     }
 }
 
-/// Literals of which a text holds at least one if it matches. None where nothing of use is known.
-pub(crate) fn required(test: &Test) -> Option<Vec<String>> {
+/// Literals of which a folded text holds at least one if the glob or regex matches it. None where nothing of use is
+/// known, and for tests of other kinds.
+#[must_use]
+pub fn required(test: &Test) -> Option<Vec<String>> {
     match test {
         Test::Glob(pattern) => Glob::new(pattern).literal().map(|literal| vec![literal]),
         Test::Regex(pattern) => {
