@@ -1,5 +1,7 @@
 //! A daemon that insists on who signed its table, and loading that keeps nobody waiting.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use edict_table::signed::{PublicKey, attach, message};

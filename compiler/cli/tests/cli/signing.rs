@@ -1,5 +1,7 @@
 //! `edict keygen`, `edict build --sign`: keys of ours and of openssl, and each way in which a key is none.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use crate::kit::{copy, edict};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
