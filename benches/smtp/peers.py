@@ -23,6 +23,8 @@ class Server:
     messages = 3_000
     #: It may not deliver everything in time; the sink counts.
     counting = False
+    #: Its 250 is the sink's, which must not go away before it has said the last one.
+    answers_late = False
 
     def __init__(self, options, folder, rules):
         self.options, self.folder, self.rules = options, folder, rules
@@ -101,7 +103,8 @@ class EdictPassThrough(Edict):
     """The same with pass-through: nothing is stored where nothing needs to be."""
 
     name = "edictd pass-through"
-    extra = "pass_through: true,"
+    extra = "pass_through: (connections: 100),"
+    answers_late = True
 
 
 class Postfix(Server):
@@ -230,7 +233,7 @@ class Exim(Boxed):
                 subprocess.run([tool, str(text), f"{folder}/{name}.db"], check=True, stdout=subprocess.DEVNULL)
             self.write("networks", "".join(f"{net}:\n" for net in r.networks()))
             connect = f"deny hosts = net-iplsearch;{folder}/networks\n  accept"
-            mail = f"deny senders = dbmnz;{folder}/senders.db\n  accept"
+            mail = f"deny senders = dbm;{folder}/senders.db\n  accept"
             data = "\n".join(
                 [f"  deny condition = ${{if match{{$h_subject:}}{{(?i){p}}}}}" for p in r.headers()]
                 + [f"  deny condition = ${{if match{{$message_body}}{{(?i){p}}}}}" for p in r.bodies()]
@@ -238,12 +241,12 @@ class Exim(Boxed):
             routers = f"""
 copies:
   driver = redirect
-  data = ${{lookup{{$sender_address}}dbmnz{{{folder}/copies.db}}}}
+  data = ${{lookup{{$sender_address}}dbm{{{folder}/copies.db}}}}
   condition = ${{if !match_domain{{$domain}}{{example.net}}}}
   unseen
 aliases:
   driver = redirect
-  data = ${{lookup{{$local_part@$domain}}dbmnz{{{folder}/aliases.db}}}}
+  data = ${{lookup{{$local_part@$domain}}dbm{{{folder}/aliases.db}}}}
 """
         conf = self.write("exim.conf", f"""
 primary_hostname = bench.example
@@ -315,9 +318,9 @@ class OpenSmtpd(Boxed):
         if self.rules:
             self.write("senders", "\n".join(self.rules.senders()) + "\n")
             self.write("networks", "\n".join(self.rules.networks()) + "\n")
-            tables = f"table senders file:{folder}/senders\ntable networks file:{folder}/networks\n"
-            rules = ("match from src <networks> for any reject\n"
-                     "match from any mail-from <senders> for any reject\n")
+            tables = f"table blocked file:{folder}/senders\ntable nets file:{folder}/networks\n"
+            rules = ("match from src <nets> for any reject\n"
+                     "match from any mail-from <blocked> for any reject\n")
         conf = self.write("smtpd.conf", f"""{tables}
 listen on 127.0.0.1 port {self.port} hostname bench.example
 action next relay host smtp://127.0.0.1:{sink}
@@ -350,6 +353,8 @@ class Haraka(Server):
         }
         for name, text in config.items():
             self.write(f"config/{name}", text)
+        own = pathlib.Path(self.options.peers) / "haraka/node_modules/Haraka/config/connection.ini"
+        self.write("config/connection.ini", own.read_text())
         self.write("plugins/to_one_host.js", f"""
 exports.register = function () {{ this.register_hook('rcpt', 'all'); this.register_hook('get_mx', 'next_hop') }}
 exports.all = function (next, connection) {{ connection.relaying = true; next(OK) }}
@@ -362,12 +367,13 @@ exports.next_hop = function (next) {{ next(OK, {{ priority: 0, exchange: '127.0.
                 "copies": r.copies(), "aliases": r.aliases()}))
             self.write("plugins/policy.js", f"""
 const net = require('net'), given = JSON.parse(require('fs').readFileSync('{self.folder}/policy.json'))
-const {{ Address }} = require('address-rfc2821')
-""".replace("const { Address } = require('address-rfc2821')\n", "") + """
+""" + """
 const senders = new Set(given.senders), networks = new net.BlockList()
 for (const n of given.networks) networks.addSubnet(n.split('/')[0], Number(n.split('/')[1]))
 const headers = given.headers.map((p) => new RegExp(p, 'i')), bodies = given.bodies.map((p) => new RegExp(p, 'i'))
 const copies = new Map(given.copies), aliases = new Map(given.aliases)
+// A method in older versions.
+const written = (a) => String(typeof a.address === 'function' ? a.address() : a.address).toLowerCase()
 exports.register = function () {
     this.register_hook('connect', 'on_connect')
     this.register_hook('mail', 'on_mail')
@@ -378,15 +384,15 @@ exports.on_connect = function (next, connection) {
     next(networks.check(connection.remote.ip) ? DENY : CONT)
 }
 exports.on_mail = function (next, connection, params) {
-    next(senders.has(params[0].address().toLowerCase()) ? DENY : CONT)
+    next(senders.has(written(params[0])) ? DENY : CONT)
 }
 exports.on_data = function (next, connection) { connection.transaction.parse_body = true; next() }
 exports.on_end = function (next, connection) {
     const t = connection.transaction, subject = t.header.get_decoded('Subject'), text = t.body.bodytext
     if (headers.some((p) => p.test(subject)) || bodies.some((p) => p.test(text))) return next(DENY)
-    const from = t.mail_from.address().toLowerCase(), Address = t.mail_from.constructor
+    const from = written(t.mail_from), Address = t.mail_from.constructor
     t.rcpt_to = t.rcpt_to.map((to) => {
-        const other = aliases.get(to.address().toLowerCase())
+        const other = aliases.get(written(to))
         return other ? new Address('<' + other + '>') : to
     })
     const copy = copies.get(from)

@@ -3,6 +3,7 @@
 //! The front (`smtp`) calls an [`Acceptor`]; `actions` is the one that serves. Tests bring their own.
 
 use crate::envelope::{Incoming, MessageId, Refusal};
+pub use crate::queue::through::{Offered, Through};
 use edict_table::load::Loaded;
 use edict_table::value::Address;
 use std::future::Future;
@@ -34,6 +35,9 @@ pub struct Receipt {
 /// The answer to the end of data, once it is durable.
 pub type Accepting<'a> = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send + 'a>>;
 
+/// The answer to a recipient that was offered.
+pub type Offering<'a> = Pin<Box<dyn Future<Output = Offered> + Send + 'a>>;
+
 /// Takes messages off the front's hands. An `Ok` means that everything the 250 promises is on disk.
 pub trait Acceptor: Send + Sync {
     /// A fresh name for a transaction; never given twice, also after a restart.
@@ -61,4 +65,29 @@ pub trait Acceptor: Send + Sync {
     /// Applies aliases, copies, quotas and disclaimers and makes the result durable. Where every
     /// recipient is to be discarded nothing is stored.
     fn accept(&self, incoming: Incoming) -> Accepting<'_>;
+
+    /// Whether there is a way through to next hops, so that [`Acceptor::offer`] is worth a call.
+    fn passes(&self) -> bool {
+        false
+    }
+
+    /// Asks the next hop for the last recipient of a message whose end is not here yet; `so_far` has no other
+    /// recipient and no bytes. `open` is the transaction with the hop; after [`Offered::Store`] there is none.
+    fn offer<'a>(
+        &'a self,
+        open: &'a mut Option<Through>,
+        so_far: Incoming,
+        size: Option<u64>,
+    ) -> Offering<'a> {
+        let _ = (so_far, size);
+        *open = None;
+        Box::pin(std::future::ready(Offered::Store))
+    }
+
+    /// As [`Acceptor::accept`], for a message whose recipients the next hop took. An `Ok` means that the hop
+    /// has the message, or that it is on disk.
+    fn pass(&self, open: Through, incoming: Incoming) -> Accepting<'_> {
+        drop(open);
+        self.accept(incoming)
+    }
 }

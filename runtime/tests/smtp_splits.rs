@@ -65,7 +65,7 @@ mod tests {
                     Step::Look(questions) => {
                         session.answered(questions.into_iter().map(|q| q.unknown()).collect());
                     }
-                    Step::StartTls => panic!("it is not offered"),
+                    Step::StartTls | Step::Offer(..) => panic!("it is not offered"),
                     Step::Close => {
                         closed = true;
                         break;

@@ -10,6 +10,7 @@ pub mod finals;
 pub mod ids;
 mod lasting;
 pub mod marker;
+mod pass;
 pub mod plan;
 pub mod rehearse;
 pub mod secret;
@@ -19,12 +20,13 @@ pub mod told;
 pub mod trace;
 pub mod view;
 
-use crate::acceptor::{Accepting, Acceptor, QuotaQuery, Receipt};
+use crate::acceptor::{Accepting, Acceptor, Offered, Offering, QuotaQuery, Receipt, Through};
 use crate::directory::Directory;
 use crate::directory::srs::Srs;
 use crate::dkim::Signer;
 use crate::envelope::{Incoming, MessageId, Record, Refusal};
 use crate::queue::Queue;
+use crate::queue::through::Passage;
 use crate::quota::rules::Planner;
 use crate::quota::{Keys, Quotas, Unheld, user_key};
 use crate::spool::SpoolError;
@@ -107,6 +109,7 @@ pub struct Pipeline<S> {
     quotas: Arc<Quotas>,
     ids: IdSource,
     store: Arc<S>,
+    passage: Option<Passage>,
 }
 
 impl<S> std::fmt::Debug for Pipeline<S> {
@@ -133,7 +136,7 @@ impl<S: Store> Pipeline<S> {
             signer: Signer::default(),
             pool: Pool::default(),
         };
-        Ok(Self { settings: Arc::new(settings), quotas, ids, store })
+        Ok(Self { settings: Arc::new(settings), quotas, ids, store, passage: None })
     }
 
     /// Adds attributes of users: login or address, then name and value. Names are compared without case.
@@ -180,6 +183,13 @@ impl<S: Store> Pipeline<S> {
         self.settings = Arc::new(settings);
     }
 
+    /// Lets mail that needs nothing of ours go on without being stored.
+    #[must_use]
+    pub fn with_passage(mut self, passage: Option<Passage>) -> Self {
+        self.passage = passage;
+        self
+    }
+
     /// The counters, for `edictd usage`.
     #[must_use]
     pub fn quotas(&self) -> &Arc<Quotas> {
@@ -211,6 +221,33 @@ impl<S: Store> Acceptor for Pipeline<S> {
         let store = Arc::clone(&self.store);
         // Whoever stops waiting must not leave a stored message uncounted.
         Box::pin(Lasting::new(take(settings, quotas, store, incoming)))
+    }
+
+    fn passes(&self) -> bool {
+        self.passage.is_some()
+    }
+
+    fn offer<'a>(
+        &'a self,
+        open: &'a mut Option<Through>,
+        so_far: Incoming,
+        size: Option<u64>,
+    ) -> Offering<'a> {
+        Box::pin(async move {
+            let wanted = self.passage.as_ref().zip(pass::envelope(&self.settings, &so_far));
+            let Some((passage, envelope)) = wanted else {
+                *open = None;
+                return Offered::Store;
+            };
+            passage.offer(open, envelope, size).await
+        })
+    }
+
+    fn pass(&self, open: Through, incoming: Incoming) -> Accepting<'_> {
+        let settings = Arc::clone(&self.settings);
+        let quotas = Arc::clone(&self.quotas);
+        let store = Arc::clone(&self.store);
+        Box::pin(Lasting::new(pass::pass(settings, quotas, store, open, incoming)))
     }
 }
 

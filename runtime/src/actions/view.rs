@@ -47,6 +47,8 @@ pub struct View<'a> {
     auth_user: Option<String>,
     header: Option<HeaderFacts>,
     body: Option<BodyFacts>,
+    /// The message is not there yet.
+    early: bool,
     scratch: Scratch,
     pool: &'a Pool,
 }
@@ -69,13 +71,33 @@ impl<'a> View<'a> {
             auth_user: client.auth_user.as_deref().map(|user| fold_text(user).into_owned()),
             header: None,
             body: None,
+            early: false,
             scratch: pool.take(&incoming.table),
             pool,
         }
     }
 
+    /// Starts one whose bytes and other recipients are not there yet.
+    #[must_use]
+    pub fn early(incoming: &'a Incoming, pool: &'a Pool) -> Self {
+        let mut view = Self::new(incoming, pool);
+        view.early = true;
+        view
+    }
+
+    /// Whether any rule of a kind matches one recipient, or may do so once the message is there.
+    pub fn can_match(&mut self, kind: Kind, recipient: &Address, direction: Direction) -> bool {
+        let mut out = Vec::new();
+        self.look(kind, recipient, direction, &mut out) || !out.is_empty()
+    }
+
     /// The rules of a kind that match one recipient, in order of rank, audit rules among them.
     pub fn matching(&mut self, kind: Kind, recipient: &Address, direction: Direction, out: &mut Vec<RuleId>) {
+        let _open = self.look(kind, recipient, direction, out);
+    }
+
+    /// The same. Whether a rule hangs on what is not known.
+    fn look(&mut self, kind: Kind, recipient: &Address, direction: Direction, out: &mut Vec<RuleId>) -> bool {
         self.scratch.next_recipient();
         loop {
             let facts = Facts {
@@ -94,8 +116,8 @@ impl<'a> View<'a> {
                 submitted: Slot::Known(matches!(direction, Direction::Outbound | Direction::Internal)),
                 recipient: Slot::Known(recipient),
                 direction: Slot::Known(direction),
-                recipient_count: Slot::Known(self.incoming.recipients.len() as u64),
-                size: Slot::Known(self.incoming.bytes.len() as u64),
+                recipient_count: self.once_whole(self.incoming.recipients.len() as u64),
+                size: self.once_whole(self.incoming.bytes.len() as u64),
                 header: self.header.as_ref().map_or(Slot::Pending, Slot::Known),
                 dmarc: Slot::Absent,
                 dkim_domains: Slot::Absent,
@@ -105,6 +127,9 @@ impl<'a> View<'a> {
             };
             let table: &Loaded = &self.incoming.table;
             let needed = matching(table, kind, &facts, &mut self.scratch, out);
+            if self.early {
+                return !needed.is_empty();
+            }
             let stage = needed.iter().map(|fact: Fact| fact.row().stage).max();
             // Each turn makes one pending fact known, so that there are at most three.
             match stage {
@@ -114,8 +139,12 @@ impl<'a> View<'a> {
                 Some(Stage::Header | Stage::Body) if self.body.is_none() => {
                     self.body = Some(read::body_facts(&self.incoming.bytes));
                 }
-                _ => return,
+                _ => return !needed.is_empty(),
             }
         }
+    }
+
+    fn once_whole(&self, value: u64) -> Slot<u64> {
+        if self.early { Slot::Pending } else { Slot::Known(value) }
     }
 }

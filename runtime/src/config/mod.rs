@@ -21,6 +21,7 @@ mod restart;
 mod signers;
 #[cfg(test)]
 mod tests;
+mod through;
 mod tls;
 
 pub use admin_http::AdminHttp;
@@ -37,6 +38,7 @@ pub use outside::{HostPort, Outside};
 pub use queue::QueueConfig;
 pub use quota::{SharedQuota, WhenDown};
 pub use signers::Signers;
+pub use through::PassThrough;
 pub use tls::{CertificateFiles, MinimumVersion, TlsConfig};
 
 use serde::Deserialize;
@@ -80,6 +82,8 @@ pub struct Config {
     pub admin_http: Option<AdminHttp>,
     /// Retry times of the queue.
     pub queue: QueueConfig,
+    /// Lets mail that needs nothing of ours go on without being stored; off where absent.
+    pub pass_through: Option<PassThrough>,
     /// Bounds on clients.
     pub clients: ClientConfig,
     /// What is told of the authenticity of mail.
@@ -116,6 +120,7 @@ impl Default for Config {
             admin: None,
             admin_http: None,
             queue: QueueConfig::default(),
+            pass_through: None,
             clients: ClientConfig::default(),
             authentication: AuthenticationConfig::default(),
             shared_quota: None,
@@ -214,6 +219,9 @@ fn meaning(config: &Config) -> Result<(), String> {
     config.queue.check()?;
     config.next_hops.check()?;
     config.journal.as_ref().map_or(Ok(()), JournalConfig::check)?;
+    if let Some(bounds) = &config.pass_through {
+        bounds.check()?;
+    }
     config.clients.check()?;
     config.authentication.check()
 }

@@ -32,6 +32,7 @@ impl Config {
             admin,
             admin_http,
             queue,
+            pass_through,
             shared_quota,
             attributes,
             log,
@@ -52,6 +53,7 @@ impl Config {
         compare("admin", *admin == new.admin);
         compare("admin_http", *admin_http == new.admin_http);
         compare("queue", *queue == new.queue);
+        compare("pass_through", *pass_through == new.pass_through);
         compare("shared_quota", *shared_quota == new.shared_quota);
         compare("attributes", *attributes == new.attributes);
         compare("log", *log == new.log);

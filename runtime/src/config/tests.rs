@@ -36,6 +36,7 @@ fn mistakes_are_told_with_their_place() {
     assert!(fails("(listeners: [])").contains("listeners"));
     assert!(fails("(outside: relay(\"nowhere\"))").contains("host:port"));
     assert!(fails("(queue: (first_retry_seconds: 0))").contains("first_retry_seconds"));
+    assert!(fails("(pass_through: (connections: 0))").contains("pass_through.connections"));
     let twice = "(listeners: [(address: \"127.0.0.1:25\"), (address: \"127.0.0.1:25\")])";
     assert!(fails(twice).contains("twice"));
 }

@@ -39,3 +39,11 @@ pub fn step_back() {
         tracing::debug!(%error, "a reload runs like any other work");
     }
 }
+
+/// Takes memory in small pages. A huge page holds two megabytes for the few that a thread needs, which makes up
+/// half of an idle daemon. Where the system knows no such thing there is nothing to turn off.
+pub(super) fn small_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "memory is taken as the system likes");
+    }
+}

@@ -126,6 +126,7 @@ pub fn run(launch: Launch) -> Result<(), DaemonError> {
     let log = log::start(config.log.as_deref());
     let log = log.map_err(|e| DaemonError::Log(config.log.clone().unwrap_or_default(), e))?;
     let passed = Passed::take().map_err(DaemonError::Passed)?;
+    machine::small_pages();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(serve(config, launch, passed, log));
     // Sessions that outlived the drain are cut off; what they were told is on disk.
@@ -146,7 +147,8 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
         .map_err(data_error)?
         .with_attributes(&table, &config.attributes)
         .with_users(Arc::clone(&users))
-        .with_signer(signer.clone());
+        .with_signer(signer.clone())
+        .with_passage(config.pass_through.map(|bounds| queue.passage(bounds.connections as usize)));
     let mut context = Context::new(
         Arc::clone(&live),
         Arc::new(pipeline),

@@ -97,6 +97,8 @@ pub struct Session {
     pub(super) out: Vec<u8>,
     /// A transaction is half open.
     pub(super) reset: bool,
+    /// The commands of the next letter are out already.
+    pub(super) ahead: bool,
     pub(super) usable: bool,
     pub(super) used: u32,
     /// Signs anew what had to be converted for this next hop.
@@ -142,6 +144,7 @@ impl Session {
             timeouts,
             out: Vec::new(),
             reset: false,
+            ahead: false,
             usable: true,
             used: 0,
             signer: Signer::default(),
@@ -160,6 +163,12 @@ impl Session {
     #[must_use]
     pub fn is(&self, hostname: &str) -> bool {
         self.name.eq_ignore_ascii_case(hostname) && !hostname.eq_ignore_ascii_case("localhost")
+    }
+
+    /// Whether the next letter can be announced behind the end of one.
+    #[must_use]
+    pub fn runs_ahead(&self) -> bool {
+        self.offers.pipelining && !self.offers.chunking && !self.lmtp
     }
 
     /// Whether another transaction may use it.
@@ -232,7 +241,8 @@ impl Session {
 
     /// Takes leave, without waiting for much.
     pub async fn quit(mut self) {
-        if self.usable {
+        // Behind commands that were sent ahead, QUIT could be taken for a line of a message.
+        if self.usable && !self.ahead {
             let farewell = async {
                 self.stream.write_all(b"QUIT\r\n").await?;
                 self.stream.shutdown().await

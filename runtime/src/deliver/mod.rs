@@ -12,6 +12,7 @@ pub mod probe;
 pub mod reply;
 mod send;
 pub mod stuff;
+pub mod through;
 pub mod tls;
 
 use crate::envelope::{Dispatch, MessageId, Record, Ret, Target};

@@ -7,7 +7,7 @@ use super::client::{Sent, Session, Trouble};
 use super::fit::{self, Fitted};
 use super::reply::{Reply, ReplyError};
 use super::{Hand, Letter, Outcome, Reason, ret_word, stuff};
-use crate::envelope::{Body, Target};
+use crate::envelope::{Body, Dispatch, Target};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -22,12 +22,18 @@ const CHUNK: usize = 1 << 20;
 impl Session {
     /// Runs one transaction.
     pub async fn send(&mut self, letter: &Letter<'_>) -> Sent {
+        self.send_before(letter, None).await
+    }
+
+    /// Runs one transaction. Behind the end of its message go the commands of the `next` one, where the other
+    /// side takes that (RFC 2920 3.1): the connection is then for that letter, or to be closed.
+    pub async fn send_before(&mut self, letter: &Letter<'_>, next: Option<&Letter<'_>>) -> Sent {
         let targets: Vec<&Target> = letter.recipients().collect();
         let mut outcomes: Vec<Option<Outcome>> = vec![None; targets.len()];
         let reused = self.used > 0;
         self.used += 1;
         let mut answered = false;
-        let result = self.transaction(letter, &targets, &mut outcomes, &mut answered, reused).await;
+        let result = self.transaction((letter, next), &targets, &mut outcomes, &mut answered, reused).await;
         let trouble = result.err();
         let stale = reused && !answered && matches!(trouble, Some(Trouble::Lost(_)));
         if trouble.is_some() {
@@ -41,12 +47,13 @@ impl Session {
 
     async fn transaction(
         &mut self,
-        letter: &Letter<'_>,
+        (letter, next): (&Letter<'_>, Option<&Letter<'_>>),
         targets: &[&Target],
         outcomes: &mut [Option<Outcome>],
         answered: &mut bool,
         reused: bool,
     ) -> Result<(), Trouble> {
+        let ahead = std::mem::take(&mut self.ahead);
         let mut fitted = match fit::fit(letter, &self.offers, &self.peer) {
             Ok(fitted) => fitted,
             Err(reason) => {
@@ -74,11 +81,13 @@ impl Session {
         if reset {
             self.out.extend_from_slice(b"RSET\r\n");
         }
-        self.put_mail(letter, &fitted);
+        if !ahead {
+            self.put_mail(letter, &fitted);
+        }
         let pipelining = self.offers.pipelining;
         let lines = self.chunked(&fitted);
         let early = lines.as_deref().filter(|bytes| pipelining && bytes.len() <= EARLY);
-        if pipelining {
+        if pipelining && !ahead {
             for target in asked.iter().filter_map(|place| targets.get(*place)) {
                 self.put_rcpt(target, fitted.utf8);
             }
@@ -88,7 +97,9 @@ impl Session {
                 (None, None) => self.out.extend_from_slice(b"DATA\r\n"),
             }
         }
-        self.write(command).await?;
+        if !ahead {
+            self.write(command).await?;
+        }
         if reset {
             let reply = self.first(reused).await?;
             if !reply.positive() {
@@ -134,7 +145,7 @@ impl Session {
             (Some(_), Some(_)) => self.ends(&accepted, outcomes).await,
             (Some(_), None) if accepted.is_empty() => Ok(()),
             (Some(bytes), None) => self.chunks(bytes, &accepted, outcomes).await,
-            (None, _) => self.data(pipelining, &fitted.bytes, &accepted, outcomes).await,
+            (None, _) => self.data(pipelining, &fitted.bytes, &accepted, outcomes, next).await,
         }
     }
 
@@ -207,6 +218,7 @@ impl Session {
         bytes: &[u8],
         accepted: &[usize],
         outcomes: &mut [Option<Outcome>],
+        next: Option<&Letter<'_>>,
     ) -> Result<(), Trouble> {
         let command = self.timeouts.command;
         if !asked {
@@ -230,7 +242,7 @@ impl Session {
                 }
                 return Ok(());
             }
-            return self.lines(bytes, accepted, outcomes).await;
+            return self.lines(bytes, accepted, outcomes, next).await;
         }
         if data.positive() || data.code < 400 {
             return Err(ReplyError::Malformed.into());
@@ -248,6 +260,7 @@ impl Session {
         bytes: &[u8],
         accepted: &[usize],
         outcomes: &mut [Option<Outcome>],
+        next: Option<&Letter<'_>>,
     ) -> Result<(), Trouble> {
         let mut pieces = stuff::pieces(bytes, PIECE).peekable();
         loop {
@@ -258,6 +271,9 @@ impl Session {
             let last = pieces.peek().is_none();
             if last {
                 self.out.extend_from_slice(stuff::END);
+                if let Some(next) = next {
+                    self.put_ahead(next);
+                }
             }
             self.write_data(accepted, outcomes).await?;
             if last {
@@ -266,6 +282,22 @@ impl Session {
         }
         self.out.shrink_to(2 * PIECE);
         self.ends(accepted, outcomes).await
+    }
+
+    /// The commands of the next letter, up to the one that asks for its message. None of the message goes out
+    /// before all of them are answered, so that nothing is sent twice if the connection breaks.
+    fn put_ahead(&mut self, next: &Letter<'_>) {
+        let Ok(fitted) = fit::fit(next, &self.offers, &self.peer) else { return };
+        let fits = |target: &&Target| fit::address(&target.address, fitted.utf8).is_ok();
+        let targets: Vec<&Target> = next.recipients().filter(fits).collect();
+        // One that is converted is signed anew first: its size is not known yet.
+        if targets.is_empty() || !self.runs_ahead() || matches!(fitted.bytes, Cow::Owned(_)) {
+            return;
+        }
+        self.put_mail(next, &fitted);
+        targets.iter().for_each(|target| self.put_rcpt(target, fitted.utf8));
+        self.out.extend_from_slice(b"DATA\r\n");
+        self.ahead = true;
     }
 
     /// Writes a piece of a message. Where that fails, it may have said why before it hung up.
@@ -338,6 +370,13 @@ impl Session {
         if fitted.utf8 {
             line.push_str(" SMTPUTF8");
         }
+        self.put_notice_wishes(&mut line, dispatch);
+        line.push_str("\r\n");
+        self.out.extend_from_slice(line.as_bytes());
+    }
+
+    /// RET and ENVID (RFC 3461), where they are offered.
+    pub(super) fn put_notice_wishes(&self, line: &mut String, dispatch: &Dispatch) {
         if self.offers.dsn {
             if let Some(ret) = dispatch.ret {
                 let _ = write!(line, " RET={}", ret_word(ret));
@@ -346,11 +385,9 @@ impl Session {
                 let _ = write!(line, " ENVID={envid}");
             }
         }
-        line.push_str("\r\n");
-        self.out.extend_from_slice(line.as_bytes());
     }
 
-    fn put_rcpt(&mut self, target: &Target, utf8: bool) {
+    pub(super) fn put_rcpt(&mut self, target: &Target, utf8: bool) {
         // Those without a form are not asked for.
         let Ok(address) = fit::address(&target.address, utf8) else { return };
         self.out.extend_from_slice(b"RCPT TO:<");

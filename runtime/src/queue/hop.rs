@@ -123,6 +123,29 @@ impl Lane {
         }
     }
 
+    /// Takes one job more for a worker that has one in hand: one up to so many bytes, and only where nobody
+    /// is at rest who could take it at once.
+    pub fn another(&self, largest: usize) -> Option<Job> {
+        let mut state = self.state();
+        if state.closed || state.down.is_some() || !state.resting.is_empty() || state.workers < self.limit {
+            return None;
+        }
+        let job = state.queue.pop()?;
+        if job.entry.size > largest {
+            state.queue.push_front(job.lane, job);
+            return None;
+        }
+        Some(job)
+    }
+
+    /// Puts a job back that was taken and not begun.
+    pub fn put_back(&self, job: Job) {
+        let mut state = self.state();
+        if !state.closed {
+            state.queue.push_front(job.lane, job);
+        }
+    }
+
     /// Ends the workers after what they are doing, and forgets what waits: it is on disk.
     pub fn close(&self) {
         let mut state = self.state();

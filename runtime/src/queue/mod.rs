@@ -16,6 +16,7 @@ mod schedule;
 mod settle;
 #[cfg(test)]
 mod tests;
+pub mod through;
 mod work;
 
 pub use route::Hop;

@@ -207,6 +207,90 @@ async fn many_messages_arrive_once_each() {
     assert_eq!((bodies.len(), seen.all().len()), (800, 800));
 }
 
+/// RFC 2920 3.1. A hop that hangs up behind a message has taken that one, and nothing of the announced one.
+#[tokio::test]
+async fn the_next_message_is_announced_behind_the_end_of_one() {
+    let data = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (seen, ahead) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicU64::new(0)));
+    let (keep, count) = (Arc::clone(&seen), Arc::clone(&ahead));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            stream.write_all(b"220 sink\r\n").await.unwrap();
+            let mut line = String::new();
+            for turn in 0.. {
+                line.clear();
+                if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                    break;
+                }
+                let answer = match line.trim_end() {
+                    "DATA" => "354 go\r\n",
+                    hello if hello.starts_with("EHLO") => "250-sink\r\n250 PIPELINING\r\n",
+                    _ => "250 2.0.0 ok\r\n",
+                };
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                if answer.starts_with("354") {
+                    let mut body = String::new();
+                    while !body.ends_with("\r\n.\r\n") {
+                        assert!(stream.read_line(&mut body).await.unwrap() > 0);
+                    }
+                    // The answer waits for what comes without it.
+                    let more = tokio::time::timeout(Duration::from_millis(100), stream.fill_buf()).await;
+                    count.fetch_add(u64::from(more.is_ok_and(|m| !m.unwrap().is_empty())), Ordering::SeqCst);
+                    keep.lock().unwrap().push(body);
+                    stream.write_all(b"250 2.0.0 taken\r\n").await.unwrap();
+                    if turn > 20 {
+                        break;
+                    }
+                }
+            }
+        }
+    });
+    let settings = Settings { connections: 1, ..settings(data.path()) };
+    let queue = start(data.path(), &[("far.example", relay(port))], settings);
+    for id in 1..=30 {
+        queue.submit(message(id, &["a@far.example"], &format!("X: {id}\n\n"))).await.unwrap();
+    }
+    empty(&queue).await;
+    let all = seen.lock().unwrap().clone();
+    let each: std::collections::BTreeSet<&String> = all.iter().collect();
+    assert_eq!((each.len(), all.len()), (30, 30));
+    assert!(ahead.load(Ordering::SeqCst) > 10, "only {} came ahead", ahead.load(Ordering::SeqCst));
+}
+
+/// Once in the log, and once in the deferred store however often it is tried again; large ones once in all.
+#[tokio::test]
+async fn a_body_is_written_twice_at_most() {
+    let token = "a token that stands nowhere else";
+    for (size, tries, writes) in [(2_000, 0, 1), (2_000, 4, 2), (200_000, 4, 1)] {
+        let data = tempfile::tempdir().unwrap();
+        let left = AtomicU64::new(tries);
+        let (port, seen) = server(move |line| {
+            let late = line == "END"
+                && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+            late.then(|| Some("451 4.3.0 later\r\n".to_owned()))
+        })
+        .await;
+        let disk = crate::spool::TestDisk::default();
+        disk.watch(token.as_bytes());
+        let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
+        let opened =
+            Spool::open_on(Arc::new(disk.clone()), Path::new("/data"), options, Arc::new(NoLedger), None);
+        let (spool, recovery) = opened.unwrap();
+        let map = [("far.example".to_owned(), relay(port))].into();
+        let queue =
+            Queue::start_with(spool, recovery, Box::new(Map(map)), Tls::default(), settings(data.path()));
+        let filler = "a line of it\n".repeat(size / 13);
+        let text = format!("Subject: x\n\n{filler}{token}\n{filler}");
+        queue.submit(message(1, &["bob@far.example"], &text)).await.unwrap();
+        empty(&queue).await;
+        assert_eq!(seen.all().len(), 1);
+        assert_eq!(disk.written(), writes, "{size} bytes, {tries} failed attempts");
+    }
+}
+
 /// RFC 5321 4.5.4.1.
 #[tokio::test]
 async fn refusals_are_told_and_delays_retried() {

@@ -1,7 +1,7 @@
 //! The workers of next hops: take jobs, deliver, hand in the outcomes.
 
 use super::Inner;
-use super::entry::{Entry, Job, Wish};
+use super::entry::{Entry, Job, LARGE, Wish};
 use super::hop::{AfterFailure, Lane};
 use super::route::Hop;
 use crate::deliver::client::{Session, Trouble};
@@ -161,24 +161,43 @@ async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) {
     let bell = Arc::new(Notify::new());
     let mut session: Option<Connection> = None;
     let mut probing = false;
+    // The next job, where it was taken while the one before was under way.
+    let mut waiting: Option<Loaded> = None;
     loop {
         let crowded = inner.sockets.available_permits() == 0;
         // Where connections are short, nobody rests on one that others wait for.
-        let old = session
-            .take_if(|c| !c.session.usable() || c.session.age() > if crowded { TURN } else { MAX_AGE });
+        let old = session.take_if(|c| {
+            !c.session.usable()
+                || (waiting.is_none() && c.session.age() > if crowded { TURN } else { MAX_AGE })
+        });
         if let Some(old) = old {
             old.session.quit().await;
         }
         let rest = if crowded { SHORT_REST } else { rest };
-        let Some(job) = lane.next(1, rest, &bell).await.pop() else { break };
+        let loaded = match waiting.take() {
+            Some(loaded) => Some(loaded),
+            None => {
+                let Some(job) = lane.next(1, rest, &bell).await.pop() else { break };
+                if inner.stopping() { None } else { load(inner, job).await }
+            }
+        };
         if inner.stopping() {
             lane.leave();
             break;
         }
-        let Some((job, record, _permit)) = load(inner, job).await else { continue };
-        match attempt(inner, lane, &mut session, &job, &record).await {
+        let Some((job, record, _permit)) = loaded else { continue };
+        // A host of ours is told of the next message behind the end of this one; whoever runs an MX may be old.
+        let ahead =
+            matches!(lane.hop, Hop::Relay(_)) && session.as_ref().is_some_and(|c| c.session.runs_ahead());
+        let next = if ahead { lane.another(LARGE) } else { None };
+        let next = match next {
+            Some(next) => load(inner, next).await,
+            None => None,
+        };
+        match attempt(inner, lane, &mut session, (&job, &record), next.as_ref()).await {
             Ok(outcomes) => {
                 probing = false;
+                waiting = next;
                 for _ in 0..lane.reached() {
                     inner.start_worker(lane);
                 }
@@ -187,10 +206,14 @@ async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) {
             Err(Trouble::Never(status, text)) => {
                 let outcome = Outcome::Failed(Reason::new(status, text));
                 let outcomes = vec![outcome; job.targets.len()];
+                waiting = next;
                 inner.finish(job, outcomes, &lane.hop);
             }
             Err(trouble) => {
                 session = None;
+                if let Some((next, ..)) = next {
+                    lane.put_back(next);
+                }
                 let reason = trouble.reason();
                 tracing::info!(hop = %lane.hop, reason = reason.text, "a next hop cannot be reached");
                 drop(record);
@@ -238,20 +261,25 @@ async fn attempt(
     inner: &Arc<Inner>,
     lane: &Lane,
     connection: &mut Option<Connection>,
-    job: &Job,
-    record: &Record,
+    (job, record): (&Job, &Record),
+    next: Option<&Loaded>,
 ) -> Result<Vec<Outcome>, Trouble> {
     let missing =
         || vec![Outcome::Failed(Reason::new((5, 3, 0), "the message is damaged")); job.targets.len()];
     let Some(dispatch) = record.dispatches.get(usize::from(job.dispatch)) else { return Ok(missing()) };
     let bytes = bytes_for(record, dispatch);
     let Some(letter) = letter(job, record, &bytes) else { return Ok(missing()) };
+    let next = next.and_then(|(job, record, _)| {
+        let dispatch = record.dispatches.get(usize::from(job.dispatch))?;
+        Some((job, record, bytes_for(record, dispatch)))
+    });
+    let next = next.as_ref().and_then(|(job, record, bytes)| self::letter(job, record, bytes));
     for _ in 0..2 {
         let mut open = match connection.take() {
             Some(open) => open,
             None => connect(inner, lane).await?,
         };
-        let sent = open.session.send(&letter).await;
+        let sent = open.session.send_before(&letter, next.as_ref()).await;
         if let Some(trouble) = &sent.trouble {
             tracing::info!(id = %job.entry.id, peer = open.session.peer, %trouble, "a next hop broke off");
         }

@@ -8,6 +8,7 @@ use super::input::Input;
 use super::log;
 use super::session::{Session, Step};
 use super::tls::Stream;
+use crate::acceptor::Through;
 use crate::verdict::audit::Job;
 use crate::verdict::lookup::{Answer, Question};
 use std::io;
@@ -62,6 +63,8 @@ pub(super) async fn drive(
     let mut timer = std::pin::pin!(sleep(settings.command_timeout));
     let mut progress = Instant::now();
     let mut data: Option<(Instant, u64)> = None;
+    // The transaction with the next hop, where the message is to be passed on.
+    let mut through: Option<Through> = None;
     // When the check of a password began.
     let mut check: Option<Instant> = None;
     loop {
@@ -126,8 +129,15 @@ pub(super) async fn drive(
             }
             Step::Accept(incoming) => {
                 write(&mut io, session.output(), settings.write_timeout).await?;
-                let result = context.acceptor.accept(*incoming).await;
-                session.accepted(result);
+                let accepting = match through.take().filter(|_| session.is_passing()) {
+                    Some(open) => context.acceptor.pass(open, *incoming),
+                    None => context.acceptor.accept(*incoming),
+                };
+                session.accepted(accepting.await);
+            }
+            Step::Offer(so_far, size) => {
+                write(&mut io, session.output(), settings.write_timeout).await?;
+                session.offered(context.acceptor.offer(&mut through, *so_far, size).await);
             }
             Step::Verify { name, password } => {
                 write(&mut io, session.output(), settings.write_timeout).await?;
@@ -148,10 +158,18 @@ pub(super) async fn drive(
             }
             Step::Close => {
                 write(&mut io, session.output(), settings.write_timeout).await?;
+                // With nothing left unread, closing cannot take the last reply away from the client.
+                if session.has_quit() && input.bytes().is_empty() && matches!(io, Stream::Plain(_)) {
+                    return Ok(());
+                }
                 io.shutdown().await?;
                 drop(session);
                 return linger(&mut io, &mut input).await;
             }
+        }
+        if through.is_some() && !session.is_passing() {
+            // Its transaction ended in another way; the connection serves the next one.
+            through = None;
         }
         // A deadline that came nearer than the timer stands must not be missed.
         if session.in_data() && timer.deadline() > Instant::now() + settings.data_timeout {

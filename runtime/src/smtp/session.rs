@@ -6,7 +6,7 @@
 //! Limits: one transaction at a time; the input must hold a whole command line and one byte more.
 
 use super::context::{Context, Metrics};
-use super::escape::reply_text;
+use super::escape::{Clean, reply_text};
 use super::journal;
 use super::lines::{Found, Skip, Skipped, find, is_dirty};
 use super::log::{self, Entry};
@@ -14,7 +14,7 @@ use super::receiver::{Flaw, Receiver};
 use super::sasl::{Exchange, Password};
 use super::settings::{Endpoint, Results, Settings};
 use super::verbs::{self, Flow, Turn};
-use crate::acceptor::Receipt;
+use crate::acceptor::{Offered, Receipt};
 use crate::envelope::{Authentication, Fate, Incoming, Refusal};
 use crate::verdict::audit::Job;
 use crate::verdict::connect::{What, at_connect, count};
@@ -22,7 +22,7 @@ use crate::verdict::limits::{Held, Key};
 use crate::verdict::lookup::{Answer, Question};
 use crate::verdict::peer::Peer;
 use crate::verdict::ruling::{UNKNOWN, rule_origin};
-use crate::verdict::transaction::{Gate, Transaction};
+use crate::verdict::transaction::{Gate, Passing, Transaction};
 use edict_table::load::Loaded;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ pub enum Step {
     Wait(Duration),
     /// Hand the message to the acceptor, then call [`Session::accepted`].
     Accept(Box<Incoming>),
+    /// Ask the next hop for a recipient, then call [`Session::offered`]. SIZE= where the client gave it.
+    Offer(Box<Incoming>, Option<u64>),
     /// Have the password checked, then call [`Session::verified`].
     Verify {
         /// Who logs in.
@@ -83,6 +85,10 @@ pub(super) enum Phase {
     Check(String, Password),
     /// A password is being checked.
     Checking,
+    /// Has a recipient that the next hop is to be asked for.
+    Offer(Box<Incoming>),
+    /// The next hop is being asked.
+    Offering,
     /// Begins TLS.
     Tls,
     /// The acceptor has the message.
@@ -113,6 +119,8 @@ pub struct Session {
     junk: u32,
     pause: bool,
     closing: bool,
+    /// The client said QUIT.
+    quit: bool,
     draining: bool,
     /// Bytes of messages counted in the context for this session.
     memory: u64,
@@ -144,6 +152,7 @@ impl Session {
             junk: 0,
             pause: false,
             closing: false,
+            quit: false,
             draining: false,
             memory: 0,
             held: Vec::new(),
@@ -254,9 +263,15 @@ impl Session {
                     self.phase = Phase::Checking;
                     return (used, Step::Verify { name, password });
                 }
+                Phase::Offer(_) => {
+                    if let Phase::Offer(so_far) = std::mem::replace(&mut self.phase, Phase::Offering) {
+                        let size = self.transaction.as_ref().and_then(|t| t.announced);
+                        return (used, Step::Offer(so_far, size));
+                    }
+                }
                 Phase::Tls => return (used, Step::StartTls),
                 // Nothing is expected while somebody else has the turn.
-                Phase::Checking | Phase::Accepting(_) => return (used, Step::Read),
+                Phase::Checking | Phase::Offering | Phase::Accepting(_) => return (used, Step::Read),
                 Phase::Closed => return (used, Step::Close),
             }
         }
@@ -459,6 +474,18 @@ impl Session {
         self.closing = true;
     }
 
+    /// Ends the session as its client wishes.
+    pub(super) fn take_leave(&mut self) {
+        self.quit = true;
+        self.hang_up("221 2.0.0 Bye");
+    }
+
+    /// The client ended it, and waits for nothing but the last reply.
+    #[must_use]
+    pub fn has_quit(&self) -> bool {
+        self.quit
+    }
+
     /// Holds the replies back for a while.
     pub(super) fn hold_back(&mut self) {
         self.pause = true;
@@ -631,6 +658,34 @@ impl Session {
             }
         }
         self.end_transaction();
+    }
+
+    /// The answer to [`Step::Offer`].
+    pub fn offered(&mut self, offered: Offered) {
+        if !matches!(self.phase, Phase::Offering) {
+            return;
+        }
+        self.phase = Phase::Command;
+        let Some(transaction) = &mut self.transaction else { return };
+        match offered {
+            Offered::Taken => transaction.passing = Passing::Taken,
+            Offered::Store => transaction.passing = Passing::Stored,
+            Offered::Refused(reply) => {
+                let to = transaction.withdraw().map(|wire| format!("<{}>", Clean(&wire))).unwrap_or_default();
+                let from = format!("<{}>", Clean(&transaction.reverse.wire));
+                let refusal = Refusal { reply, rule: None };
+                log::refused_for(self, &self.table(), "next-hop", &from, &to, &refusal);
+                self.say(&refusal.reply);
+                return;
+            }
+        }
+        self.say("250 2.1.5 Ok");
+    }
+
+    /// The next hop took all recipients: the message is to be handed to it.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|t| t.passing == Passing::Taken)
     }
 
     /// Answers to [`Step::Look`].

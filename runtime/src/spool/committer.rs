@@ -81,6 +81,8 @@ pub(super) struct Shared {
     log: Mutex<Log>,
     /// Held while a segment's file is made.
     making: Mutex<()>,
+    /// The threads that make them.
+    makers: Mutex<Vec<JoinHandle<()>>>,
     pending: Mutex<Pending>,
     wake: Condvar,
     failed: OnceLock<String>,
@@ -114,6 +116,7 @@ impl Shared {
             deferred,
             log: Mutex::new(log),
             making: Mutex::default(),
+            makers: Mutex::default(),
             pending: Mutex::default(),
             wake: Condvar::new(),
             failed: OnceLock::new(),
@@ -226,6 +229,11 @@ impl Drop for Stopper {
         self.shared.wake.notify_all();
         if let Some(thread) = self.thread.take() {
             // A panic of that thread was reported by itself.
+            let _ = thread.join();
+        }
+        // They hold the folder's lock too.
+        let makers = std::mem::take(&mut *locked(&self.shared.makers));
+        for thread in makers {
             let _ = thread.join();
         }
     }
@@ -476,6 +484,7 @@ fn make(shared: &Shared) -> Result<u32, SpoolError> {
 
 /// Makes a free segment beside the log's thread, so that it need not wait for one later.
 fn prepare_one(shared: &Arc<Shared>) {
+    let keeper = Arc::clone(shared);
     let shared = Arc::clone(shared);
     let made = std::thread::Builder::new().name("spool-make".to_owned()).spawn(move || {
         let _making = locked(&shared.making);
@@ -486,7 +495,12 @@ fn prepare_one(shared: &Arc<Shared>) {
             shared.log().free.push(number);
         }
     });
-    if let Err(error) = made {
-        tracing::warn!(%error, "no thread to make a segment; the log makes it itself");
+    match made {
+        Ok(thread) => {
+            let mut makers = locked(&keeper.makers);
+            makers.retain(|thread| !thread.is_finished());
+            makers.push(thread);
+        }
+        Err(error) => tracing::warn!(%error, "no thread to make a segment; the log makes it itself"),
     }
 }

@@ -20,6 +20,8 @@ mod sim;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+pub(crate) use sim::SimDisk as TestDisk;
+#[cfg(test)]
 pub(crate) use tests::record as test_record;
 
 pub use recover::{Recovered, Recovery};

@@ -42,6 +42,9 @@ struct State {
     fail_creates: bool,
     read_only: bool,
     free: Option<u64>,
+    /// Bytes whose writes are counted.
+    watched: Vec<u8>,
+    written: u64,
 }
 
 /// The disk; clones share it.
@@ -74,6 +77,15 @@ impl SimDisk {
     /// Operations so far that change something.
     pub fn operations(&self) -> u64 {
         self.state().operations
+    }
+    /// Counts writes that hold these bytes from now on.
+    pub fn watch(&self, bytes: &[u8]) {
+        let mut state = self.state();
+        (state.watched, state.written) = (bytes.to_vec(), 0);
+    }
+    /// How many there were.
+    pub fn written(&self) -> u64 {
+        self.state().written
     }
     pub fn cut_at(&self, operation: u64) {
         self.state().cut_at = Some(operation);
@@ -256,6 +268,8 @@ impl Handle for SimHandle {
             return result.and(Err(gone()));
         }
         let mut state = self.disk.step(true)?;
+        let watched = !state.watched.is_empty() && memchr::memmem::find(bytes, &state.watched).is_some();
+        state.written += u64::from(watched);
         let file = &mut state.files[self.id];
         let (start, end) = (offset as usize, offset as usize + bytes.len());
         if file.now.len() < end {

@@ -83,6 +83,18 @@ enum Company {
     Open(u64),
 }
 
+/// Whether the recipients of a transaction are offered to their next hop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Passing {
+    /// None was yet.
+    #[default]
+    Open,
+    /// The hop took those that there are.
+    Taken,
+    /// The message is to be stored.
+    Stored,
+}
+
 /// A transaction.
 #[derive(Debug)]
 pub(crate) struct Transaction {
@@ -109,6 +121,8 @@ pub(crate) struct Transaction {
     company: Option<Company>,
     /// What rules on trial would have changed of the refusal just given.
     findings: Vec<Finding>,
+    /// Whether its recipients are offered to their next hop.
+    pub(crate) passing: Passing,
     pub(super) header: Option<HeaderFacts>,
     pub(super) body: Option<BodyFacts>,
     pub(super) authentic: Option<Authentic>,
@@ -158,6 +172,7 @@ impl Transaction {
             recipients: Vec::new(),
             company: None,
             findings: Vec::new(),
+            passing: Passing::default(),
             header: None,
             body: None,
             authentic: None,
@@ -228,6 +243,7 @@ impl Transaction {
             recipients: self.recipients.clone(),
             company: self.company,
             findings: Vec::new(),
+            passing: self.passing,
             header: self.header.take(),
             body: self.body.take(),
             authentic: self.authentic.clone(),
@@ -435,6 +451,37 @@ impl Transaction {
         });
         self.findings = found;
         ruling
+    }
+
+    /// What may be offered to a next hop: the message with its last recipient alone, and no bytes. None where
+    /// that cannot be any more.
+    pub(crate) fn so_far(&mut self, peer: &Peer, now: i64) -> Option<Incoming> {
+        let last = self.recipients.last()?;
+        if self.passing == Passing::Stored || last.given.fate != Fate::Deliver {
+            self.passing = Passing::Stored;
+            return None;
+        }
+        Some(Incoming {
+            id: self.id,
+            client: peer.client(self.trusted),
+            submitted: last.submitted,
+            sender: self.reverse.clone(),
+            sender_address: self.sender.clone(),
+            recipients: vec![last.given.clone()],
+            bytes: Vec::new(),
+            table: Arc::clone(&self.table),
+            received: now,
+            authentication: Authentication::default(),
+        })
+    }
+
+    /// The last recipient was refused after all; this is what it was.
+    pub(crate) fn withdraw(&mut self) -> Option<String> {
+        let last = self.recipients.pop();
+        if self.recipients.is_empty() {
+            self.company = None;
+        }
+        last.map(|recipient| recipient.given.wire)
     }
 
     /// The message with everything that was decided. The transaction is empty afterwards.

@@ -6,7 +6,7 @@ pub mod capture;
 use arc_swap::ArcSwap;
 use capture::Capture;
 use edict_compiler::source::Sources;
-use edict_runtime::acceptor::{Accepting, Acceptor, QuotaQuery, Receipt};
+use edict_runtime::acceptor::{Accepting, Acceptor, Offered, QuotaQuery, Receipt};
 use edict_runtime::envelope::{Fate, Incoming, MessageId, Refusal};
 use edict_runtime::live::Live;
 use edict_runtime::smtp::settings::Results;
@@ -23,7 +23,7 @@ use edict_table::load::Loaded;
 use edict_table::value::{Address, Domain, parse_network};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// The profile that dialogues start from; theirs is added to it.
@@ -55,6 +55,8 @@ pub struct Memory {
     pub taken: Mutex<Vec<Incoming>>,
     pub over: Mutex<Vec<String>>,
     pub full: Mutex<bool>,
+    /// There is a way through to next hops.
+    pub passes: AtomicBool,
     next: AtomicU64,
 }
 
@@ -73,6 +75,9 @@ impl Acceptor for Memory {
             return Err(Refusal { reply: "452 4.7.1 Daily quota reached".to_owned(), rule: None });
         }
         Ok(())
+    }
+    fn passes(&self) -> bool {
+        self.passes.load(Ordering::Relaxed)
     }
     fn accept(&self, incoming: Incoming) -> Accepting<'_> {
         self.taken.lock().unwrap().push(incoming);
@@ -117,6 +122,8 @@ pub struct Dialogue {
     pub users: String,
     /// Answers of lookups: `name 192.0.2.1` to `mx.example` or `unknown`.
     pub lookups: HashMap<String, String>,
+    /// Mail is passed through: what the next hop says of a recipient, `store` and `taken` among it.
+    pub hop: Option<HashMap<String, String>>,
     /// Recipients that are over their quota.
     pub over: Vec<String>,
     /// What it shows hangs on how bytes arrive.
@@ -154,6 +161,7 @@ impl Dialogue {
                     "xclient" => it.xclient.push(rest.to_owned()),
                     "tls" => it.tls = true,
                     "results" => it.results = true,
+                    "hop" => it.hop = Some(HashMap::new()),
                     "profile" | "rules" | "users" | "lookups" | "over" => {}
                     other => panic!("{name}: section {other}"),
                 }
@@ -167,6 +175,11 @@ impl Dialogue {
                 "lookups" if !line.is_empty() => {
                     let (question, answer) = line.split_once(" = ").unwrap();
                     it.lookups.insert(question.to_owned(), answer.to_owned());
+                }
+                "hop" if !line.is_empty() => {
+                    let (address, answer) = line.split_once(" = ").unwrap();
+                    let hop = it.hop.get_or_insert_default();
+                    hop.insert(address.to_owned(), answer.to_owned());
                 }
                 "client" if !line.is_empty() && !line.starts_with('#') => it.line(line),
                 _ => {}
@@ -187,7 +200,7 @@ impl Dialogue {
                 }
             }
             "T:" => self.lines.push(Line::Clock(text.parse::<i64>().unwrap() * 1000)),
-            "S:" | "M:" | "M|" | "A:" | "L:" | "W:" | "X:" | "E:" => {
+            "S:" | "O:" | "P:" | "M:" | "M|" | "A:" | "L:" | "W:" | "X:" | "E:" => {
                 self.lines.push(Line::Expect(line.trim_end().to_owned()))
             }
             _ => panic!("{}: {line:?}", self.name),
@@ -279,6 +292,7 @@ impl Dialogue {
             cx.tls.store(Some(tls_config()));
         }
         memory.over.lock().unwrap().clone_from(&self.over);
+        memory.passes.store(self.hop.is_some(), Ordering::Relaxed);
         let mut player = Player {
             dialogue: self,
             cx,
@@ -385,9 +399,21 @@ impl Player<'_> {
                 Step::Wait(_) => self.happened.push("W:".to_owned()),
                 Step::Accept(incoming) => {
                     self.output(session);
-                    self.message(&incoming);
+                    self.message(if session.is_passing() { "P:" } else { "M:" }, &incoming);
                     let future = self.memory.accept(*incoming);
                     session.accepted(ready(future));
+                }
+                Step::Offer(so_far, _) => {
+                    self.output(session);
+                    assert!(so_far.bytes.is_empty());
+                    let [given] = so_far.recipients.as_slice() else { panic!("one at a time") };
+                    self.happened.push(format!("O: <{}> -> <{}>", so_far.sender.wire, given.wire));
+                    let hop = self.dialogue.hop.as_ref().and_then(|hop| hop.get(&given.wire));
+                    session.offered(match hop.map_or("taken", String::as_str) {
+                        "taken" => Offered::Taken,
+                        "store" => Offered::Store,
+                        reply => Offered::Refused(reply.to_owned()),
+                    });
                 }
                 Step::Look(questions) => {
                     session.answered(questions.into_iter().map(|q| self.dialogue.answer(q)).collect());
@@ -425,8 +451,8 @@ impl Player<'_> {
         }
     }
 
-    fn message(&mut self, incoming: &Incoming) {
-        let mut line = format!("M: <{}> ->", incoming.sender.wire);
+    fn message(&mut self, mark: &str, incoming: &Incoming) {
+        let mut line = format!("{mark} <{}> ->", incoming.sender.wire);
         for given in &incoming.recipients {
             line += &format!(" <{}> {}", given.wire, given.direction.name());
             match given.fate {

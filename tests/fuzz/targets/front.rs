@@ -112,7 +112,7 @@ pub fn play(bytes: &[u8], packet: usize) -> Came {
             Step::Look(questions) => {
                 session.answered(questions.into_iter().map(|q| q.unknown()).collect());
             }
-            Step::StartTls => panic!("TLS is not offered"),
+            Step::StartTls | Step::Offer(..) => panic!("neither is offered"),
             Step::Close => {
                 came.closed = true;
                 break;

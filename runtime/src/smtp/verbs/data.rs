@@ -3,7 +3,7 @@
 use super::{Flow, Turn};
 use crate::envelope::Refusal;
 use crate::smtp::{log, session::Session};
-use crate::verdict::transaction::Gate;
+use crate::verdict::transaction::{Gate, Passing};
 
 pub(super) fn check(session: &Session, turn: &Turn<'_>) -> Result<(), &'static str> {
     if !turn.args.is_empty() {
@@ -48,7 +48,10 @@ pub(super) fn may_begin(session: &mut Session) -> Result<(), Refusal> {
         let reply = "554 5.5.3 too many recipients: nothing was sent to any".to_owned();
         return Err(Refusal { reply, rule: None });
     }
-    session.cx.acceptor.ready()?;
+    // What is passed on needs no disk.
+    if transaction.passing != Passing::Taken {
+        session.cx.acceptor.ready()?;
+    }
     match transaction.at_data(&session.peer) {
         Gate::Refuse(refusal) => Err(refusal),
         Gate::Pass | Gate::Ask(_) | Gate::Probe(_) => Ok(()),

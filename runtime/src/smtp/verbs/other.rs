@@ -30,7 +30,7 @@ pub(super) fn noop(session: &mut Session, _: &Turn<'_>) -> Flow {
 
 pub(super) fn quit(session: &mut Session, _: &Turn<'_>) -> Flow {
     session.end_transaction();
-    session.hang_up("221 2.0.0 Bye");
+    session.take_leave();
     Flow::Done
 }
 

@@ -5,7 +5,7 @@ use crate::smtp::escape::Clean;
 use crate::smtp::log;
 use crate::smtp::params::{self, RcptParams};
 use crate::smtp::path::{self, Mailbox, Path};
-use crate::smtp::session::{Session, Step};
+use crate::smtp::session::{Phase, Session, Step};
 use crate::verdict::lookup::Question;
 use crate::verdict::transaction::{Gate, Transaction, Wanted};
 use edict_table::value::Address;
@@ -34,7 +34,14 @@ pub(super) fn run(session: &mut Session, turn: &Turn<'_>) -> Flow {
             let gate = transaction.at_rcpt(&session.peer, &users, session.cx.acceptor.as_ref(), wanted);
             session.transaction = Some(transaction);
             match gate {
-                Gate::Pass => session.say("250 2.1.5 Ok"),
+                Gate::Pass => {
+                    let offer = session.cx.acceptor.passes();
+                    let open = session.transaction.as_mut().filter(|_| offer);
+                    match open.and_then(|t| t.so_far(&session.peer, turn.now)) {
+                        Some(so_far) => session.phase = Phase::Offer(Box::new(so_far)),
+                        None => session.say("250 2.1.5 Ok"),
+                    }
+                }
                 Gate::Refuse(refusal) => {
                     let table = session.table();
                     let from =

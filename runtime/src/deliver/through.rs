@@ -1,0 +1,195 @@
+//! A transaction in steps, for mail that is passed through while its client waits.
+//!
+//! MAIL with the first RCPT, more RCPTs, then the whole message. The caller is told whether the end of the
+//! message went out: up to there nothing has happened, and the message may still go another way. Only for
+//! next hops that take eight bits, since the bytes are not known when MAIL is said.
+
+use super::client::{Session, Trouble};
+use super::reply::{Reply, ReplyError};
+use super::{fit, stuff};
+use crate::envelope::{Body, Dispatch, Target};
+use std::fmt::Write as _;
+
+/// How much of a message is written at once.
+const PIECE: usize = 64 << 10;
+
+/// What became of a message that was handed over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Handed {
+    /// The next hop has it.
+    Taken(Reply),
+    /// It does not want it.
+    Refused(Reply),
+    /// The end of the message never went out: nobody has it.
+    Unsent(Trouble),
+    /// The end went out, and no answer came: the next hop may have it.
+    Unknown(Trouble),
+}
+
+impl Session {
+    /// Whether this next hop takes such mail as it comes.
+    #[must_use]
+    pub fn takes(&self, dispatch: &Dispatch, target: &Target) -> bool {
+        let utf8 = dispatch.smtputf8;
+        self.offers.eight_bit
+            && !self.lmtp
+            && dispatch.body != Body::BinaryMime
+            && (!utf8 || self.offers.smtputf8)
+            // The notice that it was relayed is ours to write then.
+            && (!target.notify.success || self.offers.dsn)
+            && fit::address(&dispatch.sender, utf8).is_ok()
+            && fit::address(&target.address, utf8).is_ok()
+    }
+
+    /// Opens a transaction with its first recipient. Some: the reply that refuses one of the two.
+    ///
+    /// # Errors
+    /// The connection is of no use; no message was sent.
+    pub async fn open(
+        &mut self,
+        dispatch: &Dispatch,
+        target: &Target,
+        size: Option<u64>,
+    ) -> Result<Option<Reply>, Trouble> {
+        let result = self.try_open(dispatch, target, size).await;
+        self.usable &= result.is_ok();
+        result
+    }
+
+    async fn try_open(
+        &mut self,
+        dispatch: &Dispatch,
+        target: &Target,
+        size: Option<u64>,
+    ) -> Result<Option<Reply>, Trouble> {
+        let command = self.timeouts.command;
+        let reset = std::mem::take(&mut self.reset);
+        let pipelining = self.offers.pipelining;
+        self.used += 1;
+        self.out.clear();
+        if reset {
+            self.out.extend_from_slice(b"RSET\r\n");
+        }
+        let sender = fit::address(&dispatch.sender, dispatch.smtputf8).unwrap_or_default();
+        let mut line = format!("MAIL FROM:<{sender}>");
+        if let Some(size) = size.filter(|_| self.offers.size.is_some()) {
+            // Writing into a string cannot fail.
+            let _ = write!(line, " SIZE={size}");
+        }
+        line.push_str(" BODY=8BITMIME");
+        if dispatch.smtputf8 {
+            line.push_str(" SMTPUTF8");
+        }
+        self.put_notice_wishes(&mut line, dispatch);
+        line.push_str("\r\n");
+        self.out.extend_from_slice(line.as_bytes());
+        if pipelining {
+            self.put_rcpt(target, dispatch.smtputf8);
+        }
+        self.write(command).await?;
+        self.reset = true;
+        if reset {
+            let reply = self.reply(command).await?;
+            if !reply.positive() {
+                return Err(Trouble::Refused(format!("it does not take RSET: {}", reply.line())));
+            }
+        }
+        let mail = self.reply(command).await?;
+        let refused = self.refused(mail)?;
+        if !pipelining {
+            if refused.is_some() {
+                return Ok(refused);
+            }
+            return self.try_add(target, dispatch.smtputf8).await;
+        }
+        let rcpt = self.reply(command).await?;
+        let rcpt = self.refused(rcpt)?;
+        Ok(refused.or(rcpt))
+    }
+
+    /// Names one more recipient. Some: the reply that refuses it.
+    ///
+    /// # Errors
+    /// The connection is of no use; no message was sent.
+    pub async fn add(&mut self, target: &Target, utf8: bool) -> Result<Option<Reply>, Trouble> {
+        let result = self.try_add(target, utf8).await;
+        self.usable &= result.is_ok();
+        result
+    }
+
+    async fn try_add(&mut self, target: &Target, utf8: bool) -> Result<Option<Reply>, Trouble> {
+        self.out.clear();
+        self.put_rcpt(target, utf8);
+        self.write(self.timeouts.command).await?;
+        let reply = self.reply(self.timeouts.command).await?;
+        self.refused(reply)
+    }
+
+    /// Hands the message over, whole, and waits for what becomes of it.
+    pub async fn hand_over(&mut self, bytes: &[u8]) -> Handed {
+        let handed = self.try_hand_over(bytes).await;
+        self.usable &= matches!(handed, Handed::Taken(_) | Handed::Refused(_));
+        handed
+    }
+
+    async fn try_hand_over(&mut self, bytes: &[u8]) -> Handed {
+        match self.ask_for_data().await {
+            Ok(None) => {}
+            Ok(Some(reply)) => return Handed::Refused(reply),
+            Err(trouble) => return Handed::Unsent(trouble),
+        }
+        let mut pieces = stuff::pieces(bytes, PIECE).peekable();
+        loop {
+            self.out.clear();
+            if let Some(piece) = pieces.next() {
+                stuff::stuff(piece, &mut self.out);
+            }
+            let last = pieces.peek().is_none();
+            if last {
+                self.out.extend_from_slice(stuff::END);
+            }
+            match self.write(self.timeouts.data).await {
+                Ok(()) => {}
+                // How much of the last piece went out is not known.
+                Err(trouble) if last => return Handed::Unknown(trouble),
+                Err(trouble) => return Handed::Unsent(trouble),
+            }
+            if last {
+                break;
+            }
+        }
+        self.out.shrink_to(2 * PIECE);
+        self.reset = false;
+        let reply = match self.reply(self.timeouts.end).await {
+            Ok(reply) => reply,
+            Err(trouble) => return Handed::Unknown(trouble),
+        };
+        match self.refused(reply.clone()) {
+            Ok(None) => Handed::Taken(reply),
+            Ok(Some(reply)) => Handed::Refused(reply),
+            Err(trouble) => Handed::Unknown(trouble),
+        }
+    }
+
+    async fn ask_for_data(&mut self) -> Result<Option<Reply>, Trouble> {
+        self.out.clear();
+        self.out.extend_from_slice(b"DATA\r\n");
+        self.write(self.timeouts.command).await?;
+        let reply = self.reply(self.timeouts.command).await?;
+        match reply.code {
+            354 => Ok(None),
+            code if code < 400 => Err(ReplyError::Malformed.into()),
+            _ => self.refused(reply),
+        }
+    }
+
+    /// None is consent. A 421 is trouble: it is about the connection, and not about this mail.
+    fn refused(&mut self, reply: Reply) -> Result<Option<Reply>, Trouble> {
+        match reply.code {
+            421 => Err(Trouble::Lost(format!("it says {}", reply.line()))),
+            _ if reply.positive() => Ok(None),
+            code if code < 400 => Err(ReplyError::Malformed.into()),
+            _ => Ok(Some(reply)),
+        }
+    }
+}

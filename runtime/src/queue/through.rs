@@ -1,0 +1,317 @@
+//! Pass-through: mail that goes on to its next hop while its client waits, and is never stored.
+//!
+//! A [`Passage`] holds the connections; a [`Through`] is one transaction over one of them. Whatever goes
+//! wrong before the end of the message went out, the caller still has the message and stores it. Bounded: so
+//! many connections, so long a wait; where either is used up, mail is stored as ever.
+
+use super::route::Hop;
+use super::{Inner, Queue, now};
+use crate::deliver::client::Session;
+use crate::deliver::through::Handed;
+use crate::envelope::{Dispatch, DispatchKind, Record};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// How long a client waits for the next hop's word on a recipient before its mail is stored instead.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection waits for more mail.
+const REST: Duration = Duration::from_secs(20);
+/// How long one connection is used.
+const MAX_AGE: Duration = Duration::from_secs(300);
+/// How long a next hop that cannot be reached is left alone.
+const DOWN: Duration = Duration::from_secs(2);
+/// The longest wait for the word on a message: less than a client waits (RFC 5321 4.5.3.2.6).
+const LAST_WORD: Duration = Duration::from_secs(300);
+
+/// What became of a recipient that was offered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Offered {
+    /// The next hop takes mail for it.
+    Taken,
+    /// The next hop refuses it, with this reply for the client.
+    Refused(String),
+    /// It is not to be asked: the message is stored, for all its recipients.
+    Store,
+}
+
+/// What became of a message that was passed on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Passed {
+    /// This next hop has it.
+    Taken(String),
+    /// The next hop refuses it, with this reply for the client.
+    Refused(String),
+    /// Nobody has it.
+    Unsent,
+    /// The next hop may have it.
+    Unknown,
+}
+
+/// The way through.
+#[derive(Clone)]
+pub struct Passage(Arc<Shared>);
+
+struct Shared {
+    queue: Arc<Inner>,
+    places: Arc<Semaphore>,
+    idle: Mutex<HashMap<Hop, Vec<(Session, Instant)>>>,
+    down: Mutex<HashMap<Hop, Instant>>,
+}
+
+impl std::fmt::Debug for Passage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Passage").field("free", &self.0.places.available_permits()).finish_non_exhaustive()
+    }
+}
+
+/// One transaction on its way through. Dropped, its connection is kept for the next one.
+pub struct Through {
+    shared: Arc<Shared>,
+    hop: Hop,
+    session: Option<Session>,
+    /// Its envelope so far.
+    dispatch: Dispatch,
+    _place: OwnedSemaphorePermit,
+}
+
+impl std::fmt::Debug for Through {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Through").field("dispatch", &self.dispatch).finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    /// A way through, with at most so many connections. Inside a tokio runtime.
+    #[must_use]
+    pub fn passage(&self, connections: usize) -> Passage {
+        let shared = Arc::new(Shared {
+            queue: Arc::clone(&self.inner),
+            places: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+            idle: Mutex::default(),
+            down: Mutex::default(),
+        });
+        let its = Arc::downgrade(&shared);
+        tokio::spawn(async move { sweep(&its).await });
+        Passage(shared)
+    }
+}
+
+/// Takes leave of connections that nobody used for a while.
+async fn sweep(shared: &Weak<Shared>) {
+    loop {
+        tokio::time::sleep(REST / 2).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let mut old = Vec::new();
+        {
+            let mut idle = shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            for resting in idle.values_mut() {
+                let kept = std::mem::take(resting).into_iter().filter_map(|(session, since)| {
+                    if since.elapsed() < REST && !shared.queue.draining() {
+                        return Some((session, since));
+                    }
+                    old.push(session);
+                    None
+                });
+                *resting = kept.collect();
+            }
+            idle.retain(|_, resting| !resting.is_empty());
+        }
+        for session in old {
+            session.quit().await;
+        }
+    }
+}
+
+impl Passage {
+    /// Offers a recipient, the only one of this dispatch, to its next hop: in the transaction that is
+    /// open, else in a new one. After [`Offered::Store`] none is open.
+    pub async fn offer(&self, open: &mut Option<Through>, dispatch: Dispatch, size: Option<u64>) -> Offered {
+        let offered = timeout(PATIENCE, self.0.offer(open, dispatch, size)).await;
+        let offered = offered.unwrap_or(Offered::Store);
+        if offered == Offered::Store {
+            *open = None;
+        }
+        offered
+    }
+}
+
+impl Shared {
+    async fn offer(
+        self: &Arc<Self>,
+        open: &mut Option<Through>,
+        dispatch: Dispatch,
+        size: Option<u64>,
+    ) -> Offered {
+        let [target] = dispatch.recipients.as_slice() else { return Offered::Store };
+        let hop = self.queue.guide.hops(&dispatch, now()).pop();
+        let Some(hop) = hop.filter(|hop| matches!(hop, Hop::Relay(_))) else { return Offered::Store };
+        if self.queue.draining() || self.is_down(&hop) {
+            return Offered::Store;
+        }
+        if let Some(through) = open.as_mut() {
+            // Whoever was asked before is told nothing of this: the whole is stored.
+            let Some(mut session) = through.session.take_if(|_| through.hop == hop) else {
+                return Offered::Store;
+            };
+            if !same_envelope(&through.dispatch, &dispatch) || !session.takes(&dispatch, target) {
+                through.session = Some(session);
+                return Offered::Store;
+            }
+            // While this waits, a connection that is given up on is not kept.
+            let added = session.add(target, dispatch.smtputf8).await;
+            return match added {
+                Ok(refused) => {
+                    through.session = Some(session);
+                    if let Some(reply) = refused {
+                        return Offered::Refused(reply.line());
+                    }
+                    through.dispatch.recipients.extend(dispatch.recipients);
+                    Offered::Taken
+                }
+                Err(_) => Offered::Store,
+            };
+        }
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Offered::Store };
+        loop {
+            let kept = self.resting(&hop);
+            let reused = kept.is_some();
+            let mut session = match kept {
+                Some(session) => session,
+                None => match self.queue.dialer.connect(&hop, &self.queue.hostname()).await {
+                    Ok(session) => session,
+                    Err(trouble) => {
+                        tracing::info!(%hop, %trouble, "no way through: mail is stored");
+                        self.down
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .insert(hop, Instant::now() + DOWN);
+                        return Offered::Store;
+                    }
+                },
+            };
+            if !session.takes(&dispatch, target) {
+                self.rest(hop, session);
+                return Offered::Store;
+            }
+            match session.open(&dispatch, target, size).await {
+                Ok(None) => {
+                    let shared = Arc::clone(self);
+                    *open = Some(Through { shared, hop, session: Some(session), dispatch, _place: place });
+                    return Offered::Taken;
+                }
+                Ok(Some(reply)) => {
+                    self.rest(hop, session);
+                    return Offered::Refused(reply.line());
+                }
+                // It was closed while it rested; there may be others like it.
+                Err(_) if reused => {}
+                Err(trouble) => {
+                    tracing::info!(%hop, %trouble, "no way through: mail is stored");
+                    return Offered::Store;
+                }
+            }
+        }
+    }
+
+    fn is_down(&self, hop: &Hop) -> bool {
+        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        match down.get(hop) {
+            None => false,
+            Some(until) if *until > Instant::now() => true,
+            Some(_) => {
+                down.remove(hop);
+                false
+            }
+        }
+    }
+
+    fn resting(&self, hop: &Hop) -> Option<Session> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let resting = idle.get_mut(hop)?;
+        // The last one in is the one that the next hop has waited for least.
+        while let Some((session, since)) = resting.pop() {
+            if since.elapsed() < REST && session.age() < MAX_AGE {
+                return Some(session);
+            }
+        }
+        None
+    }
+
+    fn rest(&self, hop: Hop, session: Session) {
+        if session.usable() && session.age() < MAX_AGE && !self.queue.draining() {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.entry(hop).or_default().push((session, Instant::now()));
+        }
+    }
+}
+
+/// Whether two recipients can share a transaction.
+fn same_envelope(one: &Dispatch, other: &Dispatch) -> bool {
+    one.sender == other.sender
+        && one.smtputf8 == other.smtputf8
+        && one.ret == other.ret
+        && one.envid == other.envid
+}
+
+impl Through {
+    /// Whether a record says nothing but what was offered: one envelope, these recipients, one variant.
+    #[must_use]
+    pub fn fits(&self, record: &Record) -> bool {
+        let Some(first) = record.dispatches.first() else { return false };
+        // Recipients may stand in two dispatches by direction, which means nothing to the next hop.
+        let recipients = record.dispatches.iter().flat_map(|dispatch| &dispatch.recipients);
+        let same = |d: &Dispatch| {
+            d.kind == DispatchKind::Message
+                && !d.hold
+                && d.variant == first.variant
+                && same_envelope(d, &self.dispatch)
+        };
+        record.dispatches.iter().all(same)
+            && recipients.clone().count() == self.dispatch.recipients.len()
+            && recipients.clone().all(|target| self.dispatch.recipients.contains(target))
+    }
+
+    /// Hands the message over and waits for the next hop's word.
+    pub async fn send(mut self, record: &Record) -> Passed {
+        let Some(mut session) = self.session.take() else { return Passed::Unsent };
+        let peer = session.peer.clone();
+        let variant = record.dispatches.first().map_or(0, |dispatch| dispatch.variant);
+        let bytes = crate::deliver::stuff::variant(record, variant);
+        let handed = timeout(LAST_WORD, session.hand_over(&bytes)).await;
+        let id = record.id;
+        let passed = match handed {
+            Ok(Handed::Taken(reply)) => {
+                let counters = &self.shared.queue.delivered;
+                counters.fetch_add(self.dispatch.recipients.len() as u64, Ordering::Relaxed);
+                Passed::Taken(format!("{peer}: {}", reply.line()))
+            }
+            Ok(Handed::Refused(reply)) => Passed::Refused(reply.line()),
+            Ok(Handed::Unsent(trouble)) => {
+                tracing::info!(%id, peer, %trouble, "a next hop broke off: the message is stored");
+                Passed::Unsent
+            }
+            Ok(Handed::Unknown(trouble)) => {
+                tracing::warn!(%id, peer, %trouble, "a next hop did not say whether it has the message");
+                Passed::Unknown
+            }
+            Err(_) => {
+                tracing::warn!(%id, peer, "a next hop did not say in time whether it has the message");
+                return Passed::Unknown;
+            }
+        };
+        self.session = Some(session);
+        passed
+    }
+}
+
+impl Drop for Through {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.shared.rest(self.hop.clone(), session);
+        }
+    }
+}

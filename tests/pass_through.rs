@@ -1,0 +1,311 @@
+//! Pass-through: a message that needs nothing goes on while its client waits and is never on disk; whatever
+//! the next hop does, what got a 250 arrives.
+//!
+//! `EDICT_CRASH_KILLS` sets how many kills there are; 8 by default.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use support::client::Client;
+use support::daemon::Daemon;
+use support::{build_table, counting_sink, free_port, wait_for};
+
+/// What a next hop does once, at the first command that its mode names; from then on it takes everything.
+#[derive(Default)]
+struct Hop {
+    /// `die dot`, `refuse rcpt`; empty: nothing out of the ordinary.
+    mode: Mutex<String>,
+    /// Whole messages that it said 250 to.
+    messages: Mutex<Vec<String>>,
+}
+
+impl Hop {
+    fn start() -> (SocketAddr, Arc<Self>) {
+        let address = free_port();
+        let listener = TcpListener::bind(address).unwrap();
+        let hop = Arc::new(Self::default());
+        let shared = Arc::clone(&hop);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let hop = Arc::clone(&shared);
+                std::thread::spawn(move || {
+                    // Breaking off is what it is for.
+                    let _ = hop.serve(&stream);
+                });
+            }
+        });
+        (address, hop)
+    }
+
+    /// Whether it does something at this point; it does so once.
+    fn is_time(&self, what: &str) -> bool {
+        let mut mode = self.mode.lock().unwrap();
+        let now = *mode == what;
+        if now {
+            mode.clear();
+        }
+        now
+    }
+
+    fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
+        let mut out = stream;
+        let mut lines = BufReader::new(stream).split(b'\n');
+        let mut body: Option<String> = None;
+        if self.is_time("die greeting") {
+            return Ok(());
+        }
+        out.write_all(b"220 hop\r\n")?;
+        while let Some(line) = lines.next().transpose()? {
+            let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
+            if let Some(text) = &mut body {
+                if self.is_time("die body") {
+                    return Ok(());
+                }
+                if line != "." {
+                    text.push_str(&line);
+                    text.push('\n');
+                    continue;
+                }
+                let text = body.take().unwrap_or_default();
+                if self.is_time("die dot") {
+                    return Ok(());
+                }
+                if self.is_time("refuse dot") {
+                    out.write_all(b"554 5.6.0 not like this\r\n")?;
+                    continue;
+                }
+                self.messages.lock().unwrap().push(text);
+                out.write_all(b"250 2.0.0 taken\r\n")?;
+                // Each message finds the kept connection closed; that is no reason to lose one.
+                return Ok(());
+            }
+            let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_lowercase();
+            if self.is_time(&format!("die {verb}")) {
+                return Ok(());
+            }
+            if self.is_time(&format!("refuse {verb}")) {
+                out.write_all(b"550 5.7.9 not this\r\n")?;
+                continue;
+            }
+            match verb.as_str() {
+                "ehlo" => out.write_all(b"250-hop\r\n250-PIPELINING\r\n250 8BITMIME\r\n")?,
+                "data" => {
+                    body = Some(String::new());
+                    out.write_all(b"354 go on\r\n")?;
+                }
+                _ => out.write_all(b"250 2.0.0 fine\r\n")?,
+            }
+        }
+        Ok(())
+    }
+
+    /// How many messages with this in them it took.
+    fn count(&self, token: &str) -> usize {
+        self.messages.lock().unwrap().iter().filter(|m| m.contains(token)).count()
+    }
+}
+
+/// A daemon that passes through to this hop.
+fn daemon(folder: &std::path::Path, hop: SocketAddr) -> Daemon {
+    let table = folder.join("edict.table");
+    build_table("pass-through", &table, |_| ());
+    let address = free_port();
+    let config = format!(
+        "(table: \"edict.table\", data: \"edict-data\", listeners: [(address: \"{address}\", role: mx)],
+          outside: relay(\"{hop}\"), pass_through: (connections: 20), queue: (first_retry_seconds: 1))"
+    );
+    Daemon::configured(folder, address, &config)
+}
+
+fn text(token: &str) -> String {
+    format!("Subject: {token}\n\nThis is {token}.\n")
+}
+
+/// Whether these bytes stand in any file of the daemon's data.
+fn on_disk(folder: &std::path::Path, token: &str) -> bool {
+    std::fs::read_dir(folder).unwrap().flatten().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return on_disk(&path, token);
+        }
+        // A socket cannot be read.
+        std::fs::read(&path)
+            .is_ok_and(|bytes| bytes.windows(token.len()).any(|window| window == token.as_bytes()))
+    })
+}
+
+#[test]
+fn what_needs_nothing_is_never_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, hop) = Hop::start();
+    let daemon = daemon(folder.path(), address);
+    let mut client = Client::hello(daemon.address).unwrap();
+    for n in 0..20 {
+        let token = format!("passed-{n}-token");
+        let reply = client.message("bob@example.com", &["far@out.example"], &text(&token)).unwrap();
+        assert!(reply.starts_with("250 2.0.0"), "{reply}");
+        // The hop has it before the client is told.
+        assert_eq!(hop.count(&format!("This is {token}")), 1);
+        assert!(!on_disk(&daemon.data, &token), "{token} was stored");
+    }
+    let message = hop.messages.lock().unwrap()[0].clone();
+    assert!(message.starts_with("Received: from client.example"), "{message}");
+    assert_eq!(daemon.counter("delivered"), 20);
+    // Proof that the search would find it: a message with a copy is stored.
+    let reply = client.message("boss@example.com", &["far@out.example"], &text("copied-token")).unwrap();
+    assert!(reply.starts_with("250"), "{reply}");
+    assert!(on_disk(&daemon.data, "copied-token"));
+    wait_for("both copies", || hop.count("This is copied-token") == 2);
+}
+
+#[test]
+fn what_needs_something_is_stored_and_arrives() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, hop) = Hop::start();
+    let daemon = daemon(folder.path(), address);
+    let mut client = Client::hello(daemon.address).unwrap();
+    for (token, sender, to, arrives) in [
+        ("alias", "bob@example.com", &["team@example.com"][..], 1),
+        ("quota", "carol@example.com", &["far@out.example"], 1),
+        ("disclaimer", "legal@example.com", &["far@out.example"], 1),
+        ("mixed", "bob@example.com", &["far@out.example", "alice@example.com"], 1),
+        ("twice", "bob@example.com", &["far@out.example", "far@out.example"], 1),
+        ("hold me", "bob@example.com", &["far@out.example"], 0),
+        ("discard me", "bob@example.com", &["far@out.example"], 0),
+    ] {
+        let reply = client.message(sender, to, &text(token)).unwrap();
+        assert!(reply.starts_with("250"), "{token}: {reply}");
+        let stored = token != "discard me";
+        assert_eq!(on_disk(&daemon.data, &format!("This is {token}")), stored, "{token}");
+        wait_for(token, || hop.count(&format!("This is {token}")) == arrives);
+    }
+    assert_eq!(hop.count("A word of the lawyers"), 1);
+    assert_eq!(daemon.mailbox("alice@example.com").len(), 1);
+    assert_eq!(daemon.counter("queued"), 1, "the held one");
+    // Content decides after the recipients were offered; the hop never sees such a message.
+    let reply = client.message("bob@example.com", &["far@out.example"], &text("forbidden")).unwrap();
+    assert!(reply.starts_with("550 5.7.1"), "{reply}");
+    assert_eq!(hop.count("forbidden"), 0);
+    // Several recipients with one next hop pass together.
+    let reply =
+        client.message("bob@example.com", &["a@out.example", "b@out.example"], &text("together")).unwrap();
+    assert!(reply.starts_with("250"), "{reply}");
+    assert_eq!(hop.count("This is together"), 1);
+    assert!(!on_disk(&daemon.data, "This is together"));
+}
+
+#[test]
+fn refusals_of_the_next_hop_reach_the_client() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, hop) = Hop::start();
+    let daemon = daemon(folder.path(), address);
+    let mut client = Client::hello(daemon.address).unwrap();
+    for (mode, want) in [
+        ("refuse mail", "550 5.7.9 not this"),
+        ("refuse rcpt", "550 5.7.9 not this"),
+        ("refuse data", "550 5.7.9 not this"),
+        ("refuse dot", "554 5.6.0 not like this"),
+    ] {
+        mode.clone_into(&mut hop.mode.lock().unwrap());
+        let reply = client.message("bob@example.com", &["far@out.example"], &text(mode)).unwrap();
+        assert_eq!(reply, want, "{mode}");
+        assert_eq!(*hop.mode.lock().unwrap(), "", "{mode} came up");
+        assert_eq!(hop.count(mode), 0);
+        assert_eq!(daemon.counter("queued"), 0, "{mode}: nothing is left to deliver");
+        // The next message is not touched by it.
+        let token = format!("after {mode}");
+        let reply = client.message("bob@example.com", &["far@out.example"], &text(&token)).unwrap();
+        assert!(reply.starts_with("250"), "{token}: {reply}");
+        assert_eq!(hop.count(&format!("This is {token}")), 1);
+    }
+}
+
+#[test]
+fn a_next_hop_that_dies_costs_nothing_up_to_the_end_of_the_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, hop) = Hop::start();
+    let daemon = daemon(folder.path(), address);
+    let mut client = Client::hello(daemon.address).unwrap();
+    for mode in ["die greeting", "die ehlo", "die mail", "die rcpt", "die data"] {
+        // A hop that could not be reached is left alone for a while, in which mail is stored at once.
+        std::thread::sleep(Duration::from_millis(2_200));
+        mode.clone_into(&mut hop.mode.lock().unwrap());
+        let reply = client.message("bob@example.com", &["far@out.example"], &text(mode)).unwrap();
+        assert!(reply.starts_with("250"), "{mode}: {reply}");
+        assert_eq!(*hop.mode.lock().unwrap(), "", "{mode} came up");
+        wait_for(mode, || hop.count(&format!("This is {mode}")) == 1);
+        assert!(on_disk(&daemon.data, &format!("This is {mode}")), "{mode}: it was stored in between");
+    }
+    for mode in ["die body", "die dot"] {
+        std::thread::sleep(Duration::from_millis(2_200));
+        mode.clone_into(&mut hop.mode.lock().unwrap());
+        let reply = client.message("bob@example.com", &["far@out.example"], &text(mode)).unwrap();
+        // The end was on its way: only the client can try again without the risk of a duplicate of ours.
+        assert!(reply.starts_with("451 4.4.2"), "{mode}: {reply}");
+        assert_eq!(daemon.counter("queued"), 0, "{mode}");
+        assert_eq!(hop.count(mode), 0, "{mode}");
+    }
+}
+
+#[test]
+fn what_got_a_250_was_taken_when_the_daemon_is_killed() {
+    let kills: u32 = std::env::var("EDICT_CRASH_KILLS").map_or(8, |n| n.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let (sink, counts) = counting_sink::start();
+    let mut daemon = daemon(folder.path(), sink);
+    let stop = Arc::new(AtomicBool::new(false));
+    let next = Arc::new(AtomicU64::new(0));
+    let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
+    let address = daemon.address;
+    let clients: Vec<_> = (0..12)
+        .map(|_| {
+            let (stop, next, acknowledged) =
+                (Arc::clone(&stop), Arc::clone(&next), Arc::clone(&acknowledged));
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    // The daemon is down for a moment after each kill; that is the test.
+                    let Ok(mut client) = Client::hello(address) else {
+                        std::thread::sleep(Duration::from_millis(5));
+                        continue;
+                    };
+                    while !stop.load(Ordering::Relaxed) {
+                        let number = next.fetch_add(1, Ordering::Relaxed).to_string();
+                        let message = format!("X-Number: {number}\nSubject: n\n\n{}", "body\n".repeat(200));
+                        // One in three is stored, since it is counted.
+                        let sender = if number.ends_with(['3', '6', '9']) { "boss" } else { "bob" };
+                        let sender = format!("{sender}@example.com");
+                        match client.message(&sender, &["far@out.example"], &message) {
+                            Ok(reply) if reply.starts_with("250") => {
+                                acknowledged.lock().unwrap().insert(number);
+                            }
+                            Ok(reply) => panic!("refused: {reply}"),
+                            Err(_) => break,
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    for n in 0..kills {
+        std::thread::sleep(Duration::from_millis(60 + u64::from(n) * 97 % 400));
+        daemon.kill();
+        daemon.restart();
+    }
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().unwrap();
+    }
+    wait_for("an empty queue", || daemon.counter("queued") == 0);
+    let arrived: BTreeMap<String, usize> = counts.lock().unwrap().clone();
+    let acknowledged = acknowledged.lock().unwrap();
+    let lost: Vec<_> = acknowledged.iter().filter(|number| !arrived.contains_key(*number)).collect();
+    assert!(acknowledged.len() > kills as usize, "there was load");
+    assert!(lost.is_empty(), "acknowledged, but never taken by the next hop: {lost:?}");
+}
