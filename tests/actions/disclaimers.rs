@@ -166,6 +166,40 @@ fn inside_and_outside_readers_get_different_bodies() {
     }
 }
 
+/// Attributes of whoever is logged in, escaped for the part they stand in (mission G6).
+#[test]
+fn attributes_of_users_come_from_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let relay = Taker::start(&["8BITMIME"]);
+    let table = folder.path().join("edict.table");
+    build_table("actions", &table, |sources| {
+        sources.insert("disclaimers/legal.txt", "Call {user.phone}, {sender.address}");
+        sources.insert("disclaimers/legal.html", "<p>Call {user.phone}</p>");
+    });
+    let keys = "attributes: { \"ann@example.com\": { \"Phone\": \"+49 30 <1> & 2\" } },";
+    let daemon = start_with_users(folder.path(), &table, relay.address, keys);
+    let message = |from: &str, kind: &str| {
+        format!("From: {from}\nSubject: x\nMIME-Version: 1.0\nContent-Type: text/{kind}\n\nHi\n")
+    };
+    let mut ann = Client::login(daemon.address, "ann@example.com").unwrap();
+    for (kind, want) in
+        [("plain", "Call +49 30 <1> & 2, ann@example.com"), ("html", "<p>Call +49 30 &lt;1&gt; &amp; 2</p>")]
+    {
+        let to = format!("{kind}@outside.example");
+        let reply = ann.message("ann@example.com", &[&to], &message("ann@example.com", kind)).unwrap();
+        assert!(reply.starts_with("250"), "{reply}");
+        assert!(relay.wait_for(&to).text().contains(want), "{}", relay.wait_for(&to).text());
+    }
+    // Who has none leaves no hole that shows the rule's text.
+    let mut bob = Client::login(daemon.address, "bob@example.com").unwrap();
+    let reply = bob
+        .message("bob@example.com", &["bare@outside.example"], &message("bob@example.com", "plain"))
+        .unwrap();
+    assert!(reply.starts_with("250"), "{reply}");
+    let sent = relay.wait_for("bare@outside.example").text();
+    assert!(sent.contains("bob@example.com") && !sent.contains("{user") && !sent.contains("+49"), "{sent}");
+}
+
 /// "No on/off switch without losing the text": `mode off` keeps it, and the next reload switches it back on. And "the
 /// footer look-up costs an HTTP call per message": the texts are in the table, no file of theirs is near the daemon.
 #[test]
@@ -207,7 +241,6 @@ fn peak(daemon: &crate::support::daemon::Daemon) -> u64 {
 fn a_disclaimer_on_25_mib_costs_a_daemon_at_most_4_mib() {
     let line = format!("{}\r\n", "QUJD".repeat(19));
     let file = line.repeat((25 << 20) / line.len());
-    let mut peaks = Vec::new();
     // Small attachments, many: each is within the bound of the profile.
     let message = |subject: &str| {
         let mut text = format!(
@@ -222,18 +255,20 @@ fn a_disclaimer_on_25_mib_costs_a_daemon_at_most_4_mib() {
         }
         text + "--b--\r\n"
     };
-    for subject in ["[plain] x", "x"] {
+    let once = |subject: &str| {
         let folder = tempfile::tempdir().unwrap();
         let relay = Taker::start(&["8BITMIME"]);
         let daemon = start(folder.path(), &relay, LEGAL, LEGAL_HTML);
         let mut client = Client::hello(daemon.address).unwrap();
-        let bytes = message(subject);
-        let reply = send(&mut client, "far@outside.example", bytes.as_bytes());
+        let reply = send(&mut client, "far@outside.example", message(subject).as_bytes());
         assert!(reply.starts_with("250"), "{reply}");
         let sent = relay.wait_for("far@outside.example");
         assert_eq!(sent.text().contains("Confidential"), subject == "x");
         wait_for("the queue to be empty", || daemon.counter("queued") == 0);
-        peaks.push(peak(&daemon));
-    }
-    assert!(peaks[1] <= peaks[0] + (4 << 10), "KiB at the peak, without and with: {peaks:?}");
+        peak(&daemon)
+    };
+    // How far storing and sending overlap differs from run to run: the least of some is what each needs.
+    let least = |subject: &str| (0..4).map(|_| once(subject)).min().unwrap();
+    let (without, with) = (least("[plain] x"), least("x"));
+    assert!(with <= without + (4 << 10), "KiB at the peak: {without} without, {with} with a disclaimer");
 }

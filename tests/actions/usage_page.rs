@@ -16,6 +16,8 @@ fn start(folder: &std::path::Path, relay: &Taker) -> (Daemon, SocketAddr, String
     let pages = free_port();
     let keys = format!("admin_http: (address: \"{pages}\", token_file: \"pages.token\"),");
     let daemon = start_actions(folder, relay.address, &keys);
+    // Mail is taken a moment before the pages are up.
+    crate::support::wait_for("the admin pages", || TcpStream::connect(pages).is_ok());
     let token = std::fs::read_to_string(folder.join("pages.token")).unwrap().trim().to_owned();
     (daemon, pages, token)
 }
