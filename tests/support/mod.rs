@@ -14,6 +14,10 @@ pub mod browser;
 pub mod client;
 pub mod counting_sink;
 pub mod daemon;
+pub mod dns;
+pub mod dovecot;
+pub mod life_sink;
+pub mod postfix;
 pub mod sink;
 pub mod taker;
 

@@ -1,0 +1,126 @@
+//! What a message that waits costs in memory: its name and when it is due, nothing of itself.
+//!
+//! `EDICT_QUEUED` sets how many wait; 4,000 by default, 1,000,000 in the long form (it needs 10 GB of disk).
+
+#[cfg(test)]
+mod tests {
+    use edict_runtime::envelope::{Body, Dispatch, DispatchKind, MessageId, Notify, Record, Target, Variant};
+    use edict_runtime::live::Live;
+    use edict_runtime::queue::{Queue, Settings};
+    use edict_runtime::spool::deferred::State;
+    use edict_runtime::spool::{NoLedger, Options, Spool};
+    use edict_table::load::Loaded;
+    use peak_alloc::PeakAlloc;
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    #[global_allocator]
+    static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+    /// Bytes that one message may cost while it waits. Measured: 40 to 60.
+    const MOST: usize = 100;
+    /// Those that are looked at together hold their messages for a moment, however many wait.
+    const AT_ONCE: usize = 4 << 20;
+
+    fn table() -> Arc<Loaded> {
+        let mut sources = edict_compiler::source::Sources::default();
+        let text = "edict 1\nprofile {\nhostname mx.example.com\nlocal-domains [example.com]\n}\n";
+        sources.insert("main.edict", text.to_owned());
+        let compiled = edict_compiler::compile(&sources, &edict_compiler::Options { proofs: false });
+        Arc::new(Loaded::new(Arc::new(edict_table::emit::emit(&compiled.table.unwrap()))).unwrap())
+    }
+
+    fn record(id: u64, received: i64) -> Record {
+        Record {
+            id: MessageId(id),
+            received,
+            dispatches: vec![Dispatch {
+                kind: DispatchKind::Message,
+                sender: "ann@example.org".to_owned(),
+                recipients: vec![Target {
+                    address: format!("user{id}@example.com"),
+                    given: None,
+                    inside: true,
+                    notify: Notify::default(),
+                    orcpt: None,
+                }],
+                variant: 0,
+                body: Body::SevenBit,
+                smtputf8: false,
+                ret: None,
+                envid: None,
+                hold: false,
+                client_ip: "192.0.2.1".parse().unwrap(),
+                auth_user: None,
+                submitted: false,
+            }],
+            variants: vec![Variant::default()],
+            usage: Vec::new(),
+            table: "digest".to_owned(),
+            bytes: vec![b'x'; 2000],
+        }
+    }
+
+    fn open(folder: &Path) -> (Spool, edict_runtime::spool::Recovery) {
+        Spool::open(folder, Options { reserve: 1 << 20, ..Options::default() }, Arc::new(NoLedger)).unwrap()
+    }
+
+    /// Stores so many messages that are due in a day.
+    fn fill(folder: &Path, count: u64, now: i64) {
+        let (spool, _) = open(folder);
+        std::thread::scope(|threads| {
+            for thread in 0..16 {
+                let spool = &spool;
+                threads.spawn(move || {
+                    for id in (1..=count).filter(|id| id % 16 == thread) {
+                        let state = State { attempts: 3, due: now + 86_400_000, ..State::default() };
+                        spool.deferred().put(&record(id, now), &state).unwrap();
+                    }
+                });
+            }
+        });
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn messages_that_wait_are_not_in_memory() {
+        let count: u64 = std::env::var("EDICT_QUEUED").map_or(4000, |n| n.parse().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let now = i64::try_from(now.as_millis()).unwrap();
+        fill(folder.path(), count, now);
+        let live = Arc::new(Live::new(table()));
+        // Once without messages: what a queue costs by itself.
+        let empty = tempfile::tempdir().unwrap();
+        let (spool, recovery) = open(empty.path());
+        let before = ALLOCATOR.current_usage();
+        let queue = Queue::start(spool, recovery, Arc::clone(&live), settings(empty.path()));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let own = ALLOCATOR.current_usage().saturating_sub(before);
+        queue.drain(Duration::from_secs(1)).await;
+
+        let (spool, recovery) = open(folder.path());
+        let before = ALLOCATOR.current_usage();
+        ALLOCATOR.reset_peak_usage();
+        let queue = Queue::start(spool, recovery, live, settings(folder.path()));
+        // After a start each is looked at once, to see when it is due.
+        tokio::time::sleep(Duration::from_millis(6000 + count / 10)).await;
+        let held = ALLOCATOR.current_usage().saturating_sub(before).saturating_sub(own);
+        let peak = ALLOCATOR.peak_usage().saturating_sub(before);
+        let messages = usize::try_from(count).unwrap();
+        println!("{count} messages wait: {} bytes each, {peak} bytes at the peak", held / messages);
+        assert_eq!(queue.counters().queued, count);
+        assert!(held > 16 * messages, "they were all found: {held}");
+        assert!(held <= MOST * messages, "{} bytes for each", held / messages);
+        assert!(peak <= MOST * messages + AT_ONCE, "{peak} bytes at the peak");
+        // The last page of the list is as near as the first, and reads what it shows from the disk.
+        let last = queue.list(Some(MessageId(count - 3)), 10).await;
+        assert_eq!(last.len(), 3);
+        assert_eq!(last[0].recipients[0].address, format!("user{}@example.com", count - 2));
+        assert!(last.iter().all(|m| m.attempts == 3 && m.due == Some(now + 86_400_000)));
+    }
+
+    fn settings(folder: &Path) -> Settings {
+        Settings::new("mx.example.com".to_owned(), folder.join("mail"))
+    }
+}
