@@ -64,7 +64,7 @@ def rules(folder, count, entries):
         of = at % lists
         where = ["sender", "sender.domain", "client.ip"][of % 3] + f" in list-{of}"
         also = [
-            f'subject contains "offer {at}"',
+            f'subject contains "offer {at:05}"',
             f"recipient is person{at}@example.com",
             f"size > {at + 1} KiB and recipient is big{at}@example.com",
             f'header("X-Campaign") matches "c{at}-*"',

@@ -12,8 +12,9 @@ pub mod theory;
 pub mod world;
 
 use edict_table::decide::{self, Scratch};
+use edict_table::fact::Stage;
 use edict_table::load::{Image, Loaded, RuleId};
-use edict_table::model::{Action, ConditionId, Kind, Mode, Rule, Table, Verdict};
+use edict_table::model::{Action, Condition, ConditionId, Kind, Mode, Rule, Table, Verb, Verdict};
 use query::{Question, Reply, Say, ask};
 use std::sync::Arc;
 use theory::{Directions, Space};
@@ -66,7 +67,17 @@ pub enum Finding {
         /// A message that both match.
         example: Vec<String>,
     },
+    /// An allow on content goes before a refusal that could be told earlier, and both can match.
+    Delays {
+        /// The allow.
+        allow: usize,
+        /// The refusal.
+        refusal: usize,
+    },
 }
+
+/// The most refusals that one allow is asked about.
+const MAX_REFUSALS: usize = 32;
 
 struct Prover<'t> {
     table: &'t Table,
@@ -93,8 +104,28 @@ pub fn prove(table: &Table) -> Vec<Finding> {
         if !silent {
             out.extend(prover.equals(&space, place));
         }
+        if !silent {
+            out.extend(prover.delays(&space, place));
+        }
     }
     out
+}
+
+/// The stage from which on all is known that a condition asks.
+fn stage(table: &Table, at: ConditionId) -> Stage {
+    let mut last = Stage::Connect;
+    let mut waiting = vec![at];
+    while let Some(at) = waiting.pop() {
+        match table.conditions.get(at as usize) {
+            Some(Condition::Test(test)) => {
+                last = table.predicates.get(*test as usize).map_or(last, |p| last.max(p.fact.row().stage));
+            }
+            Some(Condition::Not(inner)) => waiting.push(*inner),
+            Some(Condition::All(parts) | Condition::Any(parts)) => waiting.extend(parts),
+            Some(Condition::True) | None => {}
+        }
+    }
+    last
 }
 
 /// The directions in which a rule is asked (mail-flow: verdicts see recipients as given, which are
@@ -203,6 +234,30 @@ impl Prover<'_> {
             .map(|(at, _)| at)
             .collect();
         (!by.is_empty()).then(|| Finding::Overruled { rule: place, by, example: world.lines() })
+    }
+
+    /// A refusal of worse rank that could be told before the message has come, were it not for this allow.
+    fn delays(&mut self, space: &Space<'_>, place: usize) -> Option<Finding> {
+        let table = self.table;
+        let verb = |rule: &Rule| match &rule.action {
+            Action::Verdict(verdict) if rule.mode == Mode::Enforce => Some(verdict.verb),
+            _ => None,
+        };
+        let rule = table.rules.get(place).filter(|rule| verb(rule) == Some(Verb::Allow))?;
+        if stage(table, rule.condition) < Stage::Header {
+            return None;
+        }
+        // The worst rank first, as it waits for all.
+        let early = table.rules.iter().enumerate().skip(place + 1).rev().filter(|(_, other)| {
+            matches!(verb(other), Some(Verb::Reject | Verb::Defer))
+                && stage(table, other.condition) < Stage::Header
+        });
+        early.take(MAX_REFUSALS).map(|(at, other)| (at, other.condition)).find_map(|(refusal, condition)| {
+            let must = [rule.condition, condition];
+            let question = Question { must: &must, any: &[], directions: directions(rule) };
+            let reply = ask(space, &question, |_| Say::Take);
+            matches!(reply, Reply::Found(_)).then_some(Finding::Delays { allow: place, refusal })
+        })
     }
 
     /// A rule of equal rank that can match the same message.

@@ -36,7 +36,6 @@ pub fn check(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
             }
         }
     }
-    delays(model, diagnostics);
 }
 
 /// Local delivery makes a mailbox for everybody; a next hop refuses what it does not know, and then a
@@ -341,8 +340,8 @@ fn parted(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
                 recipient,
             )
             .label("differs between recipients")
-            .also(content, "known only after the message has come, when one reply goes for all recipients")
-            .help("ask the recipient or the content, not both; else further recipients of a stranger's message get 452 4.5.3 and come in a message of their own"),
+            .also(content, "known only after DATA, and one reply then covers all recipients")
+            .help("ask the recipient or the content, not both; where both are needed leave it: a client from outside then has further recipients put off with 452 4.5.3, and sends them again in a message of their own"),
         );
     }
 }
@@ -375,9 +374,9 @@ fn attachments(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
                 format!("`{}` may be about two different attachments", rule.name),
                 second.span,
             )
-            .label("holds when any attachment fulfils it")
-            .also(first.span, "and so does this, perhaps by another one")
-            .help("keep the test that matters, if one attachment was meant"),
+            .label("true if any attachment is so, maybe another one")
+            .also(first.span, "true if any attachment is so")
+            .help("rules cannot ask both of one attachment: keep the test that matters, or leave the rule if it may be two"),
         );
     }
 }
@@ -409,34 +408,4 @@ fn talkative(model: &Model, rule: &RuleDef, text: &str, diagnostics: &mut Vec<Di
             .label("whoever probes the server learns from it")
             .help("write a few plain words, as `\"message refused\"`, and a URL for more; the log names the rule"),
     );
-}
-
-/// An allow on content holds up each refusal of worse rank that could be told earlier.
-fn delays(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
-    let stage = |rule: &RuleDef| {
-        let mut last = Stage::Connect;
-        rule.condition.visit(&mut |test, _| last = last.max(test.fact.row().stage));
-        last
-    };
-    let verb = |rule: &RuleDef| if let Action::Verdict(v) = &rule.action { Some(v.verb) } else { None };
-    let live = || model.rules.iter().filter(|r| r.mode == RuleMode::On(Mode::Enforce));
-    // The refusal of worst rank that could be told early stands for all.
-    let early = live()
-        .filter(|r| matches!(verb(r), Some(Verb::Reject | Verb::Defer)) && stage(r) < Stage::Header)
-        .max_by_key(|r| (r.priority, verb(r), r.name.as_str()));
-    let Some(early) = early else { return };
-    for rule in live().filter(|r| verb(r) == Some(Verb::Allow) && stage(r) >= Stage::Header) {
-        if rule.priority <= early.priority {
-            diagnostics.push(
-                Diagnostic::warning(
-                    "W0207",
-                    format!("allow `{}` keeps refusals waiting for the whole message", rule.name),
-                    rule.span,
-                )
-                .label("may still match until the content is known")
-                .also(early.span, "could be decided earlier")
-                .help("let the allow ask envelope facts only, or give it a higher priority number"),
-            );
-        }
-    }
 }

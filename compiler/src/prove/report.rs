@@ -10,7 +10,8 @@ use edict_table::model::Table;
 pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span) -> Vec<Diagnostic> {
     let name = |place: usize| table.rules.get(place).map_or("", |rule| rule.name.as_str());
     let at = |place: usize| span(name(place));
-    let one = |finding: Finding| match finding {
+    let one = |finding: Finding| {
+        match finding {
         Finding::Never { rule, clash, empty } => match empty.first() {
             Some(list) => Diagnostic::warning(
                 "W2001",
@@ -77,6 +78,18 @@ pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span
             .help("give one of them another `priority` (the lower number wins), or part them with `unless`")
             .example(example)
         }
+        Finding::Delays { allow, refusal } => Diagnostic::warning(
+            "W0207",
+            format!("rule `{}` cannot refuse before the whole message has come", name(refusal)),
+            at(allow),
+        )
+        .label(format!("asks for the content, and goes before `{}`", name(refusal)))
+        .also(at(refusal), "could be told earlier")
+        .help(format!(
+            "ask only what is known before the message in `{}` (`client.ip`, `sender`, `recipient`, `auth.user`), or give it a higher priority number, so that `{}` refuses first",
+            name(allow),
+            name(refusal)
+        )),
         Finding::ByName { first, second, example } => Diagnostic::warning(
             "W2002",
             format!("`{}` and `{}` both match one message with different replies", name(first), name(second)),
@@ -86,6 +99,7 @@ pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span
         .also(at(first), "the one that replies")
         .help("give one of them another `priority`, or the same reply")
         .example(example),
+    }
     };
     findings.into_iter().map(one).collect()
 }

@@ -60,7 +60,7 @@ fn resolve(ctx: &mut Context<'_>, test: &FactTest) -> Option<Cond> {
                 } else {
                     (
                         "never true",
-                        "take this test out with what hangs on it, or ask something else: only facts that can be absent are asked so",
+                        "every message has one, so this never holds: in an `or` take this part out, else take the rule out; only facts that can be missing are asked so",
                     )
                 };
                 ctx.report(
@@ -421,15 +421,20 @@ fn state_of_another(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
     let facts: Vec<String> = REGISTRY
         .iter()
         .filter(|other| other.name.ends_with(&phrase))
-        .map(|other| format!("`{}`", other.name))
+        .filter_map(|other| other.name.strip_suffix(&phrase))
+        .map(|other| format!("`{other}`"))
         .collect();
     if value.class != Class::Word || facts.is_empty() {
         return false;
     }
     ctx.report(
         Diagnostic::error("E1117", format!("`{}` cannot be `{}`", row.name, value.text), value.span)
-            .label("no state of this fact, and no name of a domain")
-            .help(format!("this is asked as {}", facts.join(", "))),
+            .label(format!("`{}` is not asked of `{}`", value.text, row.name))
+            .help(format!(
+                "only {} can be `{}`: ask that, or take this test out",
+                facts.join(" and "),
+                value.text
+            )),
     );
     true
 }

@@ -39,9 +39,10 @@ impl Context<'_> {
             .label("paths are relative to the file that names them");
         diagnostic = match meant {
             Some(meant) => diagnostic.help(format!("there is `{meant}`")),
-            None if path.value.contains(' ') => diagnostic.help(
-                "create the file, or correct the path; a text that is meant itself stands between `\"\"\"` and `\"\"\"`",
-            ),
+            None if path.value.contains(' ') => diagnostic.help(format!(
+                "one pair of quotes names a file; to write the text here, use three: `\"\"\"{}\"\"\"`",
+                path.value
+            )),
             None => diagnostic.help("create the file, or correct the path"),
         };
         self.report(diagnostic);

@@ -26,20 +26,27 @@ fn patterned(ctx: &mut Context<'_>, row: &Row, test: &FactTest) -> Option<()> {
 pub(super) fn glob(ctx: &mut Context<'_>, row: &Row, text: &Text, test: &FactTest) -> Option<Op> {
     patterned(ctx, row, test)?;
     let glob = fold_text(&text.value).into_owned();
-    let problem = if glob.is_empty() {
-        Some("matches the empty text only")
+    let (problem, help) = if glob.is_empty() {
+        (
+            Some("matches the empty text only".to_owned()),
+            "write what to match: `*` is any run, `?` one character",
+        )
     } else if glob.len() > MAX_GLOB {
-        Some("too long")
+        (Some("too long".to_owned()), "use a list of texts and `contains any of`")
     } else if ends_in_escape(&glob) {
-        Some("ends in a single `\\`, with no character after it to take as it is")
+        (
+            Some(format!(
+                "without the quotes this is `{}`, and its last `\\` has nothing behind it",
+                text.value
+            )),
+            "take the `\\` out; a backslash itself is written as four in a glob, two for the quotes and two for the glob: `\"50%\\\\\\\\\"`",
+        )
     } else {
-        None
+        (None, "")
     };
     if let Some(problem) = problem {
         ctx.report(
-            Diagnostic::error("E1120", "this glob cannot be used", text.span)
-                .label(problem)
-                .help("`*` is any run, `?` one character, `\\\\*` a star; for a backslash itself write four between the quotes: `\"50%\\\\\\\\\"`"),
+            Diagnostic::error("E1120", "this glob cannot be used", text.span).label(problem).help(help),
         );
         return None;
     }

@@ -94,9 +94,12 @@ fn who_exists(ctx: &mut Context<'_>, value: &Spanned<ast::Recipients>) -> Option
                             format!("`{}` is a list of {is}, not of addresses", word.value),
                             word.span,
                         )
-                        .label("existing addresses are expected here")
+                        .label("the addresses that exist are expected here")
                         .also(span, "defined here")
-                        .help(format!("define it as `list {}: address`", word.value)),
+                        .help(format!(
+                            "define it as `list {}: address = [ann@example.com, bob@example.com]`, every existing address in it; where all addresses are taken write `recipients any`",
+                            word.value
+                        )),
                     );
                     return None;
                 }

@@ -353,9 +353,9 @@ impl Context<'_> {
                         .label("an address or a network is expected here")
                 };
                 self.report(diagnostic.help(if shape(value) == "a domain" {
-                    "write `192.0.2.7` or `192.0.2.0/24`; names are asked of `client.name`"
+                    format!("to ask for the client's host name write `client.name is {text}` (`.{text}` for all hosts below it); a network is written `192.0.2.7` or `192.0.2.0/24`")
                 } else {
-                    "write `192.0.2.7`, `192.0.2.0/24` or `2001:db8::/32`"
+                    "write `192.0.2.7`, `192.0.2.0/24` or `2001:db8::/32`".to_owned()
                 }));
                 None
             }
