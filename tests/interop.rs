@@ -104,7 +104,7 @@ fn a_provider_behind_with_tls_verified_and_a_login() {
     let eve = postfix.wait_for_mail("eve", 1);
     let pat = postfix.wait_for_mail("pat", 1);
     assert!(eve[0].ends_with("\n\n..dots\n.\nend\n"), "{}", eve[0]);
-    assert!(bob.iter().any(|m| m.ends_with(&long)), "the long one came whole");
+    assert!(bob.iter().any(|m| m.contains(&long)), "the long one came whole");
     for mail in bob.iter().chain(&eve) {
         assert!(mail.contains("(using TLSv1.3 with cipher"), "{mail}");
         assert!(mail.contains("with ESMTPSA") && mail.contains("Return-Path: <alice@example.com>"), "{mail}");
@@ -179,7 +179,7 @@ fn dovecot_behind_by_lmtp() {
         let reply = client.message("dora@example.com", &to, &message).unwrap();
         assert!(reply.starts_with("250"), "{reply}");
         let alice = dovecot.wait_for_mail("alice@example.com", 1);
-        assert!(alice[0].contains("Delivered-To: alice@example.com"), "{}", alice[0]);
+        assert!(alice[0].contains("Return-Path: <dora@example.com>"), "{}", alice[0]);
         assert!(alice[0].contains("by edict.example.com with ESMTP"), "{}", alice[0]);
         wait_for("the log of dora's notice", || daemon.read_log().contains("5.2.2"));
         let log = daemon.read_log();

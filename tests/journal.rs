@@ -27,7 +27,7 @@ fn run(bodies: bool) -> Vec<Entry> {
     let mut client = Client::hello(daemon.address).unwrap();
     for (sender, to, message) in [
         ("x@elsewhere.example", "alice@example.com", "Subject: fine\n\nthe body"),
-        ("spam@elsewhere.example", "alice@example.com", "Subject: never seen\n\nx"),
+        ("spam@elsewhere.example", "alice@example.com", "Subject: seen\n\nx"),
         ("x@elsewhere.example", "nobody@example.com", "Subject: never seen\n\nx"),
         ("x@elsewhere.example", "alice@example.com", "Subject: act now\n\nthe body"),
         ("", "alice@example.com", "X-Campaign: Spring-2026\nSubject: noise\n\nthe body"),
@@ -56,7 +56,7 @@ fn every_verdict_is_recorded_with_its_mail() {
         told,
         [
             "accept accept: <x@elsewhere.example> to alice@example.com accept",
-            "mail reject by \"bad senders\" access/verdicts.edict: <spam@elsewhere.example> to ",
+            "end-of-data reject by \"bad senders\" access/verdicts.edict: <spam@elsewhere.example> to alice@example.com accept",
             "rcpt reject: <x@elsewhere.example> to nobody@example.com reject",
             "end-of-data reject by \"shouting\" access/verdicts.edict: <x@elsewhere.example> to alice@example.com accept",
             "accept discard by \"known noise\" access/verdicts.edict: <> to alice@example.com discard",
