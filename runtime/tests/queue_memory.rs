@@ -18,7 +18,7 @@ mod tests {
     #[global_allocator]
     static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-    /// Bytes that one message may cost while it waits. Measured: 40 to 60.
+    /// Bytes that one message may cost while it waits: two entries of 16 bytes, and their share of the trees.
     const MOST: usize = 100;
     /// Those that are looked at together hold their messages for a moment, however many wait.
     const AT_ONCE: usize = 4 << 20;
