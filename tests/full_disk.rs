@@ -74,7 +74,7 @@ fn a_full_disk_puts_mail_off_before_it_is_taken() {
 
     // Somebody else fills the disk, up to what the spool keeps free.
     let filler = daemon.data.join("filler");
-    std::fs::write(&filler, vec![1u8; 120 << 20]).unwrap();
+    std::fs::write(&filler, vec![1u8; 190 << 20]).unwrap();
     std::thread::sleep(Duration::from_millis(400));
     assert!(client.command("MAIL FROM:<bob@example.com>").unwrap().starts_with("250"));
     assert!(client.command("RCPT TO:<alice@example.com>").unwrap().starts_with("250"));
