@@ -86,7 +86,7 @@ fn bench_gives_figures() {
     let indexes = json["indexes"].as_array().unwrap();
     let sender = indexes.iter().find(|i| i["fact"] == "sender").unwrap();
     assert!(sender["ns"].as_f64().unwrap() > 0.0 && sender["tests"].as_u64().unwrap() > 0, "{sender}");
-    assert_eq!(json["rules_measured"], 11);
+    assert_eq!(json["rules_measured"], 13);
     let slowest: Vec<f64> =
         json["slowest"].as_array().unwrap().iter().map(|r| r["ns"].as_f64().unwrap()).collect();
     assert!(slowest.len() == 10 && slowest.is_sorted_by(|a, b| a >= b), "{slowest:?}");
