@@ -260,7 +260,7 @@ fn outside_by_mx_as_the_configuration_says() {
     build_table("interop", &folder.join("edict.table"), |sources| {
         let text = std::fs::read_to_string("tests/rules/interop/main.edict").unwrap();
         let end = text.find("relay provider").unwrap();
-        sources.insert("main.edict".to_owned(), text[..end].as_bytes().to_vec());
+        sources.insert("main.edict".to_owned(), text.as_bytes()[..end].to_vec());
     });
     let address = free_port();
     let daemon = Daemon::configured(
