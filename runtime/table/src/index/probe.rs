@@ -96,21 +96,6 @@ fn dots_of(block: [u8; 8]) -> u64 {
     !(((other & LOW) + LOW) | other | LOW)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    proptest::proptest! {
-        #[test]
-        fn dots_are_found(text in "[a.@\\-/\u{ae}\u{2e2e}]{0,40}") {
-            let mut found = Vec::new();
-            dots(text.as_bytes(), |at| found.push(at));
-            let want: Vec<usize> = text.match_indices('.').map(|m| m.0).collect();
-            proptest::prop_assert_eq!(found, want);
-        }
-    }
-}
-
 /// Calls `hit` with each set of lists that holds the address.
 #[inline(always)]
 pub(crate) fn address(index: Index<'_>, address: &Address, shapes: u8, mut hit: impl FnMut(u32)) {
@@ -135,5 +120,20 @@ pub(crate) fn local(index: Index<'_>, text: &str, at: usize, shapes: u8, hit: &m
     }
     if shapes & shape::LOCAL != 0 {
         get(text.get(..=at).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn dots_are_found(text in "[a.@\\-/\u{ae}\u{2e2e}]{0,40}") {
+            let mut found = Vec::new();
+            dots(text.as_bytes(), |at| found.push(at));
+            let want: Vec<usize> = text.match_indices('.').map(|m| m.0).collect();
+            proptest::prop_assert_eq!(found, want);
+        }
     }
 }
