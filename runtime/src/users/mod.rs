@@ -3,7 +3,7 @@
 //! One `name:hash` a line; blank lines and lines that start with `#` are nothing. A name is an address,
 //! or a bare local part, which then is a mailbox at every local domain. Hashes are PHC and crypt
 //! strings; a user without one (`name:` or `name`) has a mailbox and no login.
-//! Must not know: sockets, sessions; and files only in [`file`], which changes one for `edictd passwd`.
+//! Must not know: sockets, sessions; and files only in [`mod@file`], which changes one for `edictd passwd`.
 
 pub mod file;
 mod scram;
