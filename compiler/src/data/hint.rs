@@ -70,8 +70,8 @@ pub(super) fn wrong(ty: ListType, entry: &str, why: &Why, at: Span) -> Diagnosti
             .help("write `192.0.2.7`, `192.0.2.0/24` or `2001:db8::/32`"),
         Why::HostBits(network) => error(format!("`{shown}` has bits set beyond its prefix"))
             .label(format!("the network is `{network}`"))
-            .help(format!("write `{network}`, or the one address without a prefix"))
-            .fix(format!("write `{network}`"), at, network.to_string()),
+            // No fix: which of the two is meant, only the writer knows.
+            .help(format!("write `{network}`, or the one address without a prefix")),
         Why::NoAt => {
             no().label("an address needs an `@`").help("write `ann@example.com`, `@example.com` or `ann@`")
         }

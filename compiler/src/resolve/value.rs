@@ -333,8 +333,8 @@ impl Context<'_> {
                         value.span,
                     )
                     .label(format!("the network is `{network}`"))
-                    .help(format!("write `{network}`, or the one address without a prefix"))
-                    .fix(format!("write `{network}`"), value.span, network.to_string()),
+                    // No fix: which of the two is meant, only the writer knows.
+                    .help(format!("write `{network}`, or `{}` for that one address", one_of(text))),
                 );
                 None
             }
@@ -420,4 +420,9 @@ impl Context<'_> {
         self.report(diagnostic);
         None
     }
+}
+
+/// The address of a network as it was written.
+fn one_of(text: &str) -> &str {
+    text.split('/').next().unwrap_or(text)
 }

@@ -56,6 +56,10 @@ const NULL: &str = "<>";
 
 fn key_of(wish: &Wish, of: Of, text: &str) -> Result<Key, String> {
     match of {
+        // Postfix's name for a client without a name that holds.
+        Of::Client if text.eq_ignore_ascii_case("unknown") => {
+            Ok(Key { key: NULL.to_owned(), class: 0, depth: 1000 })
+        }
         Of::Client => {
             if let Some(network) = network(text) {
                 let depth = usize::from(network.prefix_len());

@@ -2,12 +2,16 @@
 //!
 //! Regexes are those of the language: no look-around, no back references, and text is compared without
 //! case. A header pattern must say which header it is about.
+//!
+//! Postfix looks at each header line by itself, and `OK` or `DUNNO` ends the search for that line alone. A rule
+//! decides about a message, so what only spares one line is refused rather than widened.
 
 use super::action::{self, Outcome};
 use super::lines::logical;
 use super::rank::in_order;
 use super::write::{VerdictRule, Writer};
 use super::{Format, Of, Report, Wish};
+use edict_table::model::Verb;
 
 /// The longest condition line that joins several patterns.
 const JOINED: usize = 84;
@@ -132,7 +136,14 @@ fn entry(
         Some(rest) => (true, rest.trim_start()),
         None => (false, rest),
     };
+    let of_headers = wish.format == Format::HeaderChecks;
+    if negated && of_headers {
+        return Err("it holds for every other header line, which no rule can say".to_owned());
+    }
     let (regex, flags, value) = delimited(rest)?;
+    if of_headers && regex.contains("=\\?") {
+        return Err("rules see headers as a reader does, with encoded words decoded".to_owned());
+    }
     let regex = with_flags(wish.format, &regex, &flags, notes)?;
     let test = condition(&regex, notes)?;
     let test = match negated {
@@ -147,6 +158,18 @@ fn entry(
         return Err("its action uses what the pattern matched".to_owned());
     }
     let outcome = action::parse(&value.replace("$$", "$"), notes)?;
+    if of_headers && matches!(outcome, Outcome::Dunno | Outcome::Verdict(action::Word(Verb::Allow), _)) {
+        return Err(
+            "it spares one header line, and a rule decides about the whole message: write an `unless`, \
+                    or an `allow`, where that is meant"
+                .to_owned(),
+        );
+    }
+    if of_headers && regex.to_ascii_lowercase().contains("content-") {
+        notes.push(
+            "asks the message's own header; for attachments write `attachment.name` or `.type`".to_owned(),
+        );
+    }
     Ok(Statement::Entry(test, outcome))
 }
 

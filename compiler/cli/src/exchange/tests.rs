@@ -30,7 +30,7 @@ fn access_tables() {
     check(
         "access_client",
         &wish(Format::Access, Some(Of::Client)),
-        "192.168 OK\n192.168.7 REJECT\n10.0.0.1 DUNNO\n10 HOLD because\n2001:db8 521 bye\nmx.good.example OK\nexample REJECT\n",
+        "192.168 OK\n192.168.7 REJECT\n10.0.0.1 DUNNO\n10 HOLD because\n2001:db8 521 bye\nmx.good.example OK\nexample REJECT\nunknown DEFER no name\n",
     );
     let dotted = Wish { dotted: true, ..wish(Format::Access, Some(Of::Helo)) };
     check("access_helo_dotted", &dotted, "localhost REJECT\n.example OK\nexample DEFER_IF_PERMIT\n");
@@ -51,7 +51,7 @@ fn ordered_tables() {
     check(
         "header_checks",
         &wish(Format::HeaderChecks, None),
-        "/^Subject: ok/ DUNNO\n/^Subject:.*viagra/ REJECT no thanks\n/^(To|Cc):\\s*undisclosed/ DISCARD\n/^X-Spam:/ HOLD\n/free money/ REJECT\n/^Subject:/ PREPEND X-A: b\n/^Subject: a|b/ REJECT\n",
+        "/^Subject: ok/ DUNNO\n/^From:.*trusted@x\\.example/ OK\n!/^From:/ REJECT\n/^Subject: =\\?koi8/ REJECT\n/^Content-Type:.*name=.*\\.exe/ REJECT\n/^Subject:.*viagra/ REJECT no thanks\n/^(To|Cc):\\s*undisclosed/ DISCARD\n/^X-Spam:/ HOLD\n/free money/ REJECT\n/^Subject:/ PREPEND X-A: b\n/^Subject: a|b/ REJECT\n",
     );
 }
 
