@@ -260,6 +260,22 @@ async fn the_next_message_is_announced_behind_the_end_of_one() {
     assert!(ahead.load(Ordering::SeqCst) > 10, "only {} came ahead", ahead.load(Ordering::SeqCst));
 }
 
+/// A worker that cannot run ahead leaves what waits where it is: no job is taken and then forgotten.
+#[tokio::test]
+async fn nothing_is_lost_where_the_next_message_cannot_be_announced() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen) =
+        server(|line| line.starts_with("EHLO").then(|| Some("250 plain.example\r\n".to_owned()))).await;
+    let settings = Settings { connections: 1, ..settings(data.path()) };
+    let queue = start(data.path(), &[("far.example", relay(port))], settings);
+    for id in 1..=30 {
+        queue.submit(message(id, &["a@far.example"], &format!("X: {id}\n\n"))).await.unwrap();
+    }
+    empty(&queue).await;
+    let bodies: std::collections::BTreeSet<String> = seen.all().into_iter().map(|(_, body)| body).collect();
+    assert_eq!((bodies.len(), seen.all().len()), (30, 30));
+}
+
 /// Once in the log, and once in the deferred store however often it is tried again; large ones once in all.
 #[tokio::test]
 async fn a_body_is_written_twice_at_most() {
