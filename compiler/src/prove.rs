@@ -6,8 +6,10 @@
 //! it, and a no is told only where every step of it was exact. What hangs on a regex may stay untold.
 
 pub mod describe;
+mod early;
 pub mod query;
 pub mod report;
+pub mod stages;
 pub mod theory;
 pub mod world;
 
@@ -206,7 +208,10 @@ impl Prover<'_> {
             Reply::Found(_) | Reply::Unknown => None,
             Reply::Never { blame, clash } if blame.is_empty() => Some(Finding::Never {
                 rule: place,
-                clash: describe::claims(table, &clash),
+                clash: match query::contradiction(space, rule.condition) {
+                    parts if parts.is_empty() => describe::claims(table, &clash),
+                    parts => parts.iter().map(|(at, so)| describe::condition(table, *at, *so)).collect(),
+                },
                 empty: describe::empty_lists(table, rule.condition),
             }),
             Reply::Never { blame, .. } => self.overruled(space, place, &blame),

@@ -1,20 +1,22 @@
 //! Proofs against brute force: over rule sets whose tests tell few values apart, every message there is
 //! goes through the table, and what is found dead or overruled must be exactly what never matches or never
-//! decides.
+//! decides. The stage that is told for a rule is the first at which the table decides by it for any of these.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
+use edict_compiler::prove::stages::stages;
 use edict_compiler::prove::world::World;
 use edict_compiler::prove::{Finding, prove};
 use edict_compiler::source::Sources;
 use edict_compiler::{Options, compile};
-use edict_table::decide::{self, Scratch};
+use edict_table::decide::{self, Outcome, Ruling, Scratch, Truth};
+use edict_table::fact::Stage;
 use edict_table::facts::{Direction, HeaderField};
 use edict_table::load::{Image, Loaded};
 use edict_table::model::{Kind, Table};
 use edict_table::value::Address;
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Tests that tell apart only what [`worlds`] has.
@@ -174,4 +176,77 @@ proptest! {
         prop_assert_eq!(never, want_never, "dead rules of {:#?}", rules);
         prop_assert_eq!(overruled, want_overruled, "overruled rules of {:#?}", rules);
     }
+
+    #[test]
+    fn stages_are_exact(rules in proptest::collection::vec((condition(), 0u8..3, 1u8..4), 1..6)) {
+        let table = table(&rules);
+        let image: Image = Arc::new(edict_table::emit::emit(&table));
+        let loaded = Loaded::new(image).unwrap();
+        let (holds, decides) = seen(&loaded);
+        for stage in stages(&table, &loaded) {
+            let rule = &table.rules[stage.rule.0 as usize];
+            if let Some(first) = holds.get(&stage.rule.0) {
+                prop_assert_eq!(stage.holds, *first, "when {} of {:#?} holds", rule.name, rules);
+            }
+            if let Some(first) = decides.get(&stage.rule.0) {
+                prop_assert_eq!(stage.decides, *first, "when {} of {:#?} decides", rule.name, rules);
+                prop_assert_eq!(stage.waits_for.is_some(), stage.decides > stage.holds);
+            }
+        }
+    }
+}
+
+/// The first stage at which the table has each rule hold, and decide, over all messages.
+fn seen(loaded: &Loaded) -> (BTreeMap<u32, Stage>, BTreeMap<u32, Stage>) {
+    let (mut holds, mut decides) = (BTreeMap::new(), BTreeMap::new());
+    let (mut scratch, mut found) = (Scratch::new(), Vec::new());
+    for world in worlds() {
+        for stage in Stage::ALL {
+            scratch.begin(loaded);
+            world.facts_until(stage, |facts| {
+                decide::candidates(loaded, Kind::Verdict, facts, &mut scratch, &mut found);
+                for (id, _) in found.iter().filter(|(_, value)| *value == Truth::Yes) {
+                    let first = holds.entry(id.0).or_insert(stage);
+                    *first = stage.min(*first);
+                }
+                if let Outcome::Final(Ruling::By(id)) = decide::verdict(loaded, facts, &mut scratch) {
+                    let first = decides.entry(id.0).or_insert(stage);
+                    *first = stage.min(*first);
+                }
+            });
+        }
+    }
+    (holds, decides)
+}
+
+/// What the shape of the conditions alone gets wrong: a refusal by recipient that a welcome with a test of its
+/// own on that recipient always waits for.
+#[test]
+fn correlated_rules_wait() {
+    let text = "edict 1\n\
+        allow \"welcome\" { priority 10 when recipient is ann@c.example and subject contains \"ab\" }\n\
+        reject \"ann\" { when recipient is ann@c.example }\n\
+        reject \"domain\" { when recipient is @c.example }\n\
+        reject \"local part\" { priority 200 when recipient.local is \"ann\" }\n";
+    let mut sources = Sources::default();
+    sources.insert("main.edict", text);
+    let table = compile(&sources, &Options { proofs: false }).table.unwrap();
+    let loaded = Loaded::new(Arc::new(edict_table::emit::emit(&table))).unwrap();
+    let told: Vec<(&str, Stage, Option<&str>)> = stages(&table, &loaded)
+        .into_iter()
+        .map(|s| {
+            let waits = s.waits_for.map(|id| table.rules[id.0 as usize].name.as_str());
+            (table.rules[s.rule.0 as usize].name.as_str(), s.decides, waits)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("welcome", Stage::Header, None),
+            ("ann", Stage::Header, Some("welcome")),
+            // Others at the domain, and of that name elsewhere, are refused at once.
+            ("domain", Stage::Rcpt, None),
+            ("local part", Stage::Rcpt, None),
+        ]
+    );
 }

@@ -2,7 +2,7 @@
 
 use super::theory::Claim;
 use edict_table::fact::{Fact, Type};
-use edict_table::model::{Condition, ConditionId, ListId, Predicate, Table, Test};
+use edict_table::model::{Condition, ConditionId, ListId, ListKind, Predicate, Table, Test};
 
 /// How many entries of a list without a name are shown.
 const SHOWN: usize = 4;
@@ -14,6 +14,38 @@ pub fn claims(table: &Table, claims: &[Claim]) -> Vec<String> {
         .iter()
         .filter_map(|(at, holds)| table.predicates.get(*at as usize).map(|p| claim(table, p, *holds)))
         .collect()
+}
+
+/// How deep a condition is told; what lies below is left out.
+const DEEP: usize = 3;
+
+/// A condition as a rule would write it, or its opposite.
+#[must_use]
+pub fn condition(table: &Table, at: ConditionId, holds: bool) -> String {
+    told(table, at, holds, 0)
+}
+
+fn told(table: &Table, at: ConditionId, holds: bool, depth: usize) -> String {
+    let (parts, word) = match table.conditions.get(at as usize) {
+        None | Some(Condition::True) => return if holds { "always" } else { "never" }.to_owned(),
+        Some(Condition::Test(predicate)) => {
+            let predicate = table.predicates.get(*predicate as usize);
+            return predicate.map(|predicate| claim(table, predicate, holds)).unwrap_or_default();
+        }
+        Some(Condition::Not(inner)) => return told(table, *inner, !holds, depth),
+        Some(Condition::All(parts)) => (parts, if holds { "and" } else { "or" }),
+        Some(Condition::Any(parts)) => (parts, if holds { "or" } else { "and" }),
+    };
+    if depth >= DEEP {
+        return "...".to_owned();
+    }
+    let mut all: Vec<String> =
+        parts.iter().take(SHOWN).map(|part| told(table, *part, holds, depth + 1)).collect();
+    if parts.len() > SHOWN {
+        all.push("...".to_owned());
+    }
+    let joined = all.join(&format!(" {word} "));
+    if depth > 0 { format!("({joined})") } else { joined }
 }
 
 /// One predicate as a rule would write it.
@@ -60,10 +92,18 @@ pub fn claim(table: &Table, predicate: &Predicate, holds: bool) -> String {
 }
 
 fn membership(table: &Table, fact: &str, list: ListId, holds: bool, domain: bool) -> String {
-    // Keys of domains begin with an `@` that nobody writes there.
-    let shown = |key: &str| if domain { key.trim_start_matches('@').to_owned() } else { key.to_owned() };
-    let not = if holds { "" } else { "not " };
     let Some(list) = table.lists.get(list as usize) else { return fact.to_owned() };
+    // Keys of domains begin with an `@` that nobody writes there, networks of one address end in a length.
+    let shown = |key: &str| match list.kind {
+        ListKind::Mailbox if domain => key.trim_start_matches('@').to_owned(),
+        ListKind::Network => match key.split_once('/') {
+            Some((ip, "32")) if !ip.contains(':') => ip.to_owned(),
+            Some((ip, "128")) => ip.to_owned(),
+            _ => key.to_owned(),
+        },
+        _ => key.to_owned(),
+    };
+    let not = if holds { "" } else { "not " };
     match (&list.name, list.entries.get(0), list.entries.len()) {
         (Some(name), ..) => format!("{fact} {not}in {name}"),
         (None, Some(one), 1) => format!("{fact} is {not}{}", shown(one)),

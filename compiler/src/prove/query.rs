@@ -12,7 +12,7 @@ use edict_table::model::{Condition, ConditionId, PredicateId};
 use std::collections::{BTreeMap, HashMap};
 
 /// The most rounds of one question.
-const MAX_ROUNDS: usize = 400;
+pub const MAX_ROUNDS: usize = 400;
 
 /// What a question asks for.
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +146,52 @@ impl Encoder<'_, '_> {
             }
         }
     }
+}
+
+/// Takes a condition apart into what must all be so, each with whether it must hold.
+fn parts(space: &Space<'_>, at: ConditionId, holds: bool, out: &mut Vec<(ConditionId, bool)>) {
+    match space.table.conditions.get(at as usize) {
+        Some(Condition::Not(inner)) => parts(space, *inner, !holds, out),
+        Some(Condition::All(inner)) if holds => inner.iter().for_each(|part| parts(space, *part, true, out)),
+        Some(Condition::Any(inner)) if !holds => {
+            inner.iter().for_each(|part| parts(space, *part, false, out))
+        }
+        _ => out.push((at, holds)),
+    }
+}
+
+/// Parts of a condition that contradict each other whatever their tests come to; empty where they do not.
+#[must_use]
+pub fn contradiction(space: &Space<'_>, at: ConditionId) -> Vec<(ConditionId, bool)> {
+    let mut encoder = Encoder {
+        space,
+        solver: BasicSolver::default(),
+        conditions: HashMap::new(),
+        predicates: BTreeMap::new(),
+    };
+    let mut all = Vec::new();
+    parts(space, at, true, &mut all);
+    // What has to hold comes first.
+    all.sort_unstable_by_key(|(at, holds)| (!holds, *at));
+    all.dedup();
+    // Both sides of one test say it best.
+    let both = all.iter().find(|(at, holds)| !holds && all.contains(&(*at, true)));
+    if let Some((at, _)) = both {
+        return vec![(*at, true), (*at, false)];
+    }
+    let lits: Vec<Lit> = all
+        .iter()
+        .map(|(at, holds)| {
+            let lit = encoder.condition(*at);
+            if *holds { lit } else { !lit }
+        })
+        .collect();
+    if encoder.solver.solve_limited(&lits) != lbool::FALSE {
+        return Vec::new();
+    }
+    let core: Vec<Lit> = encoder.solver.unsat_core().to_vec();
+    let blamed = |lit: &Lit| core.iter().any(|c| c.var() == lit.var());
+    all.into_iter().zip(&lits).filter(|(_, lit)| blamed(lit)).map(|(part, _)| part).collect()
 }
 
 /// Looks for a message. `judge` sees each one that fits and says what to do about it.

@@ -615,7 +615,11 @@ fn alone(space: &Space<'_>, fact: Fact, part: &Part<'_>, world: &mut World) -> A
                 yes.iter().all(is) && !no.iter().any(is)
             };
             let words = if let Type::Enum(words) = fact.row().ty { words } else { &[] };
-            let mut places = (0u8..).zip(words).filter(|(_, word)| !word.is_empty()).map(|(place, _)| place);
+            // A check that failed for now has no result: it makes the test unknown.
+            let mut places = (0u8..)
+                .zip(words)
+                .filter(|(_, word)| !word.is_empty() && **word != "temperror")
+                .map(|(place, _)| place);
             let Some(place) = places.find(fits) else {
                 return Answer::Impossible;
             };

@@ -1,6 +1,6 @@
 //! An example message: every fact with a value, as the evaluator takes it and as people read it.
 
-use edict_table::fact::RESULTS;
+use edict_table::fact::{RESULTS, Stage};
 use edict_table::facts::{Attachment, BodyFacts, Direction, Facts, HeaderFacts, HeaderField, Slot};
 use edict_table::value::{Address, Domain};
 use std::net::{IpAddr, Ipv4Addr};
@@ -142,6 +142,49 @@ impl World {
             dkim_domains: Slot::Known(&self.dkim),
             body: Slot::Known(&self.body),
             time: Slot::Known(self.time),
+        })
+    }
+
+    /// Calls `f` with what is known of the message by a stage.
+    pub fn facts_until<R>(&self, stage: Stage, f: impl FnOnce(&Facts<'_>) -> R) -> R {
+        self.facts(|all| {
+            let mut facts = Facts {
+                client_ip: all.client_ip,
+                client_name: all.client_name,
+                client_unverified: all.client_unverified,
+                client_listed: all.client_listed,
+                time: all.time,
+                ..Facts::default()
+            };
+            if stage >= Stage::Mail {
+                facts.client_tls = all.client_tls;
+                facts.helo = all.helo;
+                facts.helo_malformed = all.helo_malformed;
+                facts.helo_unresolvable = all.helo_unresolvable;
+                facts.auth_user = all.auth_user;
+                facts.sender = all.sender;
+                facts.sender_unresolvable = all.sender_unresolvable;
+                facts.sender_unknown = all.sender_unknown;
+                facts.spf = all.spf;
+            }
+            if stage >= Stage::Rcpt {
+                facts.recipient = all.recipient;
+                facts.direction = all.direction;
+                facts.submitted = all.submitted;
+            }
+            if stage >= Stage::Data {
+                facts.recipient_count = all.recipient_count;
+            }
+            if stage >= Stage::Header {
+                facts.size = all.size;
+                facts.header = all.header;
+                facts.dmarc = all.dmarc;
+                facts.dkim_domains = all.dkim_domains;
+            }
+            if stage >= Stage::Body {
+                facts.body = all.body;
+            }
+            f(&facts)
         })
     }
 

@@ -4,7 +4,7 @@ use crate::args::{ShowArgs, ShowFormat};
 use crate::console::{Console, Failure, clean};
 use crate::explained::word;
 use crate::table;
-use edict_table::decide::rules_by_stage;
+use edict_compiler::prove::stages::stages;
 use edict_table::fact::Stage;
 use edict_table::load::Loaded;
 use edict_table::model::{Kind, Mode, Table};
@@ -85,7 +85,7 @@ struct Index {
 }
 
 fn summary<'a>(loaded: &'a Loaded, table: &'a Table) -> Summary<'a> {
-    let rows = rules_by_stage(loaded).into_iter().filter_map(|decided| {
+    let rows = stages(table, loaded).into_iter().filter_map(|decided| {
         let rule = loaded.rule(decided.rule)?;
         Some(Row {
             kind: word(&rule),

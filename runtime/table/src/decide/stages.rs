@@ -1,4 +1,5 @@
-//! The earliest moment at which each rule can be decided.
+//! The earliest moment at which each rule can be decided, by the shape of the conditions: a bound. Where rules ask
+//! the same, or one test follows from another, the truth may come later; nothing comes earlier.
 
 use crate::fact::{Fact, Stage};
 use crate::format::op;

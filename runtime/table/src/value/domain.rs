@@ -33,7 +33,7 @@ pub enum DomainError {
     #[error("a part of a domain cannot begin or end with `-`")]
     Hyphen,
     /// No valid name of IDNA 2008.
-    #[error("no internationalised domain (IDNA)")]
+    #[error("no valid internationalised name (IDNA)")]
     Idna,
     /// `[…]` that holds no address.
     #[error("no address literal: `[192.0.2.1]` or `[IPv6:2001:db8::1]`")]
@@ -180,6 +180,32 @@ mod tests {
             assert!(Domain::parse(text).is_err(), "{text:?}");
         }
         assert_eq!(Domain::parse(&"a".repeat(64)), Err(DomainError::Long));
+    }
+
+    /// What is taken with an `xn--` label is a name that has letters beyond ASCII, written in the one way.
+    #[test]
+    fn a_labels_are_valid() {
+        let letters = b"abcz019-_";
+        let mut taken = 0;
+        for length in 0..5 {
+            for mut place in 0..letters.len().pow(length) {
+                let mut label = String::from("xn--");
+                for _ in 0..length {
+                    label.push(char::from(letters[place % letters.len()]));
+                    place /= letters.len();
+                }
+                let Ok(domain) = Domain::parse(&format!("{label}.example")) else { continue };
+                let (name, valid) =
+                    Uts46::new().to_unicode(domain.as_str().as_bytes(), AsciiDenyList::EMPTY, Hyphens::Allow);
+                assert!(valid.is_ok() && !name.is_ascii(), "{domain} is {name}");
+                assert_eq!(Domain::parse(&name), Ok(domain));
+                taken += 1;
+            }
+        }
+        assert!(taken > 100, "{taken}");
+        for bad in ["xn--", "xn--a", "xn--99999999", "xn--example-", "a.xn--\u{fffd}"] {
+            assert_eq!(Domain::parse(bad), Err(DomainError::Idna), "{bad}");
+        }
     }
 
     #[test]
