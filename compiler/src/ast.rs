@@ -111,6 +111,9 @@ pub struct Ast {
     pub edition: Option<Spanned<u32>>,
     /// In the order of the text, which means nothing.
     pub items: Vec<Item>,
+    /// Whole items, or files that it imports, could not be read, which was reported: what they define
+    /// is not known.
+    pub partial: bool,
 }
 
 /// What stands at the top level of a file.

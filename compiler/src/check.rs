@@ -37,7 +37,7 @@ impl Checked {
 /// Checks a rule set. Earlier stages may have found errors already; then nothing comes out either way.
 pub fn check(model: Model, diagnostics: &mut Vec<Diagnostic>) -> Option<Checked> {
     profile::check(&model, diagnostics);
-    for rule in &model.rules {
+    for rule in model.rules.iter().chain(&model.unsound) {
         rule::check(rule, diagnostics);
     }
     rule::relays(&model, diagnostics);

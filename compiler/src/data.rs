@@ -10,9 +10,11 @@
 mod aliases;
 mod hint;
 mod list;
+mod network;
 
 pub use aliases::{AliasLine, Target, parse_aliases, target};
 pub use list::parse_list;
+pub use network::{Fault, looks_like_one, network_fault};
 
 use crate::diag::{Diagnostic, Severity};
 use crate::span::{FileId, Span};

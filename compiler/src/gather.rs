@@ -6,12 +6,9 @@
 use crate::ast::{Ast, Import, Item};
 use crate::diag::Diagnostic;
 use crate::parse::parse;
-use crate::source::Sources;
+use crate::source::{ABSENT_MAIN, MAIN, Sources};
 use crate::span::{FileId, Span};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The root of a rule set.
-pub const MAIN: &str = "main.edict";
 
 /// The rule files of a rule set.
 #[derive(Debug, Default)]
@@ -49,11 +46,17 @@ pub fn gather(sources: &Sources) -> Gathered {
     let mut out = Gathered::default();
     let Some(main) = sources.find(MAIN) else {
         let others: Vec<&str> = sources.iter().map(|(p, _)| p).filter(|p| p.ends_with(".edict")).collect();
-        let mut diagnostic = Diagnostic::error("E1003", "there is no `main.edict`", Span::default())
+        let nowhere = Span { file: ABSENT_MAIN, ..Span::default() };
+        let mut diagnostic = Diagnostic::error("E1003", "there is no `main.edict`", nowhere)
             .label("every rule set begins with this file");
-        diagnostic = match others.first() {
-            Some(other) => diagnostic.help(format!("rename `{other}`, or import it from a new `main.edict`")),
-            None => diagnostic.help("create it; its first line is `edict 1`"),
+        let below = others.iter().find_map(|path| path.strip_suffix("/main.edict"));
+        diagnostic = match (below, others.first()) {
+            (Some(folder), _) => diagnostic.help(format!("there is one in `{folder}`: name that folder")),
+            (None, Some(other)) => {
+                diagnostic.help(format!("rename `{other}`, or import it from a new `main.edict`"))
+            }
+            (None, None) => diagnostic
+                .help("create it; its first line is `edict 1`. `edict new DIR` makes a whole rule set"),
         };
         out.diagnostics.push(diagnostic);
         return out;
@@ -64,7 +67,9 @@ pub fn gather(sources: &Sources) -> Gathered {
     while let Some(file) = waiting.pop() {
         let parsed = parse(file, sources.bytes(file));
         out.diagnostics.extend(parsed.diagnostics);
-        for item in &parsed.ast.items {
+        let mut ast = parsed.ast;
+        let told = out.diagnostics.len();
+        for item in &ast.items {
             if let Item::Import(import) = item {
                 for found in import_files(sources, file, import, &mut out.diagnostics) {
                     if known.insert(found) {
@@ -73,7 +78,8 @@ pub fn gather(sources: &Sources) -> Gathered {
                 }
             }
         }
-        asts.insert(file, parsed.ast);
+        ast.partial |= out.diagnostics.len() > told;
+        asts.insert(file, ast);
     }
     out.asts = asts.into_values().collect();
     out
@@ -128,10 +134,16 @@ fn import_files(
             folder if there => format!("the folder `{folder}` holds no such file"),
             folder => format!("there is no folder `{folder}`, or nothing is in it"),
         };
+        let folders: BTreeSet<&str> =
+            sources.iter().filter_map(|(p, _)| p.rsplit_once('/')).map(|(folder, _)| folder).collect();
+        let meant = crate::parse::words::nearest(folder, folders).filter(|_| !there && !folder.is_empty());
         diagnostics.push(
             Diagnostic::error("E1001", format!("no file matches `{path}`"), import.path.span)
                 .label(label)
-                .help("correct the path, or take the line out; `*` does not cross a `/`"),
+                .help(match meant {
+                    Some(meant) => format!("there is a folder `{meant}`"),
+                    None => "correct the path, or take the line out; `*` does not cross a `/`".to_owned(),
+                }),
         );
     }
     found

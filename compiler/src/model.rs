@@ -8,7 +8,7 @@ use crate::span::Span;
 use edict_table::fact::Fact;
 use edict_table::model::{Action, Entries, Host, ListKind, Mode, Profile, RelayTls};
 use edict_table::value::{Address, Domain};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A whole rule set.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,12 @@ pub struct Model {
     pub first_local: Option<String>,
     /// Where each setting that was written stands, by its name in the language.
     pub settings: BTreeMap<String, Span>,
+    /// Where single values of them stand, by setting and value in normal form. Of a domain alias: where the
+    /// alias stands, and with `is` as the setting, where what it stands for does.
+    pub values: BTreeMap<(&'static str, String), Span>,
+    /// Settings of which something was wrong, which was told: what the profile holds for them is a guess,
+    /// from which nothing is to be concluded.
+    pub faulty: BTreeSet<&'static str>,
     /// Lists, the three built-in ones first.
     pub lists: Vec<ListDef>,
     /// Groups.
@@ -29,6 +35,9 @@ pub struct Model {
     pub relays: Vec<RelayDef>,
     /// Rules, in no order that matters.
     pub rules: Vec<RuleDef>,
+    /// What could be read of rules in which something was wrong, so that what else is wrong in them is
+    /// told too.
+    pub unsound: Vec<RuleDef>,
 }
 
 /// Place in [`Model::lists`].
@@ -224,8 +233,10 @@ pub struct RuleDef {
     pub priority: u32,
     /// In force, watched or off.
     pub mode: RuleMode,
-    /// `when`, `unless` and `active` in one.
+    /// `when`, `unless` and `active` in one. Of an unsound rule all tests that could be read.
     pub condition: Cond,
+    /// The condition is all that was written.
+    pub whole: bool,
     /// What it does. Names of relays stand in it as written, checked to exist.
     pub action: Action,
     /// Where clauses of interest stand: `reply`, `to`, `text`, `html`, `via` and so on.

@@ -7,6 +7,8 @@
 mod alias;
 mod condition;
 mod data;
+mod expect;
+mod fact;
 mod names;
 mod pattern;
 mod profile;
@@ -18,7 +20,7 @@ pub use rule::unix;
 
 use crate::ast::{Ast, Item};
 use crate::diag::{Diagnostic, Severity};
-use crate::model::{LOCAL_DOMAINS, ListDef, ListType, Model, RELAY_DOMAINS, TRUSTED};
+use crate::model::{LOCAL_DOMAINS, ListDef, ListType, Model, RELAY_DOMAINS, TRUSTED, Test};
 use crate::source::Sources;
 use crate::span::{FileId, Span};
 use names::{Names, Sort};
@@ -39,10 +41,17 @@ pub struct Resolved {
 struct Context<'a> {
     sources: &'a Sources,
     diagnostics: Vec<Diagnostic>,
+    /// Errors that were told, and consequences of them, which are not.
     errors: usize,
     model: Model,
     names: Names,
     files: BTreeSet<FileId>,
+    /// The tests of the rule at hand, as far as they could be read.
+    tests: Vec<Test>,
+    /// Aliases that were left out, by name: a second one of that name is told all the same.
+    left_out: Vec<(String, Span)>,
+    /// Something that may define names could not be read.
+    partial: bool,
 }
 
 /// Resolves the files of a rule set, in the order of their ids.
@@ -55,6 +64,9 @@ pub fn resolve(asts: &[Ast], sources: &Sources) -> Resolved {
         model: Model::default(),
         names: Names::default(),
         files: BTreeSet::new(),
+        tests: Vec::new(),
+        left_out: Vec::new(),
+        partial: asts.iter().any(|ast| ast.partial),
     };
     builtin_lists(&mut ctx);
     let items = || asts.iter().flat_map(|ast| ast.items.iter().map(move |item| (ast.file, item)));
@@ -112,9 +124,16 @@ impl Context<'_> {
         }
     }
 
-    /// How many errors were told so far.
+    /// How many errors there were so far, told or not: more of them since then means that something is wrong.
     fn errors(&self) -> usize {
         self.errors
+    }
+
+    /// Counts what hangs on a setting that was wrong, which was told: it is wrong too, without a word.
+    fn hangs_on(&mut self, setting: &str) -> bool {
+        let faulty = self.model.faulty.contains(setting);
+        self.errors += usize::from(faulty);
+        faulty
     }
 }
 

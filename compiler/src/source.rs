@@ -22,6 +22,12 @@ struct File {
     lines: OnceLock<Vec<u32>>,
 }
 
+/// The root of a rule set.
+pub const MAIN: &str = "main.edict";
+
+/// What stands for [`MAIN`] where a rule set has none, so that this can be told.
+pub const ABSENT_MAIN: FileId = FileId(u32::MAX);
+
 /// A place as people read it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
@@ -63,6 +69,9 @@ impl Sources {
     /// Path of a file.
     #[must_use]
     pub fn path(&self, file: FileId) -> &str {
+        if file == ABSENT_MAIN {
+            return MAIN;
+        }
         self.file(file).map_or("", |file| &file.path)
     }
 
@@ -89,6 +98,8 @@ impl Sources {
         let line = lines.partition_point(|start| *start as usize <= end).max(1);
         let start = lines.get(line - 1).map_or(0, |start| *start as usize);
         let head = file.bytes.get(start..end).unwrap_or_default();
+        // No editor counts the byte order mark.
+        let head = if start == 0 { head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head) } else { head };
         let column = String::from_utf8_lossy(head).chars().count() + 1;
         Place {
             line: u32::try_from(line).unwrap_or(u32::MAX),
@@ -141,6 +152,10 @@ mod tests {
             [(0, 1, 1), (2, 1, 3), (3, 2, 1), (5, 2, 2), (8, 3, 1), (9, 4, 1), (99, 4, 2)]
         {
             assert_eq!(sources.place(FileId(0), offset), Place { line, column }, "{offset}");
+        }
+        sources.insert("x", "\u{feff}ab\nc");
+        for (offset, line, column) in [(3, 1, 1), (4, 1, 2), (6, 2, 1)] {
+            assert_eq!(sources.place(FileId(0), offset), Place { line, column }, "{offset} behind a mark");
         }
         sources.insert("x", "\n\n");
         assert_eq!(sources.place(FileId(0), 2), Place { line: 3, column: 1 });

@@ -36,7 +36,7 @@ fn draw(state: &mut u64, n: usize) -> usize {
 
 #[test]
 fn the_table_says_what_the_model_says() {
-    let sets: usize = std::env::var("EDICT_LONG").ok().and_then(|n| n.parse().ok()).unwrap_or(1500);
+    let sets: usize = std::env::var("EDICT_LONG").ok().and_then(|n| n.parse().ok()).unwrap_or(4000);
     let mut state = 7;
     let (mut tables, mut ruled, mut mails) = (0, 0, 0);
     let mut seen: BTreeMap<Fact, (bool, bool)> = BTreeMap::new();

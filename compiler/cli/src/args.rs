@@ -375,6 +375,9 @@ pub struct FmtArgs {
     /// Change nothing; name the files that would change, and exit with 1 if there are any
     #[arg(long)]
     pub check: bool,
+    /// How to print the files; JSON is one object a line, `changed` says whether the layout is another
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: ResultFormat,
 }
 
 /// `edict new`

@@ -4,13 +4,11 @@
 //! folder, since a rule set must be whole in itself; anything that is neither file nor folder is left
 //! out. Bounded: [`MAX_FILES`], [`MAX_BYTES`], [`MAX_DEPTH`].
 
-use edict_compiler::source::Sources;
+use edict_compiler::source::{MAIN, Sources};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The file that a rule set begins with.
-pub const MAIN: &str = "main.edict";
 /// The most files of a rule folder.
 pub const MAX_FILES: usize = 50_000;
 /// The most bytes of all its files together.
@@ -40,9 +38,6 @@ pub enum FolderError {
     /// A file was given.
     #[error("`{}` is a file; give the folder that holds `main.edict`", .0.display())]
     NoFolder(PathBuf),
-    /// No rules begin here.
-    #[error("`{}` holds no `main.edict`, with which a rule set begins; create it, or name the folder that holds it", .0.display())]
-    NoMain(PathBuf),
     /// A link leads out, or to a folder.
     #[error("the link `{}` {what}; a rule set must be whole in itself, so put a copy in its place", path.display())]
     Link {
@@ -95,9 +90,6 @@ pub fn read(root: &Path) -> Result<Sources, FolderError> {
         fs::canonicalize(root).map_err(|source| FolderError::Read { path: root.to_owned(), source })?;
     let mut walk = Walk { root, real, sources: &mut sources, files: 0, bytes: 0 };
     walk.folder(root, "", 0)?;
-    if sources.find(MAIN).is_none() {
-        return Err(FolderError::NoMain(root.to_owned()));
-    }
     Ok(sources)
 }
 
@@ -196,7 +188,6 @@ mod tests {
     #[test]
     fn refuses_what_is_not_whole_in_itself() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(read(dir.path()), Err(FolderError::NoMain(_))));
         fs::write(dir.path().join(MAIN), "edict 1\n").unwrap();
         assert!(matches!(read(&dir.path().join(MAIN)), Err(FolderError::NoFolder(_))));
         assert!(matches!(read(&dir.path().join("x")), Err(FolderError::Missing { .. })));

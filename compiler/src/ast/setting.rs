@@ -8,6 +8,8 @@ use crate::span::Span;
 pub struct Profile {
     /// Each name once; a second one has had its diagnostic.
     pub settings: Vec<Setting>,
+    /// Settings whose values could not be read, which was reported.
+    pub unread: Vec<&'static str>,
     /// A syntax error inside was reported.
     pub broken: bool,
     /// The keyword that opens it.

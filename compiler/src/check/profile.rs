@@ -22,14 +22,29 @@ fn at(model: &Model, setting: &str) -> Span {
     model.settings.get(setting).copied().unwrap_or_default()
 }
 
+/// Where one value of a setting stands.
+fn at_value(model: &Model, setting: &'static str, value: &str) -> Span {
+    let known = if setting == "is" { "domain-aliases" } else { setting };
+    model.values.get(&(setting, value.to_owned())).copied().unwrap_or_else(|| at(model, known))
+}
+
+/// Whether the profile holds what was written for these settings, or their defaults.
+fn sure(model: &Model, settings: &[&str]) -> bool {
+    settings.iter().all(|setting| !model.faulty.contains(setting))
+}
+
 fn banner(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
     let profile = &model.profile;
     let Some(banner) = &profile.banner else { return };
     let span = at(model, "banner");
-    if banner.chars().any(char::is_control) || !banner.is_ascii() {
+    if let Some(c) = banner.chars().find(|c| c.is_control() || !c.is_ascii()) {
         diagnostics.push(
             Diagnostic::error("E1201", "the banner holds a character that cannot stand in a greeting", span)
-                .label("only printable ASCII, on one line")
+                .label(match c {
+                    '\n' | '\r' => "holds a line break; only printable ASCII on one line is taken".to_owned(),
+                    c if c.is_control() => format!("holds the control character U+{:04X}", u32::from(c)),
+                    c => format!("holds `{c}`, which is not ASCII"),
+                })
                 .help("write one line of plain text: a line break would end the greeting early"),
         );
         return;
@@ -43,6 +58,9 @@ fn banner(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
         return;
     }
     let Some(hostname) = &profile.hostname else {
+        if !sure(model, &["hostname"]) {
+            return;
+        }
         diagnostics.push(
             Diagnostic::error("E1202", "a banner needs a `hostname` to begin with", span)
                 .label("no `hostname` is set")
@@ -88,7 +106,10 @@ fn numbers(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
             );
         }
     }
-    if profile.errors_slow_after >= profile.errors_close_after && profile.errors_close_after > 0 {
+    if profile.errors_slow_after >= profile.errors_close_after
+        && profile.errors_close_after > 0
+        && sure(model, &["errors"])
+    {
         let text = format!(
             "clients would be slowed down after {} errors, but are gone after {}",
             profile.errors_slow_after, profile.errors_close_after
@@ -102,6 +123,7 @@ fn numbers(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
     if let (Some(attachment), Some(span)) =
         (profile.max_attachment_size, model.settings.get("max-attachment-size"))
         && attachment > profile.max_message_size
+        && sure(model, &["max-attachment-size", "max-message-size"])
     {
         let mut diagnostic = Diagnostic::error(
             "E1204",
@@ -110,8 +132,16 @@ fn numbers(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
         )
         .label(format!("{attachment} bytes"))
         .help("write a smaller attachment size, or a larger message size");
-        if let Some(other) = model.settings.get("max-message-size") {
-            diagnostic = diagnostic.also(*other, format!("{} bytes", profile.max_message_size));
+        match model.settings.get("max-message-size") {
+            Some(other) => {
+                diagnostic = diagnostic.also(*other, format!("{} bytes", profile.max_message_size))
+            }
+            None => {
+                diagnostic = diagnostic.help(format!(
+                    "write a smaller attachment size, or set `max-message-size`: where it is not written it is {} MiB",
+                    profile.max_message_size >> 20
+                ));
+            }
         }
         diagnostics.push(diagnostic);
     }
@@ -127,26 +157,29 @@ fn domains(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
             Diagnostic::error(
                 "E1205",
                 format!("`{both}` is a local domain and a relay domain at once"),
-                at(model, "relay-domains"),
+                at_value(model, "relay-domains", both),
             )
             .label("passed on here")
-            .also(at(model, "local-domains"), "delivered here")
+            .also(at_value(model, "local-domains", both), "delivered here")
             .help("keep it in one of the two"),
         );
     }
     for (from, to) in &profile.domain_aliases {
         let (from, to) = (from.as_str(), to.as_str());
-        let span = at(model, "domain-aliases");
         if local.contains(from) || relay.contains(from) {
             diagnostics.push(
                 Diagnostic::error(
                     "E1205",
                     format!("`{from}` is a domain of its own and an alias of `{to}` at once"),
-                    span,
+                    at_value(model, "domain-aliases", from),
                 )
                 .label("an alias here")
                 .also(
-                    at(model, if local.contains(from) { "local-domains" } else { "relay-domains" }),
+                    at_value(
+                        model,
+                        if local.contains(from) { "local-domains" } else { "relay-domains" },
+                        from,
+                    ),
                     "a domain of its own here",
                 )
                 .help(format!("take `{from}` out of one of the two")),
@@ -157,23 +190,32 @@ fn domains(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
                 Diagnostic::error(
                     "E1206",
                     format!("`{from}` is an alias of `{to}`, which is an alias itself"),
-                    span,
+                    at_value(model, "is", from),
                 )
                 .label("aliases of aliases are not followed")
-                .help(match profile.domain_aliases.iter().find(|(other, _)| other == to) {
-                    Some((_, end)) => format!("write `{from} is {end}`"),
+                .also(at_value(model, "domain-aliases", to), format!("`{to}` is an alias here"))
+                .help(match end(&profile.domain_aliases, to) {
+                    Some(end) => format!("write `{from} is {end}`"),
                     None => "name the domain that the mail is for".to_owned(),
                 }),
             );
-        } else if !local.contains(to) && !relay.contains(to) {
+        } else if !local.contains(to)
+            && !relay.contains(to)
+            && sure(model, &["local-domains", "relay-domains"])
+        {
             diagnostics.push(
                 Diagnostic::error(
                     "E1206",
                     format!("`{from}` is an alias of `{to}`, which is no local or relay domain"),
-                    span,
+                    at_value(model, "is", from),
                 )
                 .label("no mail for it is taken here")
-                .help(format!("add `{to}` to `local-domains`")),
+                .help(
+                    match crate::parse::words::nearest(to, local.iter().chain(&relay).copied()) {
+                        Some(meant) => format!("did you mean `{meant}`? Else add `{to}` to `local-domains`"),
+                        None => format!("add `{to}` to `local-domains`"),
+                    },
+                ),
             );
         }
     }
@@ -187,13 +229,25 @@ fn domains(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
                 Diagnostic::error(
                     "E1207",
                     format!("mail for `{address}` would be sent to `{address}` again"),
-                    at(model, "postmaster"),
+                    at_value(model, "postmaster", address),
                 )
                 .label("this is one of the addresses that the setting redirects")
                 .help("name the mailbox of a person"),
             );
         }
     }
+}
+
+/// The domain at the end of a chain of aliases; none where they lead in a circle.
+fn end<'a>(aliases: &'a [(String, String)], from: &'a str) -> Option<&'a str> {
+    let mut at = from;
+    for _ in 0..=aliases.len() {
+        match aliases.iter().find(|(alias, _)| alias == at) {
+            Some((_, next)) => at = next,
+            None => return Some(at),
+        }
+    }
+    None
 }
 
 fn login(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
@@ -228,7 +282,7 @@ fn trusted(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
                 Diagnostic::error(
                     "E1209",
                     format!("`{network}` in `trusted-networks` trusts the whole Internet"),
-                    at(model, "trusted-networks"),
+                    at_value(model, "trusted-networks", network),
                 )
                 .label("anyone could relay through this server")
                 .help("name the networks of your own machines, as `10.20.0.0/16`"),

@@ -14,8 +14,8 @@ pub fn check(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
         Action::Verdict(verdict) => verdict_reply(rule, verdict.verb, verdict.reply.as_ref(), diagnostics),
         Action::Limit(limit) => check_limit(rule, limit, diagnostics),
         Action::Quota(quota) => check_quota(rule, quota, diagnostics),
-        Action::Disclaimer(_) => direction(rule, diagnostics),
-        Action::Bcc(_) | Action::Route(_) => {}
+        Action::Disclaimer(_) if rule.whole => direction(rule, diagnostics),
+        Action::Disclaimer(_) | Action::Bcc(_) | Action::Route(_) => {}
     }
 }
 
@@ -214,7 +214,7 @@ fn zero_bound(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
         Diagnostic::error(
             "E1308",
             format!("`{}` has a bound of 0, which refuses everything", rule.name),
-            rule.clause("at most"),
+            rule.clause("zero"),
         )
         .label("0 takes nothing")
         .help("write a `reject` rule where nothing is to be taken"),

@@ -1,5 +1,6 @@
 //! What to write in place of a bad entry of a list: most come from other systems' lists.
 
+use super::network::network_fault;
 use crate::ast::ListType;
 use crate::diag::Diagnostic;
 use crate::span::Span;
@@ -65,9 +66,10 @@ pub(super) fn wrong(ty: ListType, entry: &str, why: &Why, at: Span) -> Diagnosti
             "write `\\\"` and `\\\\` for quotes and backslashes inside, or leave the outer quotes away",
         ),
         Why::Empty => error("an empty text would match everything".to_owned()).help("take the line out"),
-        Why::Network => no()
-            .label("neither an address nor a prefix")
-            .help("write `192.0.2.7`, `192.0.2.0/24` or `2001:db8::/32`"),
+        Why::Network => {
+            let fault = network_fault(entry);
+            no().label(fault.label).help(fault.help)
+        }
         Why::HostBits(network) => error(format!("`{shown}` has bits set beyond its prefix"))
             .label(format!("the network is `{network}`"))
             // No fix: which of the two is meant, only the writer knows.
@@ -82,6 +84,9 @@ pub(super) fn wrong(ty: ListType, entry: &str, why: &Why, at: Span) -> Diagnosti
             .label("this is a list of domains")
             .help("write the domain alone, or declare the list as one of addresses"),
         Why::Mailbox(says) => no().label(says.clone()).help(match ty {
+            _ if says.contains("IDNA") => {
+                "correct the part that begins with `xn--`, or write the name in its own letters, as `bücher.example`"
+            }
             ListType::Domain => "write `example.com`, or `.example.com` for its subdomains",
             _ => "write `ann@example.com`, `@example.com`, `@.example.com` or `ann@`",
         }),
@@ -112,7 +117,8 @@ fn meant(ty: ListType, entry: &str) -> Option<String> {
     }
 }
 
-/// `192.0.2`, `192.0.2.`, `192.0.2.*`, `192.0.2.0/255.255.255.0`
+/// `192.0.2.`, `192.0.2.*`, `192.0.2.0/255.255.255.0`. Parts alone, `192.0.2`, are as likely an address cut
+/// short: which of the two, only the writer knows.
 fn network(word: &str) -> Option<String> {
     if let Some((ip, mask)) = word.split_once('/')
         && let (Ok(ip), Ok(mask)) = (ip.parse(), mask.parse())
@@ -121,10 +127,7 @@ fn network(word: &str) -> Option<String> {
     }
     let stem = word.trim_end_matches(".*").trim_end_matches('.');
     let parts = stem.split('.').count();
-    if (1..4).contains(&parts)
-        && stem.split('.').all(|p| p.parse::<u8>().is_ok())
-        && (parts > 1 || stem != word)
-    {
+    if (1..4).contains(&parts) && stem.split('.').all(|p| p.parse::<u8>().is_ok()) && stem != word {
         let zeros = ".0".repeat(4 - parts);
         let net = format!("{stem}{zeros}/{}", parts * 8);
         return parse_network(&net).is_ok().then_some(net);

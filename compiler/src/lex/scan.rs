@@ -339,7 +339,9 @@ fn word(text: &str, colons: bool) -> Scan<'_> {
     let plain = take_while1(|c| is_word(c) && c != '@');
     let at = recognize(pair(char('@'), opt(address_literal)));
     let port = terminated(tag(":"), peek(verify(anychar, |c| c.is_alphanumeric())));
-    let colon = verify(alt((tag("::"), port)), move |_: &str| colons);
+    // A URL is no value, but one word, so that one message can say so.
+    let scheme = terminated(tag(":"), peek(tag("//")));
+    let colon = verify(alt((tag("::"), port, scheme)), move |_: &str| colons);
     let equals = terminated(tag("="), peek(verify(anychar, |c| is_word(*c))));
     recognize(many1_count(alt((plain, at, colon, equals)))).parse(text)
 }

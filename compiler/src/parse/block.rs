@@ -1,5 +1,6 @@
 //! Blocks of clauses, and the ways back after a mistake: to the next clause, to the next item.
 
+use super::condition::is_fact;
 use super::cursor::{Cursor, named, short};
 use super::words::{ITEMS, RESERVED, clauses, items_with, meant, repeats};
 use crate::diag::Diagnostic;
@@ -60,7 +61,7 @@ fn clauses_of(
     let mut behind = "";
     loop {
         let Some(token) = c.peek() else {
-            if !c.cut() {
+            if !c.cut() && !c.swallowed(brace, '}') {
                 let last = c.last_span();
                 c.report(
                     Diagnostic::error("E0018", format!("the block of this `{item}` is not closed"), brace)
@@ -77,9 +78,11 @@ fn clauses_of(
             let message = format!("expected a clause or `}}`, found {}", named(token));
             let diagnostic = Diagnostic::error("E0017", message, token.span);
             c.report(if token.kind == TokenKind::Comma {
-                diagnostic.help(
-                    "tests are joined with `and` or `or`; several values stand in brackets, as in `[a, b]`",
-                )
+                diagnostic.help(if known.contains(&"when") {
+                    "tests are joined with `and` or `or`; several values stand in brackets, as in `[a, b]`"
+                } else {
+                    "several values stand in brackets, as in `[a, b]`"
+                })
             } else {
                 diagnostic
             });
@@ -88,11 +91,13 @@ fn clauses_of(
         }
         let name = known.iter().copied().find(|k| *k == token.text);
         if name.is_none() && starts_item(c) {
-            c.report(
-                Diagnostic::error("E0018", format!("the block of this `{item}` is not closed"), brace)
-                    .also(token.span, format!("a new `{}` starts here", token.text))
-                    .help(format!("write `}}` before this `{}`", token.text)),
-            );
+            if !c.swallowed(brace, '}') {
+                c.report(
+                    Diagnostic::error("E0018", format!("the block of this `{item}` is not closed"), brace)
+                        .also(token.span, format!("a new `{}` starts here", token.text))
+                        .help(format!("write `}}` before this `{}`", token.text)),
+                );
+            }
             return;
         }
         let Some(name) = name.or_else(|| unknown(c, item, behind)) else {
@@ -136,6 +141,36 @@ fn unknown(c: &mut Cursor<'_>, item: &'static str, behind: &str) -> Option<&'sta
         c.report(reserved(word, span, today));
         return None;
     }
+    if known.contains(&"when") && is_fact(word) {
+        let insert = Span { end: span.start, ..span };
+        c.report(
+            Diagnostic::error("E0015", format!("a test on `{word}` stands behind `when` or `unless`"), span)
+                .label("no clause begins so")
+                .help(format!("write `when {word} ...`; `unless {word} ...` makes it an exception"))
+                .fix("write `when`", insert, "when "),
+        );
+        return None;
+    }
+    if word == "then" && known.contains(&"when") {
+        c.report(
+            Diagnostic::error("E0014", "unknown clause `then`", span).label("nothing stands for it").help(
+                format!(
+                    "take it out, and what follows: the word before the name, `{item}`, says what happens"
+                ),
+            ),
+        );
+        return None;
+    }
+    if item == "relay" && matches!(word, "user" | "username" | "login" | "password" | "auth" | "secret") {
+        c.report(
+            Diagnostic::error("E0014", format!("unknown clause `{word}`"), span)
+                .label("no passwords stand in rules")
+                .help(
+                    "write `credentials \"provider\"`; under this name `edictd.ron` keeps user and password",
+                ),
+        );
+        return None;
+    }
     let elsewhere: Vec<String> = items_with(word).map(|item| format!("`{item}`")).collect();
     if !elsewhere.is_empty() {
         let message = format!("`{word}` is no {thing} of `{item}`");
@@ -152,7 +187,12 @@ fn unknown(c: &mut Cursor<'_>, item: &'static str, behind: &str) -> Option<&'sta
         c.report(match behind {
             "reply" => diagnostic
                 .help("code, class and text stand in this order, as in `reply 554 5.7.1 \"not here\"`"),
-            "host" => diagnostic.help("a port stands behind a colon, as in `host [smtp.example.com:587]`"),
+            "expect" => diagnostic.help(
+                "parts follow one another, as in `expect reject 550 by \"block list\" at rcpt for ann@example.com`",
+            ),
+            "host" if word == "port" || word.bytes().all(|b| b.is_ascii_digit()) => {
+                diagnostic.help("a port stands behind a colon, as in `host [smtp.example.com:587]`")
+            }
             _ => diagnostic,
         });
         return None;

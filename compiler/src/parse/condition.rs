@@ -14,6 +14,9 @@ use crate::span::Span;
 use crate::tree::NodeKind;
 use edict_table::fact::REGISTRY;
 
+/// What to write where the second test leaves its fact out.
+const EACH_NAMES_ITS_FACT: &str = "each test names what it is about, as in `size > 5 KiB and size < 1 MiB`; several values stand in a list, as in `subject contains any of [\"a\", \"b\"]`";
+
 /// Words that begin what is asked of a fact, and what people write in their place.
 const OPERATORS: &[&str] = &["is", "in", "not", "contains", "starts", "ends", "matches"];
 const FOREIGN: &[(&str, &str)] = &[
@@ -157,7 +160,7 @@ pub(super) fn missing_connective(c: &mut Cursor<'_>) -> bool {
 }
 
 /// Whether a word is a fact, or the first word of one.
-fn is_fact(word: &str) -> bool {
+pub(super) fn is_fact(word: &str) -> bool {
     REGISTRY.iter().any(|row| row.name.split(' ').next() == Some(word))
 }
 
@@ -171,7 +174,16 @@ fn test(c: &mut Cursor<'_>) -> Option<FactTest> {
 
 fn fact(c: &mut Cursor<'_>) -> Option<FactRef> {
     let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word) else {
-        c.expected("a test such as `sender in partners`");
+        let diagnostic = c.missing("a test such as `sender in partners`");
+        let half = c.peek().is_some_and(|t| {
+            matches!(
+                t.kind,
+                TokenKind::Text | TokenKind::Less | TokenKind::AtMost | TokenKind::More | TokenKind::AtLeast
+            )
+        });
+        if let Some(diagnostic) = diagnostic {
+            c.report(if half { diagnostic.help(EACH_NAMES_ITS_FACT) } else { diagnostic });
+        }
         return None;
     };
     if OPERATORS.contains(&token.text) || matches!(token.text, "and" | "or") {
@@ -342,7 +354,11 @@ fn is(c: &mut Cursor<'_>, fact: &FactRef, start: Span) -> Option<(bool, Op)> {
             c.expect_keyword("in")?;
             Some((negated, Op::ListedIn(c.expect_text("the zone of a DNS list")?)))
         }
-        (TokenKind::Word, "in") => {
+        (TokenKind::Word, "in")
+            if c.nth(1).is_some_and(|t| {
+                matches!(t.kind, TokenKind::Word | TokenKind::OpenBracket) && !c.starts_line(1)
+            }) =>
+        {
             foreign(c, "is in", if negated { "not in" } else { "in" }, so_far.to(token.span))
         }
         (TokenKind::OpenBracket, _) => foreign(c, "is […]", if negated { "not in" } else { "in" }, so_far),
@@ -396,18 +412,48 @@ fn needles(c: &mut Cursor<'_>, operator: &str, start: Span) -> Option<Needles> {
         c.expect_keyword("of")?;
         return match c.peek() {
             Some(t) if t.kind == TokenKind::OpenBracket => entries(c, "a text").map(Needles::Inline),
+            Some(t) if matches!(t.kind, TokenKind::Text | TokenKind::Block) => {
+                let written = format!("[{}]", t.text);
+                c.report(
+                    Diagnostic::error(
+                        "E0017",
+                        "`any of` takes several texts in `[…]`, or the name of a list",
+                        t.span,
+                    )
+                    .help(format!(
+                        "write `{operator} {}` for this one, or `any of {}`",
+                        short(t.text),
+                        short(&written)
+                    ))
+                    .fix("put it in brackets", t.span, written),
+                );
+                c.bump();
+                None
+            }
             _ => c.expect_word("the name of a list, or texts in `[…]`").map(Needles::List),
         };
     }
     if c.at_kind(TokenKind::OpenBracket) {
         return foreign(c, &format!("{operator} […]"), &format!("{operator} any of"), start).and(None);
     }
-    let text: Value = text_value(c)?;
+    let text: Value = text_value(c, operator, start)?;
     Some(Needles::One(text))
 }
 
-/// A value that should be a text; a bare word is reported with its quotes.
-fn text_value(c: &mut Cursor<'_>) -> Option<Value> {
+/// A value that should be a text; a bare word is reported with its quotes, a regex with its own operator.
+fn text_value(c: &mut Cursor<'_>, operator: &str, start: Span) -> Option<Value> {
+    if let Some((inner, span)) = c.regex_here() {
+        let diagnostic = Diagnostic::error("E0017", format!("`{operator}` takes a text, not a regex"), span)
+            .label("a regex");
+        let (instead, place) = match operator {
+            "starts with" => (format!("matches /^({inner})/"), "`^` is the start of the text"),
+            "ends with" => (format!("matches /({inner})$/"), "`$` is the end of the text"),
+            _ => (format!("matches /{inner}/"), "it is found anywhere in the text"),
+        };
+        let help = format!("write `{}`; {place}", short(&instead));
+        c.report(diagnostic.help(help).fix("ask with `matches`", start.to(span), instead));
+        return None;
+    }
     if c.word().is_some() {
         c.expect_text("a text")?;
         return None;

@@ -130,6 +130,23 @@ impl<'a> Cursor<'a> {
         self.lexed.tokens.last().map_or(0, |t| t.end)
     }
 
+    /// What is meant as a regex where the lexer looks for none: from a `/` at the start of the next word to the
+    /// one that closes it on that line. What stands between the two, and the span of it all.
+    pub(super) fn regex_here(&self) -> Option<(&'a str, Span)> {
+        let token = self.peek().filter(|t| t.kind == TokenKind::Word && t.text.starts_with('/'))?;
+        let rest = self.lexed.text.get(token.span.start as usize + 1..)?;
+        let line = rest.lines().next().unwrap_or_default();
+        let mut escaped = false;
+        let close = line.char_indices().find_map(|(at, c)| {
+            let closes = c == '/' && !escaped;
+            escaped = c == '\\' && !escaped;
+            closes.then_some(at)
+        })?;
+        let inner = line.get(..close).filter(|inner| !inner.is_empty())?;
+        let end = token.span.start + 2 + u32::try_from(close).ok()?;
+        Some((inner, Span { end, ..token.span }))
+    }
+
     /// The span of the token taken last; the file's start if there is none.
     pub(super) fn last_span(&self) -> Span {
         let token = self.at.checked_sub(1).and_then(|i| self.places.get(i));
@@ -161,6 +178,15 @@ impl<'a> Cursor<'a> {
         // Only a bounded number is kept.
         let own = self.diagnostics.iter().skip(lexed.len()).rev().any(|d| d.span.start >= start.start);
         by_lexer || own || self.unreported > 0
+    }
+
+    /// Whether a text that was left open took along what closes something: that has been told.
+    pub(super) fn swallowed(&self, open: Span, closing: char) -> bool {
+        let lexed = self.diagnostics.get(..self.lexed.diagnostics.len()).unwrap_or_default();
+        let from = lexed.partition_point(|d| d.span.start < open.start);
+        let open_texts = lexed.iter().skip(from).filter(|d| d.code == "E0005");
+        let text = |span: Span| self.lexed.text.get(span.start as usize..span.end as usize);
+        open_texts.filter_map(|d| text(d.span)).any(|text| text.contains(closing))
     }
 
     /// Whether the next token opens a clause or an item, though a value should stand here: a keyword at the

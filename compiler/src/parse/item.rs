@@ -25,13 +25,16 @@ pub(super) fn file(c: &mut Cursor<'_>, ast: &mut Ast) {
         while c.peek().is_some() {
             to_item(c);
         }
+        ast.partial = true;
         return;
     }
     while c.peek().is_some() {
-        if let Some(item) = item(c) {
-            ast.items.push(item);
+        match item(c) {
+            Some(item) => ast.items.push(item),
+            None => ast.partial = true,
         }
     }
+    ast.partial |= c.cut();
 }
 
 fn edition(c: &mut Cursor<'_>) -> Option<Spanned<u32>> {
@@ -156,7 +159,15 @@ fn import(c: &mut Cursor<'_>, keyword: Span) -> Option<Item> {
 }
 
 fn aliases(c: &mut Cursor<'_>, keyword: Span) -> Option<Item> {
-    c.expect_keyword("from")?;
+    if c.eat_word("from").is_none() {
+        if let Some(diagnostic) = c.missing("`from`") {
+            let diagnostic = diagnostic.help("write `aliases from \"aliases.txt\"`");
+            let behind = Span { start: keyword.end, ..keyword };
+            let path = c.peek().is_some_and(|t| t.kind == TokenKind::Text);
+            c.report(if path { diagnostic.fix("write `from`", behind, " from") } else { diagnostic });
+        }
+        return None;
+    }
     let path = c.expect_text("a file's name in quotes")?;
     Some(Item::Aliases(Aliases { path, span: c.since(keyword) }))
 }
@@ -198,10 +209,10 @@ fn list_body(c: &mut Cursor<'_>, list: &mut List) -> Option<()> {
 }
 
 /// `= […]`
-fn members(c: &mut Cursor<'_>) -> Option<crate::ast::Entries> {
+fn members(c: &mut Cursor<'_>, help: &str) -> Option<crate::ast::Entries> {
     if c.eat(TokenKind::Equals).is_none() {
         if let Some(diagnostic) = c.missing("`=` and `[…]`") {
-            c.report(diagnostic.help("write `= [ann@example.com, bob@example.com]`; an aliases(5) file is read by `aliases from \"aliases.txt\"`"));
+            c.report(diagnostic.help(help));
         }
         return None;
     }
@@ -210,14 +221,20 @@ fn members(c: &mut Cursor<'_>) -> Option<crate::ast::Entries> {
 
 fn group(c: &mut Cursor<'_>, keyword: Span) -> Option<Item> {
     let name = c.expect_word("the group's name")?;
-    let members = members(c);
+    let members = members(
+        c,
+        "write `group NAME = [ann@example.com, bob@example.com]`: groups hold addresses, so no type is written",
+    );
     let broken = c.broken_since(keyword);
     Some(Item::Group(Group { name, members, broken, span: c.since(keyword) }))
 }
 
 fn alias(c: &mut Cursor<'_>, keyword: Span) -> Option<Item> {
     let address = c.expect_word("the alias's address")?;
-    let members = members(c);
+    let members = members(
+        c,
+        "write `= [ann@example.com, bob@example.com]`; an aliases(5) file is read by `aliases from \"aliases.txt\"`",
+    );
     let mut alias =
         Alias { address, members, owner: None, may_send: None, note: None, broken: false, span: keyword };
     if c.at_kind(TokenKind::OpenBrace) {

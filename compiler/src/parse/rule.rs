@@ -179,6 +179,10 @@ fn limit_bound(c: &mut Cursor<'_>) -> Option<LimitBound> {
     let start = c.last_span();
     c.expect_keyword("most")?;
     let count = count(c, "a number")?;
+    if c.at_word("per") || c.at_word("at") {
+        c.expected("`connections` or `messages`");
+        return None;
+    }
     let of = c.choice(
         "thing that a limit counts",
         &[
@@ -247,6 +251,10 @@ pub(super) fn quantity(c: &mut Cursor<'_>) -> Option<(Spanned<u64>, Spanned<Quot
     match amount.class {
         Class::Size(bytes) => {
             Some((Spanned::new(bytes, amount.span), Spanned::new(QuotaOf::Bytes, amount.span)))
+        }
+        Class::Number(_) if c.at_word("per") || c.next_clause() || c.at_word("expect") => {
+            c.expected("`messages` or `recipients`");
+            None
         }
         Class::Number(number) => {
             let of = c.choice(

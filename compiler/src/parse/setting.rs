@@ -1,25 +1,30 @@
 //! The settings of a profile.
 
 use super::block::block;
-use super::cursor::Cursor;
+use super::cursor::{Cursor, short};
 use super::value::{count, entries, list, value, words};
 use crate::ast::{DomainAlias, Item, Profile, Recipients, RelayDomain, Setting, SettingValue, Spanned};
+use crate::diag::Diagnostic;
 use crate::lex::TokenKind;
 use crate::span::Span;
 
 /// Reads a profile behind its keyword, which was taken.
 pub(super) fn profile(c: &mut Cursor<'_>, keyword: Span) -> Option<Item> {
     let mut settings: Vec<Setting> = Vec::new();
+    let mut unread = Vec::new();
     block(c, "profile", |c, name| {
         let start = c.last_span();
-        let value = setting(c, name)?;
+        let Some(value) = setting(c, name) else {
+            unread.push(name);
+            return None;
+        };
         if !settings.iter().any(|s| s.name.value == name) {
             settings.push(Setting { name: Spanned::new(name, start), value, span: c.since(start) });
         }
         Some(())
     });
     let span = c.since(keyword);
-    Some(Item::Profile(Profile { settings, broken: c.broken_since(keyword), keyword, span }))
+    Some(Item::Profile(Profile { settings, unread, broken: c.broken_since(keyword), keyword, span }))
 }
 
 /// The words of the settings that are one of several.
@@ -47,9 +52,7 @@ fn setting(c: &mut Cursor<'_>, name: &'static str) -> Option<SettingValue> {
     Some(match name {
         "hostname" => SettingValue::Word(c.expect_word("a host name")?),
         "banner" => SettingValue::Text(c.expect_text("the banner in quotes")?),
-        "time-zone" => {
-            SettingValue::Text(c.expect_text("a time zone in quotes, such as \"Europe/Berlin\",")?)
-        }
+        "time-zone" => SettingValue::Text(c.expect_text("a time zone in quotes")?),
         "max-message-size" | "max-attachment-size" => {
             SettingValue::Amount(value(c, "a size such as `25 MiB`")?)
         }
@@ -72,7 +75,16 @@ fn setting(c: &mut Cursor<'_>, name: &'static str) -> Option<SettingValue> {
 
 fn domain_alias(c: &mut Cursor<'_>) -> Option<DomainAlias> {
     let alias = c.expect_word("a domain")?;
-    c.expect_keyword("is")?;
+    if !c.at_word("is") {
+        if let Some(diagnostic) = c.missing("`is`") {
+            c.report(
+                diagnostic
+                    .help(format!("write which domain it stands for: `{} is example.com`", alias.value)),
+            );
+        }
+        return None;
+    }
+    c.bump();
     let domain = c.expect_word("a domain")?;
     Some(DomainAlias { alias, domain })
 }
@@ -81,6 +93,13 @@ fn relay_domain(c: &mut Cursor<'_>) -> Option<RelayDomain> {
     let domain = c.expect_word("a domain")?;
     let via = if c.eat_word("via").is_some() { Some(c.expect_word("a relay's name or `mx`")?) } else { None };
     let recipients = if c.eat_word("recipients").is_some() { Some(recipients(c)?) } else { None };
+    // A word that is no domain is no entry of which only the comma is missing.
+    if let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word && !t.text.contains('.')) {
+        let message = format!("`{}` does not belong behind this domain", short(token.text));
+        let help = format!("write `{0}`, `{0} via RELAY` or `{0} recipients ask`", domain.value);
+        c.report(Diagnostic::error("E0017", message, token.span).help(help));
+        return None;
+    }
     Some(RelayDomain { domain, via, recipients })
 }
 
@@ -109,7 +128,9 @@ fn errors(c: &mut Cursor<'_>) -> Option<SettingValue> {
         let slower = c.at_word("slow") && slow.is_none();
         let closer = c.at_word("close") && close.is_none();
         if !slower && !closer {
-            c.expected("`slow after` or `close after` and a number");
+            if let Some(diagnostic) = c.missing("`slow after` or `close after` and a number") {
+                c.report(diagnostic.help("write `errors slow after 10, close after 20`"));
+            }
             return None;
         }
         c.bump();

@@ -86,6 +86,13 @@ fn read(c: &mut Cursor<'_>, test: &mut Test, clause: &'static str) -> Option<()>
         "dkim" => test.dkim.extend(words(c, "a domain")?),
         "login" => test.login = Some(value(c, "a login")?),
         "sender" => {
+            if let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Less) {
+                let diagnostic =
+                    Diagnostic::error("E0017", "an address stands without `<` and `>`", token.span)
+                        .help("write `sender ann@example.com`; `<>` is the sender of a bounce");
+                c.report(diagnostic);
+                return None;
+            }
             let null = c.eat(TokenKind::Null);
             test.sender = Some(match null {
                 Some(span) => Sender::Null(span),
@@ -93,9 +100,16 @@ fn read(c: &mut Cursor<'_>, test: &mut Test, clause: &'static str) -> Option<()>
             });
         }
         "recipient" => test.recipients.extend(words(c, "an address")?),
-        "header" => {
-            test.headers.push(c.expect_text("a header field in quotes, such as \"Subject: hello\",")?)
+        "header" if c.word().is_some() && !c.next_clause() => {
+            let diagnostic = c
+                .missing("a header field in quotes")
+                .map(|d| d.help("name, colon and value stand in one text: `header \"Subject: hello\"`"));
+            if let Some(diagnostic) = diagnostic {
+                c.report(diagnostic);
+            }
+            return None;
         }
+        "header" => test.headers.push(c.expect_text("a header field in quotes")?),
         "body" => test.body = Some(c.expect_text("a text")?),
         "message" => test.message = Some(c.expect_text("a file's name in quotes")?),
         "size" => {
@@ -182,7 +196,9 @@ fn expect(c: &mut Cursor<'_>) -> Option<Expect> {
             let message = format!("`{}` is nothing to expect", short(token.text));
             let mut diagnostic = Diagnostic::error("E0022", message, token.span)
                 .help(format!("write one of {}", listed.join(", ")));
-            if let Some(meant) = super::words::meant(token.text, PARTS) {
+            let taken = ["pass", "passed", "ok", "deliver", "delivered", "accepted"].contains(&token.text);
+            let meant = if taken { Some("accept") } else { super::words::meant(token.text, PARTS) };
+            if let Some(meant) = meant {
                 diagnostic = diagnostic.label(format!("did you mean `{meant}`?")).fix(
                     format!("write `{meant}`"),
                     token.span,

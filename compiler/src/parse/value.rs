@@ -219,7 +219,7 @@ fn bracketed<T>(
 }
 
 fn unclosed(c: &mut Cursor<'_>, open: Span) {
-    if !c.cut() {
+    if !c.cut() && !c.swallowed(open, ']') {
         let last = c.last_span();
         let diagnostic = Diagnostic::error("E0020", "this list is not closed", open)
             .also(last, "the last entry is here")
@@ -280,11 +280,17 @@ pub(super) fn moment(c: &mut Cursor<'_>) -> Option<Spanned<Moment>> {
     };
     c.bump();
     let Some((year, month, day, time)) = leaf::date(token.text) else {
+        let shaped = token.text.split(['-', 'T', ':']).count() >= 3
+            && token.text.chars().all(|d| d.is_ascii_digit() || matches!(d, '-' | 'T' | ':'));
         let diagnostic =
             Diagnostic::error("E0027", format!("`{}` is no date", short(token.text)), token.span).help(
                 "write year, month and day, as in `2026-12-01`, or with a time of day `2026-12-01T10:30`",
             );
-        c.report(diagnostic);
+        c.report(if shaped {
+            diagnostic.label("two digits for month and day, a day that the calendar has, from 1970 on")
+        } else {
+            diagnostic
+        });
         return None;
     };
     Some(Spanned::new(Moment { year, month, day, time }, token.span))
@@ -311,8 +317,16 @@ pub(super) fn reply(c: &mut Cursor<'_>) -> Option<Reply> {
             reply.code = Some(Spanned::new(code, token.span));
         } else {
             let what = if dotted { "enhanced status code" } else { "reply code" };
+            let label = if dotted {
+                "a class is written `5.7.1`, behind the code, once"
+            } else if reply.code.is_some() || reply.enhanced.is_some() {
+                "the code stands first, once"
+            } else {
+                "codes have three digits; refusals are from 400 to 599"
+            };
             let diagnostic =
                 Diagnostic::error("E0028", format!("`{}` is no {what} here", short(token.text)), token.span)
+                    .label(label)
                     .help("write a code, a class and a text, as in `reply 554 5.7.1 \"not here\"`");
             c.report(diagnostic);
             return None;

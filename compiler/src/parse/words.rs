@@ -138,7 +138,6 @@ pub const HABITS: &[(&str, &str)] = &[
     ("except", "unless"),
     ("if-not", "unless"),
     ("message", "reply"),
-    ("then", "reply"),
     ("prio", "priority"),
     ("comment", "note"),
     ("description", "note"),

@@ -17,10 +17,19 @@ const MAX_NESTING: usize = 50;
 
 /// Resolves all groups: names first, then each with the groups within it.
 pub fn groups(ctx: &mut Context<'_>, groups: &[&ast::Group]) {
-    let mut kept: Vec<&ast::Group> = Vec::new();
+    let (mut kept, mut again): (Vec<&ast::Group>, Vec<&ast::Group>) = (Vec::new(), Vec::new());
     for group in groups {
         if ctx.define(Sort::Group, &group.name.value, group.name.span, kept.len()) {
             kept.push(group);
+        } else {
+            again.push(group);
+        }
+    }
+    // Of a second group of one name nothing is kept, but its mistakes are told.
+    for entry in again.iter().flat_map(|group| &group.members).flat_map(|m| &m.entries) {
+        match entry {
+            Entry::Value(value) => drop(ctx.mailbox(value)),
+            Entry::Group(name) => drop(ctx.find(Sort::Group, name)),
         }
     }
     // Places in the model are places in `kept`.
@@ -200,12 +209,13 @@ pub fn alias(ctx: &mut Context<'_>, alias: &ast::Alias) {
         Some(entries) => members(ctx, entries),
         None => Some(Vec::new()),
     };
-    if alias.broken {
-        return;
-    }
-    let (Some(key), Some(members), Some(owner), Some(may_send)) = (key, found, owner, may_send) else {
+    let (Some(key), Some(members), Some(owner), Some(may_send), false) =
+        (&key, found, owner, may_send, alias.broken)
+    else {
+        ctx.left_out.extend(key.map(|key| (key.name(), alias.address.span)));
         return;
     };
+    let key = key.clone();
     push(ctx, key, members, owner, may_send, alias.address.span);
 }
 
@@ -218,6 +228,7 @@ fn push(
     span: Span,
 ) {
     if members.is_empty() {
+        ctx.left_out.push((key.name(), span));
         ctx.report(
             Diagnostic::error("E1603", format!("alias `{}` has no members", key.name()), span)
                 .label("its mail would go nowhere")
@@ -240,6 +251,9 @@ fn key(ctx: &mut Context<'_>, text: &str, span: Span) -> Option<AliasKey> {
             return None;
         }
         if ctx.model.first_local.is_none() {
+            if ctx.hangs_on("local-domains") {
+                return None;
+            }
             ctx.report(
                 Diagnostic::error(
                     "E1604",
@@ -297,30 +311,36 @@ pub fn file(ctx: &mut Context<'_>, file: FileId, item: &ast::Aliases) {
             sound &= mailbox.is_some();
             members.extend(mailbox.map(Member::Mailbox));
         }
-        if let (Some(key), true) = (key, sound) {
-            push(ctx, key, members, None, Vec::new(), entry.name.span);
+        match key {
+            Some(key) if sound => push(ctx, key, members, None, Vec::new(), entry.name.span),
+            key => ctx.left_out.extend(key.map(|key| (key.name(), entry.name.span))),
         }
     }
 }
 
 /// Tells aliases that are defined twice; the first stays.
 pub fn unique(ctx: &mut Context<'_>) {
-    ctx.model.aliases.sort_by_key(|alias| alias.span);
-    let mut seen: HashMap<String, Span> = HashMap::with_capacity(ctx.model.aliases.len());
+    let mut all = std::mem::take(&mut ctx.left_out);
+    all.extend(ctx.model.aliases.iter().map(|alias| (alias.key.name(), alias.span)));
+    all.sort_by_key(|(_, span)| *span);
+    let mut first: HashMap<&str, Span> = HashMap::with_capacity(all.len());
+    let mut again: HashSet<Span> = HashSet::new();
     let mut diagnostics = Vec::new();
-    ctx.model.aliases.retain(|alias| {
-        let name = alias.key.name();
-        if let Some(first) = seen.get(&name) {
-            diagnostics.push(
-                Diagnostic::error("E1102", format!("alias `{name}` is defined twice"), alias.span)
-                    .label("the second definition")
-                    .also(*first, "the first one")
-                    .help("put the members of both into one"),
-            );
-            return false;
+    for (name, span) in &all {
+        match first.get(name.as_str()) {
+            Some(one) => {
+                again.insert(*span);
+                diagnostics.push(
+                    Diagnostic::error("E1102", format!("alias `{name}` is defined twice"), *span)
+                        .label("the second definition")
+                        .also(*one, "the first one")
+                        .help("put the members of both into one"),
+                );
+            }
+            None => drop(first.insert(name, *span)),
         }
-        seen.insert(name, alias.span);
-        true
-    });
+    }
+    ctx.model.aliases.sort_by_key(|alias| alias.span);
+    ctx.model.aliases.retain(|alias| !again.contains(&alias.span));
     ctx.extend(diagnostics);
 }

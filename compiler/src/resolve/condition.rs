@@ -3,6 +3,7 @@
 //! `is absent` is the opposite of present, `>` on a single number the opposite of at most, so that the
 //! table has few kinds of test.
 
+use super::fact::fact;
 use super::names::Sort;
 use super::value::Bare;
 use super::{Context, pattern};
@@ -13,7 +14,7 @@ use crate::parse::words::nearest;
 use crate::span::Span;
 use edict_table::fact::{Fact, REGISTRY, Row, Type};
 use edict_table::model::ListKind;
-use edict_table::value::{Domain, Pattern};
+use edict_table::value::Pattern;
 use std::collections::BTreeSet;
 
 /// Resolves a condition. None where something in it is wrong, which is told.
@@ -103,6 +104,7 @@ fn resolve(ctx: &mut Context<'_>, test: &FactTest) -> Option<Cond> {
             }
         }
     };
+    cond.visit(&mut |test, _| ctx.tests.push(test.clone()));
     Some(if test.negated { cond.negate() } else { cond })
 }
 
@@ -121,9 +123,12 @@ fn type_name(ty: Type) -> &'static str {
     }
 }
 
+/// A result of a check that rules never see: it makes a test unknown.
+const TEMPORARY: &str = "temperror";
+
 /// The words of an enum in a row.
 fn listed(words: &[&str]) -> String {
-    words.iter().copied().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", ")
+    words.iter().copied().filter(|word| !word.is_empty() && *word != TEMPORARY).collect::<Vec<_>>().join(", ")
 }
 
 /// A test that a fact takes, for help lines.
@@ -131,7 +136,7 @@ fn example(row: &Row) -> String {
     let name = if row.fact == Fact::Header { "header(\"X-Spam-Flag\")" } else { row.name };
     match row.ty {
         Type::Flag => format!("write `{name}` or `not {name}`"),
-        Type::Network => format!("write `{name} is 192.0.2.7` or `{name} in 192.0.2.0/24` with a list"),
+        Type::Network => format!("write `{name} is 192.0.2.7`, `{name} is 192.0.2.0/24` or `{name} in LIST`"),
         Type::Domain => {
             format!("write `{name} is example.com`, `{name} in LIST` or `{name} matches \"*.example.com\"`")
         }
@@ -148,167 +153,6 @@ fn example(row: &Row) -> String {
         }
         Type::Time => "write `active from 2026-12-01 until 2027-01-15`".to_owned(),
     }
-}
-
-/// Finds the fact of a test, with its parameter.
-fn fact(ctx: &mut Context<'_>, test: &FactTest) -> Option<(&'static Row, String)> {
-    let name = test.fact.name.value.as_str();
-    let states: Vec<&str> = REGISTRY
-        .iter()
-        .filter_map(|row| row.name.strip_prefix(name)?.strip_prefix(" is "))
-        .filter(|state| !state.starts_with("listed"))
-        .collect();
-    if let ast::Op::Is(value) = &test.op
-        && value.class == Class::Word
-        && let Some(fact) = Fact::by_name(&format!("{name} is {}", value.text))
-    {
-        no_parameter(ctx, test)?;
-        return Some((fact.row(), String::new()));
-    }
-    if let ast::Op::ListedIn(zone) = &test.op {
-        if name != "client.ip" {
-            ctx.report(
-                Diagnostic::error("E1118", format!("`{name}` cannot be listed in a DNS list"), test.span)
-                    .label("only the client's address is looked up")
-                    .help("write `client.ip is listed in \"zone.example\"`"),
-            );
-            return None;
-        }
-        return match Domain::parse(&zone.value) {
-            Ok(domain) if !domain.is_literal() => {
-                Some((Fact::ClientListed.row(), domain.as_str().to_owned()))
-            }
-            _ => {
-                ctx.report(
-                    Diagnostic::error(
-                        "E1127",
-                        format!("`{}` is no zone of a DNS list", zone.value),
-                        zone.span,
-                    )
-                    .label("a domain is expected here")
-                    .help("write a domain, for example `\"zen.spamhaus.org\"`"),
-                );
-                None
-            }
-        };
-    }
-    // Phrases and the time are no names that a test can begin with.
-    let known = Fact::by_name(name).filter(|f| !name.contains(' ') && *f != Fact::Time);
-    let Some(fact) = known else {
-        unknown_fact(ctx, test, &states);
-        return None;
-    };
-    let row = fact.row();
-    if !row.parameter {
-        no_parameter(ctx, test)?;
-        if let (false, ast::Op::Is(value)) = (states.is_empty(), &test.op)
-            && value.class == Class::Word
-            && !value.text.contains(['.', '@'])
-            && let Some(meant) = nearest(&value.text, states.iter().copied())
-        {
-            ctx.report(
-                Diagnostic::error("E1117", format!("`{name}` cannot be `{}`", value.text), value.span)
-                    .label("no such state")
-                    .help(format!("did you mean `{meant}`?"))
-                    .fix(format!("write `{meant}`"), value.span, meant),
-            );
-            return None;
-        }
-        return Some((row, String::new()));
-    }
-    let Some(text) = &test.fact.parameter else {
-        ctx.report(
-            Diagnostic::error("E1107", format!("`{name}` needs the name of a field"), test.fact.span)
-                .label("which one?")
-                .help("write `header(\"X-Spam-Flag\")`"),
-        );
-        return None;
-    };
-    let field = text.value.to_ascii_lowercase();
-    let printable = field.bytes().all(|b| (33..=126).contains(&b) && b != b':');
-    if field.is_empty() || field.len() > 200 || !printable {
-        ctx.report(
-            Diagnostic::error(
-                "E1108",
-                format!("`{}` is not the name of a header field", text.value),
-                text.span,
-            )
-            .label("letters, digits and hyphens, without the colon (RFC 5322 2.2)")
-            .help(format!("write `header(\"{}\")`", text.value.trim().trim_end_matches(':'))),
-        );
-        return None;
-    }
-    Some((row, field))
-}
-
-fn no_parameter(ctx: &mut Context<'_>, test: &FactTest) -> Option<()> {
-    let Some(text) = &test.fact.parameter else { return Some(()) };
-    ctx.report(
-        Diagnostic::error(
-            "E1107",
-            format!("`{}` takes nothing in parentheses", test.fact.name.value),
-            text.span,
-        )
-        .label("only `header` does")
-        .help(format!("write `{}`", test.fact.name.value)),
-    );
-    None
-}
-
-fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
-    let name = test.fact.name.value.as_str();
-    let span = test.fact.name.span;
-    if !states.is_empty() {
-        // `message` and `client`: only together with a state.
-        let mut diagnostic = match &test.op {
-            ast::Op::Is(value) => {
-                Diagnostic::error("E1117", format!("`{name}` cannot be `{}`", value.text), value.span)
-                    .label("no such state")
-            }
-            _ => Diagnostic::error("E1122", format!("`{name}` alone is no test"), test.span)
-                .label("asked by its state only"),
-        };
-        let meant = match &test.op {
-            ast::Op::Is(value) => nearest(&value.text, states.iter().copied()),
-            _ => None,
-        };
-        diagnostic = match meant {
-            Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
-            None => diagnostic.help(format!("write `{name} is {}`", states.join("`, `is "))),
-        };
-        ctx.report(diagnostic);
-        return;
-    }
-    let names = REGISTRY.iter().map(|row| row.name).filter(|n| !n.contains(' ') && *n != "time");
-    let renamed = [
-        ("from.domain", "sender.domain"),
-        ("mail.from", "sender"),
-        ("envelope.from", "sender"),
-        ("rcpt", "recipient"),
-        ("rcpt.to", "recipient"),
-        ("ip", "client.ip"),
-        ("remote.ip", "client.ip"),
-        ("user", "auth.user"),
-        ("login", "auth.user"),
-        ("attachment", "attachment.name"),
-        ("attachments", "attachment.name"),
-        ("headers", "header"),
-        ("tls", "client.tls"),
-    ];
-    let meant = renamed
-        .iter()
-        .find(|(from, _)| name.eq_ignore_ascii_case(from))
-        .map(|(_, to)| *to)
-        .or_else(|| nearest(name, names));
-    let mut diagnostic =
-        Diagnostic::error("E1106", format!("no fact is named `{name}`"), span).label("rules cannot ask this");
-    diagnostic = match meant {
-        Some(meant) => diagnostic
-            .help(format!("did you mean `{meant}`?"))
-            .fix(format!("write `{meant}`"), span, meant),
-        None => diagnostic.help("rules ask `client.ip`, `auth.user`, `sender`, `recipient`, `direction`, `subject`, `header(\"X\")`, `size`, `body` and so on"),
-    };
-    ctx.report(diagnostic);
 }
 
 /// Whether a test on a flag is written as one.
@@ -376,6 +220,9 @@ fn kind_of(ty: Type) -> ListKind {
 fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, in_set: bool) -> Option<String> {
     match row.ty {
         Type::Address => {
+            if state_of_another(ctx, row, value) {
+                return None;
+            }
             let bare = if in_set { Bare::Taken } else { Bare::Test(row.name) };
             let pattern = ctx.pattern(value, bare)?;
             through_alias(ctx, row, &pattern, value.span);
@@ -415,7 +262,7 @@ fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, in_set: bool) -> O
     }
 }
 
-/// Tells a word that is a state of other facts: as the name of a domain it would never be met.
+/// Tells a word that is a state of other facts: as a domain or an address it would never be met.
 fn state_of_another(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
     let phrase = format!(" is {}", value.text);
     let facts: Vec<String> = REGISTRY
@@ -427,14 +274,16 @@ fn state_of_another(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
     if value.class != Class::Word || facts.is_empty() {
         return false;
     }
+    let domain = format!("`{}.domain`", row.name);
+    let help = if facts.contains(&domain) {
+        format!("write `{}.domain is {}`", row.name, value.text)
+    } else {
+        format!("only {} can be `{}`: ask that, or take this test out", facts.join(" and "), value.text)
+    };
     ctx.report(
         Diagnostic::error("E1117", format!("`{}` cannot be `{}`", row.name, value.text), value.span)
             .label(format!("`{}` is not asked of `{}`", value.text, row.name))
-            .help(format!(
-                "only {} can be `{}`: ask that, or take this test out",
-                facts.join(" and "),
-                value.text
-            )),
+            .help(help),
     );
     true
 }
@@ -466,6 +315,18 @@ fn through_alias(ctx: &mut Context<'_>, row: &Row, pattern: &Pattern, span: Span
 /// The place of an enum's word.
 fn word(ctx: &mut Context<'_>, row: &Row, words: &[&str], value: &Value) -> Option<u8> {
     let place = words.iter().position(|w| *w == value.text && value.class == Class::Word);
+    if value.text == TEMPORARY && place.is_some() {
+        ctx.report(
+            Diagnostic::error(
+                "E1117",
+                format!("`{}` is never `{TEMPORARY}` in a rule", row.name),
+                value.span,
+            )
+            .label("where a lookup fails for now, the test is neither yes nor no")
+            .help("take it out: a verdict that hangs on such a check is put off with 451 4.4.3 by itself"),
+        );
+        return None;
+    }
     if let Some(place) = place.and_then(|p| u8::try_from(p).ok()) {
         return Some(place);
     }
@@ -601,7 +462,13 @@ fn suits(fact: Type, list: ListType) -> bool {
 }
 
 fn named_list(ctx: &mut Context<'_>, row: &Row, name: &Word, test: &FactTest) -> Option<Op> {
-    let place = ctx.find(Sort::List, name)?;
+    let ty = match row.ty {
+        Type::Domain => ListType::Domain,
+        Type::Network => ListType::Network,
+        Type::Text => ListType::Text,
+        _ => ListType::Address,
+    };
+    let place = ctx.find_list(name, ty, true)?;
     let list = ctx.model.lists.get_mut(place)?;
     list.used = true;
     if suits(row.ty, list.ty) {
@@ -700,7 +567,7 @@ fn search(
             (sound && not_empty(ctx, entries)).then(|| one(out.into_iter().collect()))
         }
         Needles::List(name) => {
-            let place = ctx.find(Sort::List, name)?;
+            let place = ctx.find_list(name, ListType::Text, false)?;
             let list = ctx.model.lists.get_mut(place)?;
             list.used = true;
             if list.ty != ListType::Text {

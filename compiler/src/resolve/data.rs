@@ -62,15 +62,17 @@ fn list_type(ty: ast::ListType) -> ListType {
 /// Resolves a list.
 pub fn list(ctx: &mut Context<'_>, file: FileId, list: &List) {
     let place = ctx.model.lists.len();
-    if !ctx.define(Sort::List, &list.name.value, list.name.span, place) {
-        return;
-    }
+    let fresh = ctx.define(Sort::List, &list.name.value, list.name.span, place);
     let before = ctx.errors();
     let entries = match (&list.ty, &list.body) {
         (Some(ty), Some(ListBody::Inline(entries))) => Some(inline(ctx, ty.value, &entries.entries)),
         (Some(ty), Some(ListBody::From(path))) => from_file(ctx, file, ty.value, path),
         _ => None,
     };
+    // Of a second list of one name nothing is kept; its mistakes were told.
+    if !fresh {
+        return;
+    }
     let ty = list.ty.as_ref().map_or(ListType::Text, |ty| list_type(ty.value));
     if list.broken || entries.is_none() || ctx.errors() > before {
         // The name stays known, so that its uses do not look like mistakes.

@@ -3,6 +3,7 @@
 use super::Context;
 use crate::ast::Word;
 use crate::diag::Diagnostic;
+use crate::model::ListType;
 use crate::parse::words::nearest;
 use crate::span::Span;
 use std::collections::{BTreeMap, HashMap};
@@ -53,9 +54,16 @@ struct Named {
 pub struct Names {
     known: HashMap<(Sort, String), Named>,
     unknown: BTreeMap<(Sort, String), Vec<Span>>,
+    /// What an unknown list would have to hold, and whether a test asks for it.
+    types: BTreeMap<String, (ListType, bool)>,
 }
 
 impl Names {
+    /// Whether there is such a name.
+    pub fn knows(&self, sort: Sort, name: &str) -> bool {
+        self.known.contains_key(&(sort, name.to_owned()))
+    }
+
     /// Defines what needs no definition.
     pub fn define_builtin(&mut self, sort: Sort, name: &str, place: usize) {
         self.known.insert((sort, name.to_owned()), Named { place, span: None, poisoned: false });
@@ -102,13 +110,25 @@ impl Context<'_> {
         self.find_at(sort, &word.value, word.span)
     }
 
+    /// Finds a list for values of a type; `test` where a test could ask for one value in its place.
+    pub(super) fn find_list(&mut self, word: &Word, ty: ListType, test: bool) -> Option<usize> {
+        let found = self.find(Sort::List, word);
+        if found.is_none() {
+            self.names.types.entry(word.value.clone()).or_insert((ty, test));
+        }
+        found
+    }
+
     /// The same for a name that is no word.
     pub(super) fn find_at(&mut self, sort: Sort, name: &str, span: Span) -> Option<usize> {
         let key = (sort, name.to_owned());
-        if let Some(named) = self.names.known.get(&key) {
-            return (!named.poisoned).then_some(named.place);
+        match self.names.known.get(&key) {
+            Some(named) if !named.poisoned => return Some(named.place),
+            Some(_) => {}
+            None => self.names.unknown.entry(key).or_default().push(span),
         }
-        self.names.unknown.entry(key).or_default().push(span);
+        // Whatever holds the name is wrong from here on.
+        self.errors += 1;
         None
     }
 
@@ -136,6 +156,10 @@ impl Context<'_> {
                 .collect();
             candidates.sort_unstable();
             let meant = nearest(&name, candidates);
+            // It may be defined in what could not be read.
+            if self.partial && other_sort.is_none() && meant.is_none() {
+                continue;
+            }
             diagnostic = match (other_sort, meant) {
                 (Some(other), _) => {
                     let is = other.word();
@@ -149,7 +173,12 @@ impl Context<'_> {
                     Sort::List if name.contains(['.', '@', '/', ':']) => diagnostic
                         .help(format!("one value takes `is {name}`, several take `in [{name}, ...]`"))
                         .fix("write a list of one", *first, format!("[{name}]")),
-                    Sort::List => diagnostic.help(format!("define it: `list {name}: address = [...]`; one value alone takes `is`")),
+                    Sort::List => {
+                        let known = self.names.types.get(&name).copied();
+                        let (ty, test) = known.unwrap_or((ListType::Address, false));
+                        let one = if test { "; one value alone takes `is`" } else { "" };
+                        diagnostic.help(format!("define it: `list {name}: {} = [...]`{one}", ty.name()))
+                    }
                     Sort::Group => diagnostic.help(format!("define it: `group {name} = [ann@example.com]`")),
                     Sort::Relay if name.contains('.') => diagnostic.help(format!("give the host a name: `relay smarthost {{ host [{name}] }}`, and write `via smarthost`")),
                     Sort::Relay => diagnostic.help(format!("define it: `relay {name} {{ host [smtp.example:25] }}`, or write `mx` for direct delivery")),

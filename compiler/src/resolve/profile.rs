@@ -6,6 +6,7 @@ use super::value::Bare;
 use crate::ast::{self, Ast, Class, Entries, Entry, Item, Setting, SettingValue, Spanned, Value, Word};
 use crate::diag::Diagnostic;
 use crate::model::ListType;
+use crate::parse::words::SETTINGS;
 use crate::span::Span;
 use edict_table::model::{Auth, AutoForwarding, Profile, Recipients, RelayDomain, SenderMust};
 use edict_table::value::Pattern;
@@ -42,7 +43,21 @@ pub fn resolve(ctx: &mut Context<'_>, asts: &[Ast]) {
         for one in profile.settings.iter().filter(|s| !early(s)) {
             setting(ctx, one);
         }
+        ctx.model.faulty.extend(&profile.unread);
+        // A line that is no setting may have been meant as any of those that are absent.
+        if profile.broken && profile.unread.is_empty() {
+            absent(ctx);
+        }
     }
+    if first.is_none() && ctx.partial {
+        absent(ctx);
+    }
+}
+
+/// Counts all settings that were not written as faulty.
+fn absent(ctx: &mut Context<'_>) {
+    let settings = &ctx.model.settings;
+    ctx.model.faulty.extend(SETTINGS.iter().filter(|name| !settings.contains_key(**name)));
 }
 
 /// Resolves who exists: names of lists, once those are known.
@@ -50,11 +65,10 @@ pub fn recipients(ctx: &mut Context<'_>, asts: &[Ast]) {
     let Some(profile) = profiles(asts).next() else { return };
     for one in &profile.settings {
         match &one.value {
-            SettingValue::Recipients(value) => {
-                if let Some(value) = who_exists(ctx, value) {
-                    ctx.model.profile.recipients = value;
-                }
-            }
+            SettingValue::Recipients(value) => match who_exists(ctx, value) {
+                Some(value) => ctx.model.profile.recipients = value,
+                None => drop(ctx.model.faulty.insert("recipients")),
+            },
             SettingValue::RelayDomains(domains) => {
                 for domain in domains {
                     let (Some(recipients), Ok(Pattern::Domain(name))) =
@@ -62,7 +76,10 @@ pub fn recipients(ctx: &mut Context<'_>, asts: &[Ast]) {
                     else {
                         continue;
                     };
-                    let Some(value) = who_exists(ctx, recipients) else { continue };
+                    let Some(value) = who_exists(ctx, recipients) else {
+                        ctx.model.faulty.insert("relay-domains");
+                        continue;
+                    };
                     let known = &mut ctx.model.profile.relay_domains;
                     if let Some(place) = known.iter().position(|d| d.domain == name.as_str())
                         && let Some(domain) = known.get_mut(place)
@@ -82,9 +99,13 @@ fn who_exists(ctx: &mut Context<'_>, value: &Spanned<ast::Recipients>) -> Option
         ast::Recipients::Any => Recipients::Any,
         ast::Recipients::Known(words) => {
             let mut names = BTreeSet::new();
+            let mut sound = true;
             for word in words {
-                let place = ctx.find(Sort::List, word)?;
-                let list = ctx.model.lists.get_mut(place)?;
+                let found = ctx.find_list(word, ListType::Address, false);
+                let Some(list) = found.and_then(|place| ctx.model.lists.get_mut(place)) else {
+                    sound = false;
+                    continue;
+                };
                 list.used = true;
                 if list.ty != ListType::Address {
                     let (is, span) = (list.ty.plural(), list.span);
@@ -101,9 +122,13 @@ fn who_exists(ctx: &mut Context<'_>, value: &Spanned<ast::Recipients>) -> Option
                             word.value
                         )),
                     );
-                    return None;
+                    sound = false;
+                    continue;
                 }
                 names.insert(list.name.clone());
+            }
+            if !sound {
+                return None;
             }
             Recipients::Known(names.into_iter().collect())
         }
@@ -111,6 +136,14 @@ fn who_exists(ctx: &mut Context<'_>, value: &Spanned<ast::Recipients>) -> Option
 }
 
 fn setting(ctx: &mut Context<'_>, setting: &Setting) {
+    let before = ctx.errors();
+    read(ctx, setting);
+    if ctx.errors() > before {
+        ctx.model.faulty.insert(setting.name.value);
+    }
+}
+
+fn read(ctx: &mut Context<'_>, setting: &Setting) {
     let name = setting.name.value;
     let span = match &setting.value {
         SettingValue::Word(word) => word.span,
@@ -132,6 +165,9 @@ fn setting(ctx: &mut Context<'_>, setting: &Setting) {
             for pair in pairs {
                 let (from, to) = (ctx.one_domain(&pair.alias), ctx.one_domain(&pair.domain));
                 if let (Some(from), Some(to)) = (from, to) {
+                    let values = &mut ctx.model.values;
+                    values.insert((name, from.as_str().to_owned()), pair.alias.span);
+                    values.insert(("is", from.as_str().to_owned()), pair.domain.span);
                     let known = &mut ctx.model.profile.domain_aliases;
                     if known.iter().any(|(other, _)| other == from.as_str()) {
                         twice(ctx, &pair.alias);
@@ -287,7 +323,7 @@ fn values<'e>(ctx: &mut Context<'_>, entries: &'e Entries) -> Vec<&'e Value> {
     out
 }
 
-fn set(ctx: &mut Context<'_>, name: &str, entries: &Entries) {
+fn set(ctx: &mut Context<'_>, name: &'static str, entries: &Entries) {
     let values = values(ctx, entries);
     match name {
         "local-domains" => {
@@ -297,6 +333,7 @@ fn set(ctx: &mut Context<'_>, name: &str, entries: &Entries) {
                 if out.iter().any(|known| known == domain.as_str()) {
                     twice(ctx, &Word { value: value.text.clone(), span: value.span });
                 } else {
+                    ctx.model.values.insert((name, domain.as_str().to_owned()), value.span);
                     out.push(domain.as_str().to_owned());
                 }
             }
@@ -305,12 +342,19 @@ fn set(ctx: &mut Context<'_>, name: &str, entries: &Entries) {
             ctx.model.profile.local_domains = out;
         }
         "trusted-networks" => {
-            let networks: BTreeSet<String> =
-                values.into_iter().filter_map(|v| ctx.network(v)).map(|n| n.to_string()).collect();
+            let mut networks = BTreeSet::new();
+            for value in values {
+                let Some(network) = ctx.network(value) else { continue };
+                ctx.model.values.insert((name, network.to_string()), value.span);
+                networks.insert(network.to_string());
+            }
             ctx.model.profile.trusted_networks = networks.into_iter().collect();
         }
         _ => {
             let mailboxes: Vec<_> = values.into_iter().filter_map(|v| ctx.mailbox(v)).collect();
+            for mailbox in &mailboxes {
+                ctx.model.values.insert((name, mailbox.wire.clone()), mailbox.span);
+            }
             ctx.model.profile.postmaster = mailboxes.into_iter().map(|m| m.wire).collect();
         }
     }
@@ -348,6 +392,7 @@ fn relay_domains(ctx: &mut Context<'_>, domains: &[ast::RelayDomain]) {
             twice(ctx, &entry.domain);
             continue;
         }
+        ctx.model.values.insert(("relay-domains", domain.as_str().to_owned()), entry.domain.span);
         out.push(RelayDomain { domain: domain.as_str().to_owned(), via, recipients: None });
     }
     out.sort_by(|a, b| a.domain.cmp(&b.domain));

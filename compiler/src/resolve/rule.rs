@@ -28,16 +28,23 @@ const MAX_WINDOW: u64 = 86_400;
 pub fn rule(ctx: &mut Context<'_>, file: FileId, rule: &ast::Rule) {
     let name = rule.name.value.trim();
     let place = ctx.model.rules.len();
-    if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+    let named = !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control);
+    if !named {
         ctx.report(
             Diagnostic::error("E1314", "this cannot be the name of a rule", rule.name.span)
-                .label(format!("1 to {MAX_NAME} bytes without control characters"))
+                .label(if name.is_empty() {
+                    "the name is empty".to_owned()
+                } else if name.len() > MAX_NAME {
+                    format!("{} bytes long; {MAX_NAME} are the most", name.len())
+                } else {
+                    "holds a control character".to_owned()
+                })
                 .help("logs and `explain` speak of rules by their names; write `\"known spammers\"`"),
         );
-        return;
     }
-    let fresh = ctx.define(Sort::Rule, name, rule.name.span, place);
+    let fresh = named && ctx.define(Sort::Rule, name, rule.name.span, place);
     let before = ctx.errors();
+    ctx.tests.clear();
     let when = condition::every(ctx, &rule.when);
     let unless = condition::every(ctx, &rule.unless);
     let active = active(ctx, rule.active.as_ref());
@@ -46,16 +53,18 @@ pub fn rule(ctx: &mut Context<'_>, file: FileId, rule: &ast::Rule) {
         clauses.insert("priority", span);
     }
     let action = action(ctx, file, rule, &mut clauses);
-    let sound = ctx.errors() == before;
-    let (Some(when), Some(unless), Some(active), Some(action)) = (when, unless, active, action) else {
-        return;
+    // Without an action, which was told, nothing is left to ask.
+    let Some(action) = action else { return };
+    let sound = ctx.errors() == before && !rule.broken && fresh;
+    let (condition, whole) = match (when, unless, active) {
+        (Some(when), Some(unless), Some(active)) => {
+            let unless = unless.into_iter().map(Cond::negate);
+            (Cond::all(when.into_iter().chain(unless).chain(active)), !rule.broken)
+        }
+        _ => (Cond::all(ctx.tests.drain(..).map(|test| Cond::Test(Box::new(test)))), false),
     };
-    if !sound || rule.broken || !fresh {
-        return;
-    }
-    let unless = unless.into_iter().map(Cond::negate);
-    let condition = Cond::all(when.into_iter().chain(unless).chain(active));
-    ctx.model.rules.push(RuleDef {
+    let rules = if sound { &mut ctx.model.rules } else { &mut ctx.model.unsound };
+    rules.push(RuleDef {
         name: name.to_owned(),
         span: rule.name.span,
         priority: rule.priority.as_ref().map_or(PRIORITY, |p| p.value),
@@ -65,6 +74,7 @@ pub fn rule(ctx: &mut Context<'_>, file: FileId, rule: &ast::Rule) {
             Some(ast::Mode::Off) => RuleMode::Off,
         },
         condition,
+        whole,
         action,
         clauses,
     });
@@ -128,7 +138,8 @@ pub fn unix(zone: &str, moment: Moment, end: bool) -> Option<u64> {
         }
     };
     let at = zone.to_timestamp(date.to_datetime(time)).ok()?;
-    u64::try_from(at.as_second()).ok()
+    // The first hours of 1970 lie before the epoch in zones east of it.
+    Some(u64::try_from(at.as_second()).unwrap_or(0))
 }
 
 fn action(
@@ -170,7 +181,7 @@ fn action(
                 missing(ctx, "`per`", "write `per client.ip`, or `per rule` for one counter shared by all");
             }
             for bound in bounds {
-                limit_bound(ctx, &mut limit, bound, clauses)?;
+                limit_bound(ctx, &mut limit, bound, clauses);
             }
             let code = if limit.connections.is_some() || limit.at_once.is_some() { 421 } else { 450 };
             if reply.is_some() {
@@ -182,7 +193,7 @@ fn action(
         ast::Action::Bcc { to, modified, record } => {
             let to = to.as_ref()?;
             clauses.insert("to", to.span);
-            let targets = targets(ctx, to)?;
+            let targets = targets(ctx, to).unwrap_or_default();
             Some(Action::Bcc(Bcc {
                 to: targets,
                 modified: modified.as_ref().is_some_and(|m| m.value),
@@ -211,19 +222,13 @@ fn action(
                 reply,
             };
             for bound in bounds {
-                quota_bound(ctx, &mut quota, bound, clauses)?;
+                quota_bound(ctx, &mut quota, bound, clauses);
             }
             Some(Action::Quota(quota))
         }
         ast::Action::Disclaimer { text, html, above_quote, replies, signed, proceed } => {
-            let plain = match text {
-                Some(text) => Some(body(ctx, file, text)?),
-                None => None,
-            };
-            let rich = match html {
-                Some(html) => Some(body(ctx, file, html)?),
-                None => None,
-            };
+            let plain = text.as_ref().and_then(|text| body(ctx, file, text));
+            let rich = html.as_ref().and_then(|html| body(ctx, file, html));
             Some(Action::Disclaimer(Disclaimer {
                 text: plain,
                 html: rich,
@@ -236,12 +241,14 @@ fn action(
         ast::Action::Route { via, local } => {
             let via = via.as_ref()?;
             clauses.insert("via", via.span);
-            let place = ctx.find(Sort::Relay, via)?;
+            let relay = ctx.find(Sort::Relay, via);
             let hop = match via.value.as_str() {
                 "mx" => Via::Mx,
                 "local" => Via::Local,
                 name => {
-                    ctx.model.relays.get_mut(place)?.used = true;
+                    if let Some(relay) = relay.and_then(|place| ctx.model.relays.get_mut(place)) {
+                        relay.used = true;
+                    }
                     Via::Relay(name.to_owned())
                 }
             };
@@ -292,7 +299,9 @@ fn limit_bound(
     bound: &ast::LimitBound,
     clauses: &mut BTreeMap<&'static str, Span>,
 ) -> Option<()> {
-    clauses.entry("at most").or_insert(bound.span);
+    if bound.count.value == 0 {
+        clauses.entry("zero").or_insert(bound.span);
+    }
     let count = small(ctx, bound.count.value, bound.count.span)?;
     let seconds = match bound.window.value {
         Window::Once => None,
@@ -341,7 +350,9 @@ fn quota_bound(
     bound: &ast::QuotaBound,
     clauses: &mut BTreeMap<&'static str, Span>,
 ) -> Option<()> {
-    clauses.entry("at most").or_insert(bound.span);
+    if bound.count.value == 0 {
+        clauses.entry("zero").or_insert(bound.span);
+    }
     if bound.rolling != quota.rolling {
         ctx.report(
             Diagnostic::error(
@@ -449,9 +460,7 @@ fn body(ctx: &mut Context<'_>, file: FileId, text: &Text) -> Option<String> {
 /// Resolves a relay.
 pub fn relay(ctx: &mut Context<'_>, relay: &ast::Relay) {
     let place = ctx.model.relays.len();
-    if !ctx.define(Sort::Relay, &relay.name.value, relay.name.span, place) {
-        return;
-    }
+    let fresh = ctx.define(Sort::Relay, &relay.name.value, relay.name.span, place);
     let tls = relay.tls.as_ref().map_or_else(RelayTls::default, |t| t.value);
     let mut hosts = Vec::new();
     // The parser has told where there is no `host` at all.
@@ -469,6 +478,8 @@ pub fn relay(ctx: &mut Context<'_>, relay: &ast::Relay) {
                     Diagnostic::error("E1703", format!("`{text}` is no host"), span)
                         .label(if text.ends_with(":0") {
                             "port 0 does not exist"
+                        } else if port_is_too_large(text) {
+                            "ports end at 65535"
                         } else if text.contains("://") {
                             "a URL; a host is a name or an address"
                         } else {
@@ -479,7 +490,7 @@ pub fn relay(ctx: &mut Context<'_>, relay: &ast::Relay) {
             }
         }
     }
-    if !sound || relay.broken {
+    if fresh && (!sound || relay.broken) {
         ctx.poison(Sort::Relay, &relay.name.value);
         // A place is needed all the same: later relays count from it.
     }
@@ -494,15 +505,29 @@ pub fn relay(ctx: &mut Context<'_>, relay: &ast::Relay) {
                 .help("write the name under which `edictd.ron` keeps user and password, as `credentials \"provider\"`"),
         );
     }
+    // Of a second relay of one name nothing is kept; its mistakes were told.
+    if !fresh {
+        return;
+    }
     ctx.model.relays.push(RelayDef {
         name: relay.name.value.clone(),
         // A broken relay counts as one with a host, so that nobody tells that it has none.
         hosts: if sound { hosts } else { vec![(Host { name: String::new(), port: 25 }, relay.name.span)] },
         tls,
-        credentials: relay.credentials.as_ref().map(|c| (c.value.clone(), c.span)),
+        // Where `tls` could not be read, nobody knows whether the login is safe.
+        credentials: relay
+            .credentials
+            .as_ref()
+            .filter(|_| relay.tls.is_some() || !relay.broken)
+            .map(|c| (c.value.clone(), c.span)),
         span: relay.name.span,
         used: false,
     });
+}
+
+fn port_is_too_large(text: &str) -> bool {
+    let port = text.rsplit_once(':').map_or("", |(_, port)| port);
+    !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_err()
 }
 
 /// Reads `name`, `name:port`, `[v6]` or `[v6]:port`.

@@ -2,12 +2,18 @@
 
 use super::Context;
 use crate::ast::{Class, Value, Word};
+use crate::data::{looks_like_one, network_fault};
 use crate::diag::Diagnostic;
 use crate::model::Mailbox;
 use crate::span::Span;
 use edict_table::value::address::parse_local;
+use edict_table::value::domain::DomainError;
 use edict_table::value::{Address, AddressError, Domain, NetworkError, Pattern, fold_text, parse_network};
 use ipnet::IpNet;
+
+/// What to write in place of a domain that is none under IDNA.
+const IDNA_HELP: &str =
+    "correct the part that begins with `xn--`, or write the name in its own letters, as `bücher.example`";
 
 /// What a value looks like, for messages.
 pub fn shape(value: &Value) -> &'static str {
@@ -17,7 +23,13 @@ pub fn shape(value: &Value) -> &'static str {
         Class::Size(_) => "a size",
         Class::Duration(_) => "a duration",
         Class::Word if value.text.contains('@') => "an address",
-        Class::Word if parse_network(&value.text).is_ok() => "a network",
+        Class::Word if parse_network(&value.text).is_ok() => {
+            if value.text.contains('/') {
+                "a network"
+            } else {
+                "an IP address"
+            }
+        }
         Class::Word if is_dotted(&value.text) => "a malformed IP address",
         Class::Word if value.text.contains('.') => "a domain",
         Class::Word => "a word",
@@ -59,6 +71,7 @@ fn wildcard(text: &str) -> Option<String> {
 fn address_help(error: &AddressError) -> &'static str {
     match error {
         AddressError::LocalDots => "take a dot out",
+        AddressError::Domain(DomainError::Idna) => IDNA_HELP,
         AddressError::TwoAts => "write one address, as `ann@example.com`",
         AddressError::LocalCharacter(_) => "correct it, or put that part in quotes: `\"a b\"@example.com`",
         _ => "write `ann@example.com`, `@example.com`, `@.example.com` or `ann@`",
@@ -196,6 +209,9 @@ impl Context<'_> {
             return None;
         }
         let Some(domain) = self.first_local_domain() else {
+            if self.hangs_on("local-domains") {
+                return None;
+            }
             self.report(
                 Diagnostic::error(
                     "E1604",
@@ -276,7 +292,16 @@ impl Context<'_> {
         match Pattern::parse(text) {
             Ok(pattern) => Some(pattern),
             Err(error) => {
-                if let Some(above) = text.strip_prefix("*.").filter(|a| below && Domain::parse(a).is_ok()) {
+                let above = text.strip_prefix("*.").filter(|a| Domain::parse(a).is_ok());
+                if let Some(above) = above.filter(|_| !below) {
+                    self.report(
+                        Diagnostic::error("E1111", format!("`{text}` stands for many domains"), value.span)
+                            .label("one domain is expected here, and `*` is no wildcard")
+                            .help(format!("write each domain by itself, as `{above}`")),
+                    );
+                    return None;
+                }
+                if let Some(above) = above {
                     self.report(
                         Diagnostic::error("E1111", format!("`{text}` is no domain"), value.span)
                             .label("`*` is no wildcard here")
@@ -288,7 +313,9 @@ impl Context<'_> {
                 self.report(
                     Diagnostic::error("E1111", format!("`{text}` is no domain"), value.span)
                         .label(error.to_string())
-                        .help(if below {
+                        .help(if error == AddressError::Domain(DomainError::Idna) {
+                            IDNA_HELP
+                        } else if below {
                             "write letters, digits and hyphens: `example.com`, or `.example.com` for its subdomains"
                         } else {
                             "write letters, digits and hyphens, as `example.com`"
@@ -339,24 +366,21 @@ impl Context<'_> {
                 None
             }
             Err(NetworkError::Syntax) => {
-                let diagnostic = if is_dotted(text) && value.class == Class::Word {
-                    let label = if text.split('.').count() == 4 {
-                        "each part is at most 255"
-                    } else {
-                        "an IPv4 address has four parts"
-                    };
-                    Diagnostic::error("E1112", format!("`{text}` is not an IP address"), value.span)
-                        .label(label)
+                let fault = network_fault(text);
+                self.report(if looks_like_one(text) && value.class == Class::Word {
+                    Diagnostic::error("E1112", format!("`{text}` is no IP address or network"), value.span)
+                        .label(fault.label)
+                        .help(fault.help)
                 } else {
                     let message = format!("`{text}` is {}, not a network", shape(value));
                     Diagnostic::error("E1112", message, value.span)
                         .label("an address or a network is expected here")
-                };
-                self.report(diagnostic.help(if shape(value) == "a domain" {
-                    format!("to ask for the client's host name write `client.name is {text}` (`.{text}` for all hosts below it); a network is written `192.0.2.7` or `192.0.2.0/24`")
-                } else {
-                    "write `192.0.2.7`, `192.0.2.0/24` or `2001:db8::/32`".to_owned()
-                }));
+                        .help(if shape(value) == "a domain" {
+                            format!("to ask for the client's host name write `client.name is {text}` (`.{text}` for all hosts below it); a network is written `192.0.2.7` or `192.0.2.0/24`")
+                        } else {
+                            fault.help
+                        })
+                });
                 None
             }
         }
@@ -371,6 +395,16 @@ impl Context<'_> {
         };
         if !fine {
             let text = value.text.as_str();
+            if text.len() > 2 && text.starts_with('/') && text.ends_with('/') {
+                self.report(
+                    Diagnostic::error("E1114", format!("`{text}` is a regex, not a text"), value.span)
+                        .label("a text is expected here")
+                        .help(format!(
+                            "a regex stands behind `matches`, one in each test: `subject matches {text}`"
+                        )),
+                );
+                return None;
+            }
             self.report(
                 Diagnostic::error("E1114", format!("`{text}` is {}, not a text", shape(value)), value.span)
                     .label("a text is expected here")

@@ -474,6 +474,14 @@ fn profile(c: &mut Choices<'_>) -> String {
 
 fn test(c: &mut Choices<'_>, name: &str) -> String {
     let mut out = format!("test \"{name}\" {{\n");
+    out.push_str(&c.mostly(
+        &["sender <>\n", "sender bob@partner.example\n"],
+        &["", "sender bob\n", "sender [bob@x.example]\n"],
+    ));
+    out.push_str(&c.mostly(
+        &["recipient ann@example.com\n", "recipient [ann@example.com, bob@example.net]\n"],
+        &["", "recipient ann\n", "recipient []\n"],
+    ));
     for _ in 0..c.below(6) {
         out.push_str(&c.mostly(
             &[
@@ -484,9 +492,7 @@ fn test(c: &mut Choices<'_>, name: &str) -> String {
                 "spf fail\n",
                 "dkim [a.example, b.example]\n",
                 "login ann\n",
-                "sender <>\n",
-                "sender bob@partner.example\n",
-                "recipient [ann@example.com, bob@example.net]\n",
+                "recipient carl@example.org\n",
                 "header \"Subject: hello\"\n",
                 "body \"\"\"\nHello\n\"\"\"\n",
                 "message \"mail.eml\"\n",
@@ -497,7 +503,13 @@ fn test(c: &mut Choices<'_>, name: &str) -> String {
                 "usage 499 messages\n",
                 "usage 20 MiB\n",
             ],
-            &["header \"no colon\"\n", "client\n"],
+            &[
+                "header \"no colon\"\n",
+                "client\n",
+                "client mx.example\n",
+                "dns \"a.example\" answers servfail\n",
+                "dns \"a b\" answers [mx 1.2.3.4, txt x]\n",
+            ],
         ));
     }
     out.push_str(&c.mostly(
@@ -506,6 +518,8 @@ fn test(c: &mut Choices<'_>, name: &str) -> String {
             "expect reject 554 by \"rule 0\" at rcpt reply \"No\" for ann@example.com",
             "expect recipients [ann@example.com] bcc [] route \"hub\"",
             "expect allow by \"nobody\"",
+            "expect reject 250 route nomx bcc [x, \"rule 0\"] for nobody@example.com",
+            "expect accept reject by \"rule 1\"",
             "",
         ],
     ));

@@ -1,6 +1,6 @@
 //! `edict fmt`: one canonical layout.
 
-use crate::args::{DiagnosticFormat, FmtArgs};
+use crate::args::{DiagnosticFormat, FmtArgs, ResultFormat};
 use crate::console::{Console, Failure, clean};
 use crate::files::{read_whole, write_whole};
 use crate::folder::MAX_DEPTH;
@@ -8,6 +8,7 @@ use crate::render;
 use edict_compiler::fmt::format_bytes;
 use edict_compiler::source::Sources;
 use edict_compiler::span::FileId;
+use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,28 +24,30 @@ pub fn run(args: &FmtArgs, console: &mut Console) -> Result<bool, Failure> {
     }
     files.sort();
     files.dedup();
+    let machine = args.format == ResultFormat::Json;
     let (mut good, mut count) = (true, 0);
     for path in files {
         let bytes = read_whole(&path)?;
-        let Some(text) = format(&path, &bytes, console)? else {
+        let Some(text) = format(&path, &bytes, machine, console)? else {
             good = false;
             continue;
         };
+        let piped = path == Path::new("-");
         let same = text.as_bytes() == bytes;
         count += usize::from(!same);
-        match (args.check, path == Path::new("-")) {
-            (true, _) => {
-                if !same {
-                    writeln!(console.out(), "{}", clean(&path.display().to_string()))?;
-                    good = false;
-                }
+        good &= same || !args.check;
+        if !args.check && !piped && !same {
+            write_whole(&path, text.as_bytes())?;
+        }
+        let shown = path.display().to_string();
+        match (machine, args.check) {
+            (true, false) if piped => {
+                writeln!(console.out(), "{}", json!({ "file": shown, "changed": !same, "text": text }))?;
             }
-            (false, true) => console.out().write_all(text.as_bytes())?,
-            (false, false) => {
-                if !same {
-                    write_whole(&path, text.as_bytes())?;
-                }
-            }
+            (true, _) => writeln!(console.out(), "{}", json!({ "file": shown, "changed": !same }))?,
+            (false, true) if !same => writeln!(console.out(), "{}", clean(&shown))?,
+            (false, false) if piped => console.out().write_all(text.as_bytes())?,
+            (false, _) => {}
         }
     }
     let files = if count == 1 { "file" } else { "files" };
@@ -57,7 +60,12 @@ pub fn run(args: &FmtArgs, console: &mut Console) -> Result<bool, Failure> {
 }
 
 /// The text in its layout; none where the file has syntax errors, which were printed then.
-fn format(path: &Path, bytes: &[u8], console: &mut Console) -> Result<Option<String>, Failure> {
+fn format(
+    path: &Path,
+    bytes: &[u8],
+    machine: bool,
+    console: &mut Console,
+) -> Result<Option<String>, Failure> {
     match format_bytes(FileId(0), bytes) {
         Ok(text) => Ok(Some(text)),
         Err(diagnostics) => {
@@ -65,8 +73,12 @@ fn format(path: &Path, bytes: &[u8], console: &mut Console) -> Result<Option<Str
             let mut sources = Sources::default();
             sources.insert(name, bytes);
             let places = render::Places::new(&sources, Path::new("."));
-            let styled = console.err_colour();
-            render::diagnostics(console.err(), DiagnosticFormat::Human, &places, &diagnostics, styled)?;
+            if machine {
+                render::diagnostics(console.out(), DiagnosticFormat::Json, &places, &diagnostics, false)?;
+            } else {
+                let styled = console.err_colour();
+                render::diagnostics(console.err(), DiagnosticFormat::Human, &places, &diagnostics, styled)?;
+            }
             Ok(None)
         }
     }

@@ -54,11 +54,12 @@ pub fn run(args: &NewArgs, console: &mut Console) -> Result<bool, Failure> {
         fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))
             .map_err(|e| Failure::write(&hook, e))?;
     }
-    let repository = git(root, &["rev-parse", "--is-inside-work-tree"]) || git(root, &["init", "--quiet"]);
-    let hooked = repository
-        && (git(root, &["config", "core.hooksPath"])
-            || git(root, &["config", "core.hooksPath", ".githooks"]));
-    if !hooked {
+    if git(root, &["rev-parse", "--is-inside-work-tree"]) {
+        // `core.hooksPath` of a repository that is there already would turn its own hooks off.
+        console.remark(
+            "this folder lies in a git repository already, whose settings stay as they are: the pre-commit hook waits in .githooks, the workflow in .github",
+        );
+    } else if !git(root, &["init", "--quiet"]) || !git(root, &["config", "core.hooksPath", ".githooks"]) {
         console.remark("git is not at hand: the pre-commit hook waits in .githooks");
     }
     let dir = root.display();

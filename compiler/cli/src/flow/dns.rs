@@ -4,7 +4,7 @@
 //! names disagree.
 
 use edict_table::facts::Slot;
-use edict_table::value::Domain;
+use edict_table::value::{Domain, canonical_ip};
 use std::net::IpAddr;
 
 /// Answers by name.
@@ -40,7 +40,7 @@ pub enum Record {
 impl Dns {
     /// Gives an answer.
     pub fn set(&mut self, name: &str, answer: Answer) {
-        self.answers.push((name.trim_end_matches('.').to_ascii_lowercase(), answer));
+        self.answers.push((asked(name), answer));
     }
 
     fn get(&self, name: &str) -> Option<&Answer> {
@@ -94,6 +94,16 @@ impl Dns {
     }
 }
 
+/// A name as it is asked for: a domain as A-labels, an address as it is written without more than it needs.
+fn asked(name: &str) -> String {
+    let name = name.trim().trim_end_matches('.');
+    match (name.parse::<IpAddr>(), Domain::parse(name)) {
+        (Ok(ip), _) => canonical_ip(ip).to_string(),
+        (_, Ok(domain)) => domain.as_str().to_owned(),
+        _ => name.to_ascii_lowercase(),
+    }
+}
+
 /// The address as lists are asked for it (RFC 5782 2.1, 2.4).
 fn reversed(ip: IpAddr) -> String {
     match ip {
@@ -118,6 +128,10 @@ mod tests {
         let mut dns = Dns::default();
         dns.set("null.example", Answer::Records(vec![Record::Mx(".".to_owned())]));
         dns.set("slow.example", Answer::Failure);
+        dns.set("Bücher.example.", Answer::Nothing);
+        assert_eq!(dns.unresolvable("xn--bcher-kva.example"), Slot::Known(true));
+        dns.set("2001:DB8:0::9", Answer::Failure);
+        assert_eq!(dns.client("2001:db8::9".parse().unwrap()).1, Slot::Unknown);
         dns.set(
             "9.2.0.192.list.example",
             Answer::Records(vec![Record::Address("127.0.0.2".parse().unwrap())]),

@@ -2,7 +2,7 @@
 
 use super::{Mail, Unfit};
 use edict_message::facts::{body_facts, header_facts};
-use edict_table::fact::Stage;
+use edict_table::fact::{RESULTS, Stage};
 use edict_table::facts::{BodyFacts, Direction, Facts, HeaderFacts, Slot};
 use edict_table::load::Loaded;
 use edict_table::value::{Address, Domain, canonical_ip, fold_text};
@@ -169,7 +169,7 @@ impl Known {
             facts.sender = Slot::from_option(self.sender.as_ref());
             facts.sender_unresolvable = self.sender_unresolvable;
             facts.sender_unknown = Slot::Known(self.sender_unknown);
-            facts.spf = Slot::Known(self.spf);
+            facts.spf = result(self.spf);
         }
         if stage >= Stage::Rcpt {
             facts.recipient = Slot::Known(&who.address);
@@ -182,7 +182,7 @@ impl Known {
         if stage >= Stage::Header {
             facts.size = Slot::Known(self.size);
             facts.header = Slot::Known(&self.header);
-            facts.dmarc = Slot::Known(self.dmarc);
+            facts.dmarc = result(self.dmarc);
             facts.dkim_domains = Slot::Known(&self.dkim);
         }
         if stage >= Stage::Body {
@@ -190,6 +190,11 @@ impl Known {
         }
         facts
     }
+}
+
+/// A result of SPF or DMARC: as the daemon has it, a check that failed for now has none.
+fn result(place: u8) -> Slot<u8> {
+    if RESULTS.get(usize::from(place)) == Some(&"temperror") { Slot::Unknown } else { Slot::Known(place) }
 }
 
 fn by_ref<T>(slot: &Slot<T>) -> Slot<&T> {
@@ -213,7 +218,10 @@ fn real_domain<'a>(table: &'a Loaded, domain: &'a str) -> &'a str {
 }
 
 /// A recipient on the wire and in policy form, a domain alias replaced.
-fn recipient(table: &Loaded, text: &str) -> Result<(String, Address), Unfit> {
+///
+/// # Errors
+/// It is no address.
+pub fn recipient(table: &Loaded, text: &str) -> Result<(String, Address), Unfit> {
     let bad = |e: edict_table::value::AddressError| Unfit::Recipient(text.to_owned(), e.to_string());
     let address = Address::parse(text).map_err(bad)?;
     let real = real_domain(table, address.domain());

@@ -11,7 +11,7 @@ mod known;
 mod verdict;
 
 pub use dns::{Answer, Dns, Record};
-pub use known::Known;
+pub use known::{Known, recipient};
 pub use verdict::{Decided, Ended, Person};
 
 pub use edict_runtime::actions::rehearse::{Reach, Rehearsal};

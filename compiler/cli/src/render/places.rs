@@ -55,13 +55,16 @@ impl<'a> Places<'a> {
         Region { start: self.sources.place(span.file, span.start), end: self.sources.place(span.file, end) }
     }
 
-    /// The line of an offset: its number from 0, and its bytes without the line end.
+    /// The line of an offset: its number from 0, and its bytes without the line end and without a byte order mark,
+    /// which takes no column.
     pub fn line(&self, file: FileId, offset: u32) -> (usize, Range<usize>) {
         let bytes = self.bytes(file);
         let offset = (offset as usize).min(bytes.len());
         let (head, tail) = bytes.split_at_checked(offset).unwrap_or_default();
-        let start = head.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let mark = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        let start = head.iter().rposition(|b| *b == b'\n').map_or(mark, |at| at + 1);
         let end = tail.iter().position(|b| *b == b'\n').map_or(bytes.len(), |at| offset + at);
+        let start = start.min(end);
         let line = bytes.get(start..end).unwrap_or_default();
         let trimmed = line.strip_suffix(b"\r").unwrap_or(line).len();
         let place = self.sources.place(file, u32::try_from(offset).unwrap_or(u32::MAX));

@@ -52,6 +52,23 @@ fn render(format: DiagnosticFormat) -> String {
     String::from_utf8(out).unwrap()
 }
 
+/// A byte order mark takes no column, in any format.
+#[test]
+fn behind_a_byte_order_mark() {
+    let mut sources = Sources::default();
+    sources.insert("list.txt", "\u{feff}ann@@b.example\n");
+    let d = Diagnostic::error("E1401", "no address", span(&sources, "list.txt", "ann@@b.example"));
+    let places = Places::new(&sources, Path::new("."));
+    for format in <DiagnosticFormat as clap::ValueEnum>::value_variants() {
+        let mut out = Vec::new();
+        diagnostics(&mut out, *format, &places, std::slice::from_ref(&d), false).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let first = ["list.txt:1:1", "\"column\":1,", "\"startColumn\": 1", "line=1,endLine=1,col=1,"];
+        assert!(first.iter().any(|place| out.contains(place)), "{out}");
+        assert!(!out.contains('\u{feff}'), "{out}");
+    }
+}
+
 #[test]
 fn every_format() {
     for format in <DiagnosticFormat as clap::ValueEnum>::value_variants() {

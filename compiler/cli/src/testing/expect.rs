@@ -2,13 +2,12 @@
 
 use super::Seen;
 use crate::explained::word;
-use crate::flow::{Ended, Person, Reach};
+use crate::flow::{Ended, Person, Reach, recipient};
 use edict_compiler::ast::{Class, Entries, Entry, Expect, Expectation, Thing};
 use edict_compiler::span::Span;
 use edict_table::fact::Stage;
 use edict_table::load::RuleId;
 use edict_table::model::Verb;
-use edict_table::value::Address;
 use std::collections::BTreeSet;
 
 /// Checks one `expect` clause. A failure says what was found in place of it.
@@ -16,7 +15,7 @@ pub fn check(seen: &Seen<'_>, expect: &Expect, failures: &mut Vec<(Span, String)
     let people: Vec<&Person> = match &expect.recipient {
         None => seen.happening.people.iter().collect(),
         Some(wanted) => {
-            let address = Address::parse(&wanted.value).ok();
+            let address = recipient(seen.table, &wanted.value).ok().map(|(_, address)| address);
             let found = seen.happening.people.iter().find(|person| {
                 seen.known.people.get(person.place).is_some_and(|who| Some(&who.address) == address.as_ref())
             });
@@ -62,7 +61,7 @@ fn part_of(seen: &Seen<'_>, part: &Expectation, people: &[&Person], whole: bool)
             reply(seen, p, whole).is_some_and(|reply| reply.contains(&text.value))
         }),
         Expectation::Recipients(entries) => {
-            let found: BTreeSet<String> = reaches(seen, people).map(|r| policy(&r.wire)).collect();
+            let found: BTreeSet<String> = reaches(seen, people).map(|r| policy(seen, &r.wire)).collect();
             same(&addresses(seen, entries), &found, "recipients")
         }
         Expectation::Bcc(entries) => bcc(seen, entries),
@@ -152,9 +151,9 @@ fn rule_names(seen: &Seen<'_>, ids: &[RuleId]) -> Vec<String> {
     ids.iter().filter_map(|id| seen.table.rule(*id)).map(|rule| rule.name.to_owned()).collect()
 }
 
-/// An address in policy form, or what else was written.
-fn policy(text: &str) -> String {
-    Address::parse(text).map_or_else(|_| text.to_owned(), |address| address.as_str().to_owned())
+/// An address in policy form, a domain alias replaced, or what else was written.
+fn policy(seen: &Seen<'_>, text: &str) -> String {
+    recipient(seen.table, text).map_or_else(|_| text.to_owned(), |(_, address)| address.as_str().to_owned())
 }
 
 fn names(entries: &Entries) -> BTreeSet<String> {
@@ -174,7 +173,7 @@ fn addresses(seen: &Seen<'_>, entries: &Entries) -> BTreeSet<String> {
     for entry in &entries.entries {
         match entry {
             Entry::Value(value) => {
-                out.insert(policy(&value.text));
+                out.insert(policy(seen, &value.text));
             }
             Entry::Group(name) => {
                 let group = seen.model.groups.iter().find(|group| group.name == name.value);
@@ -209,7 +208,7 @@ fn bcc(seen: &Seen<'_>, entries: &Entries) -> Option<String> {
     if entries.entries.iter().all(quoted) {
         return same(&names(entries), &copies.map(|copy| copy.rule.clone()).collect(), "bcc");
     }
-    same(&addresses(seen, entries), &copies.map(|copy| policy(&copy.wire)).collect(), "bcc")
+    same(&addresses(seen, entries), &copies.map(|copy| policy(seen, &copy.wire)).collect(), "bcc")
 }
 
 /// Names of rules stand in quotes, names of relays do not.

@@ -15,6 +15,57 @@ fn the_same_sources_give_the_same_bytes_anywhere() {
     assert_eq!(fs::read_dir(one.path()).unwrap().count(), 3, "nothing is left aside");
 }
 
+/// A rule set with a file of each kind: rules, tests, a list, aliases, a text, a message.
+const TREE: &[(&str, &str)] = &[
+    (
+        "main.edict",
+        "edict 1\nimport \"parts/*.edict\"\nprofile { hostname mx.example.com local-domains [example.com] }\n\
+         aliases from \"aliases.txt\"\nlist spammers: address from \"lists/spammers.txt\"\n\
+         reject \"spammers\" { when sender in spammers }\n",
+    ),
+    (
+        "parts/a.edict",
+        "edict 1\ndisclaimer \"legal\" { when direction is outbound text \"legal.txt\" }\n\
+         test \"a spammer\" { sender ann@spam.example recipient info@example.com message \"mail.eml\"\n\
+         expect reject by \"spammers\" }\n",
+    ),
+    ("parts/legal.txt", "Example Ltd.\n"),
+    ("parts/mail.eml", "Subject: hello\n\nGood morning\n"),
+    ("lists/spammers.txt", "@spam.example\nbob@bulk.example\n"),
+    ("aliases.txt", "info: ann, bob\nsales: info, carl@other.example\n"),
+];
+
+#[test]
+fn a_tree_with_data_files_builds_the_same_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |root: &str, backwards: bool| {
+        let mut files: Vec<_> = TREE.iter().collect();
+        if backwards {
+            files.reverse();
+        }
+        for (path, text) in files {
+            let path = dir.path().join(root).join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    };
+    write("rules", false);
+    write("some/where else/Regeln", true);
+    let build = |root: &str| edict(dir.path(), &["build", root, "-o", "-"]);
+    let one = build("rules");
+    assert_eq!(one.code, 0, "{}", one.err);
+    assert_eq!(one.bytes, build("some/where else/Regeln").bytes);
+    assert_eq!(edict(dir.path(), &["test", "rules"]).code, 0);
+    // A mail that only a test reads is no part of the policy, nor is what it says.
+    fs::write(dir.path().join("rules/parts/mail.eml"), "Subject: x\n\nx\n").unwrap();
+    assert_eq!(one.bytes, build("rules").bytes);
+    for (path, text) in [("lists/spammers.txt", "@spam.example\n"), ("aliases.txt", "info: ann\n")] {
+        write("rules", false);
+        fs::write(dir.path().join("rules").join(path), text).unwrap();
+        assert_ne!(one.bytes, build("rules").bytes, "{path}");
+    }
+}
+
 #[test]
 fn a_broken_rule_set_leaves_the_old_table() {
     let dir = copy("broken");

@@ -21,6 +21,17 @@ fn a_new_repository_is_clean() {
 }
 
 #[test]
+fn a_repository_around_it_keeps_its_hooks() {
+    let dir = tempfile::tempdir().unwrap();
+    let git = |args: &[&str]| Command::new("git").args(args).current_dir(dir.path()).output().unwrap();
+    assert!(git(&["init", "--quiet"]).status.success());
+    let made = edict(dir.path(), &["new", "mail"]);
+    assert!(made.code == 0 && made.err.contains("in a git repository already"), "{}", made.err);
+    assert!(git(&["config", "--local", "core.hooksPath"]).stdout.is_empty());
+    assert!(!dir.path().join("mail/.git").exists() && dir.path().join("mail/.githooks/pre-commit").exists());
+}
+
+#[test]
 fn its_hook_runs_before_each_commit() {
     let dir = tempfile::tempdir().unwrap();
     edict(dir.path(), &["new", "mail"]);

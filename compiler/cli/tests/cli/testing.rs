@@ -103,3 +103,29 @@ fn explain_tells_machines() {
         assert_eq!(object["recipients"][0]["verdict"], "reject");
     }
 }
+
+/// A check that fails for now has no result: a verdict that hangs on it waits, in tests as in the daemon.
+#[test]
+fn a_check_that_fails_for_now_defers() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = "edict 1\nprofile { local-domains [example.com] recipients any }\n\
+                 reject \"forged\" { when spf is fail or dmarc is fail }\n\
+                 test \"later\" { sender a@b.example recipient ann@example.com spf temperror expect defer 451 }\n\
+                 test \"alias\" { sender a@b.example recipient ann@example.com dmarc temperror expect defer 451 }\n";
+    std::fs::write(dir.path().join("main.edict"), rules).unwrap();
+    let done = edict(dir.path(), &["test", "."]);
+    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+}
+
+/// Recipients stand in tests as senders write them: a domain alias is the domain that it stands for.
+#[test]
+fn domain_aliases_in_expectations() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = "edict 1\nprofile { local-domains [example.com] domain-aliases [example.net is example.com] }\n\
+                 alias sales@example.com = [ann@example.com]\n\
+                 test \"alias\" { sender a@b.example recipient sales@example.net\n\
+                 expect accept recipients [ann@example.net] for sales@example.net }\n";
+    std::fs::write(dir.path().join("main.edict"), rules).unwrap();
+    let done = edict(dir.path(), &["test", "."]);
+    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+}

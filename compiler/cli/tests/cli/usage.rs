@@ -14,6 +14,32 @@ fn help_and_version_are_results() {
 }
 
 #[test]
+fn a_folder_without_rules_is_a_diagnostic() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("empty/deeper")).unwrap();
+    let done = edict(dir.path(), &["check", "empty"]);
+    assert_eq!(done.code, 1, "{}", done.err);
+    assert!(done.out.contains("error[E1003]: there is no `main.edict`"), "{}", done.out);
+    assert!(done.out.contains("edict 1"), "{}", done.out);
+    std::fs::write(dir.path().join("empty/deeper/main.edict"), "edict 1\n").unwrap();
+    let short = edict(dir.path(), &["check", "empty", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&short.out).unwrap();
+    assert_eq!(
+        (&json["code"], &json["file"], &json["line"]),
+        (&"E1003".into(), &"main.edict".into(), &1.into())
+    );
+    assert!(json["help"].as_str().unwrap().contains("`deeper`"), "{json}");
+    for command in [&["build", "empty", "-o", "-"][..], &["test", "empty"], &["show", "empty"]] {
+        let done = edict(dir.path(), command);
+        assert!(
+            done.code == 1 && done.err.contains("E1003") && done.out.is_empty(),
+            "{command:?}: {}",
+            done.err
+        );
+    }
+}
+
+#[test]
 fn wrong_use_is_2_and_a_remark() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("main.edict"), "edict 1\n").unwrap();
@@ -22,7 +48,6 @@ fn wrong_use_is_2_and_a_remark() {
         (&["frobnicate"][..], "unrecognized subcommand"),
         (&["check"][..], "no folder `rules`; `main.edict` is in this folder, so give `.`"),
         (&["check", "main.edict"][..], "`main.edict` is a file; give the folder"),
-        (&["check", "empty"][..], "`empty` holds no `main.edict`"),
         (&["build", "."][..], "--output"),
         (&["show", "no.table"][..], "cannot read `no.table`"),
         (&["show", "main.edict"][..], "`main.edict` is no table"),
@@ -52,6 +77,15 @@ fn a_single_file_comes_from_standard_input() {
     assert!(bad.out.starts_with("main.edict:2:1: error[E"), "{}", bad.out);
     let fmt = edict_with(Path::new("."), &["fmt", "-"], b"edict 1\nlist  a :address=[x@y.example]\n");
     assert_eq!(fmt.out, "edict 1\n\nlist a: address = [x@y.example]\n");
+    let text = b"edict 1\nlist  a :address=[x@y.example]\n";
+    let fmt = edict_with(Path::new("."), &["fmt", "-", "--check", "--format", "json"], text);
+    assert_eq!((fmt.code, fmt.out.as_str()), (1, "{\"changed\":true,\"file\":\"-\"}\n"));
+    let fmt = edict_with(Path::new("."), &["fmt", "-", "--format", "json"], text);
+    let json: serde_json::Value = serde_json::from_str(&fmt.out).unwrap();
+    assert_eq!((fmt.code, json["text"].as_str()), (0, Some("edict 1\n\nlist a: address = [x@y.example]\n")));
+    let broken = edict_with(Path::new("."), &["fmt", "-", "--format", "json"], b"edict 1\nlist\n");
+    let json: serde_json::Value = serde_json::from_str(&broken.out).unwrap();
+    assert_eq!((broken.code, &json["severity"]), (1, &"error".into()));
 }
 
 #[test]

@@ -1,0 +1,214 @@
+//! The facts that tests ask: found by their names and states, or told with what was probably meant.
+
+use super::Context;
+use crate::ast::{self, Class, FactTest};
+use crate::diag::Diagnostic;
+use crate::parse::words::nearest;
+use edict_table::fact::{Fact, REGISTRY, Row};
+use edict_table::value::{Domain, parse_network};
+
+/// Finds the fact of a test, with its parameter.
+pub(super) fn fact(ctx: &mut Context<'_>, test: &FactTest) -> Option<(&'static Row, String)> {
+    let name = test.fact.name.value.as_str();
+    let states: Vec<&str> = REGISTRY
+        .iter()
+        .filter_map(|row| row.name.strip_prefix(name)?.strip_prefix(" is "))
+        .filter(|state| !state.starts_with("listed"))
+        .collect();
+    if let ast::Op::Is(value) = &test.op
+        && value.class == Class::Word
+        && let Some(fact) = Fact::by_name(&format!("{name} is {}", value.text))
+    {
+        no_parameter(ctx, test)?;
+        return Some((fact.row(), String::new()));
+    }
+    if let ast::Op::ListedIn(zone) = &test.op {
+        if name != "client.ip" {
+            ctx.report(
+                Diagnostic::error("E1118", format!("`{name}` cannot be listed in a DNS list"), test.span)
+                    .label("only the client's address is looked up")
+                    .help("write `client.ip is listed in \"zone.example\"`"),
+            );
+            return None;
+        }
+        return match Domain::parse(&zone.value) {
+            Ok(domain) if !domain.is_literal() => {
+                Some((Fact::ClientListed.row(), domain.as_str().to_owned()))
+            }
+            _ => {
+                ctx.report(
+                    Diagnostic::error(
+                        "E1127",
+                        format!("`{}` is no zone of a DNS list", zone.value),
+                        zone.span,
+                    )
+                    .label("a domain is expected here")
+                    .help("write a domain, for example `\"zen.spamhaus.org\"`"),
+                );
+                None
+            }
+        };
+    }
+    // Phrases and the time are no names that a test can begin with.
+    let known = Fact::by_name(name).filter(|f| !name.contains(' ') && *f != Fact::Time);
+    let Some(fact) = known else {
+        unknown_fact(ctx, test, &states);
+        return None;
+    };
+    let row = fact.row();
+    if !row.parameter {
+        no_parameter(ctx, test)?;
+        if let (false, ast::Op::Is(value)) = (states.is_empty(), &test.op)
+            && value.class == Class::Word
+            && !value.text.contains(['.', '@'])
+            && let Some(meant) = nearest(&value.text, states.iter().copied())
+        {
+            ctx.report(
+                Diagnostic::error("E1117", format!("`{name}` cannot be `{}`", value.text), value.span)
+                    .label("no such state")
+                    .help(format!("did you mean `{meant}`?"))
+                    .fix(format!("write `{meant}`"), value.span, meant),
+            );
+            return None;
+        }
+        return Some((row, String::new()));
+    }
+    let Some(text) = &test.fact.parameter else {
+        ctx.report(
+            Diagnostic::error("E1107", format!("`{name}` needs the name of a field"), test.fact.span)
+                .label("which one?")
+                .help("write `header(\"X-Spam-Flag\")`"),
+        );
+        return None;
+    };
+    let field = text.value.to_ascii_lowercase();
+    let printable = field.bytes().all(|b| (33..=126).contains(&b) && b != b':');
+    if field.is_empty() || field.len() > 200 || !printable {
+        ctx.report(
+            Diagnostic::error(
+                "E1108",
+                format!("`{}` is not the name of a header field", text.value),
+                text.span,
+            )
+            .label("letters, digits and hyphens, without the colon (RFC 5322 2.2)")
+            .help(format!("write `header(\"{}\")`", text.value.trim().trim_end_matches(':'))),
+        );
+        return None;
+    }
+    Some((row, field))
+}
+
+fn no_parameter(ctx: &mut Context<'_>, test: &FactTest) -> Option<()> {
+    let Some(text) = &test.fact.parameter else { return Some(()) };
+    ctx.report(
+        Diagnostic::error(
+            "E1107",
+            format!("`{}` takes nothing in parentheses", test.fact.name.value),
+            text.span,
+        )
+        .label("only `header` does")
+        .help(format!("write `{}`", test.fact.name.value)),
+    );
+    None
+}
+
+fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
+    let name = test.fact.name.value.as_str();
+    let span = test.fact.name.span;
+    if !states.is_empty() {
+        // `message` and `client`: only together with a state.
+        let mut diagnostic = match &test.op {
+            ast::Op::Is(value) => {
+                Diagnostic::error("E1117", format!("`{name}` cannot be `{}`", value.text), value.span)
+                    .label("no such state")
+            }
+            _ => Diagnostic::error("E1122", format!("`{name}` alone is no test"), test.span)
+                .label("asked by its state only"),
+        };
+        let meant = match &test.op {
+            ast::Op::Is(value) => nearest(&value.text, states.iter().copied()),
+            _ => None,
+        };
+        diagnostic = match meant {
+            Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+            None => diagnostic.help(format!("write `{name} is {}`", states.join("`, `is "))),
+        };
+        ctx.report(diagnostic);
+        return;
+    }
+    if let Some(plain) = name.strip_prefix('!').filter(|plain| !plain.is_empty()) {
+        ctx.report(
+            Diagnostic::error("E1106", format!("no fact is named `{name}`"), span)
+                .label("`!` is written `not`")
+                .help(format!("write `not {plain}`, before the whole test"))
+                .fix(format!("write `not {plain}`"), span, format!("not {plain}")),
+        );
+        return;
+    }
+    // A value behind `or`, whose fact stands before it.
+    if matches!(test.op, ast::Op::Holds) && (name.contains('@') || parse_network(name).is_ok()) {
+        ctx.report(
+            Diagnostic::error("E1106", format!("`{name}` is a value, not a test"), span)
+                .label("nothing says what is to be compared with it")
+                .help(format!(
+                    "each test names its fact; several values stand in a list, as in `sender in [ann@example.com, {name}]`"
+                )),
+        );
+        return;
+    }
+    let names = REGISTRY.iter().map(|row| row.name).filter(|n| !n.contains(' ') && *n != "time");
+    let renamed = [
+        ("mail.from", "sender"),
+        ("envelope.from", "sender"),
+        ("rcpt", "recipient"),
+        ("rcpt.to", "recipient"),
+        ("ip", "client.ip"),
+        ("remote.ip", "client.ip"),
+        ("user", "auth.user"),
+        ("login", "auth.user"),
+        ("attachment", "attachment.name"),
+        ("attachments", "attachment.name"),
+        ("headers", "header"),
+        ("tls", "client.tls"),
+        ("dkim", "dkim.domain"),
+        ("recipients", "recipient.count"),
+        ("rcpt.count", "recipient.count"),
+    ];
+    let whole = name.strip_suffix(".domain").or(name.strip_suffix(".local"));
+    if let Some(whole) = whole.filter(|whole| matches!(*whole, "from" | "to" | "cc")) {
+        let part = if name.ends_with("domain") { "is @example.com" } else { "is ann@" };
+        let envelope = if whole == "from" { "sender" } else { "recipient" };
+        ctx.report(
+            Diagnostic::error("E1106", format!("no fact is named `{name}`"), span)
+                .label("rules cannot ask this")
+                // No fix: header or envelope, only the writer knows.
+                .help(format!(
+                    "ask the whole address in the header, as `{whole} {part}`, or the envelope, as `{envelope}{} is ...`",
+                    name.trim_start_matches(whole)
+                )),
+        );
+        return;
+    }
+    if name == "time" {
+        ctx.report(
+            Diagnostic::error("E1106", "no fact is named `time`", span)
+                .label("rules cannot ask this")
+                .help("a clause says when a rule is in force: `active from 2026-12-01 until 2027-01-15`"),
+        );
+        return;
+    }
+    let meant = renamed
+        .iter()
+        .find(|(from, _)| name.eq_ignore_ascii_case(from))
+        .map(|(_, to)| *to)
+        .or_else(|| nearest(name, names));
+    let mut diagnostic =
+        Diagnostic::error("E1106", format!("no fact is named `{name}`"), span).label("rules cannot ask this");
+    diagnostic = match meant {
+        Some(meant) => diagnostic
+            .help(format!("did you mean `{meant}`?"))
+            .fix(format!("write `{meant}`"), span, meant),
+        None => diagnostic.help("rules ask `client.ip`, `auth.user`, `sender`, `recipient`, `direction`, `subject`, `header(\"X\")`, `size`, `body` and so on"),
+    };
+    ctx.report(diagnostic);
+}
