@@ -206,17 +206,24 @@ fn serve(run: RunArgs) -> ExitCode {
 }
 
 fn check_config(file: &std::path::Path) -> ExitCode {
-    match config::read(file) {
-        Ok(_) => {
+    let config = match config::read(file) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("edictd: {error}");
+            return match error {
+                config::ConfigError::Read(..) => ExitCode::from(2),
+                _ => ExitCode::from(1),
+            };
+        }
+    };
+    match daemon::check(&config, EMBEDDED) {
+        Ok(()) => {
             println!("{}: good", file.display());
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("edictd: {error}");
-            match error {
-                config::ConfigError::Read(..) => ExitCode::from(2),
-                _ => ExitCode::from(1),
-            }
+            eprintln!("edictd: {}: {error}", file.display());
+            ExitCode::from(1)
         }
     }
 }

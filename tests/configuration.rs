@@ -190,3 +190,43 @@ fn proxies_speak_for_their_clients() {
     let dialogue = swaks(direct, &["--xclient-addr", "203.0.113.10", "--xclient-optional"]);
     assert!(dialogue.contains("250 2.0.0 Ok: queued"), "not offered where it is not obeyed: {dialogue}");
 }
+
+/// `edictd check-config` reads what a start would read: a configuration that it calls good does not fail for a file.
+#[test]
+fn check_config_reads_the_files_that_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    build_table("every-kind", &path("edict.table"), |_| ());
+    let check = || {
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_edictd"))
+            .arg("check-config")
+            .arg(path("edictd.ron"))
+            .output()
+            .unwrap();
+        let text = [run.stdout, run.stderr].concat();
+        (run.status.code().unwrap(), String::from_utf8(text).unwrap())
+    };
+    let key = r#"dkim: [(domain: "example.com", selector: "s", key_file: "dkim.pem")]"#;
+    let login = r#"credentials: {"hub": (user: "u", password_file: "hub.password")}"#;
+    for (more, file, good) in [
+        (r#"users: "users""#.to_owned(), "users", "ann@example.com:$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$J1dbkzhyKnYtfbV9qvmo5w\n"),
+        (login.to_owned(), "hub.password", "secret\n"),
+        (key.to_owned(), "dkim.pem", ""),
+    ] {
+        write(folder.path(), &[], &more);
+        let (code, text) = check();
+        assert!(code == 1 && text.contains(file) && text.contains("No such file"), "{text}");
+        std::fs::write(path(file), "\n\u{1}no key, no user\n").unwrap();
+        let (code, text) = check();
+        assert!(code == 1 && text.contains(file), "{text}");
+        if !good.is_empty() {
+            std::fs::write(path(file), good).unwrap();
+            assert_eq!(check().0, 0, "{}", check().1);
+        }
+    }
+    write(folder.path(), &[], "");
+    std::fs::write(path("edict.table"), "no table").unwrap();
+    let (code, text) = check();
+    assert!(code == 1 && text.contains("edict.table"), "{text}");
+    assert!(!path("data").exists() && std::fs::read_dir(folder.path()).unwrap().count() == 5, "nothing is written");
+}

@@ -29,7 +29,7 @@
 //! unit        = "B" | "KB" | "MB" | "GB" | "TB" | "KiB" | "MiB" | "GiB" | "TiB" | "s" | "min" | "h" | "d" ;
 //!
 //! setting     = "hostname" WORD | "banner" TEXT | "time-zone" TEXT
-//!             | ( "local-domains" | "trusted-networks" | "postmaster" ) set
+//!             | ( "local-domains" | "trusted-networks" | "postmaster" | "notice-copies" ) set
 //!             | "domain-aliases" "[" [ WORD "is" WORD { "," WORD "is" WORD } ] "]"
 //!             | "relay-domains" "[" [ relay-domain { "," relay-domain } ] "]"
 //!             | "recipients" recipients

@@ -96,10 +96,14 @@ impl Daemon {
     }
 
     async fn hold(&self, id: u64, most: u64) -> Result<Reservation, Unheld> {
+        self.hold_for(KEY, id, most, NOW).await
+    }
+
+    async fn hold_for(&self, key: &str, id: u64, most: u64, now: i64) -> Result<Reservation, Unheld> {
         let bound = Bound { unit: Unit::Messages, most, window: Window::CalendarDay, warn_from: None };
         let add = Amount { messages: 1, recipients: 2, bytes: 100 };
-        let need = [Need { key: KEY.to_owned(), add, bounds: vec![(0, bound)] }];
-        self.quotas.hold(MessageId(id), &need, NOW, &TimeZone::UTC).await.map(|(held, _)| held)
+        let need = [Need { key: key.to_owned(), add, bounds: vec![(0, bound)] }];
+        self.quotas.hold(MessageId(id), &need, now, &TimeZone::UTC).await.map(|(held, _)| held)
     }
 
     /// As the spool does it: durable, then told to the ledger.
@@ -113,7 +117,7 @@ impl Daemon {
     /// What all daemons together have used.
     async fn together(redis: &Redis) -> u64 {
         let asker = Shared::new(redis.settings(WhenDown::Defer), "asker".to_owned()).unwrap();
-        asker.used(KEY, 0).await.unwrap().messages
+        asker.counter(KEY).await.unwrap().since(0).messages
     }
 }
 
@@ -249,6 +253,7 @@ async fn without_redis_mail_waits_or_is_counted_here_and_brought_later() {
     until("all is counted together", async || Daemon::together(&redis).await == 5).await;
     until("the other one goes on", async || waits.hold(11, 6).await.is_ok()).await;
 }
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_is_for_all_and_a_late_refund_takes_nothing_back() {
     let redis = Redis::start();
@@ -272,4 +277,69 @@ async fn a_reset_is_for_all_and_a_late_refund_takes_nothing_back() {
         let usage = daemon.quotas.usage_everywhere(&table, "ann@example.com", NOW).await.unwrap();
         assert_eq!(usage.today.messages, 2);
     }
+}
+
+/// Ninety days and all users are told by either daemon as both together counted them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_and_the_list_are_those_of_all_daemons() {
+    const DAY: i64 = 24 * 3_600_000;
+    let mut redis = Redis::start();
+    let folder = tempfile::tempdir().unwrap();
+    let image = edict_table::emit::emit(&edict_table::model::Table::default());
+    let table = Arc::new(edict_table::load::Loaded::new(Arc::new(image)).unwrap());
+    let one = Daemon::start(&file(&folder, "a"), &[], redis.settings(WhenDown::CountLocally));
+    let two = Daemon::start(&file(&folder, "b"), &[], redis.settings(WhenDown::CountLocally));
+    let mut id = 0;
+    // A message of each on every day, and one that came to nothing.
+    for back in (0..=100).rev() {
+        let now = NOW - back * DAY;
+        for daemon in [&one, &two] {
+            id += 1;
+            daemon.commit(daemon.hold_for(KEY, id, 1000, now).await.unwrap());
+        }
+        id += 1;
+        drop(one.hold_for(KEY, id, 1000, now).await.unwrap());
+    }
+    let usage = async |daemon: &Daemon| {
+        daemon.quotas.usage_everywhere(&table, "ann@example.com", NOW).await.unwrap()
+    };
+    until("what came to nothing is given back", async || {
+        usage(&one).await.earlier.iter().all(|day| day.messages == 2) && usage(&two).await.today.messages == 2
+    })
+    .await;
+    for daemon in [&one, &two] {
+        let usage = usage(daemon).await;
+        assert_eq!(usage.earlier.len(), 90);
+        assert_eq!((usage.earlier[0].recipients, usage.earlier[89].bytes), (4, 200));
+        let dates: Vec<&str> = usage.earlier.iter().map(|day| day.date.as_str()).collect();
+        assert!(dates.is_sorted_by(|a, b| a > b), "{dates:?}");
+    }
+
+    // Counted alone while Redis is away, for its day.
+    redis.stop();
+    one.commit(one.hold_for(KEY, 5000, 1000, NOW - DAY).await.unwrap());
+    redis.again();
+    until("it is brought to Redis", async || {
+        let told = two.quotas.usage_everywhere(&table, "ann@example.com", NOW).await;
+        told.is_ok_and(|told| told.earlier[0].messages == 3)
+    })
+    .await;
+
+    // Whoever sent most in the last day stands first; a user of one daemon is told by the other.
+    for other in 0..5 {
+        id += 1;
+        two.commit(two.hold_for("user:bob@example.com", id, 1000, NOW - other).await.unwrap());
+    }
+    id += 1;
+    one.commit(one.hold_for("user:old@example.com", id, 1000, NOW - 2 * DAY).await.unwrap());
+    for daemon in [&one, &two] {
+        let all = daemon.quotas.usage_of_all_everywhere(&table, NOW).await.unwrap();
+        let all: Vec<_> = all.iter().map(|each| (each.user.as_str(), each.today.messages)).collect();
+        assert_eq!(all, [("bob@example.com", 5), ("ann@example.com", 2)]);
+    }
+
+    // A reset forgets today and no day before.
+    one.quotas.reset_everywhere(&table, "ann@example.com", NOW).await.unwrap();
+    let after = usage(&two).await;
+    assert_eq!((after.today.messages, after.last_24_hours.messages, after.earlier.len()), (0, 0, 90));
 }

@@ -42,7 +42,7 @@ pub enum SettingValue {
     /// `auth`, `auth-without-tls`, `auth-for-trusted`, `sender-must`, `forward-sender`, `helo`, `vrfy`,
     /// `envelope-syntax`, `pipelining`: one of the words that the language page lists.
     Choice(Spanned<&'static str>),
-    /// `local-domains`, `trusted-networks`, `postmaster`
+    /// `local-domains`, `trusted-networks`, `postmaster`, `notice-copies`
     Set(Entries),
     /// `domain-aliases [a is b]`
     DomainAliases(Vec<DomainAlias>),

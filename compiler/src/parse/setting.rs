@@ -59,7 +59,7 @@ fn setting(c: &mut Cursor<'_>, name: &'static str) -> Option<SettingValue> {
         "max-recipients" | "max-hops" | "junk-commands" => SettingValue::Amount(value(c, "a number")?),
         "local-domains" => SettingValue::Set(entries(c, "a domain")?),
         "trusted-networks" => SettingValue::Set(entries(c, "a network")?),
-        "postmaster" => SettingValue::Set(entries(c, "an address")?),
+        "postmaster" | "notice-copies" => SettingValue::Set(entries(c, "an address")?),
         "domain-aliases" => SettingValue::DomainAliases(list(c, "domains", domain_alias)?.0),
         "relay-domains" => SettingValue::RelayDomains(list(c, "domains", relay_domain)?.0),
         "recipients" => SettingValue::Recipients(recipients(c)?),

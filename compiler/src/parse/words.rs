@@ -10,6 +10,7 @@ pub const SETTINGS: &[&str] = &[
     "recipients",
     "trusted-networks",
     "postmaster",
+    "notice-copies",
     "time-zone",
     "max-message-size",
     "max-attachment-size",

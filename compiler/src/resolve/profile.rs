@@ -355,7 +355,11 @@ fn set(ctx: &mut Context<'_>, name: &'static str, entries: &Entries) {
             for mailbox in &mailboxes {
                 ctx.model.values.insert((name, mailbox.wire.clone()), mailbox.span);
             }
-            ctx.model.profile.postmaster = mailboxes.into_iter().map(|m| m.wire).collect();
+            let mailboxes = mailboxes.into_iter().map(|m| m.wire).collect();
+            match name {
+                "notice-copies" => ctx.model.profile.notice_copies = mailboxes,
+                _ => ctx.model.profile.postmaster = mailboxes,
+            }
         }
     }
 }

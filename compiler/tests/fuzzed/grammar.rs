@@ -448,7 +448,7 @@ fn profile(c: &mut Choices<'_>) -> String {
                 c.mostly(&["known", "ask", "any", "known in a-list"], &["known in [a-list, d-list]"])
             }
             "trusted-networks" => brackets(c, network),
-            "postmaster" => set(c, mailbox),
+            "postmaster" | "notice-copies" => set(c, mailbox),
             "time-zone" => c.mostly(&["\"Europe/Berlin\"", "\"UTC\""], &["\"Mars/North\""]),
             "max-message-size" | "max-attachment-size" => size(c),
             "errors" => {

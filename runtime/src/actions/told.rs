@@ -10,7 +10,7 @@ use crate::directory::Directory;
 use crate::envelope::{
     Body, Dispatch, DispatchKind, Fate, Given, Incoming, MessageId, Notify, Record, Splice, Target, Variant,
 };
-use crate::queue::notice::{Event, Report};
+use crate::queue::notice::{Event, Report, add_copies};
 use edict_table::value::Address;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -76,7 +76,8 @@ pub fn add(settings: &Settings, incoming: &Incoming, hostname: &str, record: &mu
         let Ok(variant) = u16::try_from(record.variants.len()) else { return };
         let body = if text.is_ascii() { Body::SevenBit } else { Body::EightBitMime };
         record.variants.push(Variant { splices: vec![Splice { start: 0, end, bytes: text }] });
-        let recipients = targets(&settings.directory, incoming, author);
+        let mut recipients = targets(&settings.directory, incoming, author);
+        add_copies(&mut recipients, settings.directory.notice_copies(&incoming.table));
         let smtputf8 = recipients.iter().any(|target| !target.address.is_ascii());
         record.dispatches.push(Dispatch {
             recipients,

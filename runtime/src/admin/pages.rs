@@ -81,9 +81,7 @@ async fn usage(State(pages): Shown, Query(wanted): Query<Wanted>) -> Response {
         return Redirect::to(&format!("/pages/usage/{}", escape(user))).into_response();
     }
     let control = Arc::clone(&pages.control);
-    let read =
-        tokio::task::spawn_blocking(move || control.quotas.usage_of_all(&control.live.current(), now()));
-    match read.await {
+    match control.quotas.usage_of_all_everywhere(&control.live.current(), now()).await {
         Ok(users) => Html(html::all(&users, escape)).into_response(),
         Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }

@@ -171,9 +171,7 @@ fn now() -> i64 {
 }
 
 async fn usage(State(control): Daemon) -> Response {
-    let read =
-        tokio::task::spawn_blocking(move || control.quotas.usage_of_all(&control.live.current(), now()));
-    match read.await {
+    match control.quotas.usage_of_all_everywhere(&control.live.current(), now()).await {
         Ok(all) => Json(all).into_response(),
         Err(error) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
     }

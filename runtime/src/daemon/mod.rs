@@ -134,6 +134,17 @@ pub fn run(launch: Launch) -> Result<(), DaemonError> {
     ended
 }
 
+/// Reads every file that a configuration names, as a start would: table, users, certificates, keys, passwords.
+/// Opens nothing, writes nothing, asks no server.
+///
+/// # Errors
+/// The first file that a start would refuse.
+pub fn check(config: &Config, embedded: &'static [u8]) -> Result<(), DaemonError> {
+    Parts::load(config, embedded)?;
+    delivery::settings(config, config.hostname.as_deref().unwrap_or_default())?;
+    Ok(())
+}
+
 async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) -> Result<(), DaemonError> {
     let signals = signals::Signals::new()?;
     let hostname = config.hostname.clone().unwrap_or_else(settle::machine_name);

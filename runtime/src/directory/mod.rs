@@ -79,6 +79,16 @@ impl Directory {
         };
         all.into_iter().map(|(wire, address)| (wire, table.is_inside(address.domain()))).collect()
     }
+
+    /// Who gets a copy of each notice beside its author: address on the wire, and whether it is inside.
+    #[must_use]
+    pub fn notice_copies(&self, table: &Loaded) -> Vec<(String, bool)> {
+        let parsed = table.profile().notice_copies.iter().filter_map(|text| parse(table, text));
+        parsed
+            .flat_map(|(wire, address)| named(table, &wire, &address))
+            .map(|(wire, _, inside)| (wire, inside))
+            .collect()
+    }
 }
 
 fn is_catch_all(alias: &Alias) -> bool {

@@ -102,6 +102,15 @@ pub(super) fn notices(
         .collect()
 }
 
+/// Those who asked for copies of notices join its recipients, but for whom it reaches anyway.
+pub(crate) fn add_copies(recipients: &mut Vec<Target>, copies: Vec<(String, bool)>) {
+    for (address, inside) in copies {
+        if !recipients.iter().any(|target| target.address == address) {
+            recipients.push(Target { address, given: None, inside, notify: Notify::default(), orcpt: None });
+        }
+    }
+}
+
 /// A notice in the making.
 pub(crate) struct Report<'a> {
     pub hostname: &'a str,
@@ -123,7 +132,7 @@ impl Report<'_> {
                 return None;
             }
         };
-        let recipients: Vec<Target> = guide
+        let mut recipients: Vec<Target> = guide
             .authors(&self.dispatch.sender, &author, self.now)
             .into_iter()
             .map(|(address, inside)| {
@@ -132,6 +141,7 @@ impl Report<'_> {
                 Target { address, given, inside, notify: Notify::default(), orcpt: None }
             })
             .collect();
+        add_copies(&mut recipients, guide.notice_copies());
         let bytes = self.text();
         let body = if bytes.is_ascii() { Body::SevenBit } else { Body::EightBitMime };
         let smtputf8 = recipients.iter().any(|r| !r.address.is_ascii());

@@ -49,6 +49,8 @@ pub(super) trait Guide: Send + Sync {
     fn hostname(&self) -> Option<String>;
     /// Who gets a notice for this author (on the wire, and in policy form): address, and whether it is inside.
     fn authors(&self, wire: &str, author: &Address, now: i64) -> Vec<(String, bool)>;
+    /// Who gets a copy of each notice: address, and whether it is inside.
+    fn notice_copies(&self) -> Vec<(String, bool)>;
     /// The digest of the policy.
     fn digest(&self) -> String;
 }
@@ -80,6 +82,10 @@ impl Guide for LiveGuide {
 
     fn authors(&self, wire: &str, author: &Address, now: i64) -> Vec<(String, bool)> {
         self.directory.authors(&self.live.current(), wire, author, now)
+    }
+
+    fn notice_copies(&self) -> Vec<(String, bool)> {
+        self.directory.notice_copies(&self.live.current())
     }
 
     fn digest(&self) -> String {

@@ -12,8 +12,8 @@ use std::sync::atomic::AtomicBool;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-/// Routes by domain; what is not named is local.
-struct Map(BTreeMap<String, Hop>);
+/// Routes by domain; what is not named is local. Then who gets copies of notices.
+struct Map(BTreeMap<String, Hop>, Vec<String>);
 
 impl Guide for Map {
     fn hops(&self, dispatch: &Dispatch, _now: i64) -> Vec<Hop> {
@@ -28,6 +28,9 @@ impl Guide for Map {
     }
     fn authors(&self, wire: &str, _: &Address, _: i64) -> Vec<(String, bool)> {
         vec![(wire.to_owned(), true)]
+    }
+    fn notice_copies(&self) -> Vec<(String, bool)> {
+        self.1.iter().map(|address| (address.clone(), true)).collect()
     }
     fn digest(&self) -> String {
         "test".to_owned()
@@ -50,10 +53,15 @@ fn settings(data: &Path) -> Settings {
 }
 
 fn start(data: &Path, hops: &[(&str, Hop)], settings: Settings) -> Queue {
+    start_copying(data, hops, settings, &[])
+}
+
+fn start_copying(data: &Path, hops: &[(&str, Hop)], settings: Settings, copies: &[&str]) -> Queue {
     let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
     let (spool, recovery) = Spool::open(data, options, Arc::new(NoLedger)).unwrap();
     let map = hops.iter().map(|(domain, hop)| ((*domain).to_owned(), hop.clone())).collect();
-    Queue::start_with(spool, recovery, Box::new(Map(map)), Tls::default(), settings)
+    let copies = copies.iter().map(|address| (*address).to_owned()).collect();
+    Queue::start_with(spool, recovery, Box::new(Map(map, copies)), Tls::default(), settings)
 }
 
 /// A message from ann@example.org for these.
@@ -297,7 +305,7 @@ async fn a_body_is_written_twice_at_most() {
         let (spool, recovery) = opened.unwrap();
         let map = [("far.example".to_owned(), relay(port))].into();
         let queue =
-            Queue::start_with(spool, recovery, Box::new(Map(map)), Tls::default(), settings(data.path()));
+            Queue::start_with(spool, recovery, Box::new(Map(map, Vec::new())), Tls::default(), settings(data.path()));
         let filler = "a line of it\n".repeat(size / 13);
         let text = format!("Subject: x\n\n{filler}{token}\n{filler}");
         queue.submit(message(1, &["bob@far.example"], &text)).await.unwrap();
@@ -361,6 +369,25 @@ async fn nobody_is_told_of_null_senders_or_against_their_wish() {
     empty(&queue).await;
     assert_eq!(queue.counters().failed, 3);
     assert!(!data.path().join("mail").exists(), "no notice");
+}
+
+/// `notice-copies`: each notice once to each of them, the author among them or not; a copy that fails tells nobody.
+#[tokio::test]
+async fn copies_of_notices_go_to_whom_the_profile_names() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen) = server(|line| line.starts_with("RCPT").then(|| Some("550 no\r\n".to_owned()))).await;
+    let hops = [("far.example", relay(port))];
+    let copies = ["ann@example.org", "log@example.org", "lost@far.example"];
+    let queue = start_copying(data.path(), &hops, settings(data.path()), &copies);
+    queue.submit(message(1, &["no@far.example"], "Subject: x\n\n")).await.unwrap();
+    empty(&queue).await;
+    for folder in ["example.org/ann", "example.org/log"] {
+        let [notice] = mailbox(data.path(), folder).try_into().unwrap();
+        assert!(notice.contains("Final-Recipient: rfc822; no@far.example\nAction: failed\n"), "{notice}");
+        assert!(notice.contains("\nTo: ann@example.org\n"), "{notice}");
+    }
+    assert_eq!(queue.counters().failed, 2, "the message and one copy");
+    assert!(seen.all().is_empty());
 }
 
 #[tokio::test]
@@ -432,7 +459,7 @@ async fn a_restart_goes_on() {
             queue = Some(Queue::start_with(
                 spool,
                 recovery,
-                Box::new(Map(map)),
+                Box::new(Map(map, Vec::new())),
                 Tls::default(),
                 settings(data.path()),
             ));

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod outbox;
 pub mod rules;
 pub mod shared;
+pub mod shared_usage;
 pub mod together;
 
 pub use amount::Amount;
@@ -211,7 +212,7 @@ impl Quotas {
         let today = day_of(now, zone);
         let date = date_text(today.number);
         UserUsage {
-            user: key.strip_prefix("user:").unwrap_or(key).to_owned(),
+            user: shown(key),
             today: day_usage(date.clone(), self.book.used(key, Window::CalendarDay, now, today)),
             last_24_hours: day_usage(date, self.book.used(key, Window::Rolling, now, today)),
             earlier: Vec::new(),
@@ -359,6 +360,11 @@ fn usage_of(key: &str, at: i64, amount: Amount) -> Usage {
         recipients: amount.recipients,
         bytes: amount.bytes,
     }
+}
+
+/// A key as people read it: users by their name alone.
+fn shown(key: &str) -> String {
+    key.strip_prefix("user:").unwrap_or(key).to_owned()
 }
 
 fn day_usage(date: String, amount: Amount) -> DayUsage {

@@ -8,9 +8,11 @@
 //! No policy: what happens when Redis is down is decided by the caller. Limits: one Redis, no cluster (the
 //! scripts touch several keys); sums up to 2^53.
 
-use super::amount::{Amount, Day, SLOTS_KEPT, slot_of};
+use super::amount::{Amount, Day, SLOTS_KEPT, day_of, slot_of};
 use super::book::{Bound, Need, Over, Warning};
+use super::disk::HISTORY_DAYS;
 use crate::envelope::{MessageId, Usage};
+use jiff::tz::TimeZone;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult, Script};
 use serde::{Deserialize, Serialize};
@@ -21,8 +23,8 @@ use tokio::sync::Mutex;
 const REST: Duration = Duration::from_secs(1);
 /// What a script that was settled leaves behind, in seconds: longer than anything waits.
 const REMEMBERED: u64 = 14 * 24 * 3600;
-/// Seconds after which a counter is forgotten that nothing was added to.
-const IDLE: i64 = SLOTS_KEPT * 300;
+/// Seconds after which a counter is forgotten that nothing was added to: as long as its history is told.
+const IDLE: i64 = (HISTORY_DAYS as i64 + 2) * 86_400;
 
 /// What happens to mail while Redis cannot be asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -110,7 +112,7 @@ impl Shared {
         self.settings.down
     }
 
-    async fn connection(&self) -> RedisResult<MultiplexedConnection> {
+    pub(super) async fn connection(&self) -> RedisResult<MultiplexedConnection> {
         let mut link = self.link.lock().await;
         if let Some(connection) = &link.connection {
             return Ok(connection.clone());
@@ -135,7 +137,7 @@ impl Shared {
         }
     }
 
-    async fn failed(&self, what: &str, error: &RedisError) {
+    pub(super) async fn failed(&self, what: &str, error: &RedisError) {
         tracing::error!(what, %error, "redis does not answer");
         let mut link = self.link.lock().await;
         link.connection = None;
@@ -146,7 +148,7 @@ impl Shared {
         format!("{}open:{}", self.settings.prefix, self.node)
     }
 
-    fn key(&self, key: &str) -> String {
+    pub(super) fn key(&self, key: &str) -> String {
         format!("{}use:{key}", self.settings.prefix)
     }
 
@@ -164,7 +166,8 @@ impl Shared {
         let slot = slot_of(now);
         let mut call = self.scripts.reserve.prepare_invoke();
         call.key(self.open_key());
-        call.arg(id.to_string()).arg(slot).arg(slot - SLOTS_KEPT).arg(IDLE).arg(needs.len());
+        call.arg(id.to_string()).arg(slot).arg(slot - SLOTS_KEPT).arg(IDLE);
+        call.arg(today.number).arg(today.number.saturating_sub(HISTORY_DAYS)).arg(needs.len());
         let mut bounds: Vec<(usize, Bound, u64)> = Vec::new();
         for need in needs {
             call.key(self.key(&need.key));
@@ -225,58 +228,29 @@ impl Shared {
         self.invoke("refund", &call).await
     }
 
-    /// Counts a message that was taken without asking.
+    /// Counts a message that was taken without asking, for the days of a time zone.
     ///
     /// # Errors
     /// Redis does not answer.
-    pub async fn settle(&self, id: MessageId, usage: &[Usage]) -> RedisResult<()> {
+    pub async fn settle(&self, id: MessageId, usage: &[Usage], zone: &TimeZone) -> RedisResult<()> {
         let mut call = self.scripts.settle.prepare_invoke();
         call.key(format!("{}done:{id}", self.settings.prefix)).arg(REMEMBERED).arg(IDLE);
         for usage in usage {
             call.key(self.key(&usage.key));
-            call.arg(slot_of(usage.at)).arg(usage.messages).arg(usage.recipients).arg(usage.bytes);
+            call.arg(slot_of(usage.at)).arg(day_of(usage.at, zone).number);
+            call.arg(usage.messages).arg(usage.recipients).arg(usage.bytes);
         }
         self.invoke("settle", &call).await
     }
 
-    /// Sets a key back to nothing, also for what is reserved.
+    /// Sets a key back to nothing, also for what is reserved. Days before today stay in its history.
     ///
     /// # Errors
     /// Redis does not answer.
-    pub async fn reset(&self, key: &str) -> RedisResult<()> {
+    pub async fn reset(&self, key: &str, today: Day) -> RedisResult<()> {
         let mut call = self.scripts.reset.prepare_invoke();
-        call.key(self.key(key)).arg(IDLE);
+        call.key(self.key(key)).arg(IDLE).arg(today.number);
         self.invoke("reset", &call).await
-    }
-
-    /// What a key has used, by slot.
-    ///
-    /// # Errors
-    /// Redis does not answer.
-    pub async fn used(&self, key: &str, first_slot: i64) -> RedisResult<Amount> {
-        let mut connection = self.connection().await?;
-        let rows: RedisResult<Vec<(String, i64)>> =
-            redis::cmd("HGETALL").arg(self.key(key)).query_async(&mut connection).await;
-        let rows = match rows {
-            Ok(rows) => rows,
-            Err(error) => {
-                self.failed("used", &error).await;
-                return Err(error);
-            }
-        };
-        let mut sum = Amount::default();
-        for (field, value) in rows {
-            let Some((slot, unit)) = field.split_once(':') else { continue };
-            if slot.parse::<i64>().is_ok_and(|slot| slot >= first_slot) {
-                let value = u64::try_from(value).unwrap_or(0);
-                sum = sum.plus(match unit {
-                    "1" => Amount { messages: value, ..Amount::default() },
-                    "2" => Amount { recipients: value, ..Amount::default() },
-                    _ => Amount { bytes: value, ..Amount::default() },
-                });
-            }
-        }
-        Ok(sum)
     }
 
     /// The reservations of this daemon that are neither confirmed nor taken back.

@@ -1,15 +1,20 @@
 //! The store when several daemons share their counters: holding a message's usage there or here, doing
 //! the chores, usage and reset of all of them together.
 
-use super::amount::{Window, date_text, day_of};
+use super::amount::{Day, Window, date_text, day_of};
 use super::book::{Need, Warning};
 use super::outbox::{self, Chore};
+use super::disk::HISTORY_DAYS;
 use super::shared::{Refused, Shared, SharedSettings, WhenDown};
-use super::{Amount, Quotas, Reservation, StoreError, Unheld, UserUsage, day_usage, user_key};
+use super::shared_usage::Counter;
+use super::{
+    Amount, DayUsage, MAX_LISTED, Quotas, Reservation, StoreError, Unheld, UserUsage, day_usage, shown, user_key,
+};
 use crate::envelope::MessageId;
 use edict_table::load::Loaded;
 use jiff::tz::TimeZone;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// Between two attempts to do chores while Redis does not answer.
@@ -84,7 +89,10 @@ impl Quotas {
             let done = match chore {
                 Chore::Refund => shared.refund(id).await,
                 Chore::Confirm => shared.confirm(id).await,
-                Chore::Settle => shared.settle(id, &usage).await,
+                Chore::Settle => {
+                    let zone = self.zone.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+                    shared.settle(id, &usage, &zone).await
+                }
             };
             if done.is_err() {
                 return false;
@@ -163,8 +171,8 @@ impl Quotas {
         self.outbox.end(id);
     }
 
-    /// [`Quotas::usage`], with today and the last 24 hours of all daemons together where they share.
-    /// Earlier days are those of this daemon.
+    /// [`Quotas::usage`], of all daemons together where they share. A day that the shared counters do not know,
+    /// from before they were shared, is told as this daemon counted it.
     ///
     /// # Errors
     /// The history cannot be read, or Redis does not answer.
@@ -176,12 +184,48 @@ impl Quotas {
     ) -> Result<UserUsage, SharedError> {
         let own = self.aside(table, user, move |quotas, table, user| quotas.usage(table, user, now)).await?;
         let Some(shared) = self.shared.get() else { return Ok(own) };
-        let key = user_key(table, user);
         let today = day_of(now, &self.zone(table));
-        let date = date_text(today.number);
-        let day = shared.used(&key, Window::CalendarDay.first_slot(now, today)).await?;
-        let rolling = shared.used(&key, Window::Rolling.first_slot(now, today)).await?;
-        Ok(UserUsage { today: day_usage(date.clone(), day), last_24_hours: day_usage(date, rolling), ..own })
+        let counter = shared.counter(&user_key(table, user)).await?;
+        let mut earlier: BTreeMap<String, DayUsage> =
+            own.earlier.into_iter().map(|day| (day.date.clone(), day)).collect();
+        for (day, amount) in counter.days_before(today.number) {
+            let date = date_text(day);
+            earlier.insert(date.clone(), day_usage(date, amount));
+        }
+        let oldest = date_text(today.number.saturating_sub(HISTORY_DAYS));
+        let earlier = earlier.into_values().rev().filter(|day| day.date >= oldest).collect();
+        Ok(UserUsage { earlier, ..current(own.user, &counter, now, today) })
+    }
+
+    /// [`Quotas::usage_of_all`], of all daemons together where they share.
+    ///
+    /// # Errors
+    /// Redis does not answer.
+    pub async fn usage_of_all_everywhere(
+        self: &Arc<Self>,
+        table: &Arc<Loaded>,
+        now: i64,
+    ) -> Result<Vec<UserUsage>, SharedError> {
+        let Some(shared) = self.shared.get() else {
+            return self.aside(table, "", move |quotas, table, _| Ok(quotas.usage_of_all(table, now))).await;
+        };
+        let today = day_of(now, &self.zone(table));
+        let mut all = Vec::new();
+        for prefix in ["user:", "client:"] {
+            let keys = shared.keys(prefix).await?;
+            let counters = shared.counters(&keys).await?;
+            let mut some: Vec<UserUsage> = keys
+                .iter()
+                .zip(&counters)
+                .filter(|(_, counter)| !counter.since(Window::Rolling.first_slot(now, today)).is_zero())
+                .map(|(key, counter)| current(shown(key), counter, now, today))
+                .collect();
+            // A stable sort: those with the same number stay in the order of their names.
+            some.sort_by_key(|usage| std::cmp::Reverse(usage.last_24_hours.messages));
+            all.extend(some);
+        }
+        all.truncate(MAX_LISTED);
+        Ok(all)
     }
 
     /// [`Quotas::reset`], also in the shared counters.
@@ -195,7 +239,7 @@ impl Quotas {
         now: i64,
     ) -> Result<Amount, SharedError> {
         if let Some(shared) = self.shared.get() {
-            shared.reset(&user_key(table, user)).await?;
+            shared.reset(&user_key(table, user), day_of(now, &self.zone(table))).await?;
         }
         self.aside(table, user, move |quotas, table, user| quotas.reset(table, user, now)).await
     }
@@ -212,5 +256,17 @@ impl Quotas {
             Ok(done) => Ok(done?),
             Err(error) => Err(SharedError::Stopped(error.to_string())),
         }
+    }
+}
+
+/// Today and the last 24 hours of a counter.
+fn current(user: String, counter: &Counter, now: i64, today: Day) -> UserUsage {
+    let date = date_text(today.number);
+    let used = |window: Window| day_usage(date.clone(), counter.since(window.first_slot(now, today)));
+    UserUsage {
+        user,
+        today: used(Window::CalendarDay),
+        last_24_hours: used(Window::Rolling),
+        earlier: Vec::new(),
     }
 }

@@ -22,9 +22,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// The first bytes. A byte past ASCII and a line end, so that a transfer as text is noticed.
 pub const MAGIC: [u8; 8] = *b"\x8eEDICT\r\n";
 /// The format that this code writes, and the newest that it reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// The oldest format that this code reads.
-pub const OLDEST: u32 = 1;
+pub const OLDEST: u32 = 2;
 /// No reference: the name of a list without one.
 pub(crate) const NONE: u32 = u32::MAX;
 /// The most children that a condition may have once its shared parts are written out.

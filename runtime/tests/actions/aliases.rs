@@ -144,6 +144,14 @@ async fn an_alias_of_several_is_told_as_expanded() {
     assert!(notice.contains("Original-Recipient: rfc822; Sales@example.com\r\n"), "{notice}");
     assert!(!notice.contains("ann@") && !notice.contains("other.example"), "no member is named: {notice}");
 
+    // Whom the profile names gets a copy of it; who hears of it anyway gets one.
+    let names = vec!["x@far.example".into(), "log@example.com".into(), "sales@example.com".into()];
+    let copying = rules().profile(|p| p.notice_copies = names).load();
+    desk.send(ask(success, Fate::Deliver).with(|incoming| incoming.table = copying)).await.unwrap();
+    let to: Vec<_> = desk.last().dispatches[1].recipients.iter().map(|t| (t.address.clone(), t.inside)).collect();
+    let want = [("x@far.example", false), ("log@example.com", true), ("ann@example.com", true)];
+    assert_eq!(to[..3], want.map(|(address, inside)| (address.to_owned(), inside)));
+
     // Held mail is told when it is released.
     desk.send(ask(success, Fate::Hold)).await.unwrap();
     assert!(desk.last().dispatches.iter().all(|dispatch| dispatch.hold));

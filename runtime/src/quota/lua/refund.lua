@@ -5,15 +5,17 @@ if not text then
     return 0
 end
 local kept = cjson.decode(text)
-local slot = kept[1]
-for place = 2, #kept do
+local times = {kept[1], 'd' .. kept[2]}
+for place = 3, #kept do
     local key, generation = kept[place][1], kept[place][2]
     if (redis.call('HGET', key, 'gen') or '0') == generation then
         for unit = 1, 3 do
-            local field = slot .. ':' .. unit
-            -- A counter that was forgotten in between is not made anew.
-            if redis.call('HEXISTS', key, field) == 1 then
-                redis.call('HINCRBY', key, field, -kept[place][unit + 2])
+            for _, time in ipairs(times) do
+                local field = time .. ':' .. unit
+                -- A counter that was forgotten in between is not made anew.
+                if redis.call('HEXISTS', key, field) == 1 then
+                    redis.call('HINCRBY', key, field, -kept[place][unit + 2])
+                end
             end
         end
     end

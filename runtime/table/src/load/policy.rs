@@ -107,6 +107,7 @@ fn profile(profile: &Profile) -> Result<(), LoadError> {
         .chain(&profile.banner)
         .chain([&profile.time_zone])
         .chain(&profile.postmaster)
+        .chain(&profile.notice_copies)
         .chain(&profile.auto_forwarding.except)
         .chain(lists);
     if texts.into_iter().all(|t| plain(t, 2048)) { Ok(()) } else { Err(corrupt("a text of the profile")) }

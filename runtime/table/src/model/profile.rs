@@ -21,6 +21,8 @@ pub struct Profile {
     pub trusted_networks: Vec<String>,
     /// Addresses that get mail for postmaster and mailer-daemon of every local domain.
     pub postmaster: Vec<String>,
+    /// Addresses that get a copy of each notice that the daemon sends.
+    pub notice_copies: Vec<String>,
     /// IANA name of the zone whose calendar days count.
     pub time_zone: String,
     /// Bytes.
@@ -123,6 +125,7 @@ impl Default for Profile {
             recipients: Recipients::Known(Vec::new()),
             trusted_networks: vec!["127.0.0.0/8".to_owned(), "::1/128".to_owned()],
             postmaster: Vec::new(),
+            notice_copies: Vec::new(),
             time_zone: "UTC".to_owned(),
             max_message_size: 25 << 20,
             max_attachment_size: Some(10 << 20),
