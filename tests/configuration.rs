@@ -209,7 +209,11 @@ fn check_config_reads_the_files_that_are_named() {
     let key = r#"dkim: [(domain: "example.com", selector: "s", key_file: "dkim.pem")]"#;
     let login = r#"credentials: {"hub": (user: "u", password_file: "hub.password")}"#;
     for (more, file, good) in [
-        (r#"users: "users""#.to_owned(), "users", "ann@example.com:$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$J1dbkzhyKnYtfbV9qvmo5w\n"),
+        (
+            r#"users: "users""#.to_owned(),
+            "users",
+            "ann@example.com:$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$J1dbkzhyKnYtfbV9qvmo5w\n",
+        ),
         (login.to_owned(), "hub.password", "secret\n"),
         (key.to_owned(), "dkim.pem", ""),
     ] {
@@ -228,5 +232,8 @@ fn check_config_reads_the_files_that_are_named() {
     std::fs::write(path("edict.table"), "no table").unwrap();
     let (code, text) = check();
     assert!(code == 1 && text.contains("edict.table"), "{text}");
-    assert!(!path("data").exists() && std::fs::read_dir(folder.path()).unwrap().count() == 5, "nothing is written");
+    assert!(
+        !path("data").exists() && std::fs::read_dir(folder.path()).unwrap().count() == 5,
+        "nothing is written"
+    );
 }

@@ -300,9 +300,8 @@ async fn the_history_and_the_list_are_those_of_all_daemons() {
         id += 1;
         drop(one.hold_for(KEY, id, 1000, now).await.unwrap());
     }
-    let usage = async |daemon: &Daemon| {
-        daemon.quotas.usage_everywhere(&table, "ann@example.com", NOW).await.unwrap()
-    };
+    let usage =
+        async |daemon: &Daemon| daemon.quotas.usage_everywhere(&table, "ann@example.com", NOW).await.unwrap();
     until("what came to nothing is given back", async || {
         usage(&one).await.earlier.iter().all(|day| day.messages == 2) && usage(&two).await.today.messages == 2
     })
@@ -326,7 +325,7 @@ async fn the_history_and_the_list_are_those_of_all_daemons() {
     .await;
 
     // Whoever sent most in the last day stands first; a user of one daemon is told by the other.
-    for other in 0..5 {
+    for other in 0..9 {
         id += 1;
         two.commit(two.hold_for("user:bob@example.com", id, 1000, NOW - other).await.unwrap());
     }
@@ -335,11 +334,38 @@ async fn the_history_and_the_list_are_those_of_all_daemons() {
     for daemon in [&one, &two] {
         let all = daemon.quotas.usage_of_all_everywhere(&table, NOW).await.unwrap();
         let all: Vec<_> = all.iter().map(|each| (each.user.as_str(), each.today.messages)).collect();
-        assert_eq!(all, [("bob@example.com", 5), ("ann@example.com", 2)]);
+        assert_eq!(all, [("bob@example.com", 9), ("ann@example.com", 2)]);
     }
 
     // A reset forgets today and no day before.
     one.quotas.reset_everywhere(&table, "ann@example.com", NOW).await.unwrap();
     let after = usage(&two).await;
     assert_eq!((after.today.messages, after.last_24_hours.messages, after.earlier.len()), (0, 0, 90));
+}
+
+/// A daemon refuses at RCPT by what it remembers itself: that ends with a reset anywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_is_heard_of_by_all_daemons() {
+    let redis = Redis::start();
+    let folder = tempfile::tempdir().unwrap();
+    let image = edict_table::emit::emit(&edict_table::model::Table::default());
+    let table = Arc::new(edict_table::load::Loaded::new(Arc::new(image)).unwrap());
+    let one = Daemon::start(&file(&folder, "a"), &[], redis.settings(WhenDown::Defer));
+    let two = Daemon::start(&file(&folder, "b"), &[], redis.settings(WhenDown::Defer));
+    let now = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        i64::try_from(since.as_millis()).unwrap()
+    };
+    let own = |daemon: &Daemon| daemon.quotas.used(KEY, Window::Rolling, now(), &TimeZone::UTC).messages;
+    two.commit(two.hold_for(KEY, 1, 9, now()).await.unwrap());
+    two.commit(two.hold_for(KEY, 2, 9, now()).await.unwrap());
+    assert_eq!((own(&one), own(&two)), (0, 2));
+    one.quotas.reset_everywhere(&table, "ann@example.com", now()).await.unwrap();
+    until("the other one hears of it", async || own(&two) == 0).await;
+    // Once each: what is counted after it stays.
+    two.commit(two.hold_for(KEY, 3, 9, now()).await.unwrap());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(own(&two), 1);
+    // Nobody of that name.
+    assert!(one.quotas.reset_everywhere(&table, "nobody@example.com", now()).await.is_err());
 }

@@ -128,6 +128,28 @@ fn mail(from: &str, subject: &str) -> String {
     )
 }
 
+/// RFC 6376 3.4.4: lines at the end that hold nothing but white space are ignored. Told by a verifier that is not
+/// the library that signs; and what the daemon signs so, it takes for signed.
+#[test]
+fn bodies_that_end_in_white_space_verify() {
+    let folder = tempfile::tempdir().unwrap();
+    let relay = Taker::start(&["8BITMIME"]);
+    let daemon = start(folder.path(), &relay);
+    let mut client = Client::login(daemon.address, "ann@example.com").unwrap();
+    for (number, body) in
+        ["x\n \n", "x\n\t\n\n", " \n", "\t", "x \t\n\n \n\t \ny \n \n", "x\n\n", ""].iter().enumerate()
+    {
+        let to = format!("far{number}@outside.example");
+        let head = mail("ann@example.com", "plain");
+        let head = head.split("\n\n").next().unwrap();
+        let reply = client.message("ann@example.com", &[to.as_str()], &format!("{head}\n\n{body}")).unwrap();
+        assert!(reply.starts_with("250"), "{reply}");
+        let got = by_dkimpy(&relay.wait_for(&to).bytes, &records("ed25519.pub"));
+        let want = OURS.map(|(domain, good)| (domain.to_owned(), good));
+        assert_eq!(got, want, "{body:?}");
+    }
+}
+
 const OURS: [(&str, bool); 2] = [("example.com", true), ("example.com", true)];
 
 #[test]

@@ -39,6 +39,11 @@ fn what_a_client_forwarded_by_itself_may_not_leave_exceptions_apart() {
         let reply = ann.message("ann@example.com", &[to], &message).unwrap();
         assert!(reply.starts_with(refused), "{to}: {reply}");
     }
+    // A catch-all that leads outside is such an alias, for those whom nobody has by himself.
+    for (to, want) in [("nobody@example.edu", refused), ("real@example.edu", "250")] {
+        let reply = ann.message("ann@example.com", &[to], &message).unwrap();
+        assert!(reply.starts_with(want), "{to}: {reply}");
+    }
     // By address and by domain.
     for user in ["boss@example.com", "dora@example.org"] {
         let mut client = Client::login(daemon.address, user).unwrap();

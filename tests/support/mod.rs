@@ -78,6 +78,7 @@ pub fn start_with_users(folder: &Path, table: &Path, relay: SocketAddr, keys: &s
         "catch",
         "owner",
         "real@example.org",
+        "real@example.edu",
         "dora@example.org",
     ];
     let line =

@@ -96,7 +96,9 @@ fn serve(stream: TcpStream, extensions: &[&str], taken: &Mutex<Vec<Taken>>) -> s
             now = Taken { mail: text["MAIL FROM:".len()..].to_owned(), ..Taken::default() };
             out.write_all(b"250 2.1.0 fine\r\n")?;
         } else if verb.starts_with("RCPT TO:<REFUSE") {
-            out.write_all(b"550 5.1.1 nobody of that name\r\n")?;
+            // As Postfix says it: with the address in it.
+            let address = text["RCPT TO:".len()..].split_inclusive('>').next().unwrap_or_default();
+            out.write_all(format!("550 5.1.1 {address}: Recipient address rejected\r\n").as_bytes())?;
         } else if verb.starts_with("RCPT TO:") {
             now.recipients.push(text["RCPT TO:".len()..].to_owned());
             out.write_all(b"250 2.1.5 fine\r\n")?;

@@ -6,9 +6,9 @@
 
 use crate::diag::Diagnostic;
 use crate::model::{AliasDef, AliasKey, Mailbox, Member, Model};
-use edict_table::model::Alias;
+use edict_table::model::{Alias, Sublist};
 use edict_table::value::Address;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// The most final addresses of one alias.
 pub const MAX_MEMBERS: usize = 10_000;
@@ -17,10 +17,13 @@ pub const MAX_ALL: usize = 4_000_000;
 /// The longest chain of aliases.
 pub const MAX_CHAIN: usize = 100;
 
-enum State {
+/// A final address: its place in `mailboxes`, and the owner of the list behind which it stands, if any.
+type Reached<'a> = (usize, Option<&'a str>);
+
+enum State<'a> {
     Todo,
     Active,
-    Done(Vec<usize>),
+    Done(Vec<Reached<'a>>),
     Failed,
 }
 
@@ -29,7 +32,7 @@ struct Expansion<'a> {
     exact: HashMap<&'a str, usize>,
     bare: HashMap<&'a str, usize>,
     mailboxes: Vec<&'a Mailbox>,
-    states: Vec<State>,
+    states: Vec<State<'a>>,
     path: Vec<usize>,
     total: usize,
     diagnostics: Vec<Diagnostic>,
@@ -98,16 +101,28 @@ impl<'a> Expansion<'a> {
         self.set(place, result.map_or(State::Failed, State::Done));
     }
 
-    fn set(&mut self, place: usize, state: State) {
+    fn set(&mut self, place: usize, state: State<'a>) {
         if let Some(slot) = self.states.get_mut(place) {
             *slot = state;
         }
     }
 
-    /// The final addresses of one alias as places in `mailboxes`; none where it cannot be expanded.
-    fn members(&mut self, place: usize, alias: &'a AliasDef) -> Option<Vec<usize>> {
-        let mut out = Vec::new();
-        let mut seen = HashSet::new();
+    /// The final addresses of one alias; none where it cannot be expanded. What is reached both directly and
+    /// through a list is reached directly.
+    fn members(&mut self, place: usize, alias: &'a AliasDef) -> Option<Vec<Reached<'a>>> {
+        let mut out: Vec<Reached<'a>> = Vec::new();
+        let mut seen: HashMap<&'a Address, usize> = HashMap::new();
+        let mut add = |out: &mut Vec<Reached<'a>>, address: &'a Address, reached: Reached<'a>| match seen
+            .get(address)
+            .and_then(|at| out.get_mut(*at))
+        {
+            Some(have) if reached.1.is_none() => have.1 = None,
+            Some(_) => {}
+            None => {
+                seen.insert(address, out.len());
+                out.push(reached);
+            }
+        };
         let mut sound = true;
         for member in &alias.members {
             let model = self.model;
@@ -119,12 +134,13 @@ impl<'a> Expansion<'a> {
                 match self.find(&mailbox.address) {
                     Some(next) if next != place => {
                         self.visit(next);
+                        let owner = model.aliases.get(next).and_then(|list| list.owner.as_ref());
+                        let owner = owner.map(|owner| owner.wire.as_str());
                         match self.states.get(next) {
                             Some(State::Done(inner)) => {
-                                for at in inner {
-                                    let address = self.mailboxes.get(*at).map(|m| &m.address);
-                                    if address.is_some_and(|a| seen.insert(a)) {
-                                        out.push(*at);
+                                for (at, nearer) in inner {
+                                    if let Some(mailbox) = self.mailboxes.get(*at) {
+                                        add(&mut out, &mailbox.address, (*at, nearer.or(owner)));
                                     }
                                 }
                             }
@@ -136,10 +152,8 @@ impl<'a> Expansion<'a> {
                         }
                     }
                     _ => {
-                        if seen.insert(&mailbox.address) {
-                            out.push(self.mailboxes.len());
-                            self.mailboxes.push(mailbox);
-                        }
+                        add(&mut out, &mailbox.address, (self.mailboxes.len(), None));
+                        self.mailboxes.push(mailbox);
                     }
                 }
                 if out.len() > MAX_MEMBERS {
@@ -243,16 +257,27 @@ impl<'a> Expansion<'a> {
                 break;
             }
             for key in keys {
-                let made = Alias {
+                let mut made = Alias {
                     key: key.clone(),
-                    members: members
-                        .iter()
-                        .filter_map(|at| self.mailboxes.get(*at))
-                        .map(|m| m.wire.clone())
-                        .collect(),
+                    members: Vec::new(),
                     owner: alias.owner.as_ref().map(|m| m.wire.clone()),
+                    lists: Vec::new(),
                     may_send: may_send(self.model, alias),
                 };
+                for (at, owner) in members {
+                    let Some(mailbox) = self.mailboxes.get(*at) else { continue };
+                    let Some(owner) = owner else {
+                        made.members.push(mailbox.wire.clone());
+                        continue;
+                    };
+                    match made.lists.iter_mut().find(|list| list.owner == *owner) {
+                        Some(list) => list.members.push(mailbox.wire.clone()),
+                        None => made.lists.push(Sublist {
+                            owner: (*owner).to_owned(),
+                            members: vec![mailbox.wire.clone()],
+                        }),
+                    }
+                }
                 out.insert(key, made);
             }
         }

@@ -199,22 +199,6 @@ pub fn prepend(fields: Builder) -> Edit {
     Edit { range: 0..0, bytes: fields.finish() }
 }
 
-/// The fields that a submitted message lacks and must have (RFC 6409 8): Date, and a Message-ID of `id` at
-/// `host`. Empty where nothing is missing.
-#[must_use]
-pub fn complete(message: &[u8], time: i64, id: &str, host: &str) -> Builder {
-    let read = fields(message);
-    let has = |name: &str| read.fields.iter().any(|f| f.is(name) && !f.value.trim_ascii().is_empty());
-    let mut missing = Builder::default();
-    if !has("date") {
-        missing.add("Date", &crate::date::rfc5322(time, 0));
-    }
-    if !has("message-id") {
-        missing.add("Message-ID", &format!("<{}@{}>", token(id), token(host)));
-    }
-    missing
-}
-
 /// The parts of a `Received` field (RFC 5321 4.4). Every text may come from a hostile client.
 #[derive(Clone, Debug, Default)]
 pub struct Received<'a> {

@@ -70,9 +70,16 @@ pub fn wanted(
             }
         }
     }
-    let reached: HashSet<&Address> = finals.iter().map(|found| &found.address).collect();
-    out.retain(|copy| copy.record || !reached.contains(&copy.address));
+    let reached: HashSet<Address> =
+        finals.iter().map(|found| mailbox(&found.address, found.inside)).collect();
+    out.retain(|copy| copy.record || !reached.contains(&mailbox(&copy.address, copy.inside)));
     out
+}
+
+/// The mailbox behind an address: inside, what follows `+` makes no other.
+fn mailbox(address: &Address, inside: bool) -> Address {
+    let bare = if inside { address.without_extension() } else { None };
+    bare.unwrap_or_else(|| address.clone())
 }
 
 /// The rules that match any recipient, by rank.

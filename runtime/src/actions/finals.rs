@@ -5,7 +5,7 @@
 //! Limit: [`MAX_FINALS`] final addresses a message.
 
 use super::told::{self, Turn};
-use crate::directory::Directory;
+use crate::directory::{Directory, Member};
 use crate::envelope::{Fate, Given, Incoming, Notify};
 use edict_table::facts::Direction;
 use edict_table::load::Loaded;
@@ -112,13 +112,15 @@ fn one(incoming: &Incoming, directory: &Directory, place: usize, given: &Given) 
     }
     match directory.members(table, &given.address) {
         None => vec![make(given.wire.clone(), given.address.clone(), false, None, Turn::PassedOn)],
-        Some((members, owner)) => {
-            let turn = told::turn(members.len(), owner);
+        Some(members) => {
+            let turn = told::turn(&members);
             members
                 .into_iter()
-                .map(|(wire, address)| {
+                .map(|Member { wire, address, owner }| {
                     // Its own mailbox keeps the way the client wrote it, without the extension.
                     let own = address == given.address;
+                    // A list among several members is the end of the author's wishes for its own.
+                    let turn = if owner.is_some() { Turn::Delivered } else { turn };
                     make(if own { given.wire.clone() } else { wire }, address, !own, owner, turn)
                 })
                 .collect()

@@ -1,11 +1,13 @@
 //! The mark on a blind copy, by which the daemon knows its own copies again when they come back.
 //!
-//! A mark that anybody could write would let a user keep his mail out of the archive, so it carries a
-//! keyed hash over the copy's name and the fields that a message keeps on its way. A mark that is not
-//! ours, or was moved to another message, is no mark.
+//! A mark that anybody could write would let a user keep his mail out of the archive, so it carries keyed
+//! hashes: one for each target that got a copy, over the copy's name and the fields that a message keeps on its
+//! way. A mark that is not ours, was moved to another message, or names other targets, is no mark.
 
+use super::copies::MAX_COPIES;
 use crate::envelope::MessageId;
 use edict_message::header::{Field, Fields};
+use edict_table::value::Address;
 
 /// The name of the field.
 pub const FIELD: &str = "X-Edict-Copy";
@@ -29,29 +31,36 @@ impl MarkKey {
         Self(blake3::derive_key("edict 2026-11-24 mark on copies", secret))
     }
 
-    /// The value of the field on a copy of this message.
+    /// The value of the field on the copies of this message for these targets.
     #[must_use]
-    pub fn mark(&self, id: MessageId, fields: &Fields<'_>) -> String {
-        format!("{id} {}", self.hash(&id.to_string(), fields))
+    pub fn mark<'a>(
+        &self,
+        id: MessageId,
+        targets: impl Iterator<Item = &'a Address>,
+        fields: &Fields<'_>,
+    ) -> String {
+        let id = id.to_string();
+        targets.fold(id.clone(), |mark, target| mark + " " + &self.hash(&id, target, fields))
     }
 
-    /// Whether this message is a copy that this daemon made.
+    /// Whether this message is a copy that this daemon made, and that this target got too.
     #[must_use]
-    pub fn knows(&self, fields: &Fields<'_>) -> bool {
+    pub fn knows(&self, target: &Address, fields: &Fields<'_>) -> bool {
         fields.fields.iter().filter(|field| field.is(FIELD)).take(MAX_MARKS).any(|field| {
             let Ok(text) = std::str::from_utf8(field.value) else { return false };
             let mut words = text.split_ascii_whitespace();
-            let (Some(id), Some(hash), None) = (words.next(), words.next(), words.next()) else {
-                return false;
-            };
-            // blake3's own comparison is of constant time.
-            blake3::Hash::from_hex(hash).is_ok_and(|hash| hash == self.hash(id, fields))
+            let Some(id) = words.next() else { return false };
+            let own = self.hash(id, target, fields);
+            words.take(MAX_COPIES).any(|word| same(word, &own))
         })
     }
 
-    fn hash(&self, id: &str, fields: &Fields<'_>) -> blake3::Hash {
+    /// The first 64 bits: nobody can try so many.
+    fn hash(&self, id: &str, target: &Address, fields: &Fields<'_>) -> String {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(id.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(target.as_str().as_bytes());
         for name in ["Message-ID", "Date", "From"] {
             let value = fields.fields.iter().find(|field| field.is(name)).map_or(&b""[..], value);
             hasher.update(&[0]);
@@ -59,8 +68,15 @@ impl MarkKey {
                 hasher.update(word);
             }
         }
-        hasher.finalize()
+        let mut hex = hasher.finalize().to_hex().to_string();
+        hex.truncate(16);
+        hex
     }
+}
+
+/// Compared in constant time.
+fn same(one: &str, two: &str) -> bool {
+    one.len() == two.len() && one.bytes().zip(two.bytes()).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 
 fn value<'a>(field: &Field<'a>) -> &'a [u8] {
@@ -74,22 +90,30 @@ mod tests {
 
     const MAIL: &str = "Message-ID: <1@x>\r\nDate: now\r\nFrom: a@x\r\n\r\nhello\r\n";
 
+    fn target() -> Address {
+        Address::parse("archive@x.example").unwrap()
+    }
+
     fn marked(key: &MarkKey, mail: &str) -> String {
-        format!("{FIELD}: {}\r\n{mail}", key.mark(MessageId(7), &fields(mail.as_bytes())))
+        format!(
+            "{FIELD}: {}\r\n{mail}",
+            key.mark(MessageId(7), [&target()].into_iter(), &fields(mail.as_bytes()))
+        )
     }
 
     #[test]
     fn own_copies_are_known_again() {
         let key = MarkKey::new(&[7; 32]);
-        assert!(!key.knows(&fields(MAIL.as_bytes())));
+        let knows = |mail: &str| key.knows(&target(), &fields(mail.as_bytes()));
+        assert!(!knows(MAIL));
         let copy = marked(&key, MAIL);
-        assert!(key.knows(&fields(copy.as_bytes())));
+        assert!(knows(&copy));
         // Further trace fields, refolded fields, and another daemon's mark do no harm.
         let travelled = format!(
             "Received: x\r\n{}",
             marked(&MarkKey::new(&[8; 32]), &copy.replace("From: a", "From:\r\n a"))
         );
-        assert!(key.knows(&fields(travelled.as_bytes())));
+        assert!(knows(&travelled));
     }
 
     /// A user must not be able to keep mail out of the archive.
@@ -104,7 +128,9 @@ mod tests {
             format!("{FIELD}: \r\n{MAIL}"),
             format!("{FIELD}: 0000000000007 ff\r\n{MAIL}"),
         ] {
-            assert!(!key.knows(&fields(forged.as_bytes())), "{forged}");
+            assert!(!key.knows(&target(), &fields(forged.as_bytes())), "{forged}");
         }
+        // Somebody else's copy.
+        assert!(!key.knows(&Address::parse("other@x.example").unwrap(), &fields(copy.as_bytes())));
     }
 }

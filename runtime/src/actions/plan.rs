@@ -72,9 +72,13 @@ pub fn finish(
     let mut view = View::new(&incoming, &settings.pool);
     let mut wanted = copies::wanted(&incoming, &finals, &mut view, &mut effects);
     let fields = header::fields(&incoming.bytes);
-    if !wanted.is_empty() && settings.mark.knows(&fields) {
+    // Whoever logs in writes his mail himself: what marks he puts on it keep nothing out of the archive.
+    let came_back =
+        |copy: &Copy| incoming.client.auth_user.is_none() && settings.mark.knows(&copy.address, &fields);
+    let before = wanted.len();
+    wanted.retain(|copy| !came_back(copy));
+    if wanted.len() < before {
         effects.push("no blind copy of a blind copy".to_owned());
-        wanted.clear();
     }
     let named = incoming.table.profile().hostname.clone();
     let hostname = named.unwrap_or_else(|| settings.hostname.clone());
@@ -91,7 +95,9 @@ pub fn finish(
     if let Some(keys) = &keys {
         sign(&incoming, keys, &stored, &mut texts, &mut effects);
     }
-    let mark = settings.mark.mark(incoming.id, &fields);
+    // Over what leaves: a submission may have come without a Message-ID.
+    let targets = wanted.iter().map(|copy| &copy.address);
+    let mark = settings.mark.mark(incoming.id, targets, &header::fields(&stored));
     let shape = Shape { hostname: &hostname, finals: &finals, wanted: &wanted, texts: &texts, mark: &mark };
     let (variants, dispatches) = envelopes(&shape, &incoming, &stored)?;
     for copy in &wanted {
@@ -217,7 +223,10 @@ fn envelopes(
     let mut dispatches = Dispatches::new(incoming, stored);
     let blank = Variant::default();
     for (at, end) in shape.finals.iter().enumerate() {
-        let sender = end.owner.as_ref().or(end.forwarder.as_ref()).unwrap_or(&incoming.sender.wire);
+        // A bounce stays one on its way through a list: under the owner's name it could earn another (RFC 5321 4.5.5).
+        let null = incoming.sender.wire.is_empty();
+        let owner = end.owner.as_ref().filter(|_| !null);
+        let sender = owner.or(end.forwarder.as_ref()).unwrap_or(&incoming.sender.wire);
         let place = place(at);
         dispatches.recipient(end, sender, place, variants.get(place).unwrap_or(&blank));
     }

@@ -6,7 +6,7 @@
 //! told become durable together. It names the alias and never its members.
 
 use super::Settings;
-use crate::directory::Directory;
+use crate::directory::{Directory, Member};
 use crate::envelope::{
     Body, Dispatch, DispatchKind, Fate, Given, Incoming, MessageId, Notify, Record, Splice, Target, Variant,
 };
@@ -27,11 +27,12 @@ pub enum Turn {
 
 /// What an alias does with NOTIFY.
 #[must_use]
-pub fn turn(members: usize, owner: Option<&str>) -> Turn {
-    match (members, owner) {
-        (_, Some(_)) => Turn::Delivered,
-        (0 | 1, None) => Turn::PassedOn,
-        (_, None) => Turn::Expanded,
+pub fn turn(members: &[Member<'_>]) -> Turn {
+    match members {
+        [] => Turn::PassedOn,
+        all if all.iter().all(|member| member.owner.is_some()) => Turn::Delivered,
+        [_] => Turn::PassedOn,
+        _ => Turn::Expanded,
     }
 }
 
@@ -56,10 +57,10 @@ pub fn add(settings: &Settings, incoming: &Incoming, hostname: &str, record: &mu
     for given in
         incoming.recipients.iter().filter(|given| given.notify.success && given.fate != Fate::Discard)
     {
-        let Some((members, owner)) = settings.directory.members(&incoming.table, &given.address) else {
+        let Some(members) = settings.directory.members(&incoming.table, &given.address) else {
             continue;
         };
-        let place = match turn(members.len(), owner) {
+        let place = match turn(&members) {
             Turn::PassedOn => continue,
             Turn::Expanded => 0,
             Turn::Delivered => 2,

@@ -2,14 +2,14 @@
 //!
 //! Mail that only passes through gets a `Received` field, what was found out of its authenticity, and loses fields
 //! that claim to be the latter (RFC 5321 6.4, RFC 8601 5). Submitted mail
-//! gets a missing Date and Message-ID (RFC 6409 8), and loses a `Bcc` field, which would tell readers
+//! gets a missing or empty Date and Message-ID (RFC 6409 8), and loses a `Bcc` field, which would tell readers
 //! about each other, a `Return-Path`, which is for whoever delivers to write (RFC 5321 4.4), and our own earlier signatures where it is signed anew.
 
 use crate::dkim::{Keys, sign};
 use crate::envelope::Incoming;
 use crate::verdict::authentic::claims;
 use edict_message::date::rfc5322;
-use edict_message::header::{Builder, Fields, Received};
+use edict_message::header::{Builder, Field, Fields, Received};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -30,7 +30,8 @@ pub fn stored(
         top.add("Authentication-Results", results);
     }
     top.add("Received", &received(incoming, hostname, seconds));
-    let has = |name: &str| fields.fields.iter().any(|field| field.is(name));
+    let is_empty = |field: &&Field<'_>| field.value.trim_ascii().is_empty();
+    let has = |name: &str| fields.fields.iter().any(|field| field.is(name) && !is_empty(&field));
     let mut gone: Vec<std::ops::Range<usize>> = Vec::new();
     if incoming.submitted {
         if !has("Message-ID") {
@@ -43,7 +44,10 @@ pub fn stored(
             fields
                 .fields
                 .iter()
-                .filter(|field| field.is("Bcc") || field.is("Return-Path"))
+                .filter(|field| {
+                    let replaced = (field.is("Message-ID") || field.is("Date")) && is_empty(field);
+                    replaced || field.is("Bcc") || field.is("Return-Path")
+                })
                 .map(|field| field.range.clone()),
         );
         // They are made anew; a second one from before the changes would only fail.

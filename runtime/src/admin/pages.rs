@@ -7,6 +7,7 @@
 use super::client::escape;
 use super::html;
 use crate::daemon::Control;
+use crate::quota::together::SharedError;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path as Segment, Query, State};
@@ -119,6 +120,7 @@ async fn reset(State(pages): Shown, Segment(user): Segment<String>, form: Bytes)
     let control = &pages.control;
     match control.quotas.reset_everywhere(&control.live.current(), &user, now()).await {
         Ok(_) => Redirect::to(&format!("/pages/usage/{}?done=1", escape(&user))).into_response(),
+        Err(error @ SharedError::Nobody(_)) => failed(StatusCode::NOT_FOUND, &error.to_string()),
         Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }

@@ -6,6 +6,7 @@ use crate::daemon::Control;
 use crate::daemon::reload::ReloadError;
 use crate::envelope::MessageId;
 use crate::queue::admin::QueueError;
+use crate::quota::together::SharedError;
 use crate::smtp::Metrics;
 use axum::Router;
 use axum::extract::{Path as Segment, Query, State};
@@ -187,6 +188,7 @@ async fn usage_of(State(control): Daemon, Segment(user): Segment<String>) -> Res
 async fn reset_usage(State(control): Daemon, Segment(user): Segment<String>) -> Response {
     match control.quotas.reset_everywhere(&control.live.current(), &user, now()).await {
         Ok(_) => Json(json!({ "done": true })).into_response(),
+        Err(error @ SharedError::Nobody(_)) => fail(StatusCode::NOT_FOUND, error),
         Err(error) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
     }
 }

@@ -22,8 +22,16 @@ pub struct Directory {
     srs: Srs,
 }
 
-/// Final addresses on the wire and in policy form, and the owner of the alias.
-pub type Members<'a> = (Vec<(String, Address)>, Option<&'a str>);
+/// Whom an alias reaches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Member<'a> {
+    /// On the wire.
+    pub wire: String,
+    /// In policy form.
+    pub address: Address,
+    /// The owner who answers for it: of the alias, or of the list through which the alias reaches it.
+    pub owner: Option<&'a str>,
+}
 
 impl Directory {
     /// Over the users in force.
@@ -50,9 +58,9 @@ impl Directory {
         &self.srs
     }
 
-    /// Whom mail for an address reaches, and the owner; none where it stands for itself.
+    /// Whom mail for an address reaches, each once; none where it stands for itself.
     #[must_use]
-    pub fn members<'a>(&self, table: &'a Loaded, address: &Address) -> Option<Members<'a>> {
+    pub fn members<'a>(&self, table: &'a Loaded, address: &Address) -> Option<Vec<Member<'a>>> {
         let alias = table.alias(address);
         members(
             table,
@@ -73,11 +81,9 @@ impl Directory {
         let back = back.and_then(|wire| Some((Address::parse(&wire).ok()?, wire)));
         let (address, wire) =
             back.as_ref().map_or((author, wire), |(address, wire)| (address, wire.as_str()));
-        let all = match self.members(table, address) {
-            Some((members, _)) => members,
-            None => vec![(wire.to_owned(), address.clone())],
-        };
-        all.into_iter().map(|(wire, address)| (wire, table.is_inside(address.domain()))).collect()
+        let own = || vec![alone(wire.to_owned(), address.clone())];
+        let all = self.members(table, address).unwrap_or_else(own);
+        all.into_iter().map(|member| (member.wire, table.is_inside(member.address.domain()))).collect()
     }
 
     /// Who gets a copy of each notice beside its author: address on the wire, and whether it is inside.
@@ -101,30 +107,40 @@ fn is_catch_all(alias: &Alias) -> bool {
 #[must_use]
 pub fn named(table: &Loaded, wire: &str, address: &Address) -> Vec<(String, Address, bool)> {
     let alias = table.alias(address).filter(|alias| !is_catch_all(alias));
-    let all = match members(table, address, alias) {
-        Some((members, _)) => members,
-        None => vec![(wire.to_owned(), address.clone())],
-    };
-    let inside = |address: &Address| table.is_inside(address.domain());
-    all.into_iter().map(|(wire, address)| (wire, address.clone(), inside(&address))).collect()
+    let all = members(table, address, alias).unwrap_or_else(|| vec![alone(wire.to_owned(), address.clone())]);
+    all.into_iter()
+        .map(|member| {
+            let inside = table.is_inside(member.address.domain());
+            (member.wire, member.address, inside)
+        })
+        .collect()
 }
 
-fn members<'a>(table: &Loaded, address: &Address, alias: Option<&'a Alias>) -> Option<Members<'a>> {
+fn alone<'a>(wire: String, address: Address) -> Member<'a> {
+    Member { wire, address, owner: None }
+}
+
+fn members<'a>(table: &Loaded, address: &Address, alias: Option<&'a Alias>) -> Option<Vec<Member<'a>>> {
     let named = |alias: &Alias| alias.key == address.as_str();
     // A rule that names postmaster@ itself is nearer than the setting; a catch-all is not.
     if !alias.is_some_and(named)
         && let Some(postmasters) = postmasters(table, address)
     {
-        return Some((postmasters, None));
+        return Some(postmasters.into_iter().map(|(wire, address)| alone(wire, address)).collect());
     }
     let alias = alias?;
-    let members: Vec<(String, Address)> =
-        alias.members.iter().filter_map(|member| parse(table, member)).collect();
+    let members: Vec<Member<'a>> = alias
+        .all()
+        .filter_map(|(text, owner)| {
+            let (wire, address) = parse(table, text)?;
+            Some(Member { wire, address, owner })
+        })
+        .collect();
     if members.is_empty() {
         tracing::error!(alias = %alias.key, "no member of an alias can be read: delivering to the address itself");
         return None;
     }
-    Some((members, alias.owner.as_deref()))
+    Some(members)
 }
 
 /// The addresses of the profile that get mail for postmaster and mailer-daemon of local domains.
@@ -139,7 +155,7 @@ fn postmasters(table: &Loaded, address: &Address) -> Option<Vec<(String, Address
         // One step of aliases only, and none for a postmaster address: no circle.
         let alias = table.alias(&member).filter(|alias| !is_postmaster(&member) && !is_catch_all(alias));
         match alias {
-            Some(alias) => out.extend(alias.members.iter().filter_map(|text| parse(table, text))),
+            Some(alias) => out.extend(alias.all().filter_map(|(text, _)| parse(table, text))),
             None => out.push((wire, member)),
         }
     }

@@ -169,15 +169,63 @@ where
 {
     let mut stream = signer.sign_streaming();
     let mut write = |bytes: &[u8]| bytes.chunks(CHUNK).for_each(|chunk| stream.write(chunk));
-    let mut at = 0;
-    for edit in edits {
-        write(message.get(at..edit.range.start).unwrap_or_default());
-        write(&edit.bytes);
-        at = edit.range.end;
+    let pieces = pieces(message, edits);
+    let end = end_of_text(&pieces);
+    let mut left = end.unwrap_or(usize::MAX);
+    for piece in &pieces {
+        let taken = piece.get(..left).unwrap_or(piece);
+        write(taken);
+        left -= taken.len();
     }
-    write(message.get(at..).unwrap_or_default());
+    if end.is_some() {
+        write(b"\r\n");
+    }
     let signature = stream.finish().map_err(|e| SignError(e.to_string()))?;
     Ok(signature.to_header())
+}
+
+/// The message with its edits, in order.
+fn pieces<'a>(message: &'a [u8], edits: &'a [Edit]) -> Vec<&'a [u8]> {
+    let mut pieces = Vec::with_capacity(2 * edits.len() + 1);
+    let mut at = 0;
+    for edit in edits {
+        pieces.push(message.get(at..edit.range.start).unwrap_or_default());
+        pieces.push(edit.bytes.as_slice());
+        at = edit.range.end;
+    }
+    pieces.push(message.get(at..).unwrap_or_default());
+    pieces
+}
+
+/// Where the last byte of the body ends that is no white space, if the body ends in more than line ends.
+///
+/// RFC 6376 3.4.4 ignores lines at the end that are empty once their white space is. The library ignores
+/// those alone that were empty from the start, so it never gets to see the others.
+fn end_of_text(pieces: &[&[u8]]) -> Option<usize> {
+    let mut blank = 0;
+    let mut spaces = false;
+    for byte in pieces.iter().rev().flat_map(|piece| piece.iter().rev()) {
+        match byte {
+            b'\r' | b'\n' => (),
+            b' ' | b'\t' => spaces = true,
+            _ => break,
+        }
+        blank += 1;
+    }
+    if !spaces {
+        return None;
+    }
+    let end = pieces.iter().map(|piece| piece.len()).sum::<usize>() - blank;
+    let mut header = 0;
+    let mut last = [0; 4];
+    for byte in pieces.iter().flat_map(|piece| piece.iter()) {
+        header += 1;
+        last = [last[1], last[2], last[3], *byte];
+        if last == *b"\r\n\r\n" {
+            break;
+        }
+    }
+    Some(end.max(header))
 }
 
 /// Where the signatures of domains stand for which `ours` says so; foreign ones are left. For a message that is

@@ -242,7 +242,7 @@ impl Report<'_> {
         for (target, event) in self.lines {
             write!(out, "  <{}>\r\n", clean(shown(target)))?;
             if let Some(reason) = event.reason() {
-                write!(out, "    {}\r\n", clean(&reason.text))?;
+                write!(out, "    {}\r\n", clean(&told(target, reason)))?;
             }
         }
         write!(out, "\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n")?;
@@ -268,12 +268,11 @@ impl Report<'_> {
                 event.action()
             )?;
             if let Some(reason) = event.reason() {
-                if let Some(remote) = &reason.remote {
+                if let Some(remote) = reason.remote.as_ref().filter(|_| target.given.is_none()) {
                     write!(out, "Remote-MTA: dns; {}\r\n", clean(remote))?;
-                    write!(out, "Diagnostic-Code: smtp; {}\r\n", ascii(&reason.text))?;
-                } else {
-                    write!(out, "Diagnostic-Code: x-edict; {}\r\n", ascii(&reason.text))?;
                 }
+                let kind = if reason.remote.is_some() { "smtp" } else { "x-edict" };
+                write!(out, "Diagnostic-Code: {kind}; {}\r\n", ascii(&told(target, reason)))?;
             }
         }
         out.push_str("\r\n");
@@ -284,6 +283,25 @@ impl Report<'_> {
 /// The address that the author may see.
 fn shown(target: &Target) -> &str {
     target.given.as_deref().unwrap_or(&target.address)
+}
+
+/// The reason that the author may read. Where he wrote to an alias it must not tell who stands behind it: a
+/// reply that names the member, his domain or his server is cut down to its codes.
+fn told(target: &Target, reason: &Reason) -> String {
+    if target.given.is_none() {
+        return reason.text.clone();
+    }
+    let text = reason.text.to_lowercase();
+    let address = target.address.to_lowercase();
+    let parts = address.rsplit_once('@').map_or([address.as_str(), ""], |(local, domain)| [local, domain]);
+    let remote = reason.remote.as_ref().map(|remote| remote.to_lowercase()).unwrap_or_default();
+    let names = |part: &str| !part.is_empty() && text.contains(part);
+    if !parts.into_iter().any(names) && !names(&remote) {
+        return reason.text.clone();
+    }
+    let is_code = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let codes: Vec<&str> = reason.text.split_ascii_whitespace().take(2).take_while(is_code).collect();
+    [codes.join(" ").as_str(), "it could not be delivered to a member"].join(" ").trim_start().to_owned()
 }
 
 /// The header of a message, with the empty line's CRLF left off; cut at a line where it is very long.

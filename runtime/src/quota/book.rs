@@ -163,6 +163,12 @@ impl Book {
         entries.get(key).is_none_or(|entry| entry.outlives(at))
     }
 
+    /// Whether anything was ever counted for a key, or reset.
+    #[must_use]
+    pub fn knows(&self, key: &str) -> bool {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+
     /// What a key has used in a window.
     #[must_use]
     pub fn used(&self, key: &str, window: Window, now: i64, today: Day) -> Amount {

@@ -31,7 +31,11 @@ impl Keys {
         };
         // A shared counter for all `<>` would let one user use up everybody's.
         let (by_sender, domain) = match sender {
-            Some(sender) => (format!("sender:{sender}"), format!("domain:{}", sender.domain())),
+            Some(sender) => {
+                // `ann+1@` and `ann+2@` are one sender: else everybody could make himself a new one.
+                let sender = inside_form(table, sender.clone());
+                (format!("sender:{sender}"), format!("domain:{}", sender.domain()))
+            }
             None => (format!("sender:<> {user}"), format!("domain:<> {user}")),
         };
         Self { user, sender: by_sender, domain }
@@ -49,11 +53,19 @@ impl Keys {
     }
 }
 
-/// The counter of a login or an address, as `edictd usage` names users.
+/// What the names of counters begin with, in the order in which they are listed.
+pub const KINDS: [&str; 5] = ["user:", "client:", "sender:", "domain:", "rule:"];
+
+/// The counter that `edictd usage` names: a login or an address, or any counter by its whole name.
 #[must_use]
 pub fn user_key(table: &Loaded, user: &str) -> String {
-    if user.starts_with("client:") {
-        return user.to_owned();
+    if let Some((kind @ ("client" | "sender" | "domain" | "rule"), name)) = user.split_once(':') {
+        let address = || Address::parse(name).ok().filter(|_| kind == "sender");
+        return match address() {
+            Some(address) => format!("sender:{}", inside_form(table, address)),
+            None if kind == "domain" => format!("domain:{}", fold(name)),
+            None => user.to_owned(),
+        };
     }
     let whole = match (user.contains('@'), table.profile().local_domains.first()) {
         (false, Some(domain)) => format!("{user}@{domain}"),
@@ -72,10 +84,7 @@ fn owner(table: &Loaded, sender: &Address) -> Option<Address> {
     }
     // Who stands behind a catch-all is not known, so that it owns nothing.
     let alias = table.alias(sender).filter(|alias| !alias.key.starts_with('@'));
-    let member = match alias.map(|alias| alias.members.as_slice()) {
-        Some([member]) => Address::parse(member).ok(),
-        _ => None,
-    };
+    let member = alias.and_then(|alias| Address::parse(alias.sole()?).ok());
     Some(inside_form(table, member.unwrap_or_else(|| sender.clone())))
 }
 

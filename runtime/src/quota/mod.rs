@@ -201,7 +201,7 @@ impl Quotas {
         let zone = self.zone(table);
         let today = day_of(now, &zone);
         let mut all = Vec::new();
-        for prefix in ["user:", "client:"] {
+        for prefix in keys::KINDS {
             all.extend(self.book.busiest(prefix, Window::Rolling, now, today, MAX_LISTED));
         }
         all.truncate(MAX_LISTED);
@@ -226,12 +226,7 @@ impl Quotas {
     /// It cannot be written; nothing is reset then.
     pub fn reset(&self, table: &Loaded, user: &str, now: i64) -> Result<Amount, StoreError> {
         let key = user_key(table, user);
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.disk.reset(&key, now, day_of(now, &self.zone(table)).number)?;
-        let had = self.book.reset(&key, now);
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.deltas.retain(|delta| delta.key != key || delta.at > now);
-        drop(pending);
+        let had = self.forget(&key, now, day_of(now, &self.zone(table)).number)?;
         tracing::warn!(
             key,
             messages = had.messages,
@@ -239,6 +234,16 @@ impl Quotas {
             bytes = had.bytes,
             "quota usage reset"
         );
+        Ok(had)
+    }
+
+    /// Sets a counter back to nothing as of a moment, with its day of the history, durably.
+    fn forget(&self, key: &str, at: i64, day: i32) -> Result<Amount, StoreError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.disk.reset(key, at, day)?;
+        let had = self.book.reset(key, at);
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.deltas.retain(|delta| delta.key != key || delta.at > at);
         Ok(had)
     }
 }

@@ -11,6 +11,7 @@
 use super::amount::{Amount, Day, SLOTS_KEPT, day_of, slot_of};
 use super::book::{Bound, Need, Over, Warning};
 use super::disk::HISTORY_DAYS;
+use super::together::RESETS_KEPT;
 use crate::envelope::{MessageId, Usage};
 use jiff::tz::TimeZone;
 use redis::aio::MultiplexedConnection;
@@ -148,6 +149,10 @@ impl Shared {
         format!("{}open:{}", self.settings.prefix, self.node)
     }
 
+    pub(super) fn resets_key(&self) -> String {
+        format!("{}resets", self.settings.prefix)
+    }
+
     pub(super) fn key(&self, key: &str) -> String {
         format!("{}use:{key}", self.settings.prefix)
     }
@@ -247,9 +252,10 @@ impl Shared {
     ///
     /// # Errors
     /// Redis does not answer.
-    pub async fn reset(&self, key: &str, today: Day) -> RedisResult<()> {
+    pub async fn reset(&self, key: &str, today: Day, now: i64) -> RedisResult<()> {
         let mut call = self.scripts.reset.prepare_invoke();
-        call.key(self.key(key)).arg(IDLE).arg(today.number);
+        call.key(self.key(key)).key(self.resets_key()).arg(IDLE).arg(today.number);
+        call.arg(key).arg(now).arg(now.saturating_sub(RESETS_KEPT));
         self.invoke("reset", &call).await
     }
 

@@ -50,7 +50,11 @@ impl Counter {
 
     /// The days before one day, newest first, without those on which nothing was sent.
     pub fn days_before(&self, day: i32) -> impl Iterator<Item = (i32, Amount)> {
-        self.days.range(..day).rev().map(|(day, amount)| (*day, *amount)).filter(|(_, amount)| !amount.is_zero())
+        self.days
+            .range(..day)
+            .rev()
+            .map(|(day, amount)| (*day, *amount))
+            .filter(|(_, amount)| !amount.is_zero())
     }
 }
 
@@ -85,6 +89,21 @@ impl Shared {
             }
         }
         Ok(counters)
+    }
+
+    /// The counters that were reset after a moment, and when.
+    ///
+    /// # Errors
+    /// Redis does not answer.
+    pub async fn resets_since(&self, moment: i64) -> RedisResult<Vec<(String, i64)>> {
+        let mut connection = self.connection().await?;
+        let mut ask = redis::cmd("ZRANGEBYSCORE");
+        ask.arg(self.resets_key()).arg(format!("({moment}")).arg("+inf").arg("WITHSCORES");
+        let found = ask.query_async(&mut connection).await;
+        if let Err(error) = &found {
+            self.failed("resets", error).await;
+        }
+        found
     }
 
     /// The keys of all counters that begin with these words, each once, in order.

@@ -3,12 +3,14 @@
 
 use super::amount::{Day, Window, date_text, day_of};
 use super::book::{Need, Warning};
-use super::outbox::{self, Chore};
 use super::disk::HISTORY_DAYS;
+use super::keys;
+use super::outbox::{self, Chore};
 use super::shared::{Refused, Shared, SharedSettings, WhenDown};
 use super::shared_usage::Counter;
 use super::{
-    Amount, DayUsage, MAX_LISTED, Quotas, Reservation, StoreError, Unheld, UserUsage, day_usage, shown, user_key,
+    Amount, DayUsage, MAX_LISTED, Quotas, Reservation, StoreError, Unheld, UserUsage, day_usage, shown,
+    user_key,
 };
 use crate::envelope::MessageId;
 use edict_table::load::Loaded;
@@ -20,6 +22,13 @@ use std::time::Duration;
 /// Between two attempts to do chores while Redis does not answer.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// Between two looks for counters that another daemon has reset.
+const LISTEN: Duration = Duration::from_secs(2);
+
+/// For how long a reset is told to daemons that were away, in milliseconds: past it, what they counted before
+/// is of another day.
+pub const RESETS_KEPT: i64 = 2 * 24 * 3_600_000;
+
 /// Messages that are taken while Redis does not answer, before mail has to wait for it.
 const MAX_OWED: usize = 200_000;
 
@@ -29,6 +38,9 @@ pub enum SharedError {
     /// The address cannot be read, or Redis does not answer.
     #[error("shared quota counters: {0}")]
     Redis(#[from] redis::RedisError),
+    /// No such counter.
+    #[error("nothing is counted for `{0}`; `edictd usage` lists all counters of the last day")]
+    Nobody(String),
     /// Sharing has begun already.
     #[error("the counters are shared already")]
     Twice,
@@ -53,15 +65,16 @@ impl Quotas {
         let bell = Arc::clone(&self.outbox.bell);
         tokio::spawn(async move {
             let mut looked = false;
+            let mut heard = now().saturating_sub(RESETS_KEPT);
             // Ends with the store, which is not kept while this waits.
             loop {
                 let Some(quotas) = quotas.upgrade() else { return };
                 let Some(shared) = quotas.shared.get() else { return };
                 looked = looked || quotas.adopt(shared).await;
-                let well = quotas.chores(shared).await && looked;
+                let well = quotas.chores(shared).await && quotas.hear(shared, &mut heard).await && looked;
                 drop(quotas);
                 if well {
-                    let _ = tokio::time::timeout(10 * AGAIN, bell.notified()).await;
+                    let _ = tokio::time::timeout(LISTEN, bell.notified()).await;
                 } else {
                     tokio::time::sleep(AGAIN).await;
                 }
@@ -78,6 +91,25 @@ impl Quotas {
             if self.outbox.is_orphan(id) {
                 tracing::info!(%id, "a reservation without its message is taken back");
                 self.outbox.push(id, Chore::Refund, Vec::new());
+            }
+        }
+        true
+    }
+
+    /// Resets here what any daemon has reset since, so that nobody is refused at RCPT for what counts no more.
+    /// False where Redis does not answer.
+    async fn hear(self: &Arc<Self>, shared: &Shared, heard: &mut i64) -> bool {
+        let Ok(resets) = shared.resets_since(*heard).await else { return false };
+        for (key, at) in resets {
+            *heard = (*heard).max(at);
+            if !self.book.outlives_reset(&key, at) {
+                continue;
+            }
+            let zone = self.zone.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+            let quotas = Arc::clone(self);
+            let done = tokio::task::spawn_blocking(move || quotas.forget(&key, at, day_of(at, &zone).number));
+            if !matches!(done.await, Ok(Ok(_))) {
+                tracing::error!("a reset by another daemon was not written here");
             }
         }
         true
@@ -211,7 +243,7 @@ impl Quotas {
         };
         let today = day_of(now, &self.zone(table));
         let mut all = Vec::new();
-        for prefix in ["user:", "client:"] {
+        for prefix in keys::KINDS {
             let keys = shared.keys(prefix).await?;
             let counters = shared.counters(&keys).await?;
             let mut some: Vec<UserUsage> = keys
@@ -231,15 +263,20 @@ impl Quotas {
     /// [`Quotas::reset`], also in the shared counters.
     ///
     /// # Errors
-    /// It cannot be written, or Redis does not answer.
+    /// There is no such counter; it cannot be written; Redis does not answer.
     pub async fn reset_everywhere(
         self: &Arc<Self>,
         table: &Arc<Loaded>,
         user: &str,
         now: i64,
     ) -> Result<Amount, SharedError> {
+        let usage = self.usage_everywhere(table, user, now).await?;
+        let days = usage.earlier.iter().chain([&usage.today, &usage.last_24_hours]);
+        if days.map(|day| day.messages).sum::<u64>() == 0 && !self.book.knows(&user_key(table, user)) {
+            return Err(SharedError::Nobody(user.to_owned()));
+        }
         if let Some(shared) = self.shared.get() {
-            shared.reset(&user_key(table, user), day_of(now, &self.zone(table))).await?;
+            shared.reset(&user_key(table, user), day_of(now, &self.zone(table)), now).await?;
         }
         self.aside(table, user, move |quotas, table, user| quotas.reset(table, user, now)).await
     }
@@ -269,4 +306,10 @@ fn current(user: String, counter: &Counter, now: i64, today: Day) -> UserUsage {
         last_24_hours: used(Window::Rolling),
         earlier: Vec::new(),
     }
+}
+
+/// Unix milliseconds.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -36,7 +36,29 @@ pub(crate) mod result {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Signed {
     header: Vec<u8>,
-    hashes: Vec<(Canonicalization, HashAlgorithm, u64, Vec<u8>)>,
+    hashes: Vec<BodyHash>,
+}
+
+/// Of a body: how it was made canonical, with what it was hashed, the value of `l=` or 0, and the hash.
+type BodyHash = (Canonicalization, HashAlgorithm, u64, Vec<u8>);
+
+/// Hashes anew a body that ends in lines of white space, which the relaxed form ignores (RFC 6376 3.4.4) and
+/// the library does not.
+fn mend(hashes: &mut [BodyHash], message: &[u8], body: usize) {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let end = message.iter().rposition(|byte| !is_blank(byte)).map_or(body, |last| body.max(last + 1));
+    if !message.get(end..).is_some_and(|rest| rest.contains(&b' ') || rest.contains(&b'\t')) {
+        return;
+    }
+    let Some(read) = message.get(..end).and_then(AuthenticatedMessage::parse) else { return };
+    for (have, other) in hashes.iter_mut().zip(read.body_hashes) {
+        if have.0 == Canonicalization::Relaxed
+            && have.2 == 0
+            && (other.0, other.1, other.2) == (have.0, have.1, 0)
+        {
+            have.3 = other.3;
+        }
+    }
 }
 
 impl Signed {
@@ -49,7 +71,9 @@ impl Signed {
         }
         let read = AuthenticatedMessage::parse(message)?;
         let end = usize::try_from(read.body_offset).ok().filter(|end| *end <= MAX_HEADER)?;
-        Some(Self { header: message.get(..end)?.to_vec(), hashes: read.body_hashes })
+        let mut hashes = read.body_hashes;
+        mend(&mut hashes, message, end);
+        Some(Self { header: message.get(..end)?.to_vec(), hashes })
     }
 
     /// The header read anew, with the hashes of the body that is not there.

@@ -3,7 +3,7 @@
 //!
 //! Header and body are read only where a setting asks. Limits of size are the receiver's.
 
-use super::inside::{Existence, exists, is_routed};
+use super::inside::{Existence, exists, has_mailbox, is_routed};
 use super::owner::may_write;
 use crate::users::Users;
 use edict_message::facts::{body_facts, header_facts};
@@ -66,8 +66,8 @@ pub struct Sent<'a> {
     pub own_from: bool,
     /// The sender in policy form.
     pub sender: Option<&'a Address>,
-    /// The recipients as given.
-    pub recipients: Vec<(&'a Address, Direction)>,
+    /// The recipients as given, and whether a catch-all takes each ([`caught`]).
+    pub recipients: Vec<(&'a Address, Direction, bool)>,
     /// The name of this server.
     pub hostname: &'a str,
 }
@@ -97,9 +97,9 @@ pub fn refused(table: &Loaded, sent: &Sent<'_>, reading: &mut Reading<'_>) -> Op
     {
         return Some(("sender-must", "550 5.7.1 From must hold addresses of this login, and no others"));
     }
-    let leaves = |(address, direction): &(&Address, Direction)| match direction {
+    let leaves = |(address, direction, caught): &(&Address, Direction, bool)| match direction {
         Direction::Outbound => true,
-        Direction::Internal => leads_outside(table, address),
+        Direction::Internal => leads_outside(table, address, *caught),
         Direction::Inbound | Direction::Forwarded => false,
     };
     if sent.recipients.iter().any(leaves) && !may_forward(table, sent) && reading.header().auto_forwarded {
@@ -108,12 +108,18 @@ pub fn refused(table: &Loaded, sent: &Sent<'_>, reading: &mut Reading<'_>) -> Op
     None
 }
 
-/// Whether an alias sends mail for this address on to the outside. What a catch-all catches is not known here.
-fn leads_outside(table: &Loaded, address: &Address) -> bool {
-    let alias = table.alias(address).filter(|alias| !alias.key.starts_with('@'));
-    let outside =
-        |member: &String| Address::parse(member).is_ok_and(|member| !table.is_inside(member.domain()));
-    alias.is_some_and(|alias| alias.members.iter().any(outside))
+/// Whether an alias sends mail for this address on to the outside.
+fn leads_outside(table: &Loaded, address: &Address, caught: bool) -> bool {
+    let alias = table.alias(address).filter(|alias| caught || !alias.key.starts_with('@'));
+    let outside = |member: &str| Address::parse(member).is_ok_and(|member| !table.is_inside(member.domain()));
+    alias.is_some_and(|alias| alias.all().any(|(member, _)| outside(member)))
+}
+
+/// Whether a catch-all takes mail for an address, since nobody has it by himself.
+#[must_use]
+pub fn caught(table: &Loaded, users: &Users, address: &Address) -> bool {
+    table.alias(address).is_some_and(|alias| alias.key.starts_with('@'))
+        && !has_mailbox(table, users, address)
 }
 
 /// Whether this sender's automatic forwarding may leave (mission A5).
@@ -170,15 +176,15 @@ impl<'a> Trail<'a> {
     }
 
     /// Whether it was in a mailbox already that it is to reach now: something there sends it round.
-    fn was_delivered(&self, table: &Loaded, recipients: &[(&Address, Direction)]) -> bool {
+    fn was_delivered(&self, table: &Loaded, recipients: &[(&Address, Direction, bool)]) -> bool {
         let addresses = self.delivered.iter().filter_map(|value| std::str::from_utf8(value).ok());
         let addresses = addresses.filter_map(|text| Address::parse(text).ok());
         addresses.filter(|address| table.is_local(address.domain())).any(|address| {
-            recipients.iter().any(|(given, _)| {
+            recipients.iter().any(|(given, ..)| {
                 **given == address
                     || table
                         .alias(given)
-                        .is_some_and(|alias| alias.members.iter().any(|m| m == address.as_str()))
+                        .is_some_and(|alias| alias.all().any(|(member, _)| member == address.as_str()))
             })
         })
     }

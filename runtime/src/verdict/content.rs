@@ -45,7 +45,11 @@ impl Transaction {
             login: peer.login.as_ref().map(|login| login.folded.as_str()),
             own_from: true,
             sender: self.sender.as_ref(),
-            recipients: self.recipients.iter().map(|r| (&r.given.address, r.given.direction)).collect(),
+            recipients: self
+                .recipients
+                .iter()
+                .map(|r| (&r.given.address, r.given.direction, r.caught))
+                .collect(),
             hostname,
         };
         let bound = bounds::refused(&self.table, &sent, &mut reading);

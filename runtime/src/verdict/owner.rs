@@ -30,12 +30,8 @@ pub(crate) fn may_send_as(table: &Loaded, login: &str, address: &Address) -> boo
     let Some(alias) = table.alias(address).filter(|alias| !alias.key.starts_with('@')) else {
         return false;
     };
-    let member = |text: &String| Address::parse(text).is_ok_and(|member| is_login(table, login, &member));
-    let sole = match alias.members.as_slice() {
-        [one] => member(one),
-        _ => false,
-    };
-    sole || alias.may_send.iter().any(|name| name == login || member(name))
+    let member = |text: &str| Address::parse(text).is_ok_and(|member| is_login(table, login, &member));
+    alias.sole().is_some_and(member) || alias.may_send.iter().any(|name| name == login || member(name))
 }
 
 /// Whether an address is the login itself. A bare login has its mailbox at each local domain.

@@ -6,7 +6,7 @@
 
 use super::audit::{Finding, early};
 use super::authentic::{self, Authentic, Signed};
-use super::bounds::guarded;
+use super::bounds::{self, guarded};
 use super::inside::{Existence, exists, is_inside, real_domain};
 use super::lookup::{self, Answer, Question};
 use super::owner::may_send_as;
@@ -71,6 +71,8 @@ pub(super) enum Standing {
 pub(super) struct Recipient {
     pub(super) given: Given,
     pub(super) submitted: bool,
+    /// A catch-all takes it.
+    pub(super) caught: bool,
     pub(super) standing: Standing,
 }
 
@@ -394,6 +396,7 @@ impl Transaction {
             return Gate::refuse("452 4.5.3 this recipient needs a transaction of its own");
         }
         self.company = self.company.or(company);
+        let caught = inside && bounds::caught(&self.table, users, address);
         let given = Given {
             wire: format!("{}@{}", wanted.local, wanted.domain),
             address: wanted.address,
@@ -402,7 +405,7 @@ impl Transaction {
             orcpt: wanted.orcpt,
             fate,
         };
-        self.recipients.push(Recipient { given, submitted, standing });
+        self.recipients.push(Recipient { given, submitted, caught, standing });
         Gate::Pass
     }
 

@@ -296,8 +296,39 @@ pub struct Alias {
     pub members: Vec<String>,
     /// Replaces the envelope sender of what the alias sends on.
     pub owner: Option<String>,
+    /// Members that it has through other lists, which keep owners of their own. None of them is among `members`.
+    pub lists: Vec<Sublist>,
     /// Logins that own this address for `sender-must`, beside a sole member. Policy form.
     pub may_send: Vec<String>,
+}
+
+/// What an alias reaches through a list with an owner.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Sublist {
+    /// Replaces the envelope sender of what goes to these.
+    pub owner: String,
+    /// Final addresses as the admin wrote them, in order, each once.
+    pub members: Vec<String>,
+}
+
+impl Alias {
+    /// Every final address, each once, with the owner who answers for it.
+    pub fn all(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let own = self.members.iter().map(|member| (member.as_str(), self.owner.as_deref()));
+        let lists = self
+            .lists
+            .iter()
+            .flat_map(|list| list.members.iter().map(|member| (member.as_str(), Some(list.owner.as_str()))));
+        own.chain(lists)
+    }
+
+    /// The one final address, where there is no other.
+    #[must_use]
+    pub fn sole(&self) -> Option<&str> {
+        let mut all = self.all();
+        let (first, _) = all.next()?;
+        all.next().is_none().then_some(first)
+    }
 }
 
 /// Where a table came from. No part of the policy digest.

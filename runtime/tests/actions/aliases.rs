@@ -114,6 +114,38 @@ async fn notification_follows_the_expansion_and_ends_at_an_owner() {
     assert!(!notice.contains("ann@example.com") && !notice.contains("Hello."), "{notice}");
 }
 
+/// A list among the members of an alias keeps its owner; who is reached both ways is reached directly. A bounce
+/// stays one, so that nothing goes round.
+#[tokio::test]
+async fn a_list_within_an_alias_keeps_its_owner() {
+    let table = rules()
+        .alias("all@example.com", &["dora@example.com"], None)
+        .sublist("owner@example.com", &["bob@example.com", "far@other.example"])
+        .load();
+    let record = check(
+        Mail::arriving(&table, "x@far.example", &["all@example.com"]).with(|incoming| {
+            incoming.recipients[0].notify = Notify { given: true, success: true, failure: true, delay: false };
+        }),
+        "message v0 <x@far.example>: (all@example.com) dora@example.com
+         message v0 <owner@example.com>: (all@example.com) bob@example.com (all@example.com) far@other.example!
+         notice v1 <>: x@far.example!",
+    )
+    .await;
+    assert!(message(&record, 2).contains("Action: expanded\r\n"));
+    assert!(record.dispatches[0].recipients[0].notify.failure);
+    assert_eq!(record.dispatches[1].recipients[0].notify, Notify::default());
+    for to in ["all@example.com", "list@example.com"] {
+        let desk = Desk::new();
+        desk.send(Mail::arriving(&table, "x@far.example", &[to]).with(|incoming| {
+            incoming.sender.wire.clear();
+            incoming.sender_address = None;
+        }))
+        .await
+        .unwrap();
+        assert!(desk.last().dispatches.iter().all(|dispatch| dispatch.sender.is_empty()), "{to}");
+    }
+}
+
 /// RFC 3461 5.2.7.3: several members hear nothing of success, and the author hears of the expansion.
 #[tokio::test]
 async fn an_alias_of_several_is_told_as_expanded() {
@@ -148,7 +180,8 @@ async fn an_alias_of_several_is_told_as_expanded() {
     let names = vec!["x@far.example".into(), "log@example.com".into(), "sales@example.com".into()];
     let copying = rules().profile(|p| p.notice_copies = names).load();
     desk.send(ask(success, Fate::Deliver).with(|incoming| incoming.table = copying)).await.unwrap();
-    let to: Vec<_> = desk.last().dispatches[1].recipients.iter().map(|t| (t.address.clone(), t.inside)).collect();
+    let to: Vec<_> =
+        desk.last().dispatches[1].recipients.iter().map(|t| (t.address.clone(), t.inside)).collect();
     let want = [("x@far.example", false), ("log@example.com", true), ("ann@example.com", true)];
     assert_eq!(to[..3], want.map(|(address, inside)| (address.to_owned(), inside)));
 

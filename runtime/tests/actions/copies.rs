@@ -142,6 +142,22 @@ async fn a_target_that_is_a_recipient_gets_no_second_copy_unless_it_records() {
     }
 }
 
+/// What follows `+` makes no other mailbox inside; outside nobody knows.
+#[tokio::test]
+async fn a_target_under_an_extension_is_the_same_mailbox() {
+    let table = Rules::new().bcc("all", When::Always, &["ann@example.com", "x@other.example"], "").load();
+    check(
+        Mail::arriving(&table, "x@far.example", &["ann+tag@example.com", "bob@example.com"]),
+        "message v0 <x@far.example>: ann+tag@example.com bob@example.com
+         copy \"all\" v1 <postmaster@example.com>: x@other.example!",
+    )
+    .await;
+    let table = Rules::new().bcc("all", When::Always, &["x@other.example"], "").load();
+    let desk = Desk::new();
+    desk.send(Mail::submitted(&table, "ann@example.com", &["x+tag@other.example"])).await.unwrap();
+    assert_eq!(desk.last().dispatches.len(), 2);
+}
+
 #[tokio::test]
 async fn none_for_discarded_mail_and_none_of_a_copy() {
     let table = Rules::new().bcc("all", When::Always, &["a@example.com"], "").load();
@@ -159,6 +175,22 @@ async fn none_for_discarded_mail_and_none_of_a_copy() {
     let receipt = desk.send(back).await.unwrap();
     assert!(receipt.effects.iter().any(|e| e.contains("no blind copy of a blind copy")), "{receipt:?}");
     assert_eq!(desk.last().dispatches.len(), 1);
+    // So with a submission that had neither Date nor Message-ID: the mark is over what left.
+    let bare =
+        Mail::submitted(&table, "ann@example.com", &["far@other.example"]).bytes("Subject: x\r\n\r\nx\r\n");
+    desk.send(bare).await.unwrap();
+    let bare = message(&desk.last(), 1);
+    let back = || format!("Received: x\r\n{bare}");
+    desk.send(Mail::arriving(&table, "x@far.example", &["bob@example.com"]).bytes(back())).await.unwrap();
+    assert_eq!(desk.last().dispatches.len(), 1);
+    // Whoever logs in cannot keep his mail out of an archive with the mark of an old copy, nor out of another one.
+    let again = bare.replace("\r\n\r\nx", "\r\n\r\nother words");
+    desk.send(Mail::submitted(&table, "ann@example.com", &["bob@example.com"]).bytes(again)).await.unwrap();
+    assert_eq!(desk.last().dispatches.len(), 2);
+    let two = Rules::new().bcc("all", When::Always, &["a@example.com", "b@example.com"], "").load();
+    desk.send(Mail::arriving(&two, "x@far.example", &["bob@example.com"]).bytes(back())).await.unwrap();
+    let got = envelopes(&desk.last());
+    assert!(got.ends_with("copy \"all\" v1 <postmaster@example.com>: b@example.com\n"), "{got}");
     let forged = mail().bytes("X-Edict-Copy: 0000000000001 00\r\nSubject: x\r\n\r\nx\r\n");
     desk.send(forged).await.unwrap();
     assert_eq!(desk.last().dispatches.len(), 2);

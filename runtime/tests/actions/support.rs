@@ -15,7 +15,7 @@ use edict_table::facts::Direction;
 use edict_table::load::Loaded;
 use edict_table::model::{
     Action, Alias, Bcc, Condition, Disclaimer, Entries, List, ListKind, Mode, Predicate, Quota, QuotaPer,
-    Reply, Rule, Table, Test,
+    Reply, Rule, Sublist, Table, Test,
 };
 use edict_table::value::{Address, Pattern};
 use std::fmt::Write;
@@ -90,11 +90,19 @@ impl Rules {
 
     pub fn alias(mut self, key: &str, members: &[&str], owner: Option<&str>) -> Self {
         self.0.aliases.push(Alias {
+            lists: Vec::new(),
             key: key.to_owned(),
             members: members.iter().map(|&m| m.to_owned()).collect(),
             owner: owner.map(str::to_owned),
             may_send: Vec::new(),
         });
+        self
+    }
+
+    /// A list with an owner among the members of the last alias.
+    pub fn sublist(mut self, owner: &str, members: &[&str]) -> Self {
+        let members = members.iter().map(|m| (*m).to_owned()).collect();
+        self.0.aliases.last_mut().unwrap().lists.push(Sublist { owner: owner.to_owned(), members });
         self
     }
 

@@ -79,6 +79,11 @@ async fn submissions_are_completed_and_nothing_else_is() {
     assert!(text.ends_with("\r\nSubject: x\r\n\r\nHi\r\n") && !text.contains("secret"), "{text}");
     let text = stored(Mail::arriving(&table, "x@far.example", &["ann@example.com"]).bytes(bare)).await;
     assert!(text.ends_with(&format!("+0000\r\n{bare}")), "{text}");
+    // Empty ones are as good as none, and give way.
+    let empty = "Date:\r\nMessage-ID: \r\nSubject: x\r\n\r\nHi\r\n";
+    let text = stored(Mail::submitted(&table, "ann@example.com", &["far@other.example"]).bytes(empty)).await;
+    assert!(text.ends_with("+0000\r\nSubject: x\r\n\r\nHi\r\n"), "{text}");
+    assert!(text.contains("\r\nMessage-ID: <0000000000001@mx.example.com>\r\nDate: Tue, 24"), "{text}");
     let whole = Mail::submitted(&table, "ann@example.com", &["far@other.example"]);
     let sent = String::from_utf8(whole.0.bytes.clone()).unwrap();
     assert!(stored(whole).await.ends_with(&format!("+0000\r\n{sent}")));

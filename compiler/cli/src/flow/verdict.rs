@@ -3,6 +3,7 @@
 //! In the order of mail-flow: client, sender, relay guard, rules, settings that stand whatever rules say.
 
 use super::known::{Known, Who};
+use edict_runtime::users::Users;
 use edict_runtime::verdict::bounds::{self, Bound, Reading, Sent, absent, guarded};
 use edict_table::decide::{Outcome, Ruling, Scratch, audited, verdict};
 use edict_table::fact::Stage;
@@ -220,7 +221,12 @@ fn bounds(table: &Loaded, known: &Known, reached: &[bool]) -> Option<Decided> {
         // A login is taken for one that may send as it does.
         own_from: false,
         sender: known.sender.as_ref(),
-        recipients: taken.map(|(who, _)| (&who.address, who.direction)).collect(),
+        // Users are not known here: a catch-all takes all that no list names.
+        recipients: taken
+            .map(|(who, _)| {
+                (&who.address, who.direction, bounds::caught(table, &Users::default(), &who.address))
+            })
+            .collect(),
         hostname: table.profile().hostname.as_deref().unwrap_or_default(),
     };
     let mut reading = Reading {

@@ -82,3 +82,25 @@ fn only_so_much_is_checked() {
     assert_eq!(Signed::of(b""), None);
     assert_eq!(Signed::of(b"\r\nno header\r\n"), None);
 }
+
+/// RFC 6376 3.4.4: the relaxed form ignores lines of white space at the end, the simple form does not.
+#[test]
+fn lines_of_white_space_at_the_end_of_a_body() {
+    let hash = |form: &str, body: &str| {
+        let field = format!(
+            "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/{form}; d=a.example; s=s; h=from; bh=eHl6; b=eHl6"
+        );
+        Signed::of(format!("{field}\r\nFrom: a@a.example\r\n\r\n{body}").as_bytes()).unwrap().hashes
+    };
+    for (body, same) in [
+        ("x\r\n \r\n", "x\r\n"),
+        ("x\r\n\t\r\n\r\n", "x\r\n"),
+        ("x \t\r\n\r\n \r\ny", "x\r\n\r\n\r\ny\r\n"),
+        (" \r\n", ""),
+        ("\t \r\n\r\n", ""),
+    ] {
+        assert_eq!(hash("relaxed", body), hash("relaxed", same), "{body:?}");
+        assert_ne!(hash("simple", body), hash("simple", same), "{body:?}");
+    }
+    assert_ne!(hash("relaxed", "x\r\n \r\ny\r\n"), hash("relaxed", "x\r\ny\r\n"));
+}

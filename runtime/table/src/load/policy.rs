@@ -59,6 +59,7 @@ pub(super) fn read(image: &[u8], places: &Places) -> Result<Values, LoadError> {
     }
     for alias in &values.aliases {
         let texts = alias.members.iter().chain(&alias.may_send).chain(&alias.owner);
+        let texts = texts.chain(alias.lists.iter().flat_map(|l| l.members.iter().chain([&l.owner])));
         if !plain(&alias.key, 2048) || !texts.into_iter().all(|t| plain(t, 2048)) {
             return Err(corrupt("an alias"));
         }

@@ -123,8 +123,8 @@ fn versions_say_what_to_update() {
         mend(&mut bytes);
         load(bytes).unwrap_err().to_string()
     };
-    assert!(with(9, 9).contains("newer than this program reads (1): update this program (`edictd`"));
-    assert!(with(0, 0).contains("older than this program reads (1): update the `edict` that built it"));
+    assert!(with(9, 9).contains("newer than this program reads (2): update this program (`edictd`"));
+    assert!(with(1, 1).contains("older than this program reads (2): update the `edict` that built it"));
 }
 
 /// Every byte, with a checksum that fits: refused, or all that reads it goes on without a panic.

@@ -16,7 +16,7 @@ pub fn aliases(table: &Table) -> Exported {
         match alias.key.rsplit_once('@') {
             Some((local, domain)) if !local.is_empty() && domain == home => {
                 unheld(alias, false, &mut out);
-                let members: Vec<String> = alias.members.iter().map(|m| own(alias, m, local)).collect();
+                let members: Vec<String> = alias.all().map(|(m, _)| own(alias, m, local)).collect();
                 let _ = writeln!(out.text, "{local}: {}", members.join(", "));
                 if let Some(owner) = &alias.owner {
                     let _ = writeln!(out.text, "owner-{local}: {owner}");
@@ -40,6 +40,10 @@ fn unheld(alias: &Alias, owner: bool, out: &mut Exported) {
     if owner && alias.owner.is_some() {
         out.refused.push(format!("alias {}: its `owner`", alias.key));
     }
+    for list in &alias.lists {
+        out.refused
+            .push(format!("alias {}: {}, the owner of a list among its members", alias.key, list.owner));
+    }
     if !alias.may_send.is_empty() {
         out.refused.push(format!("alias {}: its `may-send`", alias.key));
     }
@@ -50,7 +54,12 @@ pub fn virtuals(table: &Table) -> Exported {
     let mut out = Exported::default();
     for alias in &table.aliases {
         unheld(alias, true, &mut out);
-        let _ = writeln!(out.text, "{}\t{}", alias.key, alias.members.join(", "));
+        let _ = writeln!(
+            out.text,
+            "{}\t{}",
+            alias.key,
+            alias.all().map(|(member, _)| member).collect::<Vec<_>>().join(", ")
+        );
     }
     out
 }
@@ -63,8 +72,8 @@ pub fn csv_aliases(table: &Table) -> Exported {
     let _ = writer.write_record(["alias", "member"]);
     for alias in &table.aliases {
         unheld(alias, true, &mut out);
-        for member in &alias.members {
-            let _ = writer.write_record([&alias.key, member]);
+        for (member, _) in alias.all() {
+            let _ = writer.write_record([alias.key.as_str(), member]);
         }
     }
     out.text = String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default();

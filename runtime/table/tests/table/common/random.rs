@@ -214,6 +214,7 @@ pub fn table(rng: &mut Rng, rules: usize) -> Table {
     }
     for key in ["ann@in.example", "@a.example", "bob@in.example"] {
         table.aliases.push(Alias {
+            lists: Vec::new(),
             key: key.to_owned(),
             members: vec!["Ann@in.example".to_owned(), "x@y.example".to_owned()],
             owner: None,
