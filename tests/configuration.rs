@@ -207,7 +207,7 @@ fn check_config_reads_the_files_that_are_named() {
         (run.status.code().unwrap(), String::from_utf8(text).unwrap())
     };
     let key = r#"dkim: [(domain: "example.com", selector: "s", key_file: "dkim.pem")]"#;
-    let login = r#"credentials: {"hub": (user: "u", password_file: "hub.password")}"#;
+    let login = r#"credentials: {"hub": (login: "u", password_file: "hub.password")}"#;
     for (more, file, good) in [
         (
             r#"users: "users""#.to_owned(),
@@ -217,7 +217,7 @@ fn check_config_reads_the_files_that_are_named() {
         (login.to_owned(), "hub.password", "secret\n"),
         (key.to_owned(), "dkim.pem", ""),
     ] {
-        write(folder.path(), &[], &more);
+        write(folder.path(), &[free_port()], &more);
         let (code, text) = check();
         assert!(code == 1 && text.contains(file) && text.contains("No such file"), "{text}");
         std::fs::write(path(file), "\n\u{1}no key, no user\n").unwrap();
@@ -228,7 +228,7 @@ fn check_config_reads_the_files_that_are_named() {
             assert_eq!(check().0, 0, "{}", check().1);
         }
     }
-    write(folder.path(), &[], "");
+    write(folder.path(), &[free_port()], "");
     std::fs::write(path("edict.table"), "no table").unwrap();
     let (code, text) = check();
     assert!(code == 1 && text.contains("edict.table"), "{text}");
