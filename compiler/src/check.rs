@@ -5,6 +5,7 @@
 //! error. Questions that need a search over messages belong to `prove`.
 
 pub mod alias;
+mod index;
 mod lint;
 mod profile;
 mod rule;
@@ -47,5 +48,6 @@ pub fn check(model: Model, diagnostics: &mut Vec<Diagnostic>) -> Option<Checked>
         return None;
     }
     lint::check(&model, diagnostics);
+    index::check(&model, diagnostics);
     Some(Checked { model, aliases })
 }
