@@ -11,3 +11,4 @@ pub(crate) mod networks;
 pub(crate) mod probe;
 pub(crate) mod store;
 pub(crate) mod text;
+pub(crate) mod windows;

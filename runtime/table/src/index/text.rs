@@ -4,9 +4,11 @@
 //! a table is loaded; a DFA up to [`DFA_PATTERNS`], a contiguous NFA above, where a DFA would take too
 //! much memory.
 
+use super::windows::Windows;
 use aho_corasick::automaton::OverlappingState;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// The most literals (and 64 times as many bytes) of which a DFA is made.
 const DFA_PATTERNS: usize = 1000;
@@ -82,7 +84,8 @@ impl Builder {
             Some(built.ok()?)
         };
         let uses = self.uses.into_iter().map(|u| u.1).collect();
-        Some(TextIndex { automaton, ends, uses, always: self.always })
+        let windows = Windows::new(&self.patterns);
+        Some(TextIndex { automaton, windows, ends, uses, always: self.always })
     }
 }
 
@@ -90,6 +93,8 @@ impl Builder {
 #[derive(Debug)]
 pub(crate) struct TextIndex {
     automaton: Option<AhoCorasick>,
+    /// Where to run it.
+    windows: Option<Windows>,
     /// For each pattern, where its uses end.
     ends: Vec<u32>,
     uses: Vec<Use>,
@@ -104,8 +109,20 @@ impl TextIndex {
             hit(one);
         }
         let Some(automaton) = &self.automaton else { return };
+        match &self.windows {
+            Some(windows) => {
+                for stretch in windows.stretches(text) {
+                    self.run(automaton, text, stretch, &mut hit);
+                }
+            }
+            None => self.run(automaton, text, 0..text.len(), &mut hit),
+        }
+    }
+
+    /// The automaton over a stretch of a text.
+    fn run(&self, automaton: &AhoCorasick, text: &str, stretch: Range<usize>, hit: &mut impl FnMut(&Use)) {
         let mut state = OverlappingState::start();
-        let input = Input::new(text);
+        let input = Input::new(text).range(stretch);
         loop {
             if automaton.try_find_overlapping(input.clone(), &mut state).is_err() {
                 return;
@@ -130,11 +147,81 @@ impl TextIndex {
     /// Bytes of memory, and how many literals.
     pub(crate) fn size(&self) -> (usize, usize) {
         let automaton = self.automaton.as_ref().map_or(0, AhoCorasick::memory_usage);
-        (automaton + self.uses.len() * size_of::<Use>() + self.ends.len() * 4, self.ends.len())
+        let windows = self.windows.as_ref().map_or(0, Windows::bytes);
+        (automaton + windows + self.uses.len() * size_of::<Use>() + self.ends.len() * 4, self.ends.len())
     }
 
     /// Tests whose pattern is asked about every text.
     pub(crate) fn unfiltered(&self) -> impl Iterator<Item = u32> {
         self.always.iter().filter(|one| matches!(one.role, Role::Ask(_))).map(|one| one.predicate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn index(literals: &[String]) -> TextIndex {
+        let mut builder = Builder::default();
+        for (literal, place) in literals.iter().zip(0..) {
+            let role = [Role::Contains, Role::Starts, Role::Ends][place as usize % 3];
+            builder.add(literal, Use { predicate: place, role });
+        }
+        builder.build().unwrap()
+    }
+
+    fn found(index: &TextIndex, text: &str) -> Vec<u32> {
+        let mut out = Vec::new();
+        index.scan(text, |one| out.push(one.predicate));
+        out.sort_unstable();
+        out.dedup();
+        out
+    }
+
+    fn stand(literals: &[String], text: &str) -> Vec<u32> {
+        let stands = |(literal, place): &(&String, u32)| match place % 3 {
+            0 => text.contains(literal.as_str()),
+            1 => text.starts_with(literal.as_str()),
+            _ => text.ends_with(literal.as_str()),
+        };
+        literals.iter().zip(0..).filter(stands).map(|(_, place)| place).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever is found by stretches is what stands in the text: with few letters, so that literals share windows and
+        /// stand in each other, and with texts of every length around that of a stretch.
+        #[test]
+        fn what_stands_in_a_text_is_found(
+            literals in proptest::collection::vec("[abü ]{3,12}", 1..12),
+            text in "[abü ]{0,40}|[ab]{200,400}|([c-z]{0,60}[abü ]{0,20}){0,20}",
+            put in proptest::collection::vec((0usize..12, 0usize..400), 0..4),
+        ) {
+            let mut text = text;
+            for (which, at) in put {
+                let literal = &literals[which % literals.len()];
+                let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+                text.insert_str(at, literal);
+            }
+            let index = index(&literals);
+            prop_assert!(index.windows.is_some());
+            prop_assert_eq!(found(&index, &text), stand(&literals, &text));
+        }
+    }
+
+    /// A text of nothing but windows of literals: the automaton runs over it once, not around each of them.
+    #[test]
+    fn a_text_full_of_windows_is_run_over_once() {
+        let literals: Vec<String> = (0..100).map(|i| format!("{:0100}", i)).collect();
+        let windows = Windows::new(&literals).unwrap();
+        for text in
+            ["0".repeat(100_000), "0000 and ".repeat(10_000), "0000".to_owned() + &" ".repeat(100_000)]
+        {
+            let run: usize = windows.stretches(&text).map(|stretch| stretch.len()).sum();
+            assert!(run <= text.len() + text.len() / 4 + 1000, "{run} of {}", text.len());
+        }
+        assert_eq!(windows.stretches(&"nothing of it ".repeat(1000)).count(), 0);
     }
 }
