@@ -37,6 +37,11 @@ pub fn read(path: &Path) -> io::Result<Image> {
 }
 
 fn seal(from: &mut impl Read) -> io::Result<Image> {
+    map(&sealed(from)?)
+}
+
+/// An anonymous file with these bytes, which nobody can change any more.
+fn sealed(from: &mut impl Read) -> io::Result<File> {
     let fd = memfd_create("edict-table", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut memory = File::from(fd);
     // One byte more than allowed tells a file that is too long from one that just fits.
@@ -47,7 +52,7 @@ fn seal(from: &mut impl Read) -> io::Result<Image> {
     }
     memory.flush()?;
     fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-    map(&memory)
+    Ok(memory)
 }
 
 #[expect(unsafe_code, reason = "mapping a file is unsafe because the file may change; this one cannot")]
@@ -72,6 +77,19 @@ mod tests {
         std::fs::write(&path, b"short").unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!((*image).as_ref(), vec![7u8; 100_000]);
+    }
+
+    /// Not even whoever holds it can write to it, cut it, add to it, or take the seals off.
+    #[test]
+    fn sealed_memory_cannot_be_changed() {
+        let mut memory = sealed(&mut [7u8; 5000].as_slice()).unwrap();
+        let seals = rustix::fs::fcntl_get_seals(&memory).unwrap();
+        assert!(seals.contains(SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL));
+        io::Seek::rewind(&mut memory).unwrap();
+        assert!(memory.write_all(b"x").is_err());
+        assert!(memory.set_len(10).is_err() && memory.set_len(10_000).is_err());
+        assert!(fcntl_add_seals(&memory, SealFlags::FUTURE_WRITE).is_err());
+        assert_eq!((*map(&memory).unwrap()).as_ref(), [7u8; 5000]);
     }
 
     #[test]
