@@ -34,7 +34,7 @@ pub fn load(c: &mut Criterion) {
         return;
     }
     let mut group = c.benchmark_group("load");
-    group.sample_size(20);
+    group.sample_size(10);
     group.bench_function("emit", |b| b.iter(|| emit(black_box(&table))));
     group.bench_function("read_and_hash", |b| {
         b.iter(|| std::fs::read(&path).map(|bytes| blake3::hash(&bytes)));

@@ -6,7 +6,16 @@ mod decide;
 mod load;
 mod rules;
 
-use criterion::{criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
+use std::time::Duration;
 
-criterion_group!(benches, decide::envelopes, decide::lists, decide::text, load::load);
+criterion_group! {
+    name = benches;
+    // One run of everything fits into five minutes, in which a machine can be kept quiet.
+    config = Criterion::default()
+        .sample_size(40)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = decide::envelopes, decide::lists, decide::text, load::load
+}
 criterion_main!(benches);

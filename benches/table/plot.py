@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Collects what `cargo bench --bench table` measured and draws the plots of docs/performance.md.
+"""Collects what `cargo bench --bench table` and benches/peers measured and draws the plots of docs/performance.md.
 
-    benches/table/plot.py [CRITERION_FOLDER]
+    benches/table/plot.py [table=target/criterion] [peers=benches/peers/target/criterion]
 
-With a folder (target/criterion), its medians are first written to benches/table/results.json. The plots are made from
-that file and from benches/peers/results.json, as SVG, by nothing but the standard library.
+Of a folder that is named, the medians are first written to results.json beside the bench. The plots are made from those
+files, as SVG, by nothing but the standard library; the tables of the page are printed.
 """
 import json
 import math
@@ -18,13 +18,13 @@ PLOTS = ROOT / "docs/performance"
 COLOURS = ["#1b6ca8", "#c1440e", "#3c7d3c", "#7a3e9d", "#8a6d00", "#555555", "#b03060", "#008b8b"]
 
 
-def collect(folder):
+def collect(folder, into):
     results = {}
     for path in sorted(folder.glob("*/*/**/new/estimates.json")):
         group, *rest = path.relative_to(folder).parts[:-2]
         median = json.loads(path.read_text())["median"]["point_estimate"]
         results.setdefault(group, {})["/".join(rest)] = round(median, 1)
-    TABLE.write_text(json.dumps({"unit": "ns, median", "results": results}, indent=1, sort_keys=True) + "\n")
+    into.write_text(json.dumps({"unit": "ns, median", "results": results}, indent=1, sort_keys=True) + "\n")
 
 
 def human(ns):
@@ -82,26 +82,50 @@ def numbered(group, prefix):
     return {int(k): v for k, v in found.items() if k.isdigit()}
 
 
+def rows(results):
+    """The figures and ratios of docs/performance.md."""
+    for group, over in (("envelope", "bare_probes"), ("header", "bare_aho_corasick"), ("headers", "bare_aho_corasick"),
+                        ("body_4k", "bare_aho_corasick"), ("body_100k", "bare_aho_corasick"), ("list", "")):
+        ours, bare = (numbered(results.get(group, {}), name) for name in ("decide", over))
+        for size in sorted(ours):
+            ratio = f"| {human(bare[size])} | {ours[size] / bare[size]:.2f} |" if size in bare else "|"
+            print(f"{group} | {size:,} | {human(ours[size])} {ratio}")
+    for name, ns in results.get("load", {}).items():
+        print(f"load {name}: {human(ns)}")
+
+
+def peer_rows(results):
+    for group, points in results.items():
+        ours = numbered(points, "edict")
+        for name in dict.fromkeys(key.rsplit("/", 1)[0] for key in points):
+            cells = [f"{human(ns)} ({ns / ours[size]:,.3g})" for size, ns in sorted(numbered(points, name).items())]
+            print(f"{group} | {name} | " + " | ".join(cells))
+
+
 def main():
-    if len(sys.argv) > 1:
-        collect(pathlib.Path(sys.argv[1]))
+    for argument in sys.argv[1:]:
+        which, folder = argument.split("=", 1)
+        collect(pathlib.Path(folder), {"table": TABLE, "peers": PEERS}[which])
     if TABLE.exists():
         results = json.loads(TABLE.read_text())["results"]
+        rows(results)
         envelope = results.get("envelope", {})
         draw("envelope", "A decision on the envelope, no rule matches", "rules", {
             "decision": numbered(envelope, "decide"), "bare hash probes": numbered(envelope, "bare_probes")})
         draw("list", "A decision on one list", "entries", {"decision": numbered(results.get("list", {}), "decide")})
-        for name, title in (("header", "A subject of 46 bytes"), ("body_4k", "A body of 4 KiB"),
-                            ("body_100k", "A body of 100 KiB")):
+        for name, title in (("header", "A subject of 46 bytes"), ("headers", "Five header fields"),
+                            ("body_4k", "A body of 4 KiB"), ("body_100k", "A body of 100 KiB")):
             group = results.get(name, {})
             draw(name, f"{title}, a literal a rule", "rules", {
                 "decision": numbered(group, "decide"), "bare aho-corasick": numbered(group, "bare_aho_corasick")})
     if PEERS.exists():
         results = json.loads(PEERS.read_text())["results"]
+        peer_rows(results)
         for name, title in (("mixed", "Envelope rules of six shapes"), ("senders", "One list of senders"),
                             ("networks", "One list of networks"), ("patterns", "A literal in the subject a rule")):
-            series = {k: {int(n): v for n, v in points.items()} for k, points in results.get(name, {}).items()}
-            draw(f"peers-{name}", f"{title}: time a mail", "rules or entries", series)
+            points = results.get(name, {})
+            names = dict.fromkeys(key.rsplit("/", 1)[0] for key in points)
+            draw(f"peers-{name}", f"{title}: time a mail", "rules or entries", {n: numbered(points, n) for n in names})
 
 
 main()

@@ -171,6 +171,43 @@ pub fn texts(rules: usize, fact: Fact) -> Maker {
     m
 }
 
+/// One rule on a list of texts, any of which may stand in subject or body.
+#[must_use]
+pub fn text_list(entries: usize, fact: Fact) -> Maker {
+    let mut m = Maker::new();
+    let mut all: Vec<String> = (0..entries).map(literal).collect();
+    all.sort_unstable();
+    let test = m.test(fact, "", Test::Contains(all));
+    m.reject(test);
+    m
+}
+
+/// Facts of the header that have literals of their own.
+pub const HEADERS: [(Fact, &str); 5] = [
+    (Fact::Subject, ""),
+    (Fact::Header, "from"),
+    (Fact::Header, "to"),
+    (Fact::Header, "message-id"),
+    (Fact::Header, "content-type"),
+];
+
+/// A fact with its parameter, and which literals are sought in it.
+pub type Part = ((Fact, &'static str), std::ops::Range<usize>);
+
+/// Text rules on several facts.
+#[must_use]
+pub fn many_texts(parts: &[Part]) -> Maker {
+    let mut m = Maker::new();
+    for ((fact, parameter), numbers) in parts {
+        for i in numbers.clone() {
+            let test = m.test(*fact, parameter, Test::Contains(vec![literal(i)]));
+            m.reject(test);
+        }
+    }
+    m.table.canonical();
+    m
+}
+
 /// A message that no rule matches.
 pub struct Mail {
     helo: Domain,
@@ -228,10 +265,14 @@ impl Mail {
         }
     }
 
-    /// Its subject.
+    /// The text of a fact.
     #[must_use]
-    pub fn subject(&self) -> &str {
-        self.header.fields.iter().find(|f| f.name == "subject").map_or("", |f| f.value.as_str())
+    pub fn text(&self, (fact, parameter): (Fact, &str)) -> &str {
+        let name = if fact == Fact::Subject { "subject" } else { parameter };
+        match fact {
+            Fact::Body => self.body.texts.first().map_or("", String::as_str),
+            _ => self.header.fields.iter().find(|f| f.name == name).map_or("", |f| f.value.as_str()),
+        }
     }
 
     /// All that is known at RCPT.
