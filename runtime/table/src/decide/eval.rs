@@ -94,6 +94,16 @@ impl<'a, 'f> Eval<'a, 'f> {
                 },
                 open => state_of(&open),
             },
+            Fact::Header => match facts.header {
+                Slot::Known(header) => {
+                    // One look at the names, whether the field is there or not.
+                    for field in header.fields.iter().filter(|f| f.name == column.parameter) {
+                        self.known(column, |this| this.text(column, &field.value));
+                    }
+                    State::Done
+                }
+                open => state_of(&open),
+            },
             _ => self.any(column),
         };
         let to = self.fired_so_far(column);

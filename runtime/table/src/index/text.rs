@@ -5,8 +5,9 @@
 //! much memory.
 
 use super::windows::Windows;
-use aho_corasick::automaton::OverlappingState;
-use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
+use aho_corasick::automaton::{Automaton, OverlappingState};
+use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{Input, MatchKind, dfa::DFA};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -75,24 +76,52 @@ impl Builder {
         }
         let bytes: usize = self.patterns.iter().map(String::len).sum();
         let dfa = self.patterns.len() <= DFA_PATTERNS && bytes <= 64 * DFA_PATTERNS;
-        let automaton = if self.patterns.is_empty() {
-            None
+        let kind = MatchKind::Standard;
+        let engine = if self.patterns.is_empty() {
+            Engine::Nothing
+        } else if dfa {
+            Engine::Dfa(DFA::builder().match_kind(kind).build(&self.patterns).ok()?)
         } else {
-            let kind = if dfa { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
-            let built =
-                AhoCorasick::builder().match_kind(MatchKind::Standard).kind(Some(kind)).build(&self.patterns);
-            Some(built.ok()?)
+            Engine::Nfa(NFA::builder().match_kind(kind).build(&self.patterns).ok()?)
         };
+        // Of a few literals the library itself knows a byte that must be there, and seeks that faster.
+        let windows = if engine.seeks() { None } else { Windows::new(&self.patterns) };
         let uses = self.uses.into_iter().map(|u| u.1).collect();
-        let windows = Windows::new(&self.patterns);
-        Some(TextIndex { automaton, windows, ends, uses, always: self.always })
+        Some(TextIndex { engine, windows, ends, uses, always: self.always })
+    }
+}
+
+/// The automaton, of its own type: a call through the library's common one costs a short text more than its bytes.
+#[derive(Debug)]
+enum Engine {
+    Nothing,
+    Dfa(DFA),
+    Nfa(NFA),
+}
+
+impl Engine {
+    /// Whether it skips over most of a text by itself.
+    fn seeks(&self) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Dfa(dfa) => dfa.prefilter().is_some(),
+            Self::Nfa(nfa) => nfa.prefilter().is_some(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Dfa(dfa) => dfa.memory_usage(),
+            Self::Nfa(nfa) => nfa.memory_usage(),
+        }
     }
 }
 
 /// The index of one text fact.
 #[derive(Debug)]
 pub(crate) struct TextIndex {
-    automaton: Option<AhoCorasick>,
+    engine: Engine,
     /// Where to run it.
     windows: Option<Windows>,
     /// For each pattern, where its uses end.
@@ -108,23 +137,38 @@ impl TextIndex {
         for one in &self.always {
             hit(one);
         }
-        let Some(automaton) = &self.automaton else { return };
+        match &self.engine {
+            Engine::Nothing => {}
+            Engine::Dfa(dfa) => self.run(dfa, text, &mut hit),
+            Engine::Nfa(nfa) => self.run(nfa, text, &mut hit),
+        }
+    }
+
+    /// The automaton over what may hold a literal.
+    #[inline(always)]
+    fn run(&self, automaton: &impl Automaton, text: &str, hit: &mut impl FnMut(&Use)) {
         match &self.windows {
             Some(windows) => {
                 for stretch in windows.stretches(text) {
-                    self.run(automaton, text, stretch, &mut hit);
+                    self.stretch(automaton, text, stretch, hit);
                 }
             }
-            None => self.run(automaton, text, 0..text.len(), &mut hit),
+            None => self.stretch(automaton, text, 0..text.len(), hit),
         }
     }
 
     /// The automaton over a stretch of a text.
-    fn run(&self, automaton: &AhoCorasick, text: &str, stretch: Range<usize>, hit: &mut impl FnMut(&Use)) {
+    fn stretch(
+        &self,
+        automaton: &impl Automaton,
+        text: &str,
+        over: Range<usize>,
+        hit: &mut impl FnMut(&Use),
+    ) {
         let mut state = OverlappingState::start();
-        let input = Input::new(text).range(stretch);
+        let input = Input::new(text).range(over);
         loop {
-            if automaton.try_find_overlapping(input.clone(), &mut state).is_err() {
+            if automaton.try_find_overlapping(&input, &mut state).is_err() {
                 return;
             }
             let Some(found) = state.get_match() else { return };
@@ -146,9 +190,11 @@ impl TextIndex {
 
     /// Bytes of memory, and how many literals.
     pub(crate) fn size(&self) -> (usize, usize) {
-        let automaton = self.automaton.as_ref().map_or(0, AhoCorasick::memory_usage);
         let windows = self.windows.as_ref().map_or(0, Windows::bytes);
-        (automaton + windows + self.uses.len() * size_of::<Use>() + self.ends.len() * 4, self.ends.len())
+        (
+            self.engine.bytes() + windows + self.uses.len() * size_of::<Use>() + self.ends.len() * 4,
+            self.ends.len(),
+        )
     }
 
     /// Tests whose pattern is asked about every text.
@@ -206,7 +252,8 @@ mod tests {
                 text.insert_str(at, literal);
             }
             let index = index(&literals);
-            prop_assert!(index.windows.is_some());
+            let few = matches!(&index.engine, Engine::Dfa(dfa) if dfa.prefilter().is_some());
+            prop_assert_eq!(index.windows.is_some(), !few);
             prop_assert_eq!(found(&index, &text), stand(&literals, &text));
         }
     }
