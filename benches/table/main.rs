@@ -11,11 +11,11 @@ use std::time::Duration;
 
 criterion_group! {
     name = benches;
-    // One run of everything fits into five minutes, in which a machine can be kept quiet.
+    // One run of everything fits into two minutes, in which a machine can be kept quiet.
     config = Criterion::default()
         .sample_size(40)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1));
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(700));
     targets = decide::envelopes, decide::lists, decide::text, load::load
 }
 criterion_main!(benches);

@@ -15,22 +15,32 @@ struct Counting;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
+    /// Bytes that are held.
+    static HELD: Cell<i64> = const { Cell::new(0) };
+}
+
+fn hold(bytes: usize, sign: i64) {
+    HELD.with(|held| held.set(held.get() + sign * bytes as i64));
 }
 
 // SAFETY: every call is forwarded to the system's allocator with the same arguments; counting touches
-// a thread-local cell that needs no allocation and has no destructor.
+// thread-local cells that need no allocation and have no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.with(|count| count.set(count.get() + 1));
+        hold(layout.size(), 1);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        hold(layout.size(), -1);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.dealloc(at, layout) }
     }
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         COUNT.with(|count| count.set(count.get() + 1));
+        hold(size, 1);
+        hold(layout.size(), -1);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.realloc(at, layout, size) }
     }
@@ -163,4 +173,54 @@ fn nothing_matches_nothing_allocates() {
     }
     let regexes = loaded.sections().into_iter().find(|s| s.name.starts_with("compiled regexes"));
     assert!(regexes.is_some_and(|s| s.bytes > 0), "the regex was never run");
+}
+
+/// A list of a million senders and ten thousand rules, a tenth of them on literals: what is kept of it beside the file and the
+/// automata is at most 10 MB.
+#[test]
+fn a_large_table_keeps_little_beside_its_file() {
+    let mut table = Table::default();
+    table.profile.local_domains = vec!["in.example".to_owned()];
+    let entry = |i: usize| match i % 3 {
+        0 => format!("user{i}@blocked{}.example", i % 1000),
+        1 => format!("@blocked{i}.example"),
+        _ => format!("@.blocked{i}.example"),
+    };
+    let entries = (0..1_000_000).map(entry).collect::<Entries>().sorted();
+    table.lists.push(List { name: Some("blocked".to_owned()), kind: ListKind::Mailbox, entries });
+    for place in 0..10_000u32 {
+        let (fact, test) = match place {
+            0 => (Fact::Sender, Test::InList(0)),
+            _ if place % 10 == 0 => (Fact::Subject, Test::Contains(vec![format!("offer number {place}")])),
+            _ => {
+                let entries = [format!("bad{place}@worse.example")].iter().collect();
+                table.lists.push(List { name: None, kind: ListKind::Mailbox, entries });
+                (Fact::Sender, Test::InList(table.lists.len() as u32 - 1))
+            }
+        };
+        table.predicates.push(Predicate { fact, parameter: String::new(), test });
+        table.conditions.push(Condition::Test(place));
+        let reply = Reply { code: 550, enhanced: (5, 7, 1), text: format!("not by rule {place}") };
+        table.rules.push(Rule {
+            name: format!("rule {place:05}"),
+            priority: 100,
+            mode: Mode::Enforce,
+            condition: place,
+            action: Action::Verdict(Verdict { verb: Verb::Reject, reply: Some(reply) }),
+        });
+    }
+    table.canonical();
+    let bytes = edict_table::emit::emit(&table);
+    drop(table);
+    let image = std::sync::Arc::new(bytes);
+    let before = HELD.with(Cell::get);
+    let loaded = Loaded::new(image).unwrap();
+    let kept = HELD.with(Cell::get) - before;
+    assert_eq!(loaded.rule_count(), 10_000);
+    let automata: usize =
+        loaded.sections().iter().filter(|s| s.name.starts_with("automaton")).map(|s| s.bytes).sum();
+    assert!(automata > 100_000, "{automata}");
+    let beside = kept - automata as i64;
+    assert!(beside < 10_000_000, "{beside} bytes beside {automata} of automata");
+    assert!(beside > 100_000, "{beside} bytes cannot be all: does the counter count?");
 }
