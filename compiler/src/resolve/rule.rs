@@ -4,14 +4,17 @@ use super::names::Sort;
 use super::profile::small;
 use super::{Context, condition};
 use crate::ast::{self, Active, Entry, LimitOf, Moment, QuotaOf, Spanned, Text, Window};
+use crate::data::MAX_TOLD;
 use crate::diag::Diagnostic;
 use crate::model::{Cond, Op, RelayDef, RuleDef, RuleMode, Test};
+use crate::parse::words::nearest;
 use crate::span::{FileId, Span};
 use edict_table::fact::Fact;
 use edict_table::model::{
     Action, Bcc, Disclaimer, Host, Limit, LimitPer, Mode, Quota, QuotaPer, Rate, RelayTls, Reply, Route,
     Verb, Verdict, Via,
 };
+use edict_table::template;
 use edict_table::value::Domain;
 use std::collections::BTreeMap;
 
@@ -411,12 +414,15 @@ fn targets(ctx: &mut Context<'_>, to: &ast::Entries) -> Option<Vec<String>> {
 
 /// The text of a disclaimer: what a `"""` block says, or what is in the file of that name.
 fn body(ctx: &mut Context<'_>, file: FileId, text: &Text) -> Option<String> {
+    // Where the text stands, for places in it.
+    let mut place = text.span;
     let raw = if text.block {
         text.value.clone()
     } else {
         let found = ctx.data_file(file, text)?;
-        let bytes = ctx.sources.bytes(found);
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let whole = ctx.sources.bytes(found);
+        let bytes = whole.strip_prefix(b"\xef\xbb\xbf").unwrap_or(whole);
+        place = Span { file: found, start: if bytes.len() < whole.len() { 3 } else { 0 }, end: 0 };
         match std::str::from_utf8(bytes) {
             Ok(raw) => raw.to_owned(),
             Err(error) => {
@@ -454,7 +460,32 @@ fn body(ctx: &mut Context<'_>, file: FileId, text: &Text) -> Option<String> {
         );
         return None;
     }
+    let written = if text.block { ctx.sources.text(place) } else { raw };
+    variables(ctx, &written, place)?;
     Some(format!("{clean}\n"))
+}
+
+/// Tells of names in braces that are no variables. `written` is the text as it stands in its file, from `place` on.
+fn variables(ctx: &mut Context<'_>, written: &str, place: Span) -> Option<()> {
+    let unknown = template::unknown(written);
+    for (name, at) in unknown.iter().take(MAX_TOLD) {
+        let offset = |n: usize| place.start + u32::try_from(n).unwrap_or(0);
+        let span = Span { file: place.file, start: offset(*at), end: offset(at + name.len() + 2) };
+        let mut diagnostic = Diagnostic::error("E1320", format!("there is no variable `{{{name}}}`"), span);
+        diagnostic = match nearest(name, template::VARIABLES.iter().copied()) {
+            Some(meant) => diagnostic.label(format!("did you mean `{{{meant}}}`?")).fix(
+                format!("write `{{{meant}}}`"),
+                span,
+                format!("{{{meant}}}"),
+            ),
+            None => diagnostic.label("taken for a variable").help(format!(
+                "there are `{{{}}}` and `{{user.NAME}}`, an attribute from `edictd.ron`; a brace of the text is written `{{{{`",
+                template::VARIABLES.join("}`, `{")
+            )),
+        };
+        ctx.report(diagnostic);
+    }
+    unknown.is_empty().then_some(())
 }
 
 /// Resolves a relay.

@@ -15,4 +15,5 @@ mod index;
 pub mod load;
 pub mod model;
 pub mod signed;
+pub mod template;
 pub mod value;

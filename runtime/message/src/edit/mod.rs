@@ -19,7 +19,7 @@ mod seven;
 mod wrap;
 
 pub use disclaim::{Outcome, disclaim, disclaim_all};
-pub use expand::{Escape, Unknown, Variables, check_template, expand};
+pub use expand::{Escape, Variables, expand};
 pub use order::{Order, Untouched};
 pub use seven::{Stuck, has_utf8_header, seven_bit};
 
