@@ -197,6 +197,13 @@ pub(crate) fn text(html: &str) -> String {
     out
 }
 
+/// HTML with its entities read.
+pub(crate) fn decoded(html: &str) -> String {
+    let mut out = String::with_capacity(html.len());
+    entities(html, &mut out);
+    out
+}
+
 /// The longest entity looked at, `&` and `;` included.
 const MAX_ENTITY: usize = 34;
 

@@ -16,10 +16,16 @@ pub const MAX_DEPTH: usize = 50;
 pub const MAX_PARTS: usize = 2_000;
 /// Decoded text that is taken from all parts together, in bytes of UTF-8.
 pub const MAX_TEXT: usize = 32 << 20;
-/// Decoded bytes of a base64 or quoted-printable text part that a disclaimer is put into. Parts that travel as
-/// they are have no such bound.
-pub const MAX_LEAF: usize = 768 << 10;
-/// Decoded bytes of a part that has to be written anew as a whole, since its charset or encoding changes.
+/// Bytes of a base64 or quoted-printable text part, decoded, that a disclaimer is put into. Long runs of letters
+/// and digits (pictures inside of HTML) do not count. Parts that travel as they are have no such bound.
+pub const MAX_LEAF: usize = 2 << 20;
+/// Decoded bytes of a part that is compared as a whole after the edit; of larger ones the surroundings are.
+pub const MAX_WHOLE: usize = 768 << 10;
+/// Letters and digits in a row that are kept of a part larger than [`MAX_WHOLE`].
+pub const MAX_RUN: usize = 1 << 10;
+/// Decoded bytes of a part that has to be written anew as a whole, since its charset changes.
 pub const MAX_REWRITE: usize = 384 << 10;
+/// Bytes of quoted text in which a disclaimer is looked for.
+pub const MAX_KNOWN: usize = 256 << 10;
 /// Bytes of one line that an edit writes, without its line end (RFC 5322 2.1.1).
 pub const MAX_LINE: usize = 998;

@@ -43,6 +43,8 @@ pub(crate) struct Part {
     pub disposition: String,
     /// The file name, decoded.
     pub name: Option<String>,
+    /// Its Content-ID, without the brackets.
+    pub id: Option<String>,
     /// A multipart's closing delimiter was seen.
     pub closed: bool,
 }
@@ -94,6 +96,15 @@ struct Walker<'a> {
     stack: Vec<Open>,
     /// The innermost part is still in its header.
     in_header: bool,
+}
+
+/// The longest Content-ID that is kept.
+const MAX_ID: usize = 250;
+
+/// A Content-ID without its brackets.
+pub(crate) fn bare_id(id: &str) -> &str {
+    let id = id.trim();
+    id.strip_prefix('<').and_then(|inner| inner.strip_suffix('>')).unwrap_or(id)
 }
 
 /// Takes a message apart.
@@ -256,6 +267,8 @@ fn describe(bytes: &[u8], part: &mut Part, digest: bool) -> bool {
                 }
                 None => malformed = true,
             }
+        } else if field.is("content-id") && field.value.len() <= MAX_ID {
+            part.id = Some(bare_id(&crate::words::unfold(field.value)).to_owned());
         }
     }
     // Two types or two encodings: readers choose differently.

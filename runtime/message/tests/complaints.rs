@@ -127,10 +127,33 @@ fn signed_mail_is_skipped_wrapped_or_refused_as_the_rule_says() {
     );
 }
 
+const TNEF: &str = "From: a@example.com\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhidden\r\n--b\r\n\
+    Content-Type: application/ms-tnef; name=winmail.dat\r\nContent-Transfer-Encoding: base64\r\n\r\neJ8+\r\n--b--\r\n";
+
 #[test]
 fn wrapping_gives_outsiders_no_winmail_dat() {
-    let wrapped = run(SIGNED, &Order { signed: OnSigned::Wrap, ..order() }).unwrap();
-    assert!(wrapped.contains("Content-Type: message/rfc822") && !wrapped.contains("tnef"), "{wrapped}");
+    // Neither for a message in Outlook's own format nor for a signed one is the wrapper in that format: what readers
+    // of any program see is the text and the message, and the winmail.dat that was there lies inside of it.
+    for (message, attached) in [(TNEF, 1), (SIGNED, 0)] {
+        let wrapped = run(message, &Order { signed: OnSigned::Wrap, ..order() }).unwrap();
+        let read = mail_parser::MessageParser::default().parse(wrapped.as_bytes()).unwrap();
+        let outer: Vec<String> = read
+            .parts
+            .iter()
+            .map(|part| {
+                let content = mail_parser::MimeHeaders::content_type(part).unwrap();
+                format!("{}/{}", content.ctype(), content.subtype().unwrap())
+            })
+            .collect();
+        assert_eq!(outer, ["multipart/mixed", "text/plain", "message/rfc822"], "{wrapped}");
+        assert_eq!(wrapped.matches("winmail.dat").count(), attached, "{wrapped}");
+        assert!(
+            wrapped.find("message/rfc822") < wrapped.find("winmail.dat").or(Some(usize::MAX)),
+            "{wrapped}"
+        );
+        assert!(wrapped.find(WORDS) < wrapped.find("message/rfc822"), "{wrapped}");
+        assert!(wrapped.contains(message), "{wrapped}");
+    }
 }
 
 #[test]
@@ -138,6 +161,7 @@ fn tnef_would_hide_the_disclaimer_so_it_is_not_edited() {
     let message = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhidden\r\n--b\r\n\
         Content-Type: application/octet-stream; name=WINMAIL.DAT\r\n\r\nx\r\n--b--\r\n";
     assert_eq!(run(message, &order()), Err(Untouched::Tnef));
+    assert_eq!(run(TNEF, &order()), Err(Untouched::Tnef));
 }
 
 #[test]

@@ -7,9 +7,10 @@
 
 use super::Edit;
 use super::leaf::{Leaf, Rewrite};
+use super::splice;
 use crate::decode;
 use crate::header::line_at;
-use crate::limits::{MAX_LEAF, MAX_LINE};
+use crate::limits::MAX_LINE;
 use crate::mime::{Kind, Part, Tree, walk};
 use mail_parser::{MessageParser, PartType};
 use std::ops::Range;
@@ -75,7 +76,7 @@ fn cuts(tree: &Tree, leaf: &Leaf<'_>, edits: &[Edit]) -> Vec<Range<usize>> {
     for (_, part) in leaves.filter(|(number, _)| *number != leaf.number) {
         out.push(part.body.clone());
     }
-    if leaf.raw.len() > 2 * MAX_LEAF {
+    if !leaf.is_whole() {
         let body = &leaf.part.body;
         let mut at = body.start;
         for edit in edits.iter().filter(|e| e.range.start >= body.start) {
@@ -106,7 +107,13 @@ fn same_part(old: &Part, new: &Part, edited: Option<&Rewrite>) -> bool {
 /// Whether the edited part decodes to what was meant, for us and for mail-parser. Takes what was expected out of
 /// `rewrite`, so that it is not held any longer.
 fn reads_back(skeleton: &[u8], new: &Part, leaf: &Leaf<'_>, rewrite: &mut Rewrite, message: &[u8]) -> bool {
-    let Some(expected) = rewrite.decoded.take() else { return true };
+    let Some(expected) = rewrite.decoded.take() else {
+        let start = leaf.part.body.start;
+        return rewrite.splices.iter().all(|(edit, put)| {
+            let range = edit.range.start - start..edit.range.end - start;
+            splice::puts(leaf.raw, leaf.part.transfer, &Edit { range, bytes: edit.bytes.clone() }, put)
+        });
+    };
     let body = skeleton.get(new.body.clone()).unwrap_or_default();
     if !decodes_to(body, new, &expected) {
         return false;
@@ -118,9 +125,22 @@ fn reads_back(skeleton: &[u8], new: &Part, leaf: &Leaf<'_>, rewrite: &mut Rewrit
         });
     }
     drop(expected);
-    second_opinion(message, leaf.part, |old| {
-        second_opinion(skeleton, new, |now| has_inserted(old, now, &rewrite.inserted))
-    })
+    let entity = message.get(leaf.part.header.start..leaf.part.body.end).unwrap_or_default();
+    let test = |old: &str| second_opinion(skeleton, new, |now| has_inserted(old, now, &rewrite.inserted));
+    match missing_padding(leaf) {
+        // mail-parser drops what is not padded.
+        0 => opinion(entity, test),
+        more => opinion(&[entity.trim_ascii_end(), b"==".get(..more).unwrap_or_default()].concat(), test),
+    }
+}
+
+/// How many `=` the base64 of a part lacks.
+fn missing_padding(leaf: &Leaf<'_>) -> usize {
+    if leaf.part.transfer != decode::Transfer::Base64 {
+        return 0;
+    }
+    let digits = leaf.raw.iter().filter(|b| !b.is_ascii_whitespace()).count();
+    (4 - digits % 4) % 4
 }
 
 fn decodes_to(body: &[u8], part: &Part, expected: &[u8]) -> bool {
@@ -136,7 +156,10 @@ fn decodes_to(body: &[u8], part: &Part, expected: &[u8]) -> bool {
 
 /// What mail-parser, given the part alone, says to a test of its text.
 fn second_opinion(message: &[u8], part: &Part, test: impl FnOnce(&str) -> bool) -> bool {
-    let entity = message.get(part.header.start..part.body.end).unwrap_or_default();
+    opinion(message.get(part.header.start..part.body.end).unwrap_or_default(), test)
+}
+
+fn opinion(entity: &[u8], test: impl FnOnce(&str) -> bool) -> bool {
     let Some(read) = MessageParser::default().parse(entity) else {
         // An empty part is nothing to mail-parser.
         return test("");

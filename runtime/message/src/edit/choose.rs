@@ -5,15 +5,17 @@
 
 use super::Untouched;
 use crate::header::Fields;
-use crate::mime::{Kind, Tree};
+use crate::mime::{self, Kind, Part, Tree};
 
-/// The leaves that are edited together.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Chosen {
+/// A place that could be edited: what is shown together, and the leaves that are edited together in it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Place {
     /// Number of the text/plain part.
     pub text: Option<usize>,
     /// Number of the text/html part.
     pub html: Option<usize>,
+    /// Every leaf of the two kinds that is shown there, in order.
+    pub leaves: Vec<usize>,
 }
 
 /// Why the message as a whole must be left alone.
@@ -82,7 +84,7 @@ fn is_automatic_reply(head: &Fields<'_>) -> bool {
 }
 
 /// The places that could be edited, in the order of the message; the last is the end of what is read.
-pub(super) fn candidates(tree: &Tree) -> Vec<Chosen> {
+pub(super) fn candidates(tree: &Tree) -> Vec<Place> {
     let has = kinds(tree);
     let texts = |at: usize| has.get(at).copied().unwrap_or_default();
     let mut at = 0;
@@ -99,6 +101,27 @@ pub(super) fn candidates(tree: &Tree) -> Vec<Chosen> {
         }
     }
     if texts(at).any() { vec![choose(tree, &has, at)] } else { Vec::new() }
+}
+
+/// Whether what readers prefer of each alternative, the last, is among the parts that are edited (RFC 2046 5.1.4).
+/// Files beside the text are no alternative to it.
+pub(super) fn is_seen(tree: &Tree, edited: impl Iterator<Item = usize>) -> bool {
+    let mut above: Vec<bool> = vec![false; tree.parts.len()];
+    for leaf in edited {
+        let mut at = Some(leaf);
+        while let Some(part) = at {
+            if let Some(mark) = above.get_mut(part) {
+                *mark = true;
+            }
+            at = tree.parts.get(part).and_then(|p| p.parent);
+        }
+    }
+    let holds = |part: usize| above.get(part) == Some(&true);
+    let alternatives = tree.parts.iter().enumerate().filter(|(_, p)| p.media() == "multipart/alternative");
+    alternatives.filter(|(at, _)| holds(*at)).all(|(at, _)| {
+        let shown = |child: &usize| tree.parts.get(*child).is_some_and(|p| p.disposition != "attachment");
+        tree.children(at).filter(shown).last().is_none_or(holds)
+    })
 }
 
 /// What can be read under a part.
@@ -119,7 +142,8 @@ fn kinds(tree: &Tree) -> Vec<Has> {
     let mut has = vec![Has::default(); tree.parts.len()];
     for (at, part) in tree.parts.iter().enumerate().rev() {
         if part.kind == Kind::Leaf
-            && !part.is_attachment()
+            && part.disposition != "attachment"
+            && (part.name.is_none() || is_body(tree, at))
             && let Some(own) = has.get_mut(at)
         {
             own.plain = part.media() == "text/plain";
@@ -140,23 +164,48 @@ fn kinds(tree: &Tree) -> Vec<Has> {
     has
 }
 
+/// Whether a part with a name is shown as a text of the message all the same: an alternative, the root of a
+/// `multipart/related`, the only part. Elsewhere a name means a file.
+fn is_body(tree: &Tree, at: usize) -> bool {
+    let Some(up) = tree.parts.get(at).and_then(|p| p.parent) else { return true };
+    match tree.parts.get(up).map(Part::media) {
+        Some("multipart/alternative") => true,
+        Some("multipart/related") => related_root(tree, up) == Some(at),
+        _ => false,
+    }
+}
+
 /// The root of a `multipart/related`: the part that `start` names, else the first (RFC 2387 3.2).
 fn related_root(tree: &Tree, at: usize) -> Option<usize> {
-    // Content-IDs are not read: in practice the root stands first, and the check of `start` would let a forged
-    // one move the edit away from what readers see.
-    tree.children(at).next()
+    let start = tree.parts.get(at).and_then(|p| p.content.get("start")).map(mime::bare_id);
+    let named = start.and_then(|id| {
+        tree.children(at).find(|child| tree.parts.get(*child).and_then(|p| p.id.as_deref()) == Some(id))
+    });
+    named.or_else(|| tree.children(at).next())
 }
 
 fn children_with(tree: &Tree, at: usize, wanted: impl Fn(usize) -> bool) -> Vec<usize> {
-    let related = tree.parts.get(at).is_some_and(|p| p.media() == "multipart/related");
-    let children = tree.children(at).take(if related { 1 } else { usize::MAX });
-    children.filter(|child| wanted(*child)).collect()
+    if tree.parts.get(at).is_some_and(|p| p.media() == "multipart/related") {
+        return related_root(tree, at).into_iter().filter(|child| wanted(*child)).collect();
+    }
+    tree.children(at).filter(|child| wanted(*child)).collect()
 }
 
-fn choose(tree: &Tree, has: &[Has], at: usize) -> Chosen {
-    Chosen {
-        text: descend(tree, at, |p| has.get(p).is_some_and(|h| h.plain), false),
-        html: descend(tree, at, |p| has.get(p).is_some_and(|h| h.html), true),
+fn choose(tree: &Tree, has: &[Has], at: usize) -> Place {
+    let of = |part: usize| has.get(part).copied().unwrap_or_default();
+    let mut leaves = Vec::new();
+    let mut open = vec![at];
+    while let Some(part) = open.pop() {
+        match tree.parts.get(part) {
+            Some(p) if p.kind == Kind::Leaf => leaves.push(part),
+            _ => open.extend(children_with(tree, part, |child| of(child).any())),
+        }
+    }
+    leaves.sort_unstable();
+    Place {
+        text: descend(tree, at, |part| of(part).plain, false),
+        html: descend(tree, at, |part| of(part).html, true),
+        leaves,
     }
 }
 

@@ -3,10 +3,9 @@
 //! All or nothing: where one of the two leaves cannot take the text, neither gets it. Pure; memory beyond the
 //! message is bounded by the leaves that are edited.
 
-use super::choose::{self, Chosen};
 use super::leaf::{Insertion, Leaf, Rewrite};
-use super::marker::{self, Words};
-use super::{Edit, Order, Untouched, check, place, quote, render, wrap};
+use super::survey::{Fault, Questions, Spot, Survey};
+use super::{Edit, Order, Untouched, check, choose, place, quote, render, wrap};
 use crate::header::{self, Fields};
 use crate::mime::{self, Tree};
 use edict_table::model::{OnSigned, Replies};
@@ -39,7 +38,22 @@ pub fn disclaim_all(message: &[u8], orders: &[Order<'_>]) -> Outcome {
     let tree = mime::walk(message);
     let head = header::fields(message);
     let mut results: Vec<Result<(), Untouched>> = orders.iter().map(|o| wanted(o, &head)).collect();
-    let edits = add(message, &tree, &head, orders, &mut results);
+    let applying = results.clone();
+    let mut edits = add(message, &tree, &head, orders, &mut results);
+    if edits.is_err() && applying.iter().filter(|r| r.is_ok()).count() > 1 {
+        // One that cannot be added takes no other with it.
+        results.clone_from(&applying);
+        for number in 0..orders.len() {
+            let mut alone: Vec<Result<(), Untouched>> = vec![Err(Untouched::Empty); orders.len()];
+            alone.get_mut(number).into_iter().for_each(|slot| *slot = Ok(()));
+            let single = add(message, &tree, &head, orders, &mut alone).err();
+            let reason = single.or_else(|| alone.get(number).and_then(|r| r.err()));
+            if let (Some(reason), Some(result)) = (reason, results.get_mut(number).filter(|r| r.is_ok())) {
+                *result = Err(reason);
+            }
+        }
+        edits = add(message, &tree, &head, orders, &mut results);
+    }
     let edits = edits.unwrap_or_else(|reason| {
         fail(&mut results, reason);
         Vec::new()
@@ -80,30 +94,50 @@ fn add(
         return protected(message, tree, head, orders, results, reason);
     }
     let places = choose::candidates(tree);
-    let above = orders.iter().zip(results.iter()).any(|(o, r)| r.is_ok() && o.above_quote);
-    let numbers = numbers(message, tree, &places, above)?;
-    // One leaf at a time is decoded, so that two large ones need no more memory than one.
-    let load = |number: usize| {
-        let part = tree.parts.get(number).ok_or(Untouched::NoText)?;
-        Leaf::load(message, part, number)
-    };
-    for number in &numbers {
-        let leaf = load(*number)?;
-        if let Some(reason) = inline_pgp(&leaf) {
-            return protected(message, tree, head, orders, results, reason);
+    if places.is_empty() {
+        return Err(Untouched::NoText);
+    }
+    let open: Vec<bool> = results.iter().map(Result::is_ok).collect();
+    let ask = Questions { orders, open: &open, reply: quote::is_reply(head) };
+    let survey = Survey::new(message, tree, &places, &ask);
+    for (number, (order, result)) in orders.iter().zip(results.iter_mut()).enumerate() {
+        if result.is_ok() && order.replies == Replies::Once && survey.knows(number) {
+            *result = Err(Untouched::AlreadyThere);
         }
-        mark_known(&leaf, orders, results);
+    }
+    let at_end = survey.at_end();
+    let above = survey.above().unwrap_or_else(|| at_end.clone());
+    for (spots, is_above, wanted) in [(&at_end, false, ask.at_end()), (&above, true, ask.above())] {
+        match survey.fault(spots).filter(|_| wanted) {
+            Some(Fault::Protected(reason)) => return protected(message, tree, head, orders, results, reason),
+            Some(Fault::Unread(reason)) => fail_where(orders, results, is_above, reason),
+            None if !choose::is_seen(tree, spots.iter().map(|spot| spot.number)) => {
+                fail_where(orders, results, is_above, Untouched::Unseen);
+            }
+            None => {}
+        }
     }
     let open: Vec<&Order<'_>> =
         orders.iter().zip(results.iter()).filter(|(_, r)| r.is_ok()).map(|(o, _)| o).collect();
     if open.is_empty() {
         return Ok(Vec::new());
     }
+    let mut numbers: Vec<usize> = at_end.iter().chain(&above).map(|spot| spot.number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
     let eol = header::line_end(message);
     let mut edits = Vec::new();
     for number in numbers {
-        let leaf = load(number)?;
-        let mut rewrite = rewrite(&leaf, message, &open, eol)?;
+        let spot = |order: &Order<'_>| {
+            let spots = if order.above_quote { &above } else { &at_end };
+            spots.iter().find(|spot| spot.number == number).copied()
+        };
+        let here: Vec<(&Order<'_>, Spot)> = open.iter().filter_map(|o| Some((*o, spot(o)?))).collect();
+        if here.is_empty() {
+            continue;
+        }
+        let leaf = Leaf::load(message, tree, number)?;
+        let mut rewrite = rewrite(&leaf, message, &here, eol)?;
         if rewrite.edits.is_empty() {
             continue;
         }
@@ -117,6 +151,14 @@ fn add(
     }
     edits.sort_by_key(|e| (e.range.start, e.range.end));
     Ok(edits)
+}
+
+/// Gives a reason to the orders for one of the two places.
+fn fail_where(orders: &[Order<'_>], results: &mut [Result<(), Untouched>], above: bool, reason: Untouched) {
+    let all = orders.iter().zip(results.iter_mut());
+    for (_, result) in all.filter(|(order, result)| result.is_ok() && order.above_quote == above) {
+        *result = Err(reason);
+    }
 }
 
 /// A message that must not be edited: wrapped for the orders that say so, else left alone.
@@ -139,76 +181,16 @@ fn protected(
     if inside.is_empty() { Ok(Vec::new()) } else { wrap::wrap(message, head, tree, &inside) }
 }
 
-/// Places that are looked at for quoted text.
-const MAX_PLACES: usize = 16;
-
-/// The leaves to edit: those of the place that holds quoted text where the text is to stand above it, else of
-/// the last.
-fn numbers(message: &[u8], tree: &Tree, places: &[Chosen], above: bool) -> Result<Vec<usize>, Untouched> {
-    let of = |place: &Chosen| -> Vec<usize> { place.text.into_iter().chain(place.html).collect() };
-    if above && places.len() > 1 {
-        for place in places.iter().take(MAX_PLACES) {
-            for number in of(place) {
-                let part = tree.parts.get(number).ok_or(Untouched::NoText)?;
-                let leaf = Leaf::load(message, part, number)?;
-                let quoted =
-                    if leaf.html { quote::in_html(leaf.view()) } else { quote::in_text(leaf.view()) };
-                if quoted.is_some() {
-                    return Ok(of(place));
-                }
-            }
-        }
-    }
-    let last = places.last().map(of).unwrap_or_default();
-    if last.is_empty() { Err(Untouched::NoText) } else { Ok(last) }
-}
-
-/// Whether a leaf is signed or encrypted inside its text (RFC 4880 7). Quoted PGP blocks do not count.
-fn inline_pgp(leaf: &Leaf<'_>) -> Option<Untouched> {
-    let view = leaf.view();
-    // In HTML a `>` ends the tag before it; in text it is a quote sign.
-    let begins = |what: &[u8]| {
-        memchr::memmem::find_iter(view, what).any(|at| match at.checked_sub(1).and_then(|n| view.get(n)) {
-            None | Some(b'\n') => true,
-            Some(b'>') => leaf.html,
-            Some(_) => false,
-        })
-    };
-    if begins(b"-----BEGIN PGP MESSAGE-----") {
-        Some(Untouched::Encrypted)
-    } else if begins(b"-----BEGIN PGP SIGNED MESSAGE-----") {
-        Some(Untouched::Signed)
-    } else {
-        None
-    }
-}
-
-/// Marks the orders whose disclaimer a leaf has already.
-fn mark_known(leaf: &Leaf<'_>, orders: &[Order<'_>], results: &mut [Result<(), Untouched>]) {
-    let once = |o: &Order<'_>, r: &Result<(), Untouched>| r.is_ok() && o.replies == Replies::Once;
-    if !orders.iter().zip(results.iter()).any(|(o, r)| once(o, r)) {
-        return;
-    }
-    let words = Words::new(&leaf.seen());
-    for (order, result) in orders.iter().zip(results.iter_mut()) {
-        if once(order, result)
-            && (leaf.html && marker::has_class(leaf.view(), &marker::class(order)) || words.hold(order))
-        {
-            *result = Err(Untouched::AlreadyThere);
-        }
-    }
-}
-
 /// The edits of one leaf for all orders.
 fn rewrite(
     leaf: &Leaf<'_>,
     message: &[u8],
-    orders: &[&Order<'_>],
+    orders: &[(&Order<'_>, Spot)],
     eol: &'static str,
 ) -> Result<Rewrite, Untouched> {
     let mut insertions: Vec<Insertion> = Vec::new();
-    for order in orders {
-        let new = place::insertion(leaf, order, eol)?;
+    for (order, spot) in orders {
+        let new = place::insertion(leaf, order, spot.above, eol)?;
         if new.text.trim().is_empty() {
             continue;
         }

@@ -2,15 +2,22 @@
 //!
 //! Three rungs. *Splice*: the new text in the part's own charset and encoding, every old byte stays (of base64, the
 //! bytes behind the insertion move). *Encoding*: the charset stays, the part becomes quoted-printable since
-//! 7bit cannot hold the new bytes (base64 where most of its bytes are not ASCII). *Upgrade*: the part becomes UTF-8. HTML never needs the last: what its
-//! charset lacks is written as entities.
+//! 7bit cannot hold the new bytes (base64 where most of its bytes are not ASCII). *Upgrade*: the part becomes UTF-8.
+//! HTML never needs the last: what its charset lacks is written as entities.
+//!
+//! Parts too large to be written anew climb the last two by their labels alone: 7bit becomes 8bit, and ASCII is
+//! UTF-8 already.
 
-use super::{Edit, Untouched, encode, field};
+use super::{Edit, Untouched, encode, field, splice};
 use crate::charset;
 use crate::decode::{self, Transfer};
-use crate::limits::{MAX_LEAF, MAX_LINE, MAX_REWRITE};
-use crate::mime::Part;
+use crate::header;
+use crate::limits::{MAX_LEAF, MAX_LINE, MAX_REWRITE, MAX_RUN, MAX_WHOLE};
+use crate::mime::{Part, Tree};
 use std::borrow::Cow;
+
+/// What was left out of a part: behind so many bytes of those that were kept, so many more.
+type Gaps = Vec<(usize, usize)>;
 
 /// A text leaf, decoded.
 pub(super) struct Leaf<'a> {
@@ -18,10 +25,12 @@ pub(super) struct Leaf<'a> {
     pub number: usize,
     /// Where it lies.
     pub part: &'a Part,
+    tree: &'a Tree,
     /// Its body as it travels.
     pub raw: &'a [u8],
-    /// Its body with the transfer encoding undone.
+    /// Its body with the transfer encoding undone; of large ones without most of each long run of letters.
     pub bytes: Cow<'a, [u8]>,
+    gaps: Gaps,
     /// Its text, where ASCII bytes do not mean ASCII (UTF-16, ISO-2022-JP): such a part is written anew.
     pub wide: Option<String>,
     /// text/html rather than text/plain.
@@ -46,30 +55,35 @@ pub(super) struct Rewrite {
     pub decoded: Option<Vec<u8>>,
     /// What was put in, in order, as its readers see it, entities in place.
     pub inserted: Vec<String>,
+    /// The same as bytes, with the edits that put it there; for parts too large to compare.
+    pub splices: Vec<(Edit, Vec<u8>)>,
     /// The charset its header must name, where that changed.
     pub charset: Option<String>,
 }
 
 impl<'a> Leaf<'a> {
     /// Reads a part.
-    pub(super) fn load(message: &'a [u8], part: &'a Part, number: usize) -> Result<Self, Untouched> {
+    pub(super) fn load(message: &'a [u8], tree: &'a Tree, number: usize) -> Result<Self, Untouched> {
+        let part = tree.parts.get(number).ok_or(Untouched::NoText)?;
         let raw = message.get(part.body.clone()).unwrap_or_default();
         let html = part.media() == "text/html";
         match part.transfer {
             Transfer::Unknown => return Err(Untouched::Malformed),
             Transfer::Base64 if !is_sound_base64(raw) => return Err(Untouched::Malformed),
-            Transfer::Base64 | Transfer::Quoted
-                if decode::decoded_len(raw, part.transfer) > MAX_LEAF as u64 =>
-            {
-                return Err(Untouched::TooLarge);
-            }
             _ => {}
         }
-        let bytes = decode::decode(raw, part.transfer, usize::MAX);
+        let large =
+            !part.transfer.is_identity() && decode::decoded_len(raw, part.transfer) > MAX_WHOLE as u64;
+        let (bytes, gaps) = if large {
+            let (bytes, gaps) = without_runs(raw, part.transfer).ok_or(Untouched::TooLarge)?;
+            (Cow::Owned(bytes), gaps)
+        } else {
+            (decode::decode(raw, part.transfer, usize::MAX), Gaps::new())
+        };
         let known = part.content.get("charset").and_then(charset::lookup);
         let wide = match known {
             Some(encoding) if !encoding.is_ascii_compatible() => {
-                if bytes.len() > MAX_REWRITE {
+                if large || bytes.len() > MAX_REWRITE {
                     return Err(Untouched::TooLarge);
                 }
                 let label = part.content.get("charset").unwrap_or_default();
@@ -77,7 +91,7 @@ impl<'a> Leaf<'a> {
             }
             _ => None,
         };
-        Ok(Self { number, part, raw, bytes, wide, html })
+        Ok(Self { number, part, tree, raw, bytes, gaps, wide, html })
     }
 
     /// Bytes in which ASCII means ASCII; insertions are placed in these.
@@ -85,25 +99,15 @@ impl<'a> Leaf<'a> {
         self.wide.as_deref().map_or(&self.bytes, str::as_bytes)
     }
 
-    /// The text as a reader sees it, of large parts the ends alone.
-    pub(super) fn seen(&self) -> String {
-        let whole = self.view();
-        let half = MAX_LEAF / 2;
-        let pieces = match (whole.get(..half), whole.len().checked_sub(half).and_then(|at| whole.get(at..))) {
-            (Some(head), Some(tail)) if whole.len() > MAX_LEAF => [head, tail],
-            _ => [whole, &[]],
-        };
+    /// Whether the part is small enough to be compared as a whole after the edit.
+    pub(super) fn is_whole(&self) -> bool {
+        self.gaps.is_empty() && self.bytes.len() <= MAX_WHOLE
+    }
+
+    /// A piece of the view as text.
+    pub(super) fn text<'b>(&self, piece: &'b [u8]) -> Cow<'b, str> {
         let label = if self.wide.is_some() { Some("utf-8") } else { self.part.content.get("charset") };
-        let mut out = String::new();
-        for piece in pieces {
-            let text = charset::read(piece, label);
-            if self.html {
-                out.push_str(&crate::html::text(&text));
-            } else {
-                out.push_str(&text);
-            }
-        }
-        out
+        charset::read(piece, label)
     }
 
     /// The line end inside the decoded text; `message` is that of the message.
@@ -129,41 +133,117 @@ impl<'a> Leaf<'a> {
             return self.anew(put_str(text, insertions), insertions, label, message, eol);
         }
         let seven = self.part.transfer == Transfer::Seven;
-        let mut ready = Vec::with_capacity(insertions.len());
-        let mut eight = false;
+        let mut pieces = Vec::with_capacity(insertions.len());
+        let mut inserted = Vec::with_capacity(insertions.len());
         for insertion in insertions {
             let text =
                 if self.html { entities(&insertion.text, label, seven) } else { insertion.text.clone() };
             match charset::encode(&text, label.unwrap_or("us-ascii")) {
                 Some(bytes) => {
-                    eight |= !bytes.is_ascii();
-                    ready.push((insertion.at, bytes, text));
+                    pieces.push((insertion.at, bytes));
+                    inserted.push(text);
                 }
                 None => return self.upgrade(insertions, message, eol),
             }
         }
-        let inserted: Vec<String> = ready.iter().map(|(_, _, text)| text.clone()).collect();
-        let pieces: Vec<(usize, Vec<u8>)> = ready.into_iter().map(|(at, bytes, _)| (at, bytes)).collect();
-        let long = pieces.iter().any(|(_, b)| b.split(|b| *b == b'\n').any(|l| l.len() > MAX_LINE));
-        let decoded = (self.bytes.len() <= MAX_LEAF).then(|| put(&self.bytes, &pieces));
+        let eight = pieces.iter().any(|(_, bytes)| !bytes.is_ascii());
+        let long = is_long(&pieces);
         if self.part.transfer.is_identity() && (long || (seven && eight)) {
-            let decoded = decoded.filter(|_| self.bytes.len() <= MAX_REWRITE).ok_or(Untouched::TooLarge)?;
+            if self.bytes.len() > MAX_REWRITE {
+                return self.relabel(&pieces, inserted, None, message, eol);
+            }
+            let decoded = put(&self.bytes, &pieces);
             let (name, body) = fresh(&decoded, eol);
             let edits = vec![
                 self.transfer_edit(name, message, eol)?,
                 Edit { range: self.part.body.clone(), bytes: body },
             ];
-            return Ok(Rewrite { edits: sorted(edits), decoded: Some(decoded), inserted, charset: None });
+            return Ok(Rewrite {
+                edits: sorted(edits),
+                decoded: Some(decoded),
+                inserted,
+                ..Rewrite::default()
+            });
         }
-        let edits = match self.part.transfer {
-            Transfer::Quoted => self.splice_quoted(&pieces, eol),
-            Transfer::Base64 => self.splice_base64(&pieces, eol),
-            _ => {
-                let start = self.part.body.start;
-                pieces.into_iter().map(|(at, bytes)| Edit { range: start + at..start + at, bytes }).collect()
-            }
+        self.splice(&pieces, inserted, eol)
+    }
+
+    /// The first rung: the pieces go in, and nothing else changes.
+    fn splice(
+        &self,
+        pieces: &[(usize, Vec<u8>)],
+        inserted: Vec<String>,
+        eol: &str,
+    ) -> Result<Rewrite, Untouched> {
+        let whole = self.is_whole();
+        let placed: Vec<(usize, &[u8])> =
+            pieces.iter().map(|(at, bytes)| (self.decoded_at(*at), bytes.as_slice())).collect();
+        let mut splices = match self.part.transfer {
+            Transfer::Quoted => splice::quoted(self.raw, &placed, eol),
+            Transfer::Base64 if whole => splice::base64(self.raw, &self.bytes, &placed, eol),
+            Transfer::Base64 => splice::base64_apart(self.raw, &placed, eol).ok_or(Untouched::TooLarge)?,
+            _ => placed
+                .iter()
+                .map(|(at, bytes)| (Edit { range: *at..*at, bytes: bytes.to_vec() }, bytes.to_vec()))
+                .collect(),
         };
-        Ok(Rewrite { edits, decoded, inserted, charset: None })
+        let start = self.part.body.start;
+        for (edit, _) in &mut splices {
+            edit.range = start + edit.range.start..start + edit.range.end;
+        }
+        let edits = splices.iter().map(|(edit, _)| edit.clone()).collect();
+        let decoded = whole.then(|| put(&self.bytes, pieces));
+        if whole {
+            splices.clear();
+        }
+        Ok(Rewrite { edits, decoded, inserted, splices, charset: None })
+    }
+
+    /// A part too large to be written anew: new labels where they are true of what is there.
+    fn relabel(
+        &self,
+        pieces: &[(usize, Vec<u8>)],
+        inserted: Vec<String>,
+        label: Option<&str>,
+        message: &[u8],
+        eol: &'static str,
+    ) -> Result<Rewrite, Untouched> {
+        let eight = pieces.iter().any(|(_, bytes)| !bytes.is_ascii());
+        let renamed = self.part.transfer == Transfer::Seven && eight;
+        if is_long(pieces) && self.part.transfer.is_identity() || renamed && self.is_in_seven(message) {
+            return Err(Untouched::TooLarge);
+        }
+        let mut rewrite = self.splice(pieces, inserted, eol)?;
+        let mut edits = Vec::new();
+        if let Some(label) = label {
+            edits.push(self.charset_edit(label, message, eol)?);
+        }
+        if renamed {
+            edits.push(self.transfer_edit("8bit", message, eol)?);
+        }
+        edits.append(&mut rewrite.edits);
+        // What is too large to be compared has a label that is true of any of its bytes.
+        Ok(Rewrite { edits: sorted(edits), charset: label.map(str::to_owned), ..rewrite })
+    }
+
+    /// Whether a multipart around it says 7bit, which would then be wrong (RFC 2045 6.4).
+    fn is_in_seven(&self, message: &[u8]) -> bool {
+        let mut above = self.part.parent;
+        while let Some(part) = above.and_then(|number| self.tree.parts.get(number)) {
+            let fields = header::fields(message.get(part.header.clone()).unwrap_or_default());
+            if part.transfer == Transfer::Seven
+                && fields.fields.iter().any(|f| f.is("content-transfer-encoding"))
+            {
+                return true;
+            }
+            above = part.parent;
+        }
+        false
+    }
+
+    /// The offset in the decoded part of a place in `bytes`.
+    fn decoded_at(&self, at: usize) -> usize {
+        at + self.gaps.iter().take_while(|(place, _)| *place <= at).map(|(_, length)| length).sum::<usize>()
     }
 
     /// The last rung: the part becomes UTF-8, if its bytes are surely of the charset it names.
@@ -173,10 +253,20 @@ impl<'a> Leaf<'a> {
         message: &[u8],
         eol: &'static str,
     ) -> Result<Rewrite, Untouched> {
-        if self.bytes.len() > MAX_REWRITE {
-            return Err(Untouched::TooLarge);
-        }
         let named = self.part.content.get("charset").filter(|l| !charset::is_ascii_label(l));
+        if !self.is_whole() || self.bytes.len() > MAX_REWRITE {
+            // ASCII is UTF-8 already; what lies in the gaps is ASCII.
+            let ascii = self.bytes.is_ascii() && named.is_none_or(|label| charset::lookup(label).is_some());
+            if !ascii && named.is_some() {
+                return Err(Untouched::TooLarge);
+            }
+            if std::str::from_utf8(&self.bytes).is_err() {
+                return Err(Untouched::Charset);
+            }
+            let pieces: Vec<_> = insertions.iter().map(|i| (i.at, i.text.clone().into_bytes())).collect();
+            let inserted = insertions.iter().map(|i| i.text.clone()).collect();
+            return self.relabel(&pieces, inserted, Some("utf-8"), message, eol);
+        }
         // Nothing is said, or ASCII: valid UTF-8 is UTF-8, anything else would be a guess.
         let label = named.unwrap_or("utf-8");
         // Insertions stand at line ends, which are places in the text as well.
@@ -241,68 +331,8 @@ impl<'a> Leaf<'a> {
             decoded: Some(decoded),
             inserted,
             charset: changed.then(|| label.to_owned()),
+            splices: Vec::new(),
         })
-    }
-
-    fn splice_quoted(&self, pieces: &[(usize, Vec<u8>)], eol: &str) -> Vec<Edit> {
-        let mut edits = Vec::new();
-        for (at, bytes) in pieces {
-            let mut place = None;
-            let mut count = 0;
-            decode::each(self.raw, Transfer::Quoted, |_, from| {
-                if count == *at {
-                    place = Some(from);
-                }
-                count += 1;
-                place.is_none()
-            });
-            let end = place.is_none();
-            let place = place.unwrap_or(self.raw.len());
-            let before = self.raw.get(..place).unwrap_or_default();
-            let column = before.len() - before.iter().rposition(|b| *b == b'\n').map_or(0, |lf| lf + 1);
-            let fresh = bytes.starts_with(eol.as_bytes());
-            let mut out = Vec::new();
-            let open = before.trim_ascii_end().last() == Some(&b'=') && column > 0 && end;
-            if open {
-                // The body ends in a soft break without its line end.
-                out.extend_from_slice(eol.as_bytes());
-            } else if column > 0 && !end && (!fresh || matches!(before.last(), Some(b' ' | b'\t'))) {
-                out.push(b'=');
-                out.extend_from_slice(eol.as_bytes());
-            }
-            let column = if out.is_empty() { column } else { 0 };
-            out.extend(encode::quoted(bytes, column, eol));
-            if !end && !bytes.ends_with(eol.as_bytes()) {
-                out.push(b'=');
-                out.extend_from_slice(eol.as_bytes());
-            }
-            let place = self.part.body.start + place;
-            edits.push(Edit { range: place..place, bytes: out });
-        }
-        edits
-    }
-
-    /// One edit from the group that holds the first insertion to the end of the base64.
-    fn splice_base64(&self, pieces: &[(usize, Vec<u8>)], eol: &str) -> Vec<Edit> {
-        let Some((first, _)) = pieces.first() else { return Vec::new() };
-        let group = first - first % 3;
-        let data_end = self.raw.trim_ascii_end().len();
-        let mut place = None;
-        let mut count = 0;
-        decode::each(self.raw, Transfer::Base64, |_, from| {
-            if count == group {
-                place = Some(from);
-            }
-            count += 1;
-            place.is_none()
-        });
-        let place = place.unwrap_or(data_end);
-        let before = self.raw.get(..place).unwrap_or_default();
-        let column = before.len() - before.iter().rposition(|b| *b == b'\n').map_or(0, |lf| lf + 1);
-        let moved: Vec<(usize, Vec<u8>)> = pieces.iter().map(|(at, b)| (at - group, b.clone())).collect();
-        let rest = put(self.bytes.get(group..).unwrap_or_default(), &moved);
-        let start = self.part.body.start;
-        vec![Edit { range: start + place..start + data_end, bytes: encode::base64(&rest, column, eol) }]
     }
 
     fn transfer_edit(&self, name: &str, message: &[u8], eol: &str) -> Result<Edit, Untouched> {
@@ -336,6 +366,48 @@ fn sorted(mut edits: Vec<Edit>) -> Vec<Edit> {
     edits
 }
 
+/// Whether a line of any piece is too long to travel as it is.
+fn is_long(pieces: &[(usize, Vec<u8>)]) -> bool {
+    pieces.iter().any(|(_, bytes)| bytes.split(|b| *b == b'\n').any(|line| line.len() > MAX_LINE))
+}
+
+/// A large part decoded, without most of each long run of letters and digits: pictures inside of HTML, which
+/// hold no tag and no word. None where it is too large all the same.
+fn without_runs(raw: &[u8], transfer: Transfer) -> Option<(Vec<u8>, Gaps)> {
+    let mut length = 0_usize;
+    each_kept(raw, transfer, |_, keep| {
+        length += usize::from(keep);
+        length <= MAX_LEAF
+    });
+    if length > MAX_LEAF {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(length);
+    let mut gaps = Gaps::new();
+    each_kept(raw, transfer, |byte, keep| {
+        if keep {
+            bytes.push(byte);
+        } else {
+            match gaps.last_mut().filter(|(at, _)| *at == bytes.len()) {
+                Some((_, missing)) => *missing += 1,
+                None => gaps.push((bytes.len(), 1)),
+            }
+        }
+        true
+    });
+    Some((bytes, gaps))
+}
+
+/// Each decoded byte, and whether it is kept. Stops where `take` says so.
+fn each_kept(raw: &[u8], transfer: Transfer, mut take: impl FnMut(u8, bool) -> bool) {
+    let mut run = 0_usize;
+    decode::each(raw, transfer, |byte, _| {
+        let letter = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+        run = if letter { run + 1 } else { 0 };
+        take(byte, run <= MAX_RUN)
+    });
+}
+
 /// Bytes with pieces put in at offsets, which stand in order.
 fn put(bytes: &[u8], pieces: &[(usize, Vec<u8>)]) -> Vec<u8> {
     let edits: Vec<Edit> = pieces.iter().map(|(at, b)| Edit { range: *at..*at, bytes: b.clone() }).collect();
@@ -354,7 +426,7 @@ fn put_str(text: &str, insertions: &[Insertion]) -> String {
     out
 }
 
-/// Only the alphabet, white space, and padding at the end.
+/// Only the alphabet, white space, and padding at the end, which some programs leave out.
 fn is_sound_base64(raw: &[u8]) -> bool {
     let mut padding = 0;
     let mut digits = 0_usize;
@@ -365,7 +437,7 @@ fn is_sound_base64(raw: &[u8]) -> bool {
             _ => return false,
         }
     }
-    padding <= 2 && (digits + padding).is_multiple_of(4)
+    padding <= 2 && (digits + padding).is_multiple_of(4) || padding == 0 && digits % 4 != 1
 }
 
 /// HTML in which what the charset lacks is written as entities.

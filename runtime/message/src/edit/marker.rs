@@ -3,11 +3,11 @@
 //! HTML carries an invisible marker: a class name on the element around the disclaimer, which mail programs keep in
 //! quoted text, some with a prefix. Plain text has no place for one that survives quoting, and invisible
 //! characters look like spam: there, and in HTML that lost its classes, the words of the disclaimer are the
-//! marker, compared without white space, quote signs, punctuation and case.
+//! marker, compared without white space, quote signs, punctuation and case. Only quoted text counts: what an author
+//! writes, or hides, in a new message is none of it.
 
 use super::Order;
 use super::render;
-use crate::limits::MAX_LEAF;
 use edict_table::value::fold;
 
 /// Shorter texts than this, in folded letters and digits, must fill a line to be known again.
@@ -54,34 +54,29 @@ pub(super) fn has_class(html: &[u8], class: &str) -> bool {
 }
 
 /// Folded letters and digits alone.
-fn letters(text: &str) -> String {
+pub(super) fn letters(text: &str) -> String {
     fold(text).chars().filter(|c| c.is_alphanumeric()).collect()
 }
 
-/// The words of a body in which disclaimers are looked for. Of long bodies the first and the last half megabyte.
+/// The words of quoted text in which disclaimers are looked for.
+#[derive(Default)]
 pub(super) struct Words {
     all: String,
-    /// Short lines, for short disclaimers.
-    lines: Vec<String>,
+    /// Short lines, for short disclaimers, behind a line feed each.
+    lines: String,
 }
 
 impl Words {
     /// Takes text as a reader sees it.
-    pub(super) fn new(text: &str) -> Self {
-        let half = MAX_LEAF / 2;
-        let (head, tail) =
-            if text.len() > MAX_LEAF { (cut(text, half), cut_end(text, half)) } else { (text, "") };
-        let mut words = Self { all: String::new(), lines: Vec::new() };
-        for part in [head, tail] {
-            for line in part.lines() {
-                let line = letters(line);
-                if !line.is_empty() && line.len() < SHORT {
-                    words.lines.push(line.clone());
-                }
-                words.all.push_str(&line);
+    pub(super) fn add(&mut self, text: &str) {
+        for line in text.lines() {
+            let line = letters(line);
+            self.all.push_str(&line);
+            if !line.is_empty() && line.len() < SHORT {
+                self.lines.push('\n');
+                self.lines.push_str(&line);
             }
         }
-        words
     }
 
     /// Whether the words of a disclaimer are among them: all, or so many of its lines that only what variables
@@ -95,7 +90,7 @@ impl Words {
             return false;
         }
         if whole.len() < SHORT {
-            return self.lines.contains(&whole);
+            return self.lines.split('\n').any(|line| line == whole);
         }
         if self.has(&whole) {
             return true;
@@ -107,19 +102,4 @@ impl Words {
     fn has(&self, needle: &str) -> bool {
         memchr::memmem::find(self.all.as_bytes(), needle.as_bytes()).is_some()
     }
-}
-
-fn cut(text: &str, mut at: usize) -> &str {
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    text.get(..at).unwrap_or_default()
-}
-
-fn cut_end(text: &str, length: usize) -> &str {
-    let mut at = text.len().saturating_sub(length);
-    while !text.is_char_boundary(at) {
-        at += 1;
-    }
-    text.get(at..).unwrap_or_default()
 }

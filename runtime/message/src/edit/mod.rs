@@ -9,6 +9,7 @@ mod disclaim;
 mod encode;
 mod expand;
 mod field;
+mod known;
 mod leaf;
 mod marker;
 mod order;
@@ -16,6 +17,8 @@ mod place;
 mod quote;
 mod render;
 mod seven;
+mod splice;
+mod survey;
 mod wrap;
 
 pub use disclaim::{Outcome, disclaim, disclaim_all};

@@ -50,6 +50,9 @@ pub enum Untouched {
     /// No part that a reader sees is plain text or HTML.
     #[error("the message has no text part")]
     NoText,
+    /// Of alternatives, readers see one that cannot be edited.
+    #[error("readers see an alternative that is neither plain text nor HTML")]
+    Unseen,
     /// The disclaimer has no text.
     #[error("the disclaimer is empty")]
     Empty,

@@ -1,28 +1,29 @@
 //! Where in a leaf a disclaimer stands, and the blank lines around it.
 
 use super::leaf::{Insertion, Leaf};
-use super::{Order, Untouched, quote, render};
+use super::{Order, Untouched, render};
 use crate::html::{self, Token};
 
-/// The insertion of one disclaimer into a leaf. `message_eol` is the message's line end.
+/// The place at the end of what a leaf shows.
+pub(super) fn end(leaf: &Leaf<'_>) -> Result<usize, Untouched> {
+    if leaf.html { html_end(leaf.view()).ok_or(Untouched::Malformed) } else { Ok(leaf.view().len()) }
+}
+
+/// The insertion of one disclaimer into a leaf, above what is quoted from `above` on or at the end. `message_eol`
+/// is the message's line end.
 pub(super) fn insertion(
     leaf: &Leaf<'_>,
     order: &Order<'_>,
+    above: Option<usize>,
     message_eol: &'static str,
 ) -> Result<Insertion, Untouched> {
     let eol = leaf.eol(message_eol);
     let view = leaf.view();
     if leaf.html {
-        let text = render::element(order, eol);
-        let above = if order.above_quote { quote::in_html(view) } else { None };
-        let at = match above {
-            Some(at) => at,
-            None => html_end(view).ok_or(Untouched::Malformed)?,
-        };
-        return Ok(Insertion { at, text });
+        let at = above.map_or_else(|| end(leaf), Ok)?;
+        return Ok(Insertion { at, text: render::element(order, eol) });
     }
     let text = render::plain(order, &leaf.part.content, eol);
-    let above = if order.above_quote { quote::in_text(view) } else { None };
     Ok(match above {
         Some(at) => {
             let before = view.get(..at).unwrap_or_default();

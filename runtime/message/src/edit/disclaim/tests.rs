@@ -113,3 +113,56 @@ fn several_at_once() {
         ]
     );
 }
+
+#[test]
+fn each_has_its_place_where_a_body_is_split() {
+    let message = "In-Reply-To: <1@x>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\
+        Content-Transfer-Encoding: 8bit\r\n\r\nNew\r\n\r\n> old\r\n--b\r\nContent-Type: image/png; name=a.png\r\n\r\nx\r\n--b\r\n\
+        Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n> more\r\n--b--\r\n";
+    let above = Order { text: Some("Above."), html: None, marker: "up", above_quote: true, ..order() };
+    let outcome = disclaim_all(message.as_bytes(), &[order(), above]);
+    assert_eq!(outcome.results, [Ok(()), Ok(())]);
+    let got = String::from_utf8(apply(message.as_bytes(), &outcome.edits)).unwrap();
+    assert!(got.contains("New\r\n\r\nAbove.\r\n\r\n> old\r\n--b"), "{got}");
+    assert!(
+        got.contains("> more\r\n\r\nConfidential.") && got.matches("Confidential.").count() == 1,
+        "{got}"
+    );
+    let again = disclaim_all(got.as_bytes(), &[order(), above]);
+    assert_eq!(again.results, [Err(Untouched::AlreadyThere), Err(Untouched::AlreadyThere)]);
+}
+
+#[test]
+fn several_that_are_there_already_are_known() {
+    let second = Order { text: Some("Visit us."), html: None, marker: "ad", ..order() };
+    for header in [
+        "Content-Type: text/html; charset=utf-8\r\n\r\n<p>New</p>\r\n",
+        "Content-Type: text/plain\r\n\r\nNew\r\n",
+    ] {
+        let outcome = disclaim_all(header.as_bytes(), &[order(), second]);
+        assert_eq!(outcome.results, [Ok(()), Ok(())]);
+        let got = apply(header.as_bytes(), &outcome.edits);
+        let again = disclaim_all(&got, &[order(), second]);
+        assert_eq!(again.results, [Err(Untouched::AlreadyThere), Err(Untouched::AlreadyThere)]);
+    }
+}
+
+#[test]
+fn a_word_at_the_end_of_another_is_not_the_disclaimer() {
+    let short = Order { text: Some("us."), html: None, marker: "ad", ..order() };
+    assert!(run("Content-Type: text/plain\r\n\r\nVisit us\r\n", &short).is_ok());
+    assert_eq!(
+        run("Content-Type: text/plain\r\n\r\nVisit\r\n\r\nUs.\r\n", &short),
+        Err(Untouched::AlreadyThere)
+    );
+}
+
+#[test]
+fn one_that_cannot_be_added_takes_no_other_with_it() {
+    let unknown = b"Subject: x\r\n\r\n\xe4\xf6 of an unknown charset\r\n";
+    let ascii = Order { text: Some("Visit us."), html: None, marker: "ad", ..order() };
+    let empty = Order { text: Some(" "), html: None, marker: "no", ..order() };
+    let outcome = disclaim_all(unknown, &[order(), ascii, empty]);
+    assert_eq!(outcome.results, [Err(Untouched::Charset), Ok(()), Err(Untouched::Empty)]);
+    assert!(apply(unknown, &outcome.edits).ends_with(b"charset\r\n\r\nVisit us.\r\n"));
+}
