@@ -259,8 +259,11 @@ fn copy_edits(
         }
         return own;
     }
-    let edited = edict_message::edit::apply(stored, base);
     if record {
+        // The header is enough, as the edits leave it: the message as a whole is not made for this.
+        let end = header::fields(stored).body;
+        let above: Vec<Edit> = base.iter().filter(|edit| edit.range.start < end).cloned().collect();
+        let edited = edict_message::edit::apply(stored.get(..end).unwrap_or_default(), &above);
         own.extend(copies::forged(&header::fields(&edited)).into_iter().map(cut));
     }
     compose(stored.len(), base, &own)

@@ -6,11 +6,10 @@
 
 use super::finals::Final;
 use super::refuse;
-use super::splice::compose;
 use super::view::View;
 use crate::envelope::{Incoming, Refusal};
 use edict_message::address;
-use edict_message::edit::{Edit, Escape, Order, Variables, apply, disclaim, expand};
+use edict_message::edit::{Edit, Escape, Order, Variables, disclaim_all, expand};
 use edict_message::header::Fields;
 use edict_table::facts::Direction;
 use edict_table::load::{Loaded, RuleId, RuleRef};
@@ -135,39 +134,43 @@ fn edits(
     stored: &[u8],
     notes: &mut Vec<String>,
 ) -> Result<Vec<Edit>, Refusal> {
-    let mut all: Vec<Edit> = Vec::new();
-    for id in chain {
-        let Some((rule, text)) = disclaimer(table, *id) else { continue };
-        let variables = author.variables();
-        let plain = text.text.as_deref().map(|text| expand(text, &variables, Escape::Text));
-        let html = text.html.as_deref().map(|html| expand(html, &variables, Escape::Html));
-        let order = Order {
+    let rules: Vec<(RuleRef<'_>, &Disclaimer)> =
+        chain.iter().filter_map(|id| disclaimer(table, *id)).collect();
+    let variables = author.variables();
+    let said: Vec<(Option<String>, Option<String>)> = rules
+        .iter()
+        .map(|(_, text)| {
+            let plain = text.text.as_deref().map(|text| expand(text, &variables, Escape::Text));
+            (plain, text.html.as_deref().map(|html| expand(html, &variables, Escape::Html)))
+        })
+        .collect();
+    let orders: Vec<Order<'_>> = rules
+        .iter()
+        .zip(&said)
+        .map(|((rule, text), (plain, html))| Order {
             text: plain.as_deref(),
             html: html.as_deref(),
             marker: rule.name,
             above_quote: text.above_quote,
             replies: text.replies,
             signed: text.signed,
-        };
-        let made = match all.as_slice() {
-            [] => disclaim(stored, &order),
-            earlier => disclaim(&apply(stored, earlier), &order),
-        };
-        match made {
-            Ok(more) => {
-                notes.push(format!("disclaimer {:?}", rule.name));
-                all = if all.is_empty() { more } else { compose(stored.len(), &all, &more) };
-            }
+        })
+        .collect();
+    // All at once, over the message where it lies: what one adds is not read again for the next.
+    let made = disclaim_all(stored, &orders);
+    for ((rule, text), result) in rules.iter().zip(made.results) {
+        match result {
+            Ok(()) => notes.push(format!("disclaimer {:?}", rule.name)),
             Err(why) if why.refuses(text.signed) => {
                 return Err(refuse(
                     &format!("550 5.7.1 {why} and cannot carry the disclaimer {:?}", rule.name),
-                    Some(&rule),
+                    Some(rule),
                 ));
             }
             Err(why) => notes.push(format!("disclaimer {:?} left out: {why}", rule.name)),
         }
     }
-    Ok(all)
+    Ok(made.edits)
 }
 
 fn disclaimer(table: &Loaded, id: RuleId) -> Option<(RuleRef<'_>, &Disclaimer)> {
