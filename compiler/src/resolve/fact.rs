@@ -170,8 +170,6 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
         ("attachments", "attachment.name"),
         ("headers", "header"),
         ("tls", "client.tls"),
-        ("dkim", "dkim.domain"),
-        ("recipients", "recipient.count"),
         ("rcpt.count", "recipient.count"),
     ];
     let whole = name.strip_suffix(".domain").or(name.strip_suffix(".local"));
