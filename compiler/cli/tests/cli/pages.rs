@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use crate::kit::edict;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -87,4 +88,71 @@ fn postfix_page_names_every_setting() {
         .filter(|setting| !text.contains(*setting))
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// The cells of the tables of a page.
+fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |")?.split_once("` | "))
+}
+
+/// What stands in backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The appendix covers all that the installed Postfix knows.
+#[test]
+fn every_setting_of_postfix_has_its_place() {
+    let text = page("postfix-settings.md");
+    let mut told = Vec::new();
+    for (left, right) in rows(&text) {
+        assert!(!right.trim().is_empty(), "{left}");
+        told.extend(left.split("`, `"));
+    }
+    let known: BTreeSet<&str> = told.iter().copied().collect();
+    assert_eq!(known.len(), told.len(), "a setting stands there twice");
+    let done = std::process::Command::new("postconf").arg("-d").output().unwrap();
+    let settings = String::from_utf8(done.stdout).unwrap();
+    let settings: Vec<&str> =
+        settings.lines().filter_map(|line| line.split_once(" =")).map(|s| s.0).collect();
+    assert!(settings.len() > 900, "{} settings: {}", settings.len(), String::from_utf8_lossy(&done.stderr));
+    let missing: Vec<&&str> = settings.iter().filter(|name| !known.contains(**name)).collect();
+    assert!(
+        missing.is_empty(),
+        "this Postfix knows settings that docs/postfix-settings.md does not name: {missing:?}"
+    );
+}
+
+/// What the pages on Postfix call a key of `edictd.ron`, or a clause of the language, is one.
+#[test]
+fn postfix_pages_name_what_there_is() {
+    let ron = page("edictd.ron");
+    let language = page("language.md");
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    let text = page("postfix-settings.md");
+    for (_, right) in rows(&text) {
+        for said in quoted(right) {
+            // `queue: (connections: …)`: each key; else the first word of what a rule or the profile says.
+            let keys: Vec<&str> = said.split(['(', ',', ' ']).filter_map(|w| w.strip_suffix(':')).collect();
+            count += 1;
+            if keys.is_empty() {
+                let word = said.split([' ', '(', '[', '@']).next().unwrap();
+                // Words of the language; what others call a thing is in capitals, or has an underscore.
+                let ours = word.chars().all(|c| c.is_ascii_lowercase() || "-.".contains(c))
+                    && word.starts_with(|c: char| c.is_ascii_lowercase())
+                    && !["authzid", "sendmail", "owner-"].contains(&word);
+                if ours && !language.contains(word) && !ron.contains(word) {
+                    wrong.push(said.to_owned());
+                }
+            }
+            wrong.extend(
+                keys.iter()
+                    .filter(|key| !ron.contains(&format!("{key}:")))
+                    .map(|key| format!("{key}: in {said}")),
+            );
+        }
+    }
+    assert!(count > 100, "{count}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
