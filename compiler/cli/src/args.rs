@@ -122,7 +122,7 @@ pub struct BuildArgs {
     /// Where the table goes; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
-    /// Sign the table with this private key (Ed25519, PKCS#8 in PEM, as `edict keygen` makes it)
+    /// Sign the table with this private key (Ed25519, PKCS#8 in PEM, as `edict keygen` makes it); `-` is standard input
     #[arg(long, value_name = "KEY")]
     pub sign: Option<PathBuf>,
     /// How to print what there is to say about the rules
@@ -139,7 +139,7 @@ pub struct BuildArgs {
     after_help = "Examples:\n  edict keygen table.key             makes it, and prints the public key\n  edict keygen --public table.key    prints the public key of one that is there\n\nThe public key belongs into `signers` of edictd.ron; whoever has the private one can decide over your mail.\n`openssl genpkey -algorithm ed25519 -out table.key` makes such a key too."
 )]
 pub struct KeygenArgs {
-    /// The file of the private key
+    /// The file of the private key; with `--public`, `-` is standard input
     #[arg(value_name = "KEY")]
     pub key: PathBuf,
     /// Make nothing; print the public key of KEY
@@ -251,7 +251,7 @@ pub struct ExplainCodeArgs {
 /// `edict test`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  edict test\n  edict test rules --coverage\n  edict test rules --junit tests.xml\n\nNo DNS is asked: what a test does not say with `dns` resolves, and is on no list."
+    after_help = "Examples:\n  edict test\n  edict test rules --coverage\n  edict test rules --junit tests.xml\n  edict test --junit - | report\n\nNo DNS is asked: what a test does not say with `dns` resolves, and is on no list."
 )]
 pub struct TestArgs {
     /// Where the rules are.
@@ -260,7 +260,7 @@ pub struct TestArgs {
     /// Name the rules and conditions that no test decides
     #[arg(long)]
     pub coverage: bool,
-    /// Also write the results as JUnit XML
+    /// Also write the results as JUnit XML; `-` is standard output, and then they stand there alone
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
     /// How to print the results; JSON is one object a line

@@ -11,7 +11,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// PKCS#8 version 1 of an Ed25519 key, up to its 32 bytes (RFC 8410 section 7).
@@ -19,11 +19,15 @@ const PKCS8_V1: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70
 /// A key file is a few lines.
 const MAX_KEY: u64 = 64 << 10;
 
-/// Reads a private key.
+/// Reads a private key; `-` is standard input.
 pub fn read(path: &Path) -> Result<Ed25519KeyPair, Failure> {
     let fail = |source| Failure::read(path, source);
     let mut text = Vec::new();
-    File::open(path).and_then(|file| file.take(MAX_KEY).read_to_end(&mut text)).map_err(fail)?;
+    if path == Path::new("-") {
+        io::stdin().lock().take(MAX_KEY).read_to_end(&mut text).map_err(fail)?;
+    } else {
+        File::open(path).and_then(|file| file.take(MAX_KEY).read_to_end(&mut text)).map_err(fail)?;
+    }
     let wrong = |what: &str| {
         Failure::Use(format!(
             "`{}` {what}: make one with `edict keygen`, or `openssl genpkey -algorithm ed25519`",
@@ -41,6 +45,12 @@ pub fn read(path: &Path) -> Result<Ed25519KeyPair, Failure> {
 
 /// Makes a private key in a new file that only its owner can read.
 pub fn create(path: &Path) -> Result<Ed25519KeyPair, Failure> {
+    if path == Path::new("-") {
+        return Err(Failure::Use(
+            "a private key goes into a file that its owner alone can read; standard output gets the public one"
+                .to_owned(),
+        ));
+    }
     let fail = |source| Failure::write(path, source);
     let mut seed = [0u8; 32];
     let random = || Failure::Use("the system gives no random numbers".to_owned());

@@ -14,6 +14,12 @@ use std::sync::Arc;
 
 /// Runs the tests.
 pub fn run(args: &TestArgs, console: &mut Console) -> Result<bool, Failure> {
+    let to_stdout = args.junit.as_deref() == Some(Path::new("-"));
+    if to_stdout && (args.coverage || args.format == ResultFormat::Json) {
+        return Err(Failure::Use(
+            "`--junit -` has standard output to itself; give it a file to see other results too".to_owned(),
+        ));
+    }
     let root = &args.rules.rules;
     let sources = folder::read(root)?;
     let result = progress::during("reading rules", || compile(&sources, &Options { proofs: false }));
@@ -28,6 +34,7 @@ pub fn run(args: &TestArgs, console: &mut Console) -> Result<bool, Failure> {
     let outcomes = testing::run(&sources, &result.asts, &loaded, &mut coverage);
     let failed = outcomes.iter().filter(|outcome| !outcome.failures.is_empty()).count();
     match args.format {
+        ResultFormat::Human if to_stdout => {}
         ResultFormat::Human => human(&outcomes, &places, console)?,
         ResultFormat::Json => json_lines(&outcomes, &places, console)?,
     }
@@ -48,7 +55,12 @@ pub fn run(args: &TestArgs, console: &mut Console) -> Result<bool, Failure> {
         }
     }
     if let Some(path) = &args.junit {
-        write_whole(path, junit(&outcomes, &sources, &places)?.as_bytes())?;
+        let xml = junit(&outcomes, &sources, &places)?;
+        if to_stdout {
+            console.out().write_all(xml.as_bytes())?;
+        } else {
+            write_whole(path, xml.as_bytes())?;
+        }
     }
     console.remark(&format!("{} tests, {failed} failed", outcomes.len()));
     if outcomes.is_empty() {

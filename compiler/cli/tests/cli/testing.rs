@@ -1,6 +1,6 @@
 //! `edict test` and `edict explain`.
 
-use crate::kit::{copy, data, edict};
+use crate::kit::{copy, data, edict, edict_with};
 use serde_json::Value;
 
 /// The digest changes with the table's format, which is not what these snapshots are about.
@@ -33,6 +33,29 @@ fn machines_read_results() {
     let xml = std::fs::read_to_string(dir.path().join("junit.xml")).unwrap();
     let report = quick_junit::Report::deserialize_from_str(&xml).unwrap();
     assert_eq!((report.tests, report.failures), (2, 2));
+}
+
+/// `-` is standard output, as everywhere.
+#[test]
+fn results_on_standard_output() {
+    let dir = copy("failing");
+    let done = edict(dir.path(), &["test", "--junit", "-"]);
+    assert_eq!(done.code, 1);
+    let report = quick_junit::Report::deserialize_from_str(&done.out).unwrap();
+    assert_eq!((report.tests, report.failures), (2, 2));
+    assert!(done.err.contains("2 tests, 2 failed"), "{}", done.err);
+    // Two results do not share it.
+    for more in [&["--format", "json"][..], &["--coverage"]] {
+        let both = edict(dir.path(), &[&["test", "--junit", "-"], more].concat());
+        assert_eq!((both.code, both.out.as_str()), (2, ""), "{}", both.err);
+    }
+    // A private key is never sent there; a table and a public key are.
+    let none = edict(dir.path(), &["keygen", "-"]);
+    assert!(none.code == 2 && none.err.contains("goes into a file"), "{}", none.err);
+    let made = edict(dir.path(), &["keygen", "table.key"]);
+    let key = std::fs::read(dir.path().join("table.key")).unwrap();
+    assert_eq!(edict_with(dir.path(), &["keygen", "--public", "-"], &key).out, made.out);
+    assert!(!dir.path().join("-").exists());
 }
 
 #[test]
