@@ -74,9 +74,23 @@ fn a_reload_that_cannot_be_taken_whole_changes_nothing() {
         (
             "what needs a restart",
             vec![address],
-            "hostname: \"other.example\", outside: mx",
-            "`hostname`, `outside`",
+            "journal: (folder: \"j\"), log: \"other.log\"",
+            "`journal`, `log`",
         ),
+        (
+            "one key of many that needs a restart",
+            vec![address],
+            "hostname: \"other.example\", pass_through: (connections: 5)",
+            "`pass_through`",
+        ),
+        (
+            "a password that is not there",
+            vec![address],
+            "outside: mx, credentials: { \"x\": (login: \"x\", password_file: \"no-password\") }",
+            "no-password",
+        ),
+        ("authorities that are not there", vec![address], "next_hops: (roots: \"ca.pem\")", "ca.pem"),
+        ("counters that cannot be shared", vec![address], "shared_quota: (url: \"ftp://x\")", "shared_quota"),
         ("no listener", vec![], "", "listeners"),
         ("a socket that was not passed", vec![address], "admin: \"elsewhere.sock\"", "`admin`"),
     ] {

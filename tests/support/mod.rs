@@ -42,6 +42,15 @@ pub fn build_table(name: &str, to: &Path, edit: impl FnOnce(&mut Sources)) {
     std::fs::rename(&aside, to).unwrap();
 }
 
+/// Compiles rule text into a table file.
+pub fn build_text(text: &str, to: &Path) {
+    let mut sources = Sources::default();
+    sources.insert("main.edict", text);
+    let compilation = edict_compiler::compile(&sources, &edict_compiler::Options { proofs: false });
+    let table = compilation.table.unwrap_or_else(|| panic!("{text}\n{:#?}", compilation.diagnostics));
+    std::fs::write(to, edict_table::emit::emit(&table)).unwrap();
+}
+
 fn read_folder(folder: &Path, prefix: &str, sources: &mut Sources) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
@@ -55,7 +64,7 @@ fn read_folder(folder: &Path, prefix: &str, sources: &mut Sources) {
 }
 
 /// The password of everybody in tests, `secret`.
-const SECRET: &str =
+pub const SECRET: &str =
     "$6$edictedict$tAyI5n6DrZybiBM/tHQxCKOrkdBWMwbqzqdEQGblaLPXYSWvI6/8yuIjhdxkgE3Tumq5lb03hr22cG0pl2Tr8/";
 
 /// A daemon with the rules of `tests/rules/actions` and its users, who all have the password `secret`. Mail that

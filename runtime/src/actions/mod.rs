@@ -105,7 +105,8 @@ pub struct Settings {
 
 /// The acceptor that serves.
 pub struct Pipeline<S> {
-    settings: Arc<Settings>,
+    /// A reload puts others in their place.
+    settings: ArcSwap<Settings>,
     quotas: Arc<Quotas>,
     ids: IdSource,
     store: Arc<S>,
@@ -114,7 +115,7 @@ pub struct Pipeline<S> {
 
 impl<S> std::fmt::Debug for Pipeline<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pipeline").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Pipeline").field("settings", &self.settings.load()).finish_non_exhaustive()
     }
 }
 
@@ -136,41 +137,50 @@ impl<S: Store> Pipeline<S> {
             signer: Signer::default(),
             pool: Pool::default(),
         };
-        Ok(Self { settings: Arc::new(settings), quotas, ids, store, passage: None })
+        Ok(Self { settings: ArcSwap::from_pointee(settings), quotas, ids, store, passage: None })
     }
 
     /// Adds attributes of users: login or address, then name and value. Names are compared without case.
     #[must_use]
     pub fn with_attributes(
-        mut self,
+        self,
         table: &Loaded,
         attributes: &BTreeMap<String, BTreeMap<String, String>>,
     ) -> Self {
-        let lower = |(name, value): (&String, &String)| (name.to_lowercase(), value.clone());
-        let of = |(user, all): (&String, &BTreeMap<String, String>)| {
-            (user_key(table, user), all.iter().map(lower).collect())
-        };
-        let attributes = attributes.iter().map(of).collect();
-        self.change(|settings| settings.attributes = attributes);
+        self.change(|settings| settings.attributes = attributes_of(table, attributes));
         self
+    }
+
+    /// Goes on with this name and these attributes from the next message on. Whose they are depends on the table.
+    pub fn take_over(
+        &self,
+        hostname: &str,
+        table: &Loaded,
+        attributes: &BTreeMap<String, BTreeMap<String, String>>,
+    ) {
+        let attributes = attributes_of(table, attributes);
+        self.change(|settings| {
+            hostname.clone_into(&mut settings.hostname);
+            settings.attributes = attributes;
+        });
     }
 
     /// Asks these users before a catch-all alias takes their mail.
     #[must_use]
-    pub fn with_users(mut self, users: Arc<ArcSwap<Users>>) -> Self {
+    pub fn with_users(self, users: Arc<ArcSwap<Users>>) -> Self {
         self.change(|settings| settings.directory = settings.directory.clone().with_users(users));
         self
     }
 
     /// Signs submitted mail with these keys, and with what takes their place.
     #[must_use]
-    pub fn with_signer(mut self, signer: Signer) -> Self {
+    pub fn with_signer(self, signer: Signer) -> Self {
         self.change(|settings| settings.signer = signer);
         self
     }
 
-    fn change(&mut self, change: impl FnOnce(&mut Settings)) {
-        let own = &self.settings;
+    fn change(&self, change: impl FnOnce(&mut Settings)) {
+        let own = self.settings.load_full();
         let mut settings = Settings {
             hostname: own.hostname.clone(),
             mark: own.mark.clone(),
@@ -180,7 +190,7 @@ impl<S: Store> Pipeline<S> {
             pool: Pool::default(),
         };
         change(&mut settings);
-        self.settings = Arc::new(settings);
+        self.settings.store(Arc::new(settings));
     }
 
     /// Lets mail that needs nothing of ours go on without being stored.
@@ -207,16 +217,16 @@ impl<S: Store> Acceptor for Pipeline<S> {
     }
 
     fn over_quota(&self, query: &QuotaQuery<'_>) -> Result<(), Refusal> {
-        over_quota(&self.quotas, &self.settings.pool, query, now())
+        over_quota(&self.quotas, &self.settings.load().pool, query, now())
     }
 
     fn returns(&self, table: &Loaded, recipient: &str) -> bool {
         let ours = Address::parse(recipient).is_ok_and(|address| table.is_local(address.domain()));
-        ours && self.settings.directory.srs().back(recipient, now()).is_some()
+        ours && self.settings.load().directory.srs().back(recipient, now()).is_some()
     }
 
     fn accept(&self, incoming: Incoming) -> Accepting<'_> {
-        let settings = Arc::clone(&self.settings);
+        let settings = self.settings.load_full();
         let quotas = Arc::clone(&self.quotas);
         let store = Arc::clone(&self.store);
         // Whoever stops waiting must not leave a stored message uncounted.
@@ -234,7 +244,7 @@ impl<S: Store> Acceptor for Pipeline<S> {
         size: Option<u64>,
     ) -> Offering<'a> {
         Box::pin(async move {
-            let wanted = self.passage.as_ref().zip(pass::envelope(&self.settings, &so_far));
+            let wanted = self.passage.as_ref().zip(pass::envelope(&self.settings.load(), &so_far));
             let Some((passage, envelope)) = wanted else {
                 *open = None;
                 return Offered::Store;
@@ -244,11 +254,23 @@ impl<S: Store> Acceptor for Pipeline<S> {
     }
 
     fn pass(&self, open: Through, incoming: Incoming) -> Accepting<'_> {
-        let settings = Arc::clone(&self.settings);
+        let settings = self.settings.load_full();
         let quotas = Arc::clone(&self.quotas);
         let store = Arc::clone(&self.store);
         Box::pin(Lasting::new(pass::pass(settings, quotas, store, open, incoming)))
     }
+}
+
+/// Attributes as disclaimers look them up.
+fn attributes_of(
+    table: &Loaded,
+    attributes: &BTreeMap<String, BTreeMap<String, String>>,
+) -> HashMap<String, Vec<(String, String)>> {
+    let lower = |(name, value): (&String, &String)| (name.to_lowercase(), value.clone());
+    let of = |(user, all): (&String, &BTreeMap<String, String>)| {
+        (user_key(table, user), all.iter().map(lower).collect())
+    };
+    attributes.iter().map(of).collect()
 }
 
 async fn take<S: Store>(

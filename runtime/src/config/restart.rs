@@ -21,20 +21,20 @@ impl Config {
             dkim: _,
             authentication: _,
             drain_seconds: _,
+            hostname: _,
+            local: _,
+            outside: _,
+            next_hops: _,
+            credentials: _,
+            queue: _,
+            shared_quota: _,
+            attributes: _,
             // What is open, or handed to parts that keep it.
             data,
-            hostname,
             journal,
-            local,
-            outside,
-            next_hops,
-            credentials,
             admin,
             admin_http,
-            queue,
             pass_through,
-            shared_quota,
-            attributes,
             log,
         } = self;
         let mut keys = Vec::new();
@@ -44,18 +44,10 @@ impl Config {
             }
         };
         compare("data", *data == new.data);
-        compare("hostname", *hostname == new.hostname);
         compare("journal", *journal == new.journal);
-        compare("local", *local == new.local);
-        compare("outside", *outside == new.outside);
-        compare("next_hops", *next_hops == new.next_hops);
-        compare("credentials", *credentials == new.credentials);
         compare("admin", *admin == new.admin);
         compare("admin_http", *admin_http == new.admin_http);
-        compare("queue", *queue == new.queue);
         compare("pass_through", *pass_through == new.pass_through);
-        compare("shared_quota", *shared_quota == new.shared_quota);
-        compare("attributes", *attributes == new.attributes);
         compare("log", *log == new.log);
         keys
     }

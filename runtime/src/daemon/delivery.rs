@@ -1,7 +1,8 @@
 //! From the configuration to the settings of the queue: files of passwords and roots are read here.
 
 use super::DaemonError;
-use crate::config::{Config, Credential, Local, Outside};
+use super::reload::ReloadError;
+use crate::config::{Config, Credential, Local, NextHopsConfig, Outside, QueueConfig};
 use crate::deliver::client::Timeouts;
 use crate::journal::{self, Journal};
 use crate::queue::{self, Login};
@@ -9,47 +10,89 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The settings of the queue.
-///
-/// # Errors
-/// A file that cannot be read.
-pub(super) fn settings(config: &Config, hostname: &str) -> Result<queue::Settings, DaemonError> {
-    let mut settings = queue::Settings::new(hostname.to_owned(), config.data.join("mail"));
-    settings.local = match &config.local {
-        Local::Maildir => queue::Local::Maildir,
-        Local::LmtpUnix(path) => queue::Local::LmtpUnix(path.clone()),
-        Local::Lmtp(to) => queue::Local::LmtpTcp(to.host.clone(), to.port),
-    };
-    settings.outside = match &config.outside {
-        Outside::Maildir => queue::Outside::Maildir,
-        Outside::Relay(to) => queue::Outside::Relay(to.host.clone(), to.port),
-        Outside::Mx => queue::Outside::Mx,
-    };
-    settings.logins = logins(config)?;
-    let times = &config.queue;
-    let hours = |hours: u64| Duration::from_secs(hours.saturating_mul(3600));
-    settings.retry_first = Duration::from_secs(times.first_retry_seconds);
-    settings.retry_max = Duration::from_secs(times.longest_retry_seconds);
-    settings.lifetime = hours(times.lifetime_hours);
-    settings.warn_after = if times.warn_hours == 0 { Duration::MAX } else { hours(times.warn_hours) };
-    settings.connections = times.connections as usize;
-    settings.connections_per_domain = times.connections_per_domain as usize;
-    settings.connections_in_all = times.connections_in_all as usize;
-    let hops = &config.next_hops;
-    settings.timeouts = Timeouts {
-        connect: Duration::from_secs(hops.connect_seconds),
-        command: Duration::from_secs(hops.command_seconds),
-        data: Duration::from_secs(hops.data_seconds),
-        end: Duration::from_secs(hops.end_seconds),
-    };
-    settings.name_servers.clone_from(&hops.name_servers);
-    settings.mx_port = hops.mx_port;
-    settings.roots = hops.roots.as_deref().map(roots).transpose()?;
-    Ok(settings)
+/// The largest file of roots that is read, in bytes; the whole web's take a third of a MiB.
+const MAX_ROOTS: u64 = 4 << 20;
+/// The largest file with a password.
+const MAX_PASSWORD: u64 = 64 << 10;
+
+/// All that delivery is built from, files of passwords and roots among it.
+#[derive(Clone, PartialEq)]
+pub(super) struct Sources {
+    hostname: String,
+    mail: PathBuf,
+    local: Local,
+    outside: Outside,
+    next_hops: NextHopsConfig,
+    queue: QueueConfig,
+    logins: BTreeMap<String, Login>,
+    roots: Option<Vec<u8>>,
+}
+
+impl Sources {
+    /// Reads what a configuration names.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(super) fn read(config: &Config, hostname: &str) -> Result<Self, ReloadError> {
+        let read = |path: &PathBuf| read_bounded(path, MAX_ROOTS).map_err(|e| failed(path, e));
+        Ok(Self {
+            hostname: hostname.to_owned(),
+            mail: config.data.join("mail"),
+            local: config.local.clone(),
+            outside: config.outside.clone(),
+            next_hops: config.next_hops.clone(),
+            queue: config.queue.clone(),
+            logins: logins(config)?,
+            roots: config.next_hops.roots.as_ref().map(read).transpose()?,
+        })
+    }
+
+    /// The settings of the queue; whom addresses stand for and who signs is for the caller to add.
+    ///
+    /// # Errors
+    /// The file of roots holds none.
+    pub(super) fn settings(&self) -> Result<queue::Settings, ReloadError> {
+        let mut settings = queue::Settings::new(self.hostname.clone(), self.mail.clone());
+        settings.local = match &self.local {
+            Local::Maildir => queue::Local::Maildir,
+            Local::LmtpUnix(path) => queue::Local::LmtpUnix(path.clone()),
+            Local::Lmtp(to) => queue::Local::LmtpTcp(to.host.clone(), to.port),
+        };
+        settings.outside = match &self.outside {
+            Outside::Maildir => queue::Outside::Maildir,
+            Outside::Relay(to) => queue::Outside::Relay(to.host.clone(), to.port),
+            Outside::Mx => queue::Outside::Mx,
+        };
+        settings.logins.clone_from(&self.logins);
+        let times = &self.queue;
+        let hours = |hours: u64| Duration::from_secs(hours.saturating_mul(3600));
+        settings.retry_first = Duration::from_secs(times.first_retry_seconds);
+        settings.retry_max = Duration::from_secs(times.longest_retry_seconds);
+        settings.lifetime = hours(times.lifetime_hours);
+        settings.warn_after = if times.warn_hours == 0 { Duration::MAX } else { hours(times.warn_hours) };
+        settings.connections = times.connections as usize;
+        settings.connections_per_domain = times.connections_per_domain as usize;
+        settings.connections_in_all = times.connections_in_all as usize;
+        let hops = &self.next_hops;
+        settings.timeouts = Timeouts {
+            connect: Duration::from_secs(hops.connect_seconds),
+            command: Duration::from_secs(hops.command_seconds),
+            data: Duration::from_secs(hops.data_seconds),
+            end: Duration::from_secs(hops.end_seconds),
+        };
+        settings.name_servers.clone_from(&hops.name_servers);
+        settings.mx_port = hops.mx_port;
+        if let (Some(path), Some(pem)) = (&hops.roots, &self.roots) {
+            settings.roots = Some(roots(path, pem)?);
+        }
+        Ok(settings)
+    }
 }
 
 /// Opens the journal, where one is kept.
@@ -69,15 +112,19 @@ pub(super) fn journal(config: &Config) -> Result<Option<Arc<Journal>>, DaemonErr
     Ok(Some(Arc::new(opened)))
 }
 
+fn failed(path: &Path, error: impl Display) -> ReloadError {
+    ReloadError::Data(path.to_owned(), error.to_string())
+}
+
 /// The logins at relays; a password is the first line of its file.
-fn logins(config: &Config) -> Result<BTreeMap<String, Login>, DaemonError> {
+fn logins(config: &Config) -> Result<BTreeMap<String, Login>, ReloadError> {
     let read = |(name, credential): (&String, &Credential)| {
         let path = &credential.password_file;
-        let text =
-            std::fs::read_to_string(path).map_err(|e| DaemonError::Data(path.clone(), e.to_string()))?;
+        let bytes = read_bounded(path, MAX_PASSWORD).map_err(|e| failed(path, e))?;
+        let text = String::from_utf8(bytes).map_err(|e| failed(path, e))?;
         let password = text.lines().next().unwrap_or_default().to_owned();
         if password.is_empty() {
-            return Err(DaemonError::Data(path.clone(), "the first line holds no password".to_owned()));
+            return Err(failed(path, "the first line holds no password"));
         }
         Ok((name.clone(), Login { login: credential.login.clone(), password }))
     };
@@ -85,13 +132,19 @@ fn logins(config: &Config) -> Result<BTreeMap<String, Login>, DaemonError> {
 }
 
 /// Certificates of authorities.
-fn roots(path: &Path) -> Result<RootCertStore, DaemonError> {
-    let failed = |e: String| DaemonError::Data(path.to_owned(), e);
-    let text = std::fs::read(path).map_err(|e| failed(e.to_string()))?;
+fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, ReloadError> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|e| failed(format!("no certificate can be read: {e}")))?;
-        roots.add(certificate).map_err(|e| failed(e.to_string()))?;
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate =
+            certificate.map_err(|e| failed(path, format!("no certificate can be read: {e}")))?;
+        roots.add(certificate).map_err(|e| failed(path, e))?;
     }
-    if roots.is_empty() { Err(failed("it holds no certificate".to_owned())) } else { Ok(roots) }
+    if roots.is_empty() { Err(failed(path, "it holds no certificate")) } else { Ok(roots) }
+}
+
+fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    if std::fs::metadata(path)?.len() > most {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {most} bytes")));
+    }
+    std::fs::read(path)
 }

@@ -3,6 +3,7 @@
 //! Order matters: log, table, users, certificates, counters, spool (replayed into the counters), queue, sockets. A daemon
 //! that cannot do all of it does not start.
 
+mod behind;
 mod delivery;
 mod listen;
 mod log;
@@ -30,16 +31,17 @@ use crate::quota::shared::{SharedSettings, WhenDown};
 use crate::smtp::{self, Context};
 use crate::spool::{self, Spool, SpoolError};
 use crate::users::Users;
-use crate::verdict::dns::Dns;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use behind::Behind;
+use delivery::Sources;
 use listen::{ListenError, Listeners};
 use lookups::Lookups;
 use passed::Passed;
-use reload::{Parts, ReloadError, Reloader, apply, short, smtp_settings};
+use reload::{Parts, ReloadError, Reloader, apply, hostname, short, smtp_settings};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -141,18 +143,19 @@ pub fn run(launch: Launch) -> Result<(), DaemonError> {
 /// The first file that a start would refuse.
 pub fn check(config: &Config, embedded: &'static [u8]) -> Result<(), DaemonError> {
     Parts::load(config, embedded)?;
-    delivery::settings(config, config.hostname.as_deref().unwrap_or_default())?;
+    Sources::read(config, config.hostname.as_deref().unwrap_or_default())?.settings()?;
     Ok(())
 }
 
 async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) -> Result<(), DaemonError> {
     let signals = signals::Signals::new()?;
-    let hostname = config.hostname.clone().unwrap_or_else(settle::machine_name);
+    let hostname = hostname(&config);
     let (table, users, tls, keys) = Parts::load(&config, launch.embedded)?.into_inner();
     let (table, users) = (Arc::new(table), Arc::new(ArcSwap::from_pointee(users)));
     let signer = Signer::new(keys);
     let live = Arc::new(Live::new(Arc::clone(&table)));
-    let (quotas, queue, prober) = open_data(&config, &hostname, &live, &users, &signer)?;
+    let data = open_data(&config, &hostname, &live, &users, &signer)?;
+    let (quotas, queue) = (data.quotas, data.queue);
     let data_error = |e: io::Error| DaemonError::Data(config.data.clone(), e.to_string());
     let pipeline = Pipeline::open(&config.data, &hostname, Arc::clone(&quotas), Arc::new(queue.clone()))
         .map_err(data_error)?
@@ -160,18 +163,18 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
         .with_users(Arc::clone(&users))
         .with_signer(signer.clone())
         .with_passage(config.pass_through.map(|bounds| queue.passage(bounds.connections as usize)));
+    let pipeline = Arc::new(pipeline);
     let mut context = Context::new(
         Arc::clone(&live),
-        Arc::new(pipeline),
+        Arc::clone(&pipeline) as _,
         Arc::clone(&users),
         smtp_settings(&config, &hostname),
     );
-    let dns = match config.next_hops.name_servers.as_slice() {
-        [] => Dns::system(),
-        servers => Dns::with_servers(servers),
-    };
-    let dns = dns.inspect_err(|error| tracing::warn!(%error, "rules that ask DNS will defer mail")).ok();
-    context.resolver = Some(Arc::new(Lookups { dns, prober }));
+    let dns = lookups::dns(&config.next_hops.name_servers)
+        .inspect_err(|error| tracing::warn!(%error, "rules that ask DNS will defer mail"))
+        .ok();
+    let lookups = Arc::new(Lookups { dns: ArcSwapOption::from_pointee(dns), prober: data.prober });
+    context.resolver = Some(Arc::clone(&lookups) as _);
     context.journal = delivery::journal(&config)?;
     let context = Arc::new(context);
     context.tls.store(tls);
@@ -179,7 +182,17 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
     let (stop, stopped) = watch::channel(false);
     let listeners = Arc::new(Listeners::new(Arc::clone(&context), passed, stopped));
     let (own, open) = (Arc::clone(&context), Arc::clone(&listeners));
-    let reloader = Reloader::new(launch, config.clone(), hostname, own, open, signer);
+    let behind = Behind {
+        live: Arc::clone(&live),
+        queue: queue.clone(),
+        quotas: Arc::clone(&quotas),
+        pipeline,
+        lookups,
+        directory: data.directory,
+        signer,
+        sources: Mutex::new(data.sources),
+    };
+    let reloader = Reloader::new(launch, config.clone(), own, open, behind);
     let control = Arc::new(Control {
         reloader,
         live,
@@ -229,6 +242,16 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
     Ok(())
 }
 
+/// What stands on the data folder.
+struct Opened {
+    quotas: Arc<Quotas>,
+    queue: Queue,
+    prober: Prober,
+    directory: Directory,
+    /// What delivery was built from.
+    sources: Sources,
+}
+
 /// Opens counters and spool; the spool tells the counters what they have not seen.
 fn open_data(
     config: &Config,
@@ -236,7 +259,7 @@ fn open_data(
     live: &Arc<Live>,
     users: &Arc<ArcSwap<Users>>,
     signer: &Signer,
-) -> Result<(Arc<Quotas>, Queue, Prober), DaemonError> {
+) -> Result<Opened, DaemonError> {
     let failed = |e: String| DaemonError::Data(config.data.clone(), e);
     make_folder(&config.data).map_err(|e| failed(e.to_string()))?;
     let zone = live.current().profile().time_zone.clone();
@@ -246,12 +269,15 @@ fn open_data(
     if let Some(shared) = &config.shared_quota {
         quotas.share(shared_settings(shared)).map_err(|e| failed(e.to_string()))?;
     }
-    let mut settings = delivery::settings(config, hostname)?;
+    let sources = Sources::read(config, hostname)?;
+    let mut settings = sources.settings()?;
     let secret = secret::open(&config.data.join("secret")).map_err(|e| failed(e.to_string()))?;
-    settings.directory = Directory::new(Arc::clone(users), Srs::new(&secret));
+    let directory = Directory::new(Arc::clone(users), Srs::new(&secret));
+    settings.directory = directory.clone();
     settings.signer = signer.clone();
     let prober = Prober::new(Arc::clone(live), &settings);
-    Ok((quotas, Queue::start(spool, recovery, Arc::clone(live), settings), prober))
+    let queue = Queue::start(spool, recovery, Arc::clone(live), settings);
+    Ok(Opened { quotas, queue, prober, directory, sources })
 }
 
 /// Serves the admin pages to browsers of this machine.

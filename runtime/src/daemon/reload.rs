@@ -5,16 +5,18 @@
 //! Loading happens on whatever thread calls, which must not be one that serves connections. Limit: `rollback`
 //! goes back to the table before, and to nothing else.
 
+use super::behind::Behind;
 use super::listen::{ListenError, Listeners};
-use super::settle::{Launch, settle};
+use super::settle::{Launch, machine_name, settle};
 use super::{machine, systemd};
 use crate::config::{AuthConfig, Config, ConfigError, Signers, TlsConfig};
-use crate::dkim::{self, Key, KeysError, Signer};
+use crate::dkim::{self, Key, KeysError};
 use crate::dovecot::Dovecot;
 use crate::live::image;
 use crate::smtp::tls::{self, TlsError};
 use crate::smtp::{Context, Settings};
 use crate::users::{Users, UsersError};
+use crate::verdict::dns::DnsError;
 use arc_swap::ArcSwap;
 use edict_table::load::{LoadError, Loaded};
 use edict_table::signed::PublicKey;
@@ -81,6 +83,15 @@ pub enum ReloadError {
     /// The keys for DKIM are refused.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// A file that delivery needs is of no use.
+    #[error("{path}: {error}", path = .0.display(), error = .1)]
+    Data(PathBuf, String),
+    /// Other name servers cannot be asked.
+    #[error("next_hops.name_servers: {0}")]
+    Dns(#[from] DnsError),
+    /// The counters cannot be shared so.
+    #[error("shared_quota: {0}")]
+    Shared(String),
     /// The system gave no thread, or took it away.
     #[error("the reload broke off: {0}")]
     Thread(io::Error),
@@ -210,6 +221,12 @@ pub fn apply(config: &Config, hostname: &str, context: &Context) {
     context.dovecot.store(dovecot);
 }
 
+/// The name of this host, where the profile names none.
+#[must_use]
+pub fn hostname(config: &Config) -> String {
+    config.hostname.clone().unwrap_or_else(machine_name)
+}
+
 /// The bounds of sessions.
 #[must_use]
 pub fn smtp_settings(config: &Config, hostname: &str) -> Settings {
@@ -232,10 +249,9 @@ pub fn smtp_settings(config: &Config, hostname: &str) -> Settings {
 #[derive(Debug)]
 pub struct Reloader {
     launch: Launch,
-    hostname: String,
     context: Arc<Context>,
     listeners: Arc<Listeners>,
-    signer: Signer,
+    behind: Behind,
     reloads: AtomicU64,
     /// The configuration in force. Held for as long as a reload takes.
     config: Mutex<Config>,
@@ -249,14 +265,13 @@ impl Reloader {
     pub fn new(
         launch: Launch,
         config: Config,
-        hostname: String,
         context: Arc<Context>,
         listeners: Arc<Listeners>,
-        signer: Signer,
+        behind: Behind,
     ) -> Self {
         let source = ArcSwap::from_pointee(Source::of(&config, launch.embedded));
         let (reloads, config) = (AtomicU64::new(0), Mutex::new(config));
-        Self { launch, hostname, context, listeners, signer, reloads, config, source }
+        Self { launch, context, listeners, behind, reloads, config, source }
     }
 
     /// Where table and users come from.
@@ -310,6 +325,8 @@ impl Reloader {
             return Err(ReloadError::Restart(fixed.join("`, `")));
         }
         let parts = Parts::load(&new, self.launch.embedded)?;
+        let hostname = hostname(&new);
+        let behind = self.behind.prepare(config, &new, &hostname)?;
         let sockets = self.listeners.prepare(&new.listeners)?;
         // From here on nothing can fail.
         let digest = parts.table.digest().to_owned();
@@ -317,8 +334,9 @@ impl Reloader {
         let source = Source::of(&new, self.launch.embedded);
         self.context.users.store(Arc::new(parts.users));
         self.context.tls.store(parts.tls);
-        self.signer.store(parts.keys);
-        apply(&new, &self.hostname, &self.context);
+        self.behind.signer.store(parts.keys);
+        self.behind.commit(behind, &new, &hostname, &parts.table);
+        apply(&new, &hostname, &self.context);
         self.context.live.publish(Arc::new(parts.table));
         self.listeners.commit(sockets, &new.listeners);
         tracing::info!(table = short(&digest), rules, source = source.name(), "reloaded");

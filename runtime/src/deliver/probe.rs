@@ -10,6 +10,7 @@ use super::connect::{Dialer, Local};
 use super::reply::Reply;
 use crate::live::Live;
 use crate::queue::{self, Hop, Outside};
+use arc_swap::ArcSwap;
 use edict_table::facts::Slot;
 use edict_table::value::Address;
 use std::collections::HashMap;
@@ -47,12 +48,28 @@ struct Idle {
     since: Instant,
 }
 
-/// Asks next hops.
-pub struct Prober {
+/// How they are asked, as one configuration says.
+#[derive(Debug)]
+struct Ways {
     dialer: Dialer,
-    live: Arc<Live>,
     outside: Outside,
     hostname: String,
+}
+
+impl Ways {
+    fn new(settings: &queue::Settings) -> Self {
+        Self {
+            dialer: settings.dialer(),
+            outside: settings.outside.clone(),
+            hostname: settings.hostname.clone(),
+        }
+    }
+}
+
+/// Asks next hops.
+pub struct Prober {
+    ways: ArcSwap<Ways>,
+    live: Arc<Live>,
     kept: Mutex<HashMap<Address, Kept>>,
     idle: Mutex<Vec<Idle>>,
     turns: Semaphore,
@@ -61,7 +78,7 @@ pub struct Prober {
 
 impl std::fmt::Debug for Prober {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Prober").field("dialer", &self.dialer).finish_non_exhaustive()
+        f.debug_struct("Prober").field("ways", &self.ways).finish_non_exhaustive()
     }
 }
 
@@ -74,15 +91,20 @@ impl Prober {
     #[must_use]
     pub fn new(live: Arc<Live>, settings: &queue::Settings) -> Self {
         Self {
-            dialer: settings.dialer(),
+            ways: ArcSwap::from_pointee(Ways::new(settings)),
             live,
-            outside: settings.outside.clone(),
-            hostname: settings.hostname.clone(),
             kept: Mutex::default(),
             idle: Mutex::default(),
             turns: Semaphore::new(AT_ONCE),
             patience: PATIENCE,
         }
+    }
+
+    /// Goes the ways of these settings from now on, and forgets what was said on the old ones.
+    pub fn take_over(&self, settings: &queue::Settings) {
+        self.ways.store(Arc::new(Ways::new(settings)));
+        lock(&self.kept).clear();
+        lock(&self.idle).clear();
     }
 
     /// The same, with so much time for one probe.
@@ -131,12 +153,13 @@ impl Prober {
 
     async fn ask(&self, address: &Address) -> Slot<bool> {
         let table = self.live.current();
-        let hop = queue::inside_hop(&table, &self.outside, address.domain());
-        if hop == Hop::Local && self.dialer.local == Local::Maildir {
+        let ways = self.ways.load_full();
+        let hop = queue::inside_hop(&table, &ways.outside, address.domain());
+        if hop == Hop::Local && ways.dialer.local == Local::Maildir {
             tracing::warn!(%address, "`recipients ask`, but mail stays in Maildirs: there is nobody to ask");
             return Slot::Unknown;
         }
-        let hostname = table.profile().hostname.clone().unwrap_or_else(|| self.hostname.clone());
+        let hostname = table.profile().hostname.clone().unwrap_or_else(|| ways.hostname.clone());
         drop(table);
         let Ok(_turn) = self.turns.acquire().await else {
             return Slot::Unknown;
@@ -147,7 +170,7 @@ impl Prober {
         {
             return self.heard(hop, session, address, &reply);
         }
-        let mut session = match self.dialer.connect(&hop, &hostname).await {
+        let mut session = match ways.dialer.connect(&hop, &hostname).await {
             Ok(session) => session,
             Err(error) => return unheard(address, &error),
         };

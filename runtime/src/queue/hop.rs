@@ -9,7 +9,6 @@ use super::entry::Job;
 use super::fair::Fair;
 use super::route::Hop;
 use crate::deliver::Reason;
-use crate::deliver::connect::Local;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -22,7 +21,6 @@ const LAST_WAIT: Duration = Duration::from_secs(60);
 /// A next hop with what waits for it.
 pub(super) struct Lane {
     pub hop: Hop,
-    limit: usize,
     state: Mutex<LaneState>,
 }
 
@@ -30,6 +28,8 @@ pub(super) struct Lane {
 struct LaneState {
     queue: Fair<Job>,
     workers: usize,
+    /// The most of them.
+    limit: usize,
     /// Bells of workers at rest.
     resting: Vec<Arc<Notify>>,
     down: Option<Down>,
@@ -58,7 +58,15 @@ pub(super) enum AfterFailure {
 
 impl Lane {
     pub fn new(hop: Hop, limit: usize) -> Self {
-        Self { hop, limit, state: Mutex::default() }
+        Self { hop, state: Mutex::new(LaneState { limit, ..LaneState::default() }) }
+    }
+
+    /// Another configuration: so many workers there may be, those that there are go on, and a hop that could not be
+    /// reached may be reached now.
+    pub fn renew(&self, limit: usize) {
+        let mut state = self.state();
+        state.limit = limit;
+        state.down.take_if(|down| !down.probing);
     }
 
     fn state(&self) -> MutexGuard<'_, LaneState> {
@@ -84,7 +92,7 @@ impl Lane {
             bell.notify_one();
             return Ok(false);
         }
-        let wanted = state.workers < self.limit && !state.down.as_ref().is_some_and(|d| d.probing);
+        let wanted = state.workers < state.limit && !state.down.as_ref().is_some_and(|d| d.probing);
         if wanted {
             state.workers += 1;
         }
@@ -127,7 +135,7 @@ impl Lane {
     /// is at rest who could take it at once.
     pub fn another(&self, largest: usize) -> Option<Job> {
         let mut state = self.state();
-        if state.closed || state.down.is_some() || !state.resting.is_empty() || state.workers < self.limit {
+        if state.closed || state.down.is_some() || !state.resting.is_empty() || state.workers < state.limit {
             return None;
         }
         let job = state.queue.pop()?;
@@ -170,7 +178,7 @@ impl Lane {
         if state.down.take().is_none() {
             return 0;
         }
-        let more = state.queue.len().min(self.limit.saturating_sub(state.workers));
+        let more = state.queue.len().min(state.limit.saturating_sub(state.workers));
         state.workers += more;
         more
     }
@@ -231,12 +239,7 @@ impl Inner {
         if lanes.len() >= 1024 {
             lanes.retain(|_, lane| !lane.is_idle());
         }
-        let limit = match hop {
-            Hop::Local if self.settings.local == Local::Maildir => 2,
-            Hop::Mx(_) => self.settings.connections_per_domain,
-            _ => self.settings.connections,
-        };
-        let lane = Arc::new(Lane::new(hop.clone(), limit.max(1)));
+        let lane = Arc::new(Lane::new(hop.clone(), self.ways.load().limit(hop)));
         lanes.insert(hop.clone(), Arc::clone(&lane));
         lane
     }

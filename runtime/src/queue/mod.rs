@@ -17,6 +17,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 pub mod through;
+mod ways;
 mod work;
 
 pub use route::Hop;
@@ -33,6 +34,7 @@ use crate::envelope::{MessageId, Record};
 use crate::live::Live;
 use crate::spool::deferred::State;
 use crate::spool::{Recovery, Spool, SpoolError};
+use arc_swap::ArcSwap;
 use entry::{Entry, Job, Place, Start};
 use hop::Lane;
 use route::{Guide, LiveGuide};
@@ -45,6 +47,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use ways::Ways;
 
 /// Bytes of large messages that are in memory at a time for delivery.
 const LARGE_BYTES: usize = 64 << 20;
@@ -168,9 +171,8 @@ impl std::fmt::Debug for Queue {
 
 struct Inner {
     spool: Spool,
-    guide: Box<dyn Guide>,
-    dialer: Dialer,
-    settings: Settings,
+    /// How mail goes on; a reload changes it.
+    ways: ArcSwap<Ways>,
     lanes: Mutex<HashMap<Hop, Arc<Lane>>>,
     index: Mutex<Index>,
     /// Rung when the index changed in a way that the scheduler must see.
@@ -180,8 +182,6 @@ struct Inner {
     hot_bytes: AtomicUsize,
     under_way: AtomicUsize,
     large: Arc<Semaphore>,
-    /// Connections to next hops that may still be opened.
-    sockets: Arc<Semaphore>,
     /// Bounds how many messages move to the deferred store at a time.
     movers: Semaphore,
     draining: watch::Sender<bool>,
@@ -211,12 +211,9 @@ impl Queue {
     ) -> Self {
         let queued = recovery.log.len() + recovery.deferred.len();
         let dialer = Dialer { tls, ..settings.dialer() };
-        let sockets = Arc::new(Semaphore::new(settings.connections_in_all.clamp(1, Semaphore::MAX_PERMITS)));
         let inner = Arc::new(Inner {
             spool,
-            guide,
-            dialer,
-            settings,
+            ways: ArcSwap::from_pointee(Ways::new(settings, dialer, guide)),
             lanes: Mutex::default(),
             index: Mutex::default(),
             bell: Notify::new(),
@@ -224,7 +221,6 @@ impl Queue {
             hot_bytes: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
             large: Arc::new(Semaphore::new(LARGE_BYTES / 1024)),
-            sockets,
             movers: Semaphore::new(8),
             draining: watch::channel(false).0,
             settling: AtomicUsize::new(0),
@@ -315,6 +311,7 @@ impl Inner {
         let now = now();
         let mut jobs: Vec<(Hop, Job)> = Vec::new();
         let mut slow = false;
+        let ways = self.ways.load_full();
         for (place, dispatch) in (0u16..).zip(&record.dispatches) {
             if dispatch.hold && !entry.state.released {
                 slow = true;
@@ -322,7 +319,7 @@ impl Inner {
             }
             let first = jobs.len();
             let lane = xxhash_rust::xxh3::xxh3_64(dispatch.sender.as_bytes());
-            let hops = self.guide.hops(dispatch, now);
+            let hops = ways.guide.hops(dispatch, now);
             for ((target, recipient), hop) in (0u16..).zip(&dispatch.recipients).zip(hops) {
                 if entry.state.settled.binary_search(&(place, target)).is_ok() {
                     continue;
@@ -382,7 +379,7 @@ impl Inner {
 
     /// Our name.
     fn hostname(&self) -> String {
-        self.guide.hostname().unwrap_or_else(|| self.settings.hostname.clone())
+        self.ways.load().hostname()
     }
 }
 

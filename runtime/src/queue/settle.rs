@@ -103,6 +103,8 @@ impl Inner {
         };
         let now = now();
         let age = Duration::from_millis(u64::try_from(now - entry.received).unwrap_or(0));
+        let ways = self.ways.load_full();
+        let times = &ways.settings;
         let mut state = entry.state.clone();
         state.reasons.clear();
         let mut lines: Vec<Line> = Vec::new();
@@ -120,7 +122,7 @@ impl Inner {
                     state.settled.push((dispatch, target));
                     Event::Failed(reason)
                 }
-                Outcome::Deferred(reason) if age > self.settings.lifetime => {
+                Outcome::Deferred(reason) if age > times.lifetime => {
                     state.settled.push((dispatch, target));
                     Event::Failed(reason)
                 }
@@ -133,7 +135,7 @@ impl Inner {
         }
         state.settled.sort_unstable();
         state.settled.dedup();
-        let warn = !state.warned && age > self.settings.warn_after;
+        let warn = !state.warned && age > times.warn_after;
         state.warned |= warn;
         lines.retain(|line| warn || !matches!(line.event, Event::Delayed(_)));
         self.tell(&record, lines, entry.state.attempts).await?;
@@ -160,8 +162,9 @@ impl Inner {
             return Ok(());
         }
         let hostname = self.hostname();
-        let keys = self.settings.signer.of_domain(&hostname);
-        for mut notice in notice::notices(&*self.guide, &hostname, record, &lines, attempt, now()) {
+        let ways = self.ways.load_full();
+        let keys = ways.settings.signer.of_domain(&hostname);
+        for mut notice in notice::notices(&*ways.guide, &hostname, record, &lines, attempt, now()) {
             if let Some(edit) = keys.as_ref().and_then(|keys| keys.sign(&notice.id, &notice.bytes, &[])) {
                 notice.bytes.splice(edit.range, edit.bytes);
             }
@@ -186,7 +189,8 @@ impl Inner {
     /// Milliseconds until the next attempt: doubling, with jitter.
     fn wait(&self, attempts: u32) -> i64 {
         let doublings = attempts.saturating_sub(1).min(20);
-        let wait = self.settings.retry_first.saturating_mul(1 << doublings).min(self.settings.retry_max);
+        let ways = self.ways.load();
+        let wait = ways.settings.retry_first.saturating_mul(1 << doublings).min(ways.settings.retry_max);
         let wait = wait.mul_f64(0.8 + 0.4 * fastrand::f64());
         i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
     }

@@ -147,7 +147,8 @@ impl Shared {
         size: Option<u64>,
     ) -> Offered {
         let [target] = dispatch.recipients.as_slice() else { return Offered::Store };
-        let hop = self.queue.guide.hops(&dispatch, now()).pop();
+        let ways = self.queue.ways.load_full();
+        let hop = ways.guide.hops(&dispatch, now()).pop();
         let Some(hop) = hop.filter(|hop| matches!(hop, Hop::Relay(_))) else { return Offered::Store };
         if self.queue.draining() || self.is_down(&hop) {
             return Offered::Store;
@@ -181,7 +182,7 @@ impl Shared {
             let reused = kept.is_some();
             let mut session = match kept {
                 Some(session) => session,
-                None => match self.queue.dialer.connect(&hop, &self.queue.hostname()).await {
+                None => match ways.dialer.connect(&hop, &ways.hostname()).await {
                     Ok(session) => session,
                     Err(trouble) => {
                         tracing::info!(%hop, %trouble, "no way through: mail is stored");

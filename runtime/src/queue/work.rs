@@ -4,8 +4,8 @@ use super::Inner;
 use super::entry::{Entry, Job, LARGE, Wish};
 use super::hop::{AfterFailure, Lane};
 use super::route::Hop;
+use super::ways::Ways;
 use crate::deliver::client::{Session, Trouble};
-use crate::deliver::connect::Local;
 use crate::deliver::{Letter, Outcome, Reason, bytes_for, maildir, settle_variant};
 use crate::envelope::Record;
 use std::sync::Arc;
@@ -40,9 +40,16 @@ impl Inner {
         self.workers.fetch_add(1, Ordering::SeqCst);
         let (counted, lane) = (Counted(Arc::clone(self)), Arc::clone(lane));
         tokio::spawn(async move {
-            match &lane.hop {
-                Hop::Local if counted.0.settings.local == Local::Maildir => local(&counted.0, &lane).await,
-                _ => remote(&counted.0, &lane).await,
+            // A reload may change how mail stays here: then it goes on in the other way.
+            loop {
+                let maildir = counted.0.ways.load().is_maildir(&lane.hop);
+                let after = match maildir {
+                    true => local(&counted.0, &lane).await,
+                    false => remote(&counted.0, &lane).await,
+                };
+                if after == After::End {
+                    return;
+                }
             }
         });
     }
@@ -51,6 +58,15 @@ impl Inner {
     fn stopping(&self) -> bool {
         self.draining() || self.spool.failed()
     }
+}
+
+/// What becomes of a worker that returns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// It ends, and the lane does not count it any more.
+    End,
+    /// Its lane is to be served in the other way.
+    Change,
 }
 
 type Loaded = (Job, Arc<Record>, Option<OwnedSemaphorePermit>);
@@ -95,16 +111,20 @@ fn letter<'a>(job: &'a Job, record: &'a Record, bytes: &'a [u8]) -> Option<Lette
     })
 }
 
-async fn local(inner: &Arc<Inner>, lane: &Arc<Lane>) {
+async fn local(inner: &Arc<Inner>, lane: &Arc<Lane>) -> After {
     let bell = Arc::new(Notify::new());
     loop {
         let jobs = lane.next(MAILDIR_BATCH, RELAY_REST, &bell).await;
         if jobs.is_empty() {
-            return;
+            return After::End;
         }
         if inner.stopping() {
             lane.leave();
-            return;
+            return After::End;
+        }
+        if !inner.ways.load().is_maildir(&lane.hop) {
+            jobs.into_iter().rev().for_each(|job| lane.put_back(job));
+            return After::Change;
         }
         let mut loaded = Vec::with_capacity(jobs.len());
         let mut bytes = 0;
@@ -125,7 +145,8 @@ async fn deliver_local(inner: &Arc<Inner>, loaded: Vec<Loaded>) {
     if loaded.is_empty() {
         return;
     }
-    let (mail, hostname) = (inner.settings.mail.clone(), inner.hostname());
+    let ways = inner.ways.load_full();
+    let (mail, hostname) = (ways.settings.mail.clone(), ways.hostname());
     let work = tokio::task::spawn_blocking(move || {
         let outcomes = {
             // Loading saw to it that each job has its dispatch.
@@ -156,7 +177,7 @@ async fn deliver_local(inner: &Arc<Inner>, loaded: Vec<Loaded>) {
     }
 }
 
-async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) {
+async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) -> After {
     let rest = if matches!(lane.hop, Hop::Mx(_)) { MX_REST } else { RELAY_REST };
     let bell = Arc::new(Notify::new());
     let mut session: Option<Connection> = None;
@@ -164,7 +185,8 @@ async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) {
     // The next job, where it was taken while the one before was under way.
     let mut waiting: Option<Loaded> = None;
     loop {
-        let crowded = inner.sockets.available_permits() == 0;
+        let ways = inner.ways.load_full();
+        let crowded = ways.sockets.available_permits() == 0;
         // Where connections are short, nobody rests on one that others wait for.
         let old = session.take_if(|c| {
             !c.session.usable()
@@ -178,6 +200,13 @@ async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) {
             Some(loaded) => Some(loaded),
             None => {
                 let Some(job) = lane.next(1, rest, &bell).await.pop() else { break };
+                if inner.ways.load().is_maildir(&lane.hop) {
+                    lane.put_back(job);
+                    if let Some(connection) = session {
+                        connection.session.quit().await;
+                    }
+                    return After::Change;
+                }
                 if inner.stopping() { None } else { load(inner, job).await }
             }
         };
@@ -225,12 +254,12 @@ async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) {
                             () = inner.stop() => {}
                         }
                     }
-                    AfterFailure::Leave => return,
+                    AfterFailure::Leave => return After::End,
                     AfterFailure::GiveUp(jobs, reason) => {
                         for job in jobs {
                             inner.defer_job(job, &reason);
                         }
-                        return;
+                        return After::End;
                     }
                 }
             }
@@ -239,21 +268,25 @@ async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) {
     if let Some(connection) = session {
         connection.session.quit().await;
     }
+    After::End
 }
 
 /// An open connection, and its share of those that may be open.
 struct Connection {
     session: Session,
+    /// What it was opened by.
+    ways: Arc<Ways>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Opens a connection when it is this lane's turn.
 async fn connect(inner: &Arc<Inner>, lane: &Lane) -> Result<Connection, Trouble> {
     // First come, first served: a destination with much mail does not keep others from theirs.
-    let permit = Arc::clone(&inner.sockets).acquire_owned().await.ok();
-    let session = inner.dialer.connect(&lane.hop, &inner.hostname()).await?;
-    let session = session.with_signer(inner.settings.signer.clone());
-    Ok(Connection { session, _permit: permit })
+    let ways = inner.ways.load_full();
+    let permit = Arc::clone(&ways.sockets).acquire_owned().await.ok();
+    let session = ways.dialer.connect(&lane.hop, &ways.hostname()).await?;
+    let session = session.with_signer(ways.settings.signer.clone());
+    Ok(Connection { session, ways, _permit: permit })
 }
 
 /// One transaction, over the open connection or a new one. An error: no connection came about.
@@ -274,6 +307,11 @@ async fn attempt(
         Some((job, record, bytes_for(record, dispatch)))
     });
     let next = next.as_ref().and_then(|(job, record, bytes)| self::letter(job, record, bytes));
+    // A reload may have come while it rested.
+    let old = connection.take_if(|open| !Arc::ptr_eq(&open.ways, &inner.ways.load()));
+    if let Some(old) = old {
+        old.session.quit().await;
+    }
     for _ in 0..2 {
         let mut open = match connection.take() {
             Some(open) => open,

@@ -24,6 +24,7 @@ pub use keys::{Keys, user_key};
 use crate::envelope::{MessageId, Usage};
 use crate::spool::Ledger;
 use amount::{Window, date_text, day_of};
+use arc_swap::ArcSwapOption;
 use book::{Book, Need, Over, Warning};
 use disk::{Delta, Disk};
 use edict_table::load::Loaded;
@@ -46,7 +47,10 @@ pub struct Quotas {
     book: Book,
     disk: Disk,
     outbox: Outbox,
-    shared: OnceLock<Shared>,
+    /// Where several daemons count together; none where this one counts alone.
+    shared: ArcSwapOption<Shared>,
+    /// Somebody does what the outbox asks for.
+    shares: OnceLock<()>,
     node: String,
     pending: Mutex<Pending>,
     /// When keys that cannot count any more were last forgotten, in Unix milliseconds.
@@ -123,8 +127,9 @@ impl Quotas {
             outbox.push(id, chore, usage);
         }
         let node = format!("{:016x}", found.node);
-        let (shared, writing, swept) = (OnceLock::new(), Mutex::new(()), AtomicI64::new(0));
-        Ok(Self { book, disk, outbox, shared, node, pending, swept, zone, writing })
+        let (shared, shares) = (ArcSwapOption::empty(), OnceLock::new());
+        let (writing, swept) = (Mutex::new(()), AtomicI64::new(0));
+        Ok(Self { book, disk, outbox, shared, shares, node, pending, swept, zone, writing })
     }
 
     /// The zone of a table's profile.

@@ -16,7 +16,7 @@ use crate::envelope::MessageId;
 use edict_table::load::Loaded;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 /// Between two attempts to do chores while Redis does not answer.
@@ -41,9 +41,6 @@ pub enum SharedError {
     /// No such counter.
     #[error("nothing is counted for `{0}`; `edictd usage` lists all counters of the last day")]
     Nobody(String),
-    /// Sharing has begun already.
-    #[error("the counters are shared already")]
-    Twice,
     /// The daemon is stopping.
     #[error("usage cannot be told now: {0}")]
     Stopped(String),
@@ -57,30 +54,29 @@ impl Quotas {
     /// tokio runtime. Needs no Redis that answers.
     ///
     /// # Errors
-    /// The address cannot be read, or it was called before.
+    /// The address cannot be read.
     pub fn share(self: &Arc<Self>, settings: SharedSettings) -> Result<(), SharedError> {
-        let shared = Shared::new(settings, self.node.clone())?;
-        self.shared.set(shared).map_err(|_| SharedError::Twice)?;
-        let quotas = Arc::downgrade(self);
-        let bell = Arc::clone(&self.outbox.bell);
-        tokio::spawn(async move {
-            let mut looked = false;
-            let mut heard = now().saturating_sub(RESETS_KEPT);
-            // Ends with the store, which is not kept while this waits.
-            loop {
-                let Some(quotas) = quotas.upgrade() else { return };
-                let Some(shared) = quotas.shared.get() else { return };
-                looked = looked || quotas.adopt(shared).await;
-                let well = quotas.chores(shared).await && quotas.hear(shared, &mut heard).await && looked;
-                drop(quotas);
-                if well {
-                    let _ = tokio::time::timeout(LISTEN, bell.notified()).await;
-                } else {
-                    tokio::time::sleep(AGAIN).await;
-                }
-            }
-        });
+        self.share_by(Some(self.prepare(settings)?));
         Ok(())
+    }
+
+    /// What [`Quotas::share_by`] takes; nothing is connected yet.
+    ///
+    /// # Errors
+    /// The address cannot be read.
+    pub fn prepare(&self, settings: SharedSettings) -> Result<Shared, SharedError> {
+        Ok(Shared::new(settings, self.node.clone())?)
+    }
+
+    /// Shares the counters by another store from now on, or by none. What a message in hand has reserved stays
+    /// in the store that it asked; what is owed goes to the one that comes. Inside a tokio runtime.
+    pub fn share_by(self: &Arc<Self>, shared: Option<Shared>) {
+        let any = shared.is_some();
+        self.shared.store(shared.map(Arc::new));
+        self.outbox.bell.notify_one();
+        if any && self.shares.set(()).is_ok() {
+            tokio::spawn(work_off(Arc::downgrade(self)));
+        }
     }
 
     /// Takes back what an earlier run reserved and the log knows nothing of. False where Redis does not
@@ -145,7 +141,7 @@ impl Quotas {
         now: i64,
         zone: &TimeZone,
     ) -> Result<(Reservation, Vec<Warning>), Unheld> {
-        let Some(shared) = self.shared.get() else {
+        let Some(shared) = self.shared.load_full() else {
             return self.reserve(needs, now, zone).map_err(Unheld::Over);
         };
         // Where nothing is bounded, nobody has to wait for an answer.
@@ -215,7 +211,7 @@ impl Quotas {
         now: i64,
     ) -> Result<UserUsage, SharedError> {
         let own = self.aside(table, user, move |quotas, table, user| quotas.usage(table, user, now)).await?;
-        let Some(shared) = self.shared.get() else { return Ok(own) };
+        let Some(shared) = self.shared.load_full() else { return Ok(own) };
         let today = day_of(now, &self.zone(table));
         let counter = shared.counter(&user_key(table, user)).await?;
         let mut earlier: BTreeMap<String, DayUsage> =
@@ -238,7 +234,7 @@ impl Quotas {
         table: &Arc<Loaded>,
         now: i64,
     ) -> Result<Vec<UserUsage>, SharedError> {
-        let Some(shared) = self.shared.get() else {
+        let Some(shared) = self.shared.load_full() else {
             return self.aside(table, "", move |quotas, table, _| Ok(quotas.usage_of_all(table, now))).await;
         };
         let today = day_of(now, &self.zone(table));
@@ -275,7 +271,7 @@ impl Quotas {
         if days.map(|day| day.messages).sum::<u64>() == 0 && !self.book.knows(&user_key(table, user)) {
             return Err(SharedError::Nobody(user.to_owned()));
         }
-        if let Some(shared) = self.shared.get() {
+        if let Some(shared) = self.shared.load_full() {
             shared.reset(&user_key(table, user), day_of(now, &self.zone(table)), now).await?;
         }
         self.aside(table, user, move |quotas, table, user| quotas.reset(table, user, now)).await
@@ -312,4 +308,36 @@ fn current(user: String, counter: &Counter, now: i64, today: Day) -> UserUsage {
 fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Does what the outbox asks for and hears of resets, for as long as there is a store of counters.
+async fn work_off(quotas: Weak<Quotas>) {
+    // The store whose open reservations were looked through, and what was heard of resets in it.
+    let mut adopted: Option<Arc<Shared>> = None;
+    let mut heard = (None, 0);
+    // The quota store is not kept while this waits.
+    loop {
+        let Some(quotas) = quotas.upgrade() else { return };
+        let bell = Arc::clone(&quotas.outbox.bell);
+        let Some(shared) = quotas.shared.load_full() else {
+            drop(quotas);
+            let _ = tokio::time::timeout(LISTEN, bell.notified()).await;
+            continue;
+        };
+        let same = |before: &Option<Arc<Shared>>| before.as_ref().is_some_and(|b| Arc::ptr_eq(b, &shared));
+        if !same(&adopted) {
+            adopted = quotas.adopt(&shared).await.then(|| Arc::clone(&shared));
+        }
+        if !same(&heard.0) {
+            heard = (Some(Arc::clone(&shared)), now().saturating_sub(RESETS_KEPT));
+        }
+        let well =
+            quotas.chores(&shared).await && quotas.hear(&shared, &mut heard.1).await && adopted.is_some();
+        drop(quotas);
+        if well {
+            let _ = tokio::time::timeout(LISTEN, bell.notified()).await;
+        } else {
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
 }

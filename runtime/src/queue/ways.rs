@@ -1,0 +1,63 @@
+//! How mail goes on, as one configuration says, and what happens where a reload brings another one.
+//!
+//! What waits for a next hop goes there still, with the logins, times and certificates of now; what is tried again
+//! is routed anew. Connections that were opened before are not used for another message.
+
+use super::hop::Lane;
+use super::route::{Guide, Hop, LiveGuide};
+use super::{Queue, Settings};
+use crate::deliver::connect::{Dialer, Local};
+use crate::live::Live;
+use std::sync::{Arc, PoisonError};
+use tokio::sync::Semaphore;
+
+/// The ways of one configuration.
+pub(super) struct Ways {
+    pub settings: Settings,
+    pub dialer: Dialer,
+    pub guide: Box<dyn Guide>,
+    /// Connections to next hops that may still be opened.
+    pub sockets: Arc<Semaphore>,
+}
+
+impl Ways {
+    pub fn new(settings: Settings, dialer: Dialer, guide: Box<dyn Guide>) -> Self {
+        let sockets = Arc::new(Semaphore::new(settings.connections_in_all.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { settings, dialer, guide, sockets }
+    }
+
+    /// Our name.
+    pub fn hostname(&self) -> String {
+        self.guide.hostname().unwrap_or_else(|| self.settings.hostname.clone())
+    }
+
+    /// Whether mail for this hop is put into Maildirs.
+    pub fn is_maildir(&self, hop: &Hop) -> bool {
+        *hop == Hop::Local && self.settings.local == Local::Maildir
+    }
+
+    /// The most workers of a hop.
+    pub fn limit(&self, hop: &Hop) -> usize {
+        let limit = match hop {
+            Hop::Local if self.settings.local == Local::Maildir => 2,
+            Hop::Mx(_) => self.settings.connections_per_domain,
+            _ => self.settings.connections,
+        };
+        limit.max(1)
+    }
+}
+
+impl Queue {
+    /// Goes on with these settings from now on. The spool and its folder stay what they are.
+    pub fn take_over(&self, live: Arc<Live>, settings: Settings) {
+        let guide = LiveGuide::new(live, settings.outside.clone(), settings.directory.clone());
+        let dialer = settings.dialer();
+        let ways = Arc::new(Ways::new(settings, dialer, Box::new(guide)));
+        self.inner.ways.store(Arc::clone(&ways));
+        let lanes: Vec<Arc<Lane>> =
+            self.inner.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for lane in lanes {
+            lane.renew(ways.limit(&lane.hop));
+        }
+    }
+}
