@@ -187,6 +187,10 @@ impl Mail {
                 let (name, value) = value.split_once(':').unwrap();
                 writeln!(message.header, "{name}:{value}\r").unwrap();
             }
+            "forged" => {
+                message.header +=
+                    "Authentication-Results: mx.example.com; spf=pass smtp.mailfrom=bank.example\r\n";
+            }
             "auto-submitted" => message.header += "Auto-Submitted: auto-replied\r\n",
             "auto-forwarded" => message.header += "Auto-Submitted: auto-forwarded\r\n",
             "reply" => message.header += "In-Reply-To: <1@far.example>\r\n",

@@ -2,7 +2,7 @@
 //! mail that it takes effect on and one that it does not. What there is to show is read from the compiler and from
 //! docs/language.md; what has no case fails the suite.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -14,6 +14,7 @@ mod server;
 mod cases;
 mod client;
 mod conditions;
+mod front;
 mod mail;
 mod script;
 
