@@ -15,8 +15,9 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Connections that may wait to be taken.
-const BACKLOG: u32 = 1024;
+/// Connections that may wait to be taken; the system's own bound is mostly as high. Past it TCP drops the client's
+/// last step and says so again after 1, 2, 4, 8 and 16 seconds: a greeting that comes after half a minute.
+const BACKLOG: u32 = 4096;
 
 /// Why a place cannot be listened on.
 #[derive(Debug, thiserror::Error)]
