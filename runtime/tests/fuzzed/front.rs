@@ -1,10 +1,12 @@
-//! What the targets of the SMTP front share: one small policy, a session, and what must hold whatever comes.
+//! What must hold of the SMTP front whatever comes: one small policy, a session, and a property for each of AUTH, BDAT,
+//! PROXY headers and whole sessions. Shared by `fuzzed.rs` and the targets in `tests/fuzz`.
 
 use arc_swap::ArcSwap;
 use edict_compiler::source::Sources;
 use edict_runtime::acceptor::{Accepting, Acceptor, QuotaQuery, Receipt};
 use edict_runtime::envelope::{Incoming, MessageId, Refusal};
 use edict_runtime::live::Live;
+use edict_runtime::smtp::proxy::{Header, Progress, read};
 use edict_runtime::smtp::{Checked, Context, Endpoint, Role, Session, Settings, Step};
 use edict_runtime::users::Users;
 use edict_table::emit::emit;
@@ -60,19 +62,19 @@ fn table() -> Arc<Loaded> {
 
 /// What a session came to.
 #[derive(PartialEq, Eq, Debug, Default)]
-pub struct Came {
+struct Came {
     /// Everything it said.
-    pub said: String,
+    said: String,
     /// Messages that were taken: sender, recipients, bytes.
-    pub took: Vec<(String, Vec<String>, Vec<u8>)>,
+    took: Vec<(String, Vec<String>, Vec<u8>)>,
     /// It ended.
-    pub closed: bool,
+    closed: bool,
     /// Logins that were asked about; all are refused.
-    pub logins: usize,
+    logins: usize,
 }
 
 /// A session with a stranger.
-pub fn session() -> Session {
+fn stranger() -> Session {
     let users = Arc::new(ArcSwap::from_pointee(Users::parse(USERS).unwrap()));
     let context = Context::new(Arc::new(Live::new(table())), Arc::new(Taker), users, Settings::default());
     Session::new(
@@ -83,8 +85,8 @@ pub fn session() -> Session {
 }
 
 /// Feeds a session, so many bytes at a time.
-pub fn play(bytes: &[u8], packet: usize) -> Came {
-    let mut session = session();
+fn play(bytes: &[u8], packet: usize) -> Came {
+    let mut session = stranger();
     let mut came = Came::default();
     let mut waiting = Vec::new();
     let mut said = Vec::new();
@@ -129,7 +131,7 @@ pub fn play(bytes: &[u8], packet: usize) -> Came {
 }
 
 /// Whatever came in: replies are replies, nothing is relayed, nothing leaves that two readers part differently.
-pub fn sound(came: &Came) {
+fn sound(came: &Came) {
     for line in came.said.lines() {
         assert!(line.len() <= 510, "{line:?}");
         let bytes = line.as_bytes();
@@ -151,4 +153,101 @@ pub fn sound(came: &Came) {
         let text: String = bytes.iter().map(|b| char::from(*b)).collect();
         assert!(!text.replace("\r\n", "").contains(['\r', '\n', '\0']), "{text:?}");
     }
+}
+
+/// Any bytes as a client's side of a session: replies are replies, nothing is relayed, and packets change nothing.
+pub fn session(bytes: &[u8]) {
+    let whole = play(bytes, usize::MAX);
+    sound(&whole);
+    let packet = bytes.first().map_or(1, |b| usize::from(*b) + 1);
+    assert_eq!(play(bytes, packet), whole);
+    assert_eq!(play(bytes, 1), whole);
+}
+
+/// BDAT: chunks of any length and content in one transaction. What is taken is what the chunks held, no more and no
+/// less, whatever the packets; and no octet of a chunk is ever read as a command. The first byte of each piece of
+/// input says how long the chunk is; a length of 255 announces one octet too many.
+pub fn bdat(bytes: &[u8]) {
+    let mut wire = b"EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<ann@example.com>\r\n".to_vec();
+    let mut content = Vec::new();
+    let (mut rest, mut short, mut chunks) = (bytes, false, 0);
+    while let Some((&length, more)) = rest.split_first() {
+        let take = usize::from(length).min(more.len());
+        let (chunk, after) = more.split_at(take);
+        let last = after.is_empty();
+        short = length == 255 && last;
+        let said = chunk.len() + usize::from(short);
+        wire.extend_from_slice(format!("BDAT {said}{}\r\n", if last { " LAST" } else { "" }).as_bytes());
+        wire.extend_from_slice(chunk);
+        content.extend_from_slice(chunk);
+        rest = after;
+        chunks += 1;
+    }
+    let whole = play(&wire, usize::MAX);
+    sound(&whole);
+    let packet = bytes.first().map_or(1, |b| usize::from(*b) + 1);
+    assert_eq!(play(&wire, packet), whole);
+    // Greeting, EHLO, MAIL, RCPT, then a reply to each BDAT and to nothing else.
+    let replies = whole.said.lines().filter(|line| line.as_bytes().get(3) == Some(&b' ')).count();
+    assert!(replies <= 4 + chunks + usize::from(whole.closed), "{}", whole.said);
+    if let [(_, _, taken)] = whole.took.as_slice() {
+        assert!(!short, "a chunk was taken before its end");
+        if !content.is_empty() && !content.ends_with(b"\r\n") {
+            content.extend_from_slice(b"\r\n");
+        }
+        assert_eq!(*taken, content);
+    }
+    assert!(whole.took.len() <= 1);
+}
+
+/// AUTH: any lines as the client's side of an exchange. Nobody gets in, the session stays a session.
+pub fn auth(bytes: &[u8]) {
+    let Some((&which, rest)) = bytes.split_first() else { return };
+    let start: &[u8] = match which % 6 {
+        0 => b"AUTH PLAIN\r\n",
+        1 => b"AUTH LOGIN\r\n",
+        2 => b"AUTH SCRAM-SHA-256\r\n",
+        3 => b"AUTH PLAIN ",
+        4 => b"AUTH SCRAM-SHA-256 ",
+        _ => b"AUTH ",
+    };
+    let wire = [b"EHLO c.example\r\n", start, rest, b"\r\nMAIL FROM:<a@b.example>\r\n"].concat();
+    let whole = play(&wire, usize::MAX);
+    sound(&whole);
+    assert_eq!(play(&wire, usize::from(which) + 1), whole);
+}
+
+/// The longest PROXY header: the sixteen bytes of version 2 and what may follow them.
+const LONGEST: usize = 16 + 4096;
+
+/// Reads a header as the server does; what it says, and how many bytes it took.
+fn header(bytes: &[u8]) -> Option<(Header, usize)> {
+    let mut have = 0;
+    loop {
+        assert!(have <= LONGEST);
+        match read(bytes.get(..have)?) {
+            Ok(Progress::More(more)) => {
+                assert!(more > 0 && have + more <= LONGEST);
+                have += more;
+            }
+            Ok(Progress::Done(header)) => return Some((header, have)),
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Any bytes as the beginning of a connection from a proxy: never more is read than was asked for, no byte behind the
+/// header, and there is an end within the bound. A header that was read is read the same again.
+pub fn proxy(bytes: &[u8]) {
+    // Most inputs begin as a header does, or few would get past the signature.
+    let start: &[u8] = match bytes.first().map_or(0, |b| b % 4) {
+        1 => b"\r\n\r\n\0\r\nQUIT\n",
+        2 => b"PROXY TCP4 ",
+        3 => b"PROXY TCP6 ",
+        _ => b"",
+    };
+    let bytes = [start, bytes.get(1..).unwrap_or_default()].concat();
+    let Some((found, used)) = header(&bytes) else { return };
+    let behind = [&bytes[..used], b"EHLO x\r\n"].concat();
+    assert_eq!(header(&behind), Some((found, used)));
 }
