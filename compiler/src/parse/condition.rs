@@ -230,6 +230,16 @@ fn operator(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
         TokenKind::AtLeast => comparison(Comparison::AtLeast),
         TokenKind::Equals | TokenKind::NotEquals | TokenKind::Null => {
             let ours = if token.kind == TokenKind::Equals { "is" } else { "is not" };
+            if let Some(next) = c.nth(1).filter(|next| next.span.start == token.span.end) {
+                let turned = match (token.kind, next.kind) {
+                    (TokenKind::Equals, TokenKind::More) => Some(("=>", ">=")),
+                    (TokenKind::Equals, TokenKind::Less) => Some(("=<", "<=")),
+                    _ => None,
+                };
+                if let Some((theirs, ours)) = turned {
+                    return foreign(c, theirs, ours, token.span.to(next.span));
+                }
+            }
             return foreign(c, token.text, ours, token.span);
         }
         TokenKind::Word => return worded(c, fact),
@@ -402,6 +412,21 @@ fn set(c: &mut Cursor<'_>) -> Option<Set> {
         let diagnostic = Diagnostic::error("E0017", "a list is named without `list` before it", token.span);
         c.report(diagnostic.fix("remove it", token.span, ""));
         c.bump();
+    }
+    if matches!(token.kind, TokenKind::Text | TokenKind::Block) {
+        // Brackets make values of it, a name a list, a path the file of one: only the writer knows.
+        let text = leaf::text(token.text);
+        let message = "`in` takes the name of a list without quotes, or values in `[…]`";
+        let help = if text.contains(['/', '.']) {
+            format!(
+                "a file is read by a list: `list NAME: address from \"{text}\"`, then `in NAME`; a value stands in brackets"
+            )
+        } else {
+            format!("write `in {text}` for the list of that name, or the values in brackets")
+        };
+        c.report(Diagnostic::error("E0017", message, token.span).help(help));
+        c.bump();
+        return None;
     }
     c.expect_word("the name of a list, or values in `[…]`").map(Set::List)
 }

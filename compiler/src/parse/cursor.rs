@@ -271,10 +271,36 @@ impl<'a> Cursor<'a> {
             Some(t) if t.kind == TokenKind::Word && !self.starts_line(0) => {
                 let quoted = leaf::quote(t.text);
                 let message = format!("expected {what}, found the bare word `{}`", short(t.text));
-                let diagnostic = Diagnostic::error("E0017", message, t.span)
-                    .help(format!("a text stands in quotes: `{}`", short(&quoted)))
-                    .fix("put it in quotes", t.span, quoted);
-                self.report(diagnostic);
+                let help =
+                    match self.nth(1).filter(|next| next.kind == TokenKind::Word && !self.starts_line(1)) {
+                        _ if t.text == "not" => {
+                            "`not` stands before the whole test, in front of its fact".to_owned()
+                        }
+                        _ if matches!(t.text, "regex" | "glob") => {
+                            "a regex stands between slashes, as `/^free/`, a glob in quotes, as `\"*.exe\"`"
+                                .to_owned()
+                        }
+                        Some(next) => format!(
+                            "a text stands in quotes, all of it: `\"{} {} …\"`",
+                            short(t.text),
+                            short(next.text)
+                        ),
+                        None => format!("a text stands in quotes: `{}`", short(&quoted)),
+                    };
+                let diagnostic = Diagnostic::error("E0017", message, t.span).help(help);
+                // Several words may be one text, and some are operators elsewhere: no edit is certain then.
+                let goes_on = !self.starts_line(1)
+                    && self.nth(1).is_some_and(|next| match next.kind {
+                        TokenKind::Text | TokenKind::Block | TokenKind::Regex => true,
+                        TokenKind::Word => !matches!(next.text, "and" | "or"),
+                        _ => false,
+                    });
+                let certain = !goes_on && !matches!(t.text, "not" | "regex" | "glob" | "any" | "all" | "of");
+                self.report(if certain {
+                    diagnostic.fix("put it in quotes", t.span, quoted)
+                } else {
+                    diagnostic
+                });
                 self.at += 1;
                 Some(Text { value: t.text.to_owned(), block: false, span: t.span })
             }

@@ -69,9 +69,10 @@ fn foreign_unit(c: &mut Cursor<'_>, number: Span) -> Option<()> {
         .also(number, "the unit of this number")
         .help(format!(
             "write `{unit}`; sizes are `B`, `KB`, `KiB`, `MB`, `MiB`, `GB`, `GiB`, times `s`, `min`, `h`, `d`"
-        ))
-        .fix(format!("write `{unit}`"), next.span, unit);
-    c.report(diagnostic);
+        ));
+    // `m` is metres to nobody, but minutes to some and megabytes to others.
+    let certain = next.text.len() > 1;
+    c.report(if certain { diagnostic.fix(format!("write `{unit}`"), next.span, unit) } else { diagnostic });
     c.bump();
     None
 }

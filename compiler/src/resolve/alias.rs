@@ -53,6 +53,7 @@ pub fn groups(ctx: &mut Context<'_>, groups: &[&ast::Group]) {
         inner.push(groups.into_iter().map(|(g, _)| g).collect());
     }
     let mut told: HashSet<usize> = HashSet::new();
+    let mut deep = false;
     for (place, group) in kept.iter().enumerate() {
         let mut opened = Opened::default();
         open(place, &own, &inner, &mut opened, &mut |path, back| {
@@ -85,6 +86,20 @@ pub fn groups(ctx: &mut Context<'_>, groups: &[&ast::Group]) {
             }
             ctx.report(diagnostic);
         });
+        if opened.too_deep {
+            // Whatever leads here is as deep: one message says it for all of them.
+            if !std::mem::replace(&mut deep, true) {
+                let text =
+                    format!("groups are nested more than {MAX_NESTING} deep below `{}`", group.name.value);
+                ctx.report(
+                    Diagnostic::error("E1503", text, group.name.span)
+                        .label("the outermost of them")
+                        .help("name the members of the inner groups in fewer groups"),
+                );
+            }
+            ctx.poison(Sort::Group, &group.name.value);
+            faulty.insert(place);
+        }
         let members = opened.members;
         if group.broken || group.members.is_none() || told.contains(&place) {
             ctx.poison(Sort::Group, &group.name.value);
@@ -104,7 +119,8 @@ pub fn groups(ctx: &mut Context<'_>, groups: &[&ast::Group]) {
             name: group.name.value.clone(),
             members,
             span: group.name.span,
-            used: false,
+            // What a group names is used: whether that group is, its own warning says.
+            used: inner.iter().enumerate().any(|(other, groups)| other != place && groups.contains(&place)),
         });
     }
 }
@@ -121,6 +137,8 @@ struct Opened {
     seen: HashSet<usize>,
     have: HashSet<Address>,
     members: Vec<Mailbox>,
+    /// Something within was not opened.
+    too_deep: bool,
 }
 
 fn open(
@@ -134,9 +152,14 @@ fn open(
         cycle(&out.path, place);
         return;
     }
-    if !out.seen.insert(place) || out.path.len() >= MAX_NESTING {
+    if out.seen.contains(&place) {
         return;
     }
+    if out.path.len() >= MAX_NESTING {
+        out.too_deep = true;
+        return;
+    }
+    out.seen.insert(place);
     out.path.push(place);
     for mailbox in own.get(place).into_iter().flatten() {
         if out.have.insert(mailbox.address.clone()) {

@@ -5,12 +5,12 @@
 
 use super::fact::fact;
 use super::names::Sort;
-use super::value::Bare;
+use super::value::{Bare, is_nothing};
 use super::{Context, pattern};
 use crate::ast::{self, Class, Comparison, Entry, Expr, FactTest, Needles, Value, Word};
 use crate::diag::Diagnostic;
 use crate::model::{Cond, ListType, Op, Set, Test};
-use crate::parse::words::nearest;
+use crate::parse::words::{SETTINGS, nearest};
 use crate::span::Span;
 use edict_table::fact::{Fact, REGISTRY, Row, Type};
 use edict_table::model::ListKind;
@@ -229,7 +229,7 @@ fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, in_set: bool) -> O
             Some(pattern.key())
         }
         Type::Domain => {
-            if state_of_another(ctx, row, value) {
+            if state_of_another(ctx, row, value) || names_something(ctx, row, value) {
                 return None;
             }
             let pattern = ctx.domain(value, true)?;
@@ -254,6 +254,9 @@ fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, in_set: bool) -> O
                     .label("can never be equal")
                     .help(format!("write `{whole} is {}`", value.text)),
                 );
+                return None;
+            }
+            if bare_text(row.fact) && (names_something(ctx, row, value) || near_state(ctx, row, value)) {
                 return None;
             }
             ctx.text(value, bare_text(row.fact))
@@ -286,6 +289,62 @@ fn state_of_another(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
             .help(help),
     );
     true
+}
+
+/// Whether a bare word is the name of a fact or a setting: values are written down, not taken from elsewhere.
+fn names_something(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
+    let text = value.text.as_str();
+    let what = if REGISTRY.iter().any(|other| other.name == text) {
+        "a fact"
+    } else if SETTINGS.contains(&text) {
+        "a setting of the profile"
+    } else {
+        return false;
+    };
+    // Words without a dot are no domains; `subject` and `body` may well be logins.
+    if value.class != Class::Word || (what == "a fact" && !text.contains('.')) {
+        return false;
+    }
+    ctx.report(
+        Diagnostic::error("E1128", format!("`{text}` is {what}, not a value"), value.span)
+            .label(format!("`{}` is compared with what is written here, letter by letter", row.name))
+            .help(if what == "a fact" {
+                "a rule cannot compare two facts: write the value itself, or the name of a list".to_owned()
+            } else {
+                format!("write the values themselves, or give them a name: `list NAME: {} = [...]`, then `in NAME`", type_word(row.ty))
+            }),
+    );
+    true
+}
+
+/// A mistyped `present` or `absent`, or another language's word for it.
+fn near_state(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
+    let text = value.text.as_str();
+    if value.class != Class::Word {
+        return false;
+    }
+    let meant = if is_nothing(text) {
+        Some("absent")
+    } else {
+        nearest(text, ["present", "absent"]).filter(|_| text.len() > 4)
+    };
+    let Some(meant) = meant else { return false };
+    let name = row.name;
+    ctx.report(
+        Diagnostic::error("E1117", format!("`{name}` cannot be `{text}`"), value.span)
+            .label("no such state")
+            .help(format!(
+                "write `{name} is {meant}`, or, where the word itself is meant, `{name} is \"{text}\"`"
+            )),
+    );
+    true
+}
+
+fn type_word(ty: Type) -> &'static str {
+    match ty {
+        Type::Domain => "domain",
+        _ => "text",
+    }
 }
 
 /// A recipient at a domain alias is seen at the domain it stands for: such a test never holds.

@@ -203,6 +203,10 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
     let mut diagnostic =
         Diagnostic::error("E1106", format!("no fact is named `{name}`"), span).label("rules cannot ask this");
     diagnostic = match meant {
+        // A part of a name may be meant in several ways; a slip of the finger in one.
+        Some(meant) if meant.starts_with(name) || name.starts_with(meant) => {
+            diagnostic.help(format!("did you mean `{meant}`?"))
+        }
         Some(meant) => diagnostic
             .help(format!("did you mean `{meant}`?"))
             .fix(format!("write `{meant}`"), span, meant),

@@ -170,6 +170,8 @@ impl Context<'_> {
                     .fix(format!("write `{meant}`"), *first, quoted(sort, meant)),
                 (None, None) => match sort {
                     // No list is named like this; it is a network, a domain or an address.
+                    Sort::List if is_file(&name) => diagnostic
+                        .help(format!("a file is read by a list: `list NAME: address from \"{name}\"`, then `in NAME`")),
                     Sort::List if name.contains(['.', '@', '/', ':']) => diagnostic
                         .help(format!("one value takes `is {name}`, several take `in [{name}, ...]`"))
                         .fix("write a list of one", *first, format!("[{name}]")),
@@ -192,4 +194,9 @@ impl Context<'_> {
 
 fn quoted(sort: Sort, name: &str) -> String {
     if sort == Sort::Rule { format!("\"{name}\"") } else { name.to_owned() }
+}
+
+/// Whether a name looks like that of a list file.
+fn is_file(name: &str) -> bool {
+    [".txt", ".csv", ".list", ".map", ".edict"].iter().any(|end| name.ends_with(end))
 }

@@ -405,12 +405,20 @@ impl Context<'_> {
                 );
                 return None;
             }
-            self.report(
+            let diagnostic =
                 Diagnostic::error("E1114", format!("`{text}` is {}, not a text", shape(value)), value.span)
-                    .label("a text is expected here")
-                    .help(format!("put it in quotes: `\"{text}\"`"))
-                    .fix("put it in quotes", value.span, format!("\"{text}\"")),
-            );
+                    .label("a text is expected here");
+            self.report(if is_nothing(text) {
+                diagnostic.help(format!(
+                    "write `is absent` for what is not there, or the text itself in quotes: `\"{text}\"`"
+                ))
+            } else {
+                diagnostic.help(format!("put it in quotes: `\"{text}\"`")).fix(
+                    "put it in quotes",
+                    value.span,
+                    format!("\"{text}\""),
+                )
+            });
             return None;
         }
         Some(fold_text(&value.text).into_owned())
@@ -459,4 +467,9 @@ impl Context<'_> {
 /// The address of a network as it was written.
 fn one_of(text: &str) -> &str {
     text.split('/').next().unwrap_or(text)
+}
+
+/// What other languages call a value that is not there.
+pub(super) fn is_nothing(word: &str) -> bool {
+    ["empty", "null", "none", "nil", "blank", "undefined"].contains(&word)
 }

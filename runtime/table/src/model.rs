@@ -66,10 +66,24 @@ pub enum ListKind {
 }
 
 /// Many short strings in one allocation.
-#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Deserialize)]
 pub struct Entries {
     bytes: String,
     ends: Vec<u32>,
+}
+
+/// People read the entries one by one; programs read two fields.
+impl Serialize for Entries {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return serializer.collect_seq(self.iter());
+        }
+        use serde::ser::SerializeStruct;
+        let mut fields = serializer.serialize_struct("Entries", 2)?;
+        fields.serialize_field("bytes", &self.bytes)?;
+        fields.serialize_field("ends", &self.ends)?;
+        fields.end()
+    }
 }
 
 impl Entries {
