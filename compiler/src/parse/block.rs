@@ -74,6 +74,15 @@ fn clauses_of(
         if c.eat(TokenKind::CloseBrace).is_some() {
             return;
         }
+        if token.kind == TokenKind::OpenBrace && c.last_span() == brace {
+            c.report(Diagnostic::error("E0017", "a second `{` opens nothing", token.span).fix(
+                "remove it",
+                token.span,
+                "",
+            ));
+            c.bump();
+            continue;
+        }
         if token.kind != TokenKind::Word {
             let message = format!("expected a clause or `}}`, found {}", named(token));
             let diagnostic = Diagnostic::error("E0017", message, token.span);

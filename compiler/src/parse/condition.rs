@@ -148,7 +148,9 @@ fn one(c: &mut Cursor<'_>) -> Option<Expr> {
 
 /// Reports two tests in a row, where that is what stands here.
 pub(super) fn missing_connective(c: &mut Cursor<'_>) -> bool {
-    let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word && is_fact(t.text)) else { return false };
+    let starts =
+        |t: &super::cursor::Tok<'_>| t.kind == TokenKind::Word && (t.text == "not" || is_fact(t.text));
+    let Some(token) = c.peek().filter(starts) else { return false };
     let last = c.last_span();
     let behind = Span { start: last.end, ..last };
     let diagnostic = Diagnostic::error("E0024", "two tests stand side by side", token.span)
@@ -364,6 +366,7 @@ fn is(c: &mut Cursor<'_>, fact: &FactRef, start: Span) -> Option<(bool, Op)> {
             c.expect_keyword("in")?;
             Some((negated, Op::ListedIn(c.expect_text("the zone of a DNS list")?)))
         }
+        (TokenKind::Word, "is") => foreign(c, "is is", "is", so_far.to(token.span)),
         (TokenKind::Word, "in")
             if c.nth(1).is_some_and(|t| {
                 matches!(t.kind, TokenKind::Word | TokenKind::OpenBracket) && !c.starts_line(1)
@@ -394,9 +397,14 @@ fn is(c: &mut Cursor<'_>, fact: &FactRef, start: Span) -> Option<(bool, Op)> {
     }
 }
 
+/// Whether a word of conditions stands where a name should.
+fn at_connective(c: &Cursor<'_>) -> bool {
+    c.word().is_some_and(|word| matches!(word, "and" | "or" | "not" | "is" | "in"))
+}
+
 fn set(c: &mut Cursor<'_>) -> Option<Set> {
-    let Some(token) = c.peek() else {
-        c.expected("a list");
+    let Some(token) = c.peek().filter(|_| !at_connective(c)) else {
+        c.expected("the name of a list, or values in `[…]`");
         return None;
     };
     if token.kind == TokenKind::OpenBracket {
@@ -435,6 +443,10 @@ fn needles(c: &mut Cursor<'_>, operator: &str, start: Span) -> Option<Needles> {
     if c.at_word("any") {
         c.bump();
         c.expect_keyword("of")?;
+        if at_connective(c) {
+            c.expected("the name of a list, or texts in `[…]`");
+            return None;
+        }
         return match c.peek() {
             Some(t) if t.kind == TokenKind::OpenBracket => entries(c, "a text").map(Needles::Inline),
             Some(t) if matches!(t.kind, TokenKind::Text | TokenKind::Block) => {

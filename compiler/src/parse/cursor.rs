@@ -180,6 +180,16 @@ impl<'a> Cursor<'a> {
         by_lexer || own || self.unreported > 0
     }
 
+    /// Whether something stands behind a clause, on its line, that is no clause of the item.
+    pub(super) fn junk(&self, item: &str) -> bool {
+        let next = self.peek().filter(|_| !self.starts_line(0));
+        next.is_some_and(|t| match t.kind {
+            TokenKind::Word => !super::words::clauses(item).contains(&t.text),
+            TokenKind::Text | TokenKind::Block | TokenKind::OpenBracket => true,
+            _ => false,
+        })
+    }
+
     /// Whether a text that was left open took along what closes something: that has been told.
     pub(super) fn swallowed(&self, open: Span, closing: char) -> bool {
         let lexed = self.diagnostics.get(..self.lexed.diagnostics.len()).unwrap_or_default();

@@ -4,7 +4,7 @@ use super::block::{block, reserved, starts_item, to_item};
 use super::condition::some_entries;
 use super::cursor::{Cursor, named, short};
 use super::value::entries;
-use super::words::{ITEMS, RESERVED, items_with, meant};
+use super::words::{ITEMS, RESERVED, items_with, meant, nearest};
 use super::{rule, setting, testing};
 use crate::ast::{Alias, Aliases, Ast, Group, Import, Item, List, ListBody, ListType, Relay, Spanned};
 use crate::diag::Diagnostic;
@@ -30,7 +30,12 @@ pub(super) fn file(c: &mut Cursor<'_>, ast: &mut Ast) {
     }
     while c.peek().is_some() {
         match item(c) {
-            Some(item) => ast.items.push(item),
+            Some(item) => {
+                // The name may not be the one that was meant.
+                ast.partial |= matches!(&item, Item::List(list) if list.ty.is_none() && list.body.is_none())
+                    || matches!(&item, Item::Group(group) if group.members.is_none());
+                ast.items.push(item);
+            }
             None => ast.partial = true,
         }
     }
@@ -41,6 +46,18 @@ fn edition(c: &mut Cursor<'_>) -> Option<Spanned<u32>> {
     let Some(keyword) = c.eat_word("edict") else {
         if !c.cut() {
             let start = c.peek().map_or(c.last_span(), |t| t.span);
+            // The word or the number alone, mistyped or not, is the edition and no item.
+            let near = c.word().is_some_and(|word| nearest(word, ["edict"]).is_some());
+            let number = c.nth(usize::from(near)).is_some_and(|t| t.is_word("1"));
+            if number {
+                let last = if near { c.bump().map_or(start, |_| start) } else { start };
+                let span = c.bump().map_or(last, |t| start.to(t.span));
+                let diagnostic = Diagnostic::error("E0010", "the file does not say its edition", span)
+                    .help("write `edict 1` as its first line")
+                    .fix("write `edict 1`", span, "edict 1");
+                c.report(diagnostic);
+                return Some(Spanned::new(EDITION, span));
+            }
             let insert = Span { end: start.start, ..start };
             let diagnostic = Diagnostic::error("E0010", "the file does not say its edition", start)
                 .help("write `edict 1` as its first line")
@@ -133,7 +150,16 @@ fn unknown(c: &mut Cursor<'_>) -> Option<&'static str> {
         return None;
     }
     let head = c.nth(1).is_some_and(|t| !matches!(t.kind, TokenKind::CloseBrace));
-    if let Some(meant) = meant(word, ITEMS).filter(|_| head && items_with(word).next().is_none()) {
+    // What follows tells which sort of item it can be.
+    let sort: Vec<&'static str> = match c.nth(1).map(|t| t.kind) {
+        Some(TokenKind::Text | TokenKind::Block) => ITEMS
+            .iter()
+            .copied()
+            .filter(|item| !matches!(*item, "profile" | "list" | "group" | "alias" | "aliases" | "relay"))
+            .collect(),
+        _ => ITEMS.to_vec(),
+    };
+    if let Some(meant) = meant(word, &sort).filter(|_| head && items_with(word).next().is_none()) {
         let diagnostic = Diagnostic::error("E0012", format!("unknown item `{}`", short(word)), span)
             .label(format!("did you mean `{meant}`?"))
             .fix(format!("write `{meant}`"), span, meant);

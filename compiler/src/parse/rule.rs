@@ -83,8 +83,19 @@ fn complete(c: &mut Cursor<'_>, item: &'static str, rule: &Rule, block: bool) {
 
 fn read(c: &mut Cursor<'_>, item: &str, rule: &mut Rule, clause: &'static str) -> Option<()> {
     match clause {
-        "when" => rule.when.push(condition_clause(c, item)?),
-        "unless" => rule.unless.push(condition_clause(c, item)?),
+        // What ends in something that does not belong there was not read as it was meant.
+        "when" => {
+            let read = condition_clause(c, item)?;
+            if !c.junk(item) {
+                rule.when.push(read);
+            }
+        }
+        "unless" => {
+            let read = condition_clause(c, item)?;
+            if !c.junk(item) {
+                rule.unless.push(read);
+            }
+        }
         "priority" => rule.priority = Some(count_up_to(c, "a number", u64::from(u32::MAX))?),
         "mode" => {
             let modes = [("enforce", Mode::Enforce), ("audit", Mode::Audit), ("off", Mode::Off)];

@@ -18,6 +18,13 @@ pub(super) fn profile(c: &mut Cursor<'_>, keyword: Span) -> Option<Item> {
             unread.push(name);
             return None;
         };
+        // Read, but with a mistake in it, or something behind it that does not belong there.
+        if c.broken_since(start) || c.junk("profile") {
+            unread.push(name);
+            if c.junk("profile") {
+                return Some(());
+            }
+        }
         if !settings.iter().any(|s| s.name.value == name) {
             settings.push(Setting { name: Spanned::new(name, start), value, span: c.since(start) });
         }

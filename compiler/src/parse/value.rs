@@ -157,9 +157,31 @@ fn bracketed<T>(
     let mut out = Vec::new();
     let mut commas: Option<Diagnostic> = None;
     let mut sound = true;
+    // Lists hold no lists: brackets inside are told once, and what is in them is read on.
+    let mut inner = 0_usize;
     loop {
         if c.eat(TokenKind::CloseBracket).is_some() {
+            let more = c.peek().is_some_and(|t| matches!(t.kind, TokenKind::Comma | TokenKind::CloseBracket));
+            if inner > 0 && more {
+                inner -= 1;
+                let _ = c.eat(TokenKind::Comma);
+                continue;
+            }
             break;
+        }
+        if c.at_kind(TokenKind::OpenBracket) {
+            if inner == 0 && sound {
+                let span = c.peek().map_or(open, |t| t.span);
+                c.report(
+                    Diagnostic::error("E0017", "a list in a list", span)
+                        .also(open, "the list around it")
+                        .help("write all entries into one pair of brackets, as in `[a, b, c]`"),
+                );
+            }
+            sound = false;
+            inner += 1;
+            c.bump();
+            continue;
         }
         let Some(token) = c.peek() else {
             unclosed(c, open);
@@ -233,7 +255,8 @@ fn unclosed(c: &mut Cursor<'_>, open: Span) {
 /// comma or bracket behind it.
 fn clause_in_list(c: &Cursor<'_>) -> bool {
     let parted = c.nth(1).is_none_or(|t| !matches!(t.kind, TokenKind::Comma | TokenKind::CloseBracket));
-    c.next_clause() && parted && !c.at_word("group")
+    let group = c.at_word("group") && c.nth(2).is_none_or(|t| t.kind != TokenKind::Equals);
+    c.next_clause() && parted && !group
 }
 
 /// Passes over tokens up to a comma or bracket of this list.

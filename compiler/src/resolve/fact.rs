@@ -187,6 +187,16 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
         );
         return;
     }
+    if name == "dkim" {
+        ctx.report(
+            Diagnostic::error("E1106", "no fact is named `dkim`", span)
+                .label("rules cannot ask this")
+                // No fix: as the name of a domain, `pass` would never be met.
+                .help("write `dkim.domain is present` for any valid signature, `dkim.domain is partner.example` for one of that domain"),
+        );
+        return;
+    }
+    let compared = matches!(test.op, ast::Op::Compare(..));
     if name == "time" {
         ctx.report(
             Diagnostic::error("E1106", "no fact is named `time`", span)
@@ -199,6 +209,7 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
         .iter()
         .find(|(from, _)| name.eq_ignore_ascii_case(from))
         .map(|(_, to)| *to)
+        .or((compared && name == "recipients").then_some("recipient.count"))
         .or_else(|| nearest(name, names));
     let mut diagnostic =
         Diagnostic::error("E1106", format!("no fact is named `{name}`"), span).label("rules cannot ask this");
