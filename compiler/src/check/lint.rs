@@ -257,10 +257,14 @@ fn set_holds(model: &Model, set: &Set, address: &Address) -> bool {
 
 /// A refusal that catches bounces, postmaster or abuse only because a `not` is true of them.
 fn caught(model: &Model, rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
-    let (mut sender, mut recipient) = (None, None);
+    let (mut sender, mut recipient, mut meant) = (None, None, false);
     rule.condition.visit(&mut |test, negated| {
         if negated && is_sender(test.fact) {
-            sender = sender.or(Some(test.span));
+            // Whoever writes `sender is absent` means bounces.
+            match test.op {
+                Op::Present => meant = true,
+                _ => sender = sender.or(Some(test.span)),
+            }
         }
         if negated && is_recipient(test.fact) {
             recipient = recipient.or(Some(test.span));
@@ -275,6 +279,7 @@ fn caught(model: &Model, rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
         _ => false,
     };
     if let Some(span) = sender
+        && !meant
         && holds(&rule.condition, &plain)
     {
         diagnostics.push(

@@ -1,36 +1,130 @@
 //! aliases(5) and Postfix virtual(5).
+//!
+//! Postfix looks a member up again, under a catch-all too; in Edict who is named is that mailbox. So a member that a
+//! catch-all would take is written as what the catch-all leads to. Circles are refused: Postfix bounces their mail.
 
+use super::access::SECOND;
+use super::keys::{base, mailbox};
 use super::lines::{Line, key_value, logical, split_list};
-use super::write::bracketed;
+use super::write::{self, bracketed};
 use super::{Report, Wish};
-use edict_table::value::{Address, Domain, fold};
-use std::collections::BTreeMap;
+use edict_table::value::{Address, Domain};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+
+/// How deep catch-alls may lead to others.
+const MAX_DEPTH: usize = 20;
+
+/// A name: as rules write it, and as it is compared (`ann@x.example`, `@x.example`, `ann@` for a bare name).
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Name {
+    shown: String,
+    key: String,
+}
+
+struct Alias {
+    line: Line,
+    name: Name,
+    members: Vec<Name>,
+    owner: Option<String>,
+    notes: Vec<String>,
+    /// Why it is not taken after all.
+    refused: Option<String>,
+}
 
 #[derive(Default)]
 struct Aliases {
-    /// Key, members, owner, in the order of the file.
-    all: Vec<(String, Vec<String>, Option<String>)>,
+    /// In the order of the file.
+    all: Vec<Alias>,
     places: BTreeMap<String, usize>,
+    /// Names whose entry cannot be said, and its line.
+    unsaid: Vec<(String, u32)>,
 }
 
 impl Aliases {
-    fn add(&mut self, key: String, members: Vec<String>) -> bool {
-        let place = self.all.len();
-        if *self.places.entry(fold(&key).into_owned()).or_insert(place) != place {
-            return false;
-        }
-        self.all.push((key, members, None));
-        true
+    /// The entry that an address or a bare name leads to. A bare name holds at every local domain, and which those are
+    /// is not known here.
+    fn find(&self, key: &str) -> Option<usize> {
+        let get = |key: &str| self.places.get(key).copied();
+        let (name, domain) = key.rsplit_once('@')?;
+        let tries: Vec<&str> = [Some(name), base(name)].into_iter().flatten().collect();
+        let exact = tries.iter().find_map(|name| get(&format!("{name}@{domain}")));
+        exact.or_else(|| tries.iter().find_map(|name| get(&format!("{name}@"))))
     }
 
-    fn finish(self) -> String {
+    /// Takes an entry, or says on the spot why not.
+    fn take(&mut self, wish: &Wish, line: &Line, name: &str, members: &[String], report: &mut Report) {
+        let name = match key(wish, name) {
+            Ok(name) => name,
+            Err(why) => return report.refused(line.number, &line.text, &why),
+        };
+        if self.places.contains_key(&name.key) {
+            return report.refused(line.number, &line.text, SECOND);
+        }
+        let (mut good, mut bad): (Vec<Name>, Vec<String>) = (Vec::new(), Vec::new());
+        for text in members {
+            match member(wish, text) {
+                Ok(member) if good.iter().any(|have| have.key == member.key) => {}
+                Ok(member) => good.push(member),
+                Err(why) => bad.push(format!("`{text}`: {why}")),
+            }
+        }
+        if good.is_empty() {
+            let why = if bad.is_empty() { "it has no members".to_owned() } else { bad.join("; ") };
+            self.unsaid.push((name.key, line.number));
+            return report.refused(line.number, &line.text, &why);
+        }
+        self.places.insert(name.key.clone(), self.all.len());
+        let notes = bad.iter().map(|why| format!("left out {why}")).collect();
+        self.all.push(Alias { line: line.clone(), name, members: good, owner: None, notes, refused: None });
+    }
+
+    /// Refuses what leads in a circle, which is an error of a rule set.
+    fn break_circles(&mut self) {
+        let edges: Vec<Vec<usize>> = self
+            .all
+            .iter()
+            .enumerate()
+            .map(|(place, alias)| {
+                let next = alias.members.iter().filter_map(|member| self.find(&member.key));
+                next.filter(|next| *next != place).collect()
+            })
+            .collect();
+        let mut alive: BTreeSet<usize> = (0..self.all.len()).collect();
+        // What leads nowhere, or is led to from nowhere, is in no circle.
+        loop {
+            let leads =
+                |place: &usize| edges.get(*place).is_some_and(|next| next.iter().any(|n| alive.contains(n)));
+            let reached: BTreeSet<usize> =
+                alive.iter().filter_map(|place| edges.get(*place)).flatten().copied().collect();
+            let next: BTreeSet<usize> =
+                alive.iter().copied().filter(|place| leads(place) && reached.contains(place)).collect();
+            if next.len() == alive.len() {
+                break;
+            }
+            alive = next;
+        }
+        for place in alive {
+            if let Some(alias) = self.all.get_mut(place) {
+                alias.refused = Some("it leads back to itself, and Postfix bounces such mail".to_owned());
+            }
+        }
+    }
+
+    /// Reports what became of the entries, and writes them.
+    fn finish(mut self, report: &mut Report) -> String {
+        self.break_circles();
         let mut out = String::new();
-        for (key, members, owner) in self.all {
-            let head = format!("alias {key} = ");
-            let body = bracketed(&members, head.chars().count(), 0);
-            let _ = write!(out, "\n{head}{body}");
-            match owner {
+        for alias in self.all {
+            if let Some(why) = &alias.refused {
+                report.refused(alias.line.number, &alias.line.text, why);
+                continue;
+            }
+            report.done(alias.line.number, &alias.line.text, &alias.notes);
+            let head = format!("alias {} = ", alias.name.shown);
+            let members: Vec<String> = alias.members.into_iter().map(|member| member.shown).collect();
+            let _ = write!(out, "\n{head}{}", bracketed(&members, head.chars().count(), 0));
+            match alias.owner {
                 Some(owner) => {
                     let _ = writeln!(out, " {{\n    owner {owner}\n}}");
                 }
@@ -50,28 +144,36 @@ pub fn aliases(wish: &Wish, text: &str, report: &mut Report) -> String {
             report.refused(line.number, &line.text, "there is no `:` behind the name");
             continue;
         };
+        if name.contains('@') {
+            report.refused(
+                line.number,
+                &line.text,
+                "aliases(5) holds names without a domain; is it virtual(5)?",
+            );
+            continue;
+        }
         if let Some(list) = name.strip_prefix("owner-") {
             owners.push((line.clone(), list.to_owned(), value.to_owned()));
             continue;
         }
-        take(wish, &line, &name, &split_list(value, false), &mut out, report);
+        out.take(wish, &line, &name, &split_list(value, false), report);
     }
     for (line, list, value) in owners {
-        let place = key(wish, &list).ok().and_then(|key| out.places.get(fold(&key).as_ref()).copied());
+        let place = key(wish, &list).ok().and_then(|name| out.places.get(&name.key).copied());
         let members = split_list(&value, false);
         match (place.and_then(|place| out.all.get_mut(place)), members.as_slice()) {
-            (Some((_, _, owner)), [only]) => match member(wish, only) {
+            (Some(alias), [only]) => match member(wish, only) {
                 Ok(address) => {
-                    *owner = Some(address);
+                    alias.owner = Some(address.shown);
                     report.changed(line.number, &line.text, "it is the owner of the alias");
                 }
                 Err(why) => report.refused(line.number, &line.text, &why),
             },
             (Some(_), _) => report.refused(line.number, &line.text, "an owner is one address"),
-            (None, _) => take(wish, &line, &format!("owner-{list}"), &members, &mut out, report),
+            (None, _) => out.take(wish, &line, &format!("owner-{list}"), &members, report),
         }
     }
-    out.finish()
+    out.finish(report)
 }
 
 /// `name: value`; the name may stand in quotes.
@@ -87,11 +189,21 @@ fn split_name(text: &str) -> Option<(String, &str)> {
 /// Imports virtual(5).
 pub fn virtuals(wish: &Wish, text: &str, report: &mut Report) -> String {
     let mut out = Aliases::default();
-    for line in logical(text) {
-        let Some((name, value)) = key_value(&line.text) else {
-            report.refused(line.number, &line.text, "there is no address behind the key");
-            continue;
-        };
+    let lines = logical(text);
+    let mut pairs = Vec::new();
+    for line in &lines {
+        match key_value(&line.text) {
+            Some(pair) => pairs.push((line, pair)),
+            None => report.refused(
+                line.number,
+                &line.text,
+                "there is no address behind the key; Postfix ignores it",
+            ),
+        }
+    }
+    // Postfix asks with whole addresses before it asks with bare names.
+    let (whole, bare): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(_, (name, _))| name.contains('@'));
+    for (line, (name, value)) in whole.into_iter().chain(bare) {
         let members = split_list(value, true);
         if let (Some(from), [only]) = (name.strip_prefix('@'), members.as_slice())
             && let Some(to) = only.strip_prefix('@')
@@ -104,55 +216,100 @@ pub fn virtuals(wish: &Wish, text: &str, report: &mut Report) -> String {
             continue;
         }
         if !name.contains('@') && Domain::parse(&name).is_ok() && name.contains('.') {
-            report.refused(
-                line.number,
-                &line.text,
-                &format!("write `{name}` into `local-domains` of the profile"),
-            );
+            let why = format!("write `{name}` into `local-domains` of the profile");
+            report.refused(line.number, &line.text, &why);
             continue;
         }
-        take(wish, &line, &name, &members, &mut out, report);
-    }
-    out.finish()
-}
-
-fn take(wish: &Wish, line: &Line, name: &str, members: &[String], out: &mut Aliases, report: &mut Report) {
-    let key = match key(wish, name) {
-        Ok(key) => key,
-        Err(why) => return report.refused(line.number, &line.text, &why),
-    };
-    let (mut good, mut bad) = (Vec::new(), Vec::new());
-    for text in members {
-        match member(wish, text) {
-            Ok(member) if good.contains(&member) => {}
-            Ok(member) => good.push(member),
-            Err(why) => bad.push(format!("`{text}`: {why}")),
+        let extended = base(&name).filter(|_| !name.contains('@')).map(|base| format!("{base}@"));
+        if let Some(extended) = extended.filter(|base| out.places.keys().any(|key| key.starts_with(base))) {
+            let why = format!("Postfix asks for {extended}DOMAIN before it; write it with its domain");
+            report.refused(line.number, &line.text, &why);
+            continue;
+        }
+        let known = out.all.len();
+        out.take(wish, line, &name, &members, report);
+        if let Some(alias) = out.all.get_mut(known)
+            && alias.name.key.ends_with('@')
+        {
+            alias.notes.push("at every local domain".to_owned());
         }
     }
-    if good.is_empty() {
-        let why = if bad.is_empty() { "it has no members".to_owned() } else { bad.join("; ") };
-        return report.refused(line.number, &line.text, &why);
+    out.all.sort_by_key(|alias| alias.line.number);
+    out.places = out.all.iter().enumerate().map(|(place, alias)| (alias.name.key.clone(), place)).collect();
+    catch_alls(&mut out);
+    out.finish(report)
+}
+
+/// What catch-alls mean in Postfix, where rules would say less or more.
+fn catch_alls(out: &mut Aliases) {
+    let expanded: Vec<Option<Vec<Name>>> = out
+        .all
+        .iter()
+        .map(|alias| {
+            let mut members = Vec::new();
+            alias
+                .members
+                .iter()
+                .for_each(|member| reach(out, &alias.name.key, member, MAX_DEPTH, &mut members));
+            (members != alias.members).then_some(members)
+        })
+        .collect();
+    let unsaid = std::mem::take(&mut out.unsaid);
+    for (alias, expanded) in out.all.iter_mut().zip(expanded) {
+        if let Some(members) = expanded {
+            let was: Vec<&str> =
+                alias.members.iter().filter(|m| !members.contains(m)).map(|m| m.shown.as_str()).collect();
+            alias
+                .notes
+                .push(format!("{}: written as what the catch-all of its domain leads to", was.join(", ")));
+            alias.members = members;
+        }
+        if !alias.name.key.starts_with('@') {
+            continue;
+        }
+        alias.notes.push("takes what nobody has, and not users as in Postfix".to_owned());
+        let exception = unsaid.iter().find(|(key, _)| key.ends_with(&alias.name.key));
+        if let Some((key, line)) = exception {
+            alias.refused = Some(format!("{key} on line {line} is an exception to it, and cannot be said"));
+        }
     }
-    if !out.add(key, good) {
-        return report.refused(line.number, &line.text, "a second entry for this name");
+}
+
+/// A member, or what the catch-all that would take it leads to.
+fn reach(out: &Aliases, from: &str, member: &Name, depth: usize, to: &mut Vec<Name>) {
+    let domain = member.key.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let catch_all = format!("@{domain}");
+    let place = out.places.get(&catch_all).filter(|_| !domain.is_empty());
+    match place.and_then(|place| out.all.get(*place)) {
+        Some(all) if depth > 0 && catch_all != from && out.find(&member.key).is_none() => {
+            all.members.iter().for_each(|next| reach(out, &catch_all, next, depth - 1, to));
+        }
+        _ if to.iter().any(|have| have.key == member.key) => {}
+        _ => to.push(member.clone()),
     }
-    report.done(
-        line.number,
-        &line.text,
-        &bad.iter().map(|why| format!("left out {why}")).collect::<Vec<_>>(),
-    );
+}
+
+/// The name of an alias as rules write it: an address, `@domain`, or a bare name.
+pub fn key_text(wish: &Wish, text: &str) -> Result<String, String> {
+    key(wish, text).map(|name| name.shown)
+}
+
+/// A member as rules write it.
+pub fn member_text(wish: &Wish, text: &str) -> Result<String, String> {
+    member(wish, text).map(|name| name.shown)
 }
 
 /// The name of an alias: an address, `@domain`, or a bare name, which is at the first local domain.
-pub fn key(wish: &Wish, text: &str) -> Result<String, String> {
+fn key(wish: &Wish, text: &str) -> Result<Name, String> {
     if let Some(domain) = text.strip_prefix('@') {
-        return Ok(format!("@{}", Domain::parse(domain).map_err(|e| e.to_string())?));
+        let shown = format!("@{}", Domain::parse(domain).map_err(|e| e.to_string())?);
+        return Ok(Name { key: shown.clone(), shown });
     }
     address(wish, text)
 }
 
 /// A member: an address or a bare name.
-pub fn member(wish: &Wish, text: &str) -> Result<String, String> {
+fn member(wish: &Wish, text: &str) -> Result<Name, String> {
     let text = text.trim().trim_start_matches('\\');
     let inner = text.trim_matches('"');
     if inner.starts_with('|') {
@@ -168,17 +325,21 @@ pub fn member(wish: &Wish, text: &str) -> Result<String, String> {
 }
 
 /// Keeps what the admin wrote, once it is an address or a name that could be the part before the `@`.
-fn address(wish: &Wish, text: &str) -> Result<String, String> {
+fn address(wish: &Wish, text: &str) -> Result<Name, String> {
     let whole = match (text.contains('@'), &wish.domain) {
         (true, _) => text.to_owned(),
         (false, Some(domain)) => format!("{text}@{domain}"),
         (false, None) => {
             let address = Address::parse(&format!("{text}@localhost")).map_err(|e| e.to_string())?;
-            super::access::plain(address.local())?;
-            return Ok(text.to_owned());
+            if write::local(address.local()) != address.local() {
+                return Err("a name that needs quotes needs its domain too; give `--domain`".to_owned());
+            }
+            let shown = text.trim_matches('"').to_owned();
+            return Ok(Name { shown, key: format!("{}@", address.local()) });
         }
     };
-    let address = Address::parse(&whole).map_err(|e| e.to_string())?;
-    super::access::plain(address.local())?;
-    Ok(whole)
+    let address = mailbox(&whole)?;
+    let kept = write::local(address.local()) == address.local() && whole.is_ascii();
+    let shown = if kept && !whole.starts_with('"') { whole } else { write::address(address.as_str()) };
+    Ok(Name { shown, key: address.to_string() })
 }

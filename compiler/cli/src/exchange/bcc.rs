@@ -1,69 +1,132 @@
 //! sender_bcc_maps and recipient_bcc_maps: the most specific key wins, one copy each.
 //!
 //! In Edict every `bcc` rule that matches sends a copy, so a rule for a domain spares those addresses
-//! that have a copy of their own elsewhere.
+//! that have a copy of their own elsewhere, or an entry that rules cannot say.
 
-use super::access::plain;
+use super::access::{SECOND, SPARED};
+use super::keys::{base, mailbox};
 use super::lines::{key_value, logical};
-use super::write::{Values, Writer, clauses, quoted};
+use super::write::{self, Values, Writer, clauses, quoted};
 use super::{Format, Report, Wish};
-use edict_table::value::{Address, Domain};
+use edict_table::value::Domain;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+/// From the most specific to the broadest: `ann+x@b.example`, `ann@b.example`, `@b.example`.
+const LEVELS: [u8; 3] = [0, 1, 2];
 
 /// Imports a map.
 pub fn bcc(wish: &Wish, text: &str, report: &mut Report) -> String {
     let fact = if wish.format == Format::SenderBccMaps { "sender" } else { "recipient" };
-    let mut entries: BTreeMap<String, String> = BTreeMap::new();
-    for line in logical(text) {
-        let read = key_value(&line.text).ok_or_else(|| "there is no address".to_owned());
-        let read = read.and_then(|(key, value)| Ok((key_of(wish, &key)?, target(wish, value)?)));
-        match read {
-            Ok((key, _)) if entries.contains_key(&key) => {
-                report.refused(
-                    line.number,
-                    &line.text,
-                    "a second entry for this key; Postfix takes the first",
-                );
-            }
-            Ok((key, target)) => {
-                report.taken(line.number, &line.text);
-                entries.insert(key, target);
-            }
-            Err(why) => report.refused(line.number, &line.text, &why),
-        }
-    }
+    let entries = read(wish, text, report);
     let mut by_target: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (key, target) in &entries {
-        by_target.entry(target).or_default().push(key);
+        if let Some(target) = target {
+            by_target.entry(target).or_default().push(key);
+        }
     }
     let mut writer = Writer::default();
     for (target, keys) in by_target {
-        let spared: Vec<String> = entries
-            .iter()
-            .filter(|(key, other)| {
-                let domain = key.find('@').and_then(|at| key.get(at..)).unwrap_or_default();
-                *other != target && !key.starts_with('@') && keys.contains(&domain)
-            })
-            .map(|(key, _)| key.clone())
-            .collect();
-        // Who is at a domain with the same copy needs no mention.
+        // A copy to the same target is sent once, so such a key needs no mention beside a broader one; but one with
+        // an extension would be spared with the address that it extends.
         let covered = |key: &str| {
-            let domain = key.find('@').and_then(|at| key.get(at..)).unwrap_or_default();
-            !key.starts_with('@') && keys.contains(&domain)
+            let other = |up: &str| entries.get(up).is_some_and(|other| other.as_deref() != Some(target));
+            let up = above(key);
+            up.last().is_some_and(|domain| level(domain) == 2 && keys.contains(&domain.as_str()))
+                && !up.iter().any(|up| other(up))
         };
-        let own = keys.iter().filter(|key| !covered(key)).map(|key| (*key).to_owned()).collect();
-        let among = |entries: Vec<String>| Values { fact, ty: "address", entries, absent: false };
-        let when = writer.among(&among(own), &wish.name);
-        let unless = writer.among(&among(spared), &format!("{}-spared", wish.name));
-        let name = writer.fresh(&format!("{} {target}", wish.name));
-        let mut rule = format!("\nbcc {} {{\n", quoted(&name));
-        clauses(&mut rule, "when", &[when]);
-        clauses(&mut rule, "unless", &[unless]);
-        let _ = writeln!(rule, "    to [{target}]\n}}");
-        writer.raw(&rule);
+        let kept: Vec<&str> = keys.iter().copied().filter(|key| !covered(key)).collect();
+        let spared = |of: &[&str]| -> Vec<String> {
+            let own = |key: &str| above(key).iter().any(|up| of.contains(&up.as_str()));
+            let spared = entries.iter().filter(|(key, other)| other.as_deref() != Some(target) && own(key));
+            spared.map(|(key, _)| key.clone()).collect()
+        };
+        let parts: Vec<Vec<&str>> = if spared(&kept).is_empty() {
+            vec![kept]
+        } else {
+            LEVELS.map(|own| kept.iter().copied().filter(|key| level(key) == own).collect()).to_vec()
+        };
+        for part in parts.into_iter().filter(|part| !part.is_empty()) {
+            let among = |keys: Vec<String>| {
+                let entries = keys.iter().map(|key| write::address(key)).collect();
+                Values { fact, ty: "address", entries, absent: false }
+            };
+            let unless = writer.among(&among(spared(&part)), &format!("{}-spared", wish.name));
+            let when = writer.among(&among(part.into_iter().map(str::to_owned).collect()), &wish.name);
+            let name = writer.fresh(&format!("{} {target}", wish.name));
+            let mut rule = format!("\nbcc {} {{\n", quoted(&name));
+            clauses(&mut rule, "when", &[when]);
+            clauses(&mut rule, "unless", &[unless]);
+            let _ = writeln!(rule, "    to [{}]\n}}", write::address(target));
+            writer.raw(&rule);
+        }
     }
     writer.finish()
+}
+
+/// Keys and their copies; none where a copy cannot be said.
+fn read(wish: &Wish, text: &str, report: &mut Report) -> BTreeMap<String, Option<String>> {
+    let mut entries: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let lines: Vec<_> = logical(text);
+    let pairs = lines.iter().filter_map(|line| Some((line, key_value(&line.text)?)));
+    // Postfix asks with whole addresses before it asks with bare names.
+    let (whole, bare): (Vec<_>, Vec<_>) = pairs.partition(|(_, (key, _))| key.contains('@'));
+    for (line, (key, value)) in whole.into_iter().chain(bare) {
+        let is_bare = !key.contains('@');
+        let key = match key_of(wish, &key) {
+            Ok(key) => key,
+            Err(why) => {
+                report.refused(line.number, &line.text, &why);
+                continue;
+            }
+        };
+        let before = |key: &String| entries.contains_key(key);
+        let first =
+            if is_bare { above(&key).into_iter().find(|up| level(up) == 1 && before(up)) } else { None };
+        if before(&key) || first.is_some() {
+            let why = match first {
+                Some(first) => format!("Postfix asks for {first} first"),
+                None => SECOND.to_owned(),
+            };
+            report.refused(line.number, &line.text, &why);
+            continue;
+        }
+        match target(wish, value) {
+            Ok(target) => {
+                let notes =
+                    wish.domain.as_ref().filter(|_| is_bare).map(|domain| format!("at {domain} alone"));
+                report.done(line.number, &line.text, &notes.into_iter().collect::<Vec<_>>());
+                entries.insert(key, Some(target));
+            }
+            Err(why) => {
+                report.refused(line.number, &line.text, &format!("{why}{SPARED}"));
+                entries.insert(key, None);
+            }
+        }
+    }
+    for line in lines.iter().filter(|line| key_value(&line.text).is_none()) {
+        report.refused(line.number, &line.text, "there is no address; Postfix ignores this line");
+    }
+    entries
+}
+
+fn level(key: &str) -> u8 {
+    match key.rsplit_once('@') {
+        Some(("", _)) => 2,
+        Some((name, _)) if base(name).is_some() => 0,
+        _ => 1,
+    }
+}
+
+/// The keys that hold what this one holds, the domain last.
+fn above(key: &str) -> Vec<String> {
+    match key.rsplit_once('@') {
+        Some((name, domain)) if !name.is_empty() => {
+            let short = base(name).map(|base| format!("{base}@{domain}"));
+            short.into_iter().chain([format!("@{domain}")]).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// `user@domain`, `@domain`, or a bare user.
@@ -75,7 +138,7 @@ fn key_of(wish: &Wish, key: &str) -> Result<String, String> {
 }
 
 fn target(wish: &Wish, value: &str) -> Result<String, String> {
-    if value.contains([',', ' ']) {
+    if value.contains([',', ' ']) && !value.contains('"') {
         return Err("Postfix takes one address; for several write several `to`".to_owned());
     }
     address(wish, value)
@@ -88,7 +151,5 @@ fn address(wish: &Wish, text: &str) -> Result<String, String> {
         (false, Some(domain)) => format!("{text}@{domain}"),
         (false, None) => return Err("it has no domain; say which with `--domain`".to_owned()),
     };
-    let address = Address::parse(&whole).map_err(|e| e.to_string())?;
-    plain(address.local())?;
-    Ok(address.to_string())
+    Ok(mailbox(&whole)?.to_string())
 }

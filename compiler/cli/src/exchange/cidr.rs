@@ -1,68 +1,142 @@
 //! cidr_table(5) of client addresses: the first network in the file wins.
+//!
+//! A file with `if … endif` or `!network` is written as conditions in order; one without, as lists of networks.
 
-use super::access;
-use super::action;
+use super::access::{self, SPARED};
+use super::action::{self, Outcome};
 use super::lines::{key_value, logical};
+use super::ordered::{Pattern, write};
 use super::rank::Entry;
 use super::{Of, Report, Wish};
 use edict_table::value::{NetworkError, parse_network};
-use std::collections::BTreeMap;
+use ipnet::IpNet;
+use std::collections::HashMap;
 
-/// Imports a table. `if … endif` and `!network` are not sayable: a rule has no order to skip in.
+/// A line that counts.
+struct Found {
+    net: IpNet,
+    condition: String,
+    outcome: Outcome,
+}
+
+/// Imports a table.
 pub fn cidr(wish: &Wish, text: &str, report: &mut Report) -> String {
-    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut nested = 0u32;
+    let mut found: Vec<Found> = Vec::new();
+    let mut seen: HashMap<IpNet, u32> = HashMap::new();
+    // The conditions of the `if` around, and whether the file has any order to it but that of its lines.
+    let mut around: Vec<String> = Vec::new();
+    let mut nets: Vec<(IpNet, bool)> = Vec::new();
+    let mut conditional = false;
     for line in logical(text) {
-        let (key, value) = match key_value(&line.text) {
-            Some(parts) => parts,
-            None => (line.text.clone(), ""),
+        let (number, text) = (line.number, line.text.as_str());
+        let (key, value) = key_value(text).unwrap_or_else(|| (text.to_owned(), ""));
+        let is_if = key.eq_ignore_ascii_case("if");
+        if key.eq_ignore_ascii_case("endif") {
+            nets.pop();
+            match around.pop() {
+                Some(_) => report.taken(number, text),
+                None => report.refused(number, text, "there is no `if` before it; Postfix ignores this line"),
+            }
+            continue;
+        }
+        let rest = if is_if { value } else { text };
+        let (negated, rest) = match rest.strip_prefix('!') {
+            Some(rest) => (true, rest.trim_start()),
+            None => (false, rest),
         };
-        let word = key.to_ascii_lowercase();
-        if word == "if" || word == "endif" {
-            nested = if word == "if" { nested + 1 } else { nested.saturating_sub(1) };
-            report.refused(line.number, &line.text, "write the networks inside out as rules of their own");
-            continue;
-        }
-        if nested > 0 || key.starts_with('!') {
-            let why = if nested > 0 {
-                "it stands between `if` and `endif`"
-            } else {
-                "write a rule with `unless client.ip in …`"
-            };
-            report.refused(line.number, &line.text, why);
-            continue;
-        }
-        let net = match parse_network(&key) {
+        let (key, value) = rest.split_once([' ', '\t']).map_or((rest, ""), |(k, v)| (k, v.trim()));
+        let net = match parse_network(key) {
             Ok(net) => net,
             Err(NetworkError::HostBits(net)) => {
-                report.refused(
-                    line.number,
-                    &line.text,
-                    &format!("bits are set beyond the prefix; Postfix ignores this line; write {net}"),
-                );
+                let why = format!("bits are set beyond the prefix; Postfix ignores this line; write {net}");
+                report.refused(number, text, &why);
                 continue;
             }
             Err(error) => {
-                report.refused(line.number, &line.text, &error.to_string());
+                report.refused(number, text, &format!("{error}; Postfix ignores this line"));
                 continue;
             }
         };
-        let around = std::iter::successors(Some(net), ipnet::IpNet::supernet);
-        if let Some(first) = around.filter_map(|net| seen.get(&net.to_string())).min() {
-            report.refused(line.number, &line.text, &format!("line {first} covers it, so it never matches"));
+        let own = condition(net, negated);
+        if is_if {
+            conditional = true;
+            report.taken(number, text);
+            around.push(around.last().map_or(own.clone(), |outer| format!("{outer} and {own}")));
+            nets.push((net, negated));
+            continue;
+        }
+        conditional |= negated;
+        let plain = around.is_empty() && !negated;
+        let first = std::iter::successors(Some(net), IpNet::supernet).filter_map(|net| seen.get(&net)).min();
+        if let Some(first) = first.filter(|_| !negated) {
+            report.refused(number, text, &format!("line {first} covers it, so it never matches"));
+            continue;
+        }
+        if nets.iter().any(|outer| never(*outer, (net, negated))) {
+            report.refused(number, text, "it is outside of the `if` around it, so it never matches");
             continue;
         }
         let mut notes = Vec::new();
-        match action::parse(value, &mut notes) {
+        let outcome = match action::parse(value, &mut notes) {
             Ok(outcome) => {
-                report.done(line.number, &line.text, &notes);
-                seen.insert(net.to_string(), line.number);
-                let depth = usize::MAX - entries.len();
-                entries.push(Entry { key: net.to_string(), outcome, class: 1, depth, rank: 0 });
+                report.done(number, text, &notes);
+                outcome
             }
-            Err(why) => report.refused(line.number, &line.text, &why),
+            Err(why) => {
+                report.refused(number, text, &format!("{why}{SPARED}"));
+                Outcome::Dunno
+            }
+        };
+        if plain {
+            seen.insert(net, number);
         }
+        let condition = around.last().map_or(own.clone(), |outer| format!("{outer} and {own}"));
+        found.push(Found { net, condition, outcome });
     }
-    access::rules(wish, Of::Client, entries)
+    if conditional {
+        let patterns: Vec<Pattern> = found
+            .into_iter()
+            .map(|f| Pattern {
+                condition: f.condition,
+                outcome: f.outcome,
+                header: String::new(),
+                doubt: None,
+            })
+            .collect();
+        return write(wish, Some(Of::Client), &patterns);
+    }
+    let entries = found.into_iter().enumerate().map(|(place, f)| Entry {
+        key: f.net.to_string(),
+        outcome: f.outcome,
+        class: 1,
+        depth: usize::MAX - place,
+        rank: 0,
+    });
+    access::rules(wish, Of::Client, entries.collect())
+}
+
+/// Whether nobody is in both; the flag turns a network into the rest of its kind.
+fn never(outer: (IpNet, bool), inner: (IpNet, bool)) -> bool {
+    let ((a, not_a), (b, not_b)) = (outer, inner);
+    if a.addr().is_ipv4() != b.addr().is_ipv4() {
+        return true;
+    }
+    match (not_a, not_b) {
+        (false, false) => !a.contains(&b) && !b.contains(&a),
+        (true, false) => a.contains(&b),
+        (false, true) => b.contains(&a),
+        (true, true) => a.prefix_len() == 0 || b.prefix_len() == 0,
+    }
+}
+
+/// What a network asks of a client. One that is not in a network is still of the same kind of address.
+fn condition(net: IpNet, negated: bool) -> String {
+    let shown =
+        if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() };
+    if negated {
+        let all = if net.addr().is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+        format!("client.ip in [{all}] and not client.ip in [{shown}]")
+    } else {
+        format!("client.ip in [{shown}]")
+    }
 }

@@ -33,22 +33,36 @@ pub fn logical(text: &str) -> Vec<Line> {
     out
 }
 
-/// The key and the value of a map line (postmap(1)). A key with white space stands in double quotes.
+/// The key and the value of a map line (postmap(1)). White space within double quotes belongs to the key; a key that
+/// stands in quotes as a whole loses them.
 pub fn key_value(text: &str) -> Option<(String, &str)> {
-    if let Some(rest) = text.strip_prefix('"') {
-        let mut key = String::new();
-        let mut chars = rest.char_indices();
-        while let Some((at, c)) = chars.next() {
-            match c {
-                '\\' => key.push(chars.next()?.1),
-                '"' => return Some((key, rest.get(at + 1..)?.trim())),
-                c => key.push(c),
-            }
+    let (mut quoted, mut escaped) = (false, false);
+    let end = text.find(|c: char| {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            c => return c.is_whitespace() && !quoted,
         }
-        return None;
+        false
+    })?;
+    let (key, value) = text.split_at_checked(end)?;
+    Some((unquoted(key), value.trim()))
+}
+
+/// Takes off quotes that are around the whole.
+fn unquoted(key: &str) -> String {
+    let Some(inner) = key.strip_prefix('"').and_then(|k| k.strip_suffix('"')) else { return key.to_owned() };
+    let mut out = String::new();
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => out.extend(chars.next()),
+            '"' => return key.to_owned(),
+            c => out.push(c),
+        }
     }
-    let (key, value) = text.split_once([' ', '\t'])?;
-    Some((key.to_owned(), value.trim()))
+    out
 }
 
 /// The parts of a list between commas, and white space where `spaces` says so; quotes and comments in
@@ -91,8 +105,9 @@ mod tests {
     fn keys() {
         assert_eq!(key_value("a\t b c"), Some(("a".to_owned(), "b c")));
         assert_eq!(key_value("\"a \\\"b\"  c"), Some(("a \"b".to_owned(), "c")));
+        assert_eq!(key_value("\"a b\"@c.example OK"), Some(("\"a b\"@c.example".to_owned(), "OK")));
         assert_eq!(key_value("a"), None);
-        assert_eq!(key_value("\"a"), None);
+        assert_eq!(key_value("\"a b"), None);
     }
 
     #[test]

@@ -6,12 +6,17 @@
 mod access;
 mod action;
 mod aliases;
+mod asked;
 mod bcc;
 mod cidr;
 mod export;
+mod headers;
+mod keys;
 mod lines;
+mod ordered;
 mod pattern;
 mod rank;
+mod regex;
 mod table;
 mod transport;
 mod write;

@@ -6,7 +6,7 @@
 
 use super::lines::split_list;
 use super::write::{bracketed, name};
-use super::{Of, Report, Wish, access, aliases};
+use super::{Of, Report, Wish, access, aliases, keys};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -38,26 +38,42 @@ pub fn csv(wish: &Wish, text: &str, report: &mut Report) -> Result<String, Strin
             );
         }
     };
-    // As an access table in which `.domain` is written out, as in the language.
+    // `.domain` is written out, as in the language.
     let wish = Wish { of: Some(of), dotted: true, ..wish.clone() };
-    let mut table = String::new();
-    let mut at = 1;
+    let mut table = access::Table::new(&wish, of);
     for (line, row) in rows {
+        let text = row.join(",");
         let [key, action, rest @ ..] = row.as_slice() else {
-            report.refused(line, &row.join(","), "there is no action");
+            report.refused(line, &text, "there is no action");
             continue;
         };
-        // Each row on the line it came from, so that the report names it.
-        while at < line {
-            table.push('\n');
-            at += 1;
-        }
-        let text = [key, action].into_iter().chain(rest).map(|t| t.replace(['\n', '\r'], " "));
-        let text: Vec<String> = text.collect();
-        let key = text.first().map_or("", |k| k.trim_start_matches('@'));
-        let _ = write!(table, "{key} {}", text.get(1..).unwrap_or_default().join(" "));
+        let flat = |text: &str| text.replace(['\n', '\r'], " ");
+        let reply = rest.iter().map(|part| flat(part)).collect::<Vec<_>>().join(", ");
+        let value = action_of(&flat(action), reply.trim());
+        let value = value.as_deref().map_err(Clone::clone);
+        let key = keys::plain(&wish, of, key);
+        table.take(access::Row { line, text: &text, key, value }, report);
     }
-    access::access(&wish, &table, report)
+    Ok(table.finish())
+}
+
+/// The action as access(5) has it: a reply may begin with its code.
+fn action_of(action: &str, reply: &str) -> Result<String, String> {
+    let (code, text) = reply.split_once(' ').unwrap_or((reply, ""));
+    let has_code = code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit());
+    let class = match action.to_ascii_lowercase().as_str() {
+        "reject" => '5',
+        "defer" => '4',
+        _ => return Ok(format!("{action} {reply}").trim().to_owned()),
+    };
+    match has_code {
+        true if code.starts_with(class) => Ok(format!("{code} {text}").trim().to_owned()),
+        true => Err(format!(
+            "the code of a {} begins with {class}, and this one is {code}",
+            action.to_lowercase()
+        )),
+        false => Ok(format!("{action} {reply}").trim().to_owned()),
+    }
 }
 
 fn alias_rows(wish: &Wish, rows: &[(u32, Vec<String>)], report: &mut Report) -> String {
@@ -69,11 +85,11 @@ fn alias_rows(wish: &Wish, rows: &[(u32, Vec<String>)], report: &mut Report) -> 
             report.refused(*line, &text, "a row has an alias and a member");
             continue;
         };
-        let read = aliases::key(wish, key).and_then(|key| {
+        let read = aliases::key_text(wish, key).and_then(|key| {
             let parts = split_list(list, true);
             let parts: Vec<String> = parts.iter().flat_map(|p| p.split(';')).map(str::to_owned).collect();
             let all: Result<Vec<String>, String> =
-                parts.iter().filter(|p| !p.is_empty()).map(|p| aliases::member(wish, p)).collect();
+                parts.iter().filter(|p| !p.is_empty()).map(|p| aliases::member_text(wish, p)).collect();
             Ok((key, all?))
         });
         match read {

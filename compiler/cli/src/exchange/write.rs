@@ -29,6 +29,23 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
+/// A local part as rules write it: in quotes, where it holds more than a word does.
+pub fn local(text: &str) -> String {
+    let atom = |c: char| c.is_alphanumeric() || "+-_.=&'!$%*?^`|~".contains(c);
+    let plain = text.starts_with(char::is_alphanumeric)
+        && text.chars().all(atom)
+        && !text.split('.').any(str::is_empty);
+    if plain { text.to_owned() } else { quoted(text) }
+}
+
+/// An address, `@domain`, `local@` as rules write it, out of the form in which values are compared.
+pub fn address(key: &str) -> String {
+    match key.rsplit_once('@') {
+        Some((name, domain)) if !name.is_empty() => format!("{}@{domain}", local(name)),
+        _ => key.to_owned(),
+    }
+}
+
 /// `[a, b]` on one line where it fits, else one entry a line.
 pub fn bracketed(entries: &[String], before: usize, indent: usize) -> String {
     let line = format!("[{}]", entries.join(", "));
@@ -156,6 +173,9 @@ impl Writer {
         if let Some(reply) = reply {
             let _ = writeln!(self.out, "    reply {reply}");
         }
+        if let Some(why) = rule.watched {
+            let _ = writeln!(self.out, "    mode audit\n    note {}", quoted(why));
+        }
         self.out.push_str("}\n");
     }
 }
@@ -180,6 +200,8 @@ pub struct VerdictRule<'a> {
     pub when: &'a [String],
     /// None may hold.
     pub unless: &'a [String],
+    /// Why it is only watched (`mode audit`), where it is.
+    pub watched: Option<&'a str>,
 }
 
 /// Whether `is` says it as well as `in` with a list.

@@ -1,5 +1,7 @@
 //! The command, run as its users run it.
 
+mod agreement;
+mod agreement_maps;
 mod build;
 mod check;
 mod exchange;
@@ -8,6 +10,8 @@ mod kit;
 mod live;
 mod new;
 mod pages;
+mod postfix;
+mod running;
 mod sarif;
 mod signing;
 mod testing;

@@ -161,9 +161,12 @@ fn decisions(rules: &[Held<'_>], out: &mut Exported) -> BTreeMap<String, String>
     all
 }
 
-/// The key as access(5) writes it.
-fn postfix(key: &str) -> String {
-    key.strip_prefix('@').unwrap_or(key).to_owned()
+/// The key as access(5) writes it. A client without a name has one there.
+fn postfix(of: Of, key: &str) -> String {
+    match (of, key) {
+        (Of::Client, "<>") => "unknown".to_owned(),
+        _ => key.strip_prefix('@').unwrap_or(key).to_owned(),
+    }
 }
 
 /// An access table.
@@ -174,7 +177,7 @@ pub fn access(table: &Table, of: Of) -> Exported {
     let all = decisions(&rules, &mut out);
     out.text.push_str("# `.domain` keys: take smtpd_access_maps out of parent_domain_matches_subdomains\n");
     for (key, action) in all {
-        let _ = writeln!(out.text, "{}\t{action}", postfix(&key));
+        let _ = writeln!(out.text, "{}\t{action}", postfix(of, &key));
     }
     if of == Of::Client {
         let networks = cidr(table);
@@ -203,7 +206,7 @@ pub fn csv(table: &Table, of: Of) -> Exported {
     let _ = writer.write_record([of.word(), "action", "reply"]);
     for (key, action) in all {
         let (action, reply) = action.split_once(' ').unwrap_or((&action, ""));
-        let _ = writer.write_record([postfix(&key).as_str(), action, reply]);
+        let _ = writer.write_record([postfix(of, &key).as_str(), action, reply]);
     }
     out.text = String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default();
     out
@@ -230,16 +233,37 @@ pub fn patterns(table: &Table, of: Of) -> Exported {
     let mut out = Exported::default();
     let fact = fact_of(of);
     for (rule, simple) in about(table, &[fact], &mut out) {
-        lines(rule, &simple, &mut out, |atom, regex| (atom.fact == fact).then(|| regex.to_owned()));
+        lines(rule, &simple, &mut out, &action(rule), |atom, regex| {
+            (atom.fact == fact).then(|| regex.to_owned())
+        });
     }
     out
+}
+
+/// The action in header_checks(5), whose refusals are always 550.
+fn header_action(rule: &Rule) -> Option<String> {
+    match &rule.action {
+        Action::Verdict(verdict) if verdict.verb == Verb::Defer => None,
+        Action::Verdict(verdict) if verdict.verb == Verb::Reject => match &verdict.reply {
+            Some(reply) => {
+                let line = reply.line();
+                Some(format!("REJECT {}", line.split_once(' ').map_or("", |(_, text)| text)))
+            }
+            None => Some("REJECT".to_owned()),
+        },
+        _ => Some(action(rule)),
+    }
 }
 
 /// Header patterns, in order of rank.
 pub fn header_checks(table: &Table) -> Exported {
     let mut out = Exported::default();
     for (rule, simple) in about(table, &[Fact::Header, Fact::Subject], &mut out) {
-        lines(rule, &simple, &mut out, |atom, regex| {
+        let Some(action) = header_action(rule) else {
+            refuse(&mut out, rule, "header_checks(5) accepts, refuses, holds or drops, and puts nothing off");
+            continue;
+        };
+        lines(rule, &simple, &mut out, &action, |atom, regex| {
             let name = if atom.fact == Fact::Subject { "subject" } else { atom.parameter };
             Some(match regex.strip_prefix('^') {
                 Some(rest) => format!("^{name}:[[:space:]]*{rest}"),
@@ -254,6 +278,7 @@ fn lines(
     rule: &Rule,
     simple: &Simple<'_>,
     out: &mut Exported,
+    action: &str,
     pattern: impl Fn(&Atom<'_>, &str) -> Option<String>,
 ) {
     if rule.kind() == Kind::Verdict && matches!(&rule.action, Action::Verdict(v) if v.verb == Verb::Allow) {
@@ -281,7 +306,7 @@ fn lines(
                 let _ = writeln!(out.text, "/{}/\tDUNNO", escaped(&regex));
             }
             for regex in when {
-                let _ = writeln!(out.text, "/{}/\t{}", escaped(&regex), action(rule).replace('$', "$$"));
+                let _ = writeln!(out.text, "/{}/\t{}", escaped(&regex), action.replace('$', "$$"));
             }
         }
         _ => refuse(out, rule, "it tests more than regexes"),

@@ -5,14 +5,27 @@ use super::Exported;
 use super::simple::{facts, simple};
 use edict_table::fact::Fact;
 use edict_table::model::{Action, Alias, Kind, Mode, RelayTls, Rule, Table, Via};
+use edict_table::value::domain::parents;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// aliases(5): names at the first local domain.
 pub fn aliases(table: &Table) -> Exported {
     let mut out = Exported::default();
-    let home = table.profile.local_domains.first().map_or("", String::as_str);
+    let locals = &table.profile.local_domains;
+    let home = locals.first().map_or("", String::as_str);
+    // A bare name holds at every local domain, here and there.
+    let at_home: BTreeMap<&str, &Alias> = table
+        .aliases
+        .iter()
+        .filter_map(|a| Some((a.key.strip_suffix(home)?.strip_suffix('@')?, a)))
+        .collect();
     for alias in &table.aliases {
+        let twin = alias.key.rsplit_once('@').filter(|(_, domain)| locals.iter().any(|d| d == domain));
+        let twin = twin.filter(|(_, domain)| *domain != home).and_then(|(local, _)| at_home.get(local));
+        if twin.is_some_and(|twin| twin.members == alias.members && twin.owner == alias.owner) {
+            continue;
+        }
         match alias.key.rsplit_once('@') {
             Some((local, domain)) if !local.is_empty() && domain == home => {
                 unheld(alias, false, &mut out);
@@ -143,7 +156,15 @@ pub fn bcc(table: &Table, format: Format) -> Exported {
 /// transport(5), the first route in rank for each key.
 pub fn transport(table: &Table) -> Exported {
     let mut out = Exported::default();
-    let mut map: BTreeMap<String, String> = BTreeMap::new();
+    let profile = &table.profile;
+    let inside: BTreeSet<&str> = profile
+        .local_domains
+        .iter()
+        .map(String::as_str)
+        .chain(profile.relay_domains.iter().map(|relay| relay.domain.as_str()))
+        .collect();
+    // Keys, where they lead, and whether mail for our own domains goes there too.
+    let mut map: BTreeMap<String, (String, bool)> = BTreeMap::new();
     for rule in table.rules.iter().filter(|rule| rule.kind() == Kind::Route) {
         let Action::Route(route) = &rule.action else { continue };
         let asked = facts(table, rule.condition);
@@ -185,10 +206,22 @@ pub fn transport(table: &Table) -> Exported {
                 continue;
             }
             let key = key.strip_prefix('@').unwrap_or(key).to_owned();
-            map.entry(key).or_insert_with(|| hop.clone());
+            if !route.local && inside.contains(key.rsplit('@').next().unwrap_or_default()) {
+                refuse(&format!("{key} is inside, where a route needs `local yes`"));
+                continue;
+            }
+            map.entry(key).or_insert_with(|| (hop.clone(), route.local));
         }
     }
-    for (key, hop) in map {
+    // In Postfix a broad key holds for our own domains too.
+    for domain in inside {
+        let up = parents(domain).map(|up| format!(".{up}")).chain(["*".to_owned()]);
+        let first = up.into_iter().find_map(|key| map.get(&key).map(|(_, local)| *local));
+        if first == Some(false) {
+            map.entry(domain.to_owned()).or_insert_with(|| (":".to_owned(), true));
+        }
+    }
+    for (key, (hop, _)) in map {
         let _ = writeln!(out.text, "{key}\t{hop}");
     }
     out
