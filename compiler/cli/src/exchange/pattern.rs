@@ -83,6 +83,10 @@ fn read(wish: &Wish, of: Option<Of>, text: &str, report: &mut Report) -> String 
             Ok(tests) => tests,
             Err(why) => {
                 report.refused(number, text, &why);
+                // What never matches decides nothing.
+                if why.contains("never matches") {
+                    continue;
+                }
                 let headers = if of.is_none() { headers::about(&parts.regex) } else { None };
                 doubts.push(Doubt { line: number, outcome: outcome.unwrap_or(Outcome::Dunno), headers });
                 continue;
