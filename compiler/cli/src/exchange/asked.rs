@@ -6,13 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// A pattern, and whether it must not match.
+type Part = (String, bool);
+
 /// A condition: as rules write it, and the patterns it is made of.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Asked {
     /// As rules write it.
     pub condition: String,
     /// What it is made of: each pattern, and whether it must not match.
-    parts: BTreeSet<(String, bool)>,
+    parts: BTreeSet<Part>,
     /// What it leaves of values that are there, and of those that are absent.
     presence: Presence,
 }
@@ -67,9 +70,9 @@ fn held(condition: &str) -> String {
 #[derive(Default)]
 pub struct Seen {
     /// Conditions of one pattern, and the line.
-    single: BTreeMap<(String, (String, bool)), u32>,
+    single: BTreeMap<(String, Part), u32>,
     /// Conditions of several.
-    several: Vec<(String, BTreeSet<(String, bool)>, u32)>,
+    several: Vec<(String, BTreeSet<Part>, u32)>,
     /// Headers of which every line is decided, and by which line.
     all: BTreeMap<String, u32>,
     /// The line that decides of every value that is there.

@@ -1,7 +1,5 @@
 //! Import and export: round trips, reports, and what no format holds.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
-
 use crate::kit::{copy, edict, edict_with};
 use crate::postfix::{folder, import_some};
 use std::path::Path;
