@@ -176,6 +176,12 @@ impl<'a> Expansion<'a> {
         exact.or_else(|| if local { bare() } else { None }).copied()
     }
 
+    /// Whether an alias of a whole address takes what a bare name would: with its extension or without.
+    fn is_nearer(&self, key: &str) -> bool {
+        let short = || Address::parse(key).ok().and_then(|address| address.without_extension());
+        self.exact.contains_key(key) || short().is_some_and(|short| self.exact.contains_key(short.as_str()))
+    }
+
     fn too_large(&mut self, alias: &AliasDef) {
         let text = format!("alias `{}` expands to more than {MAX_MEMBERS} addresses", alias.key.name());
         self.diagnostics.push(
@@ -243,7 +249,7 @@ impl<'a> Expansion<'a> {
                     .local_domains
                     .iter()
                     .map(|domain| format!("{local}@{domain}"))
-                    .filter(|key| !self.exact.contains_key(key.as_str()))
+                    .filter(|key| !self.is_nearer(key))
                     .collect(),
             };
             self.total += members.len() * keys.len();

@@ -220,12 +220,6 @@ pub fn virtuals(wish: &Wish, text: &str, report: &mut Report) -> String {
             report.refused(line.number, &line.text, &why);
             continue;
         }
-        let extended = base(&name).filter(|_| !name.contains('@')).map(|base| format!("{base}@"));
-        if let Some(extended) = extended.filter(|base| out.places.keys().any(|key| key.starts_with(base))) {
-            let why = format!("Postfix asks for {extended}DOMAIN before it; write it with its domain");
-            report.refused(line.number, &line.text, &why);
-            continue;
-        }
         let known = out.all.len();
         out.take(wish, line, &name, &members, report);
         if let Some(alias) = out.all.get_mut(known)

@@ -146,7 +146,7 @@ fn smtpd_answers_as_rules_do() {
         let postfix = Postfix::start(
             dir.path(),
             &format!(
-                "{MAIN}{parents}smtpd_client_restrictions = check_client_access texthash:{here}/client\n\
+                "{MAIN}inet_protocols = all\n{parents}smtpd_client_restrictions = check_client_access texthash:{here}/client\n\
                  smtpd_helo_restrictions = check_helo_access texthash:{here}/helo\n\
                  smtpd_sender_restrictions = check_sender_access texthash:{here}/sender\n\
                  smtpd_recipient_restrictions = check_recipient_access texthash:{here}/recipient\n"
@@ -180,7 +180,7 @@ fn smtpd_answers_as_patterns_and_networks_do() {
     let postfix = Postfix::start(
         dir.path(),
         &format!(
-            "{MAIN}smtpd_sender_restrictions = check_sender_access regexp:{here}/senders\n\
+            "{MAIN}inet_protocols = all\nsmtpd_sender_restrictions = check_sender_access regexp:{here}/senders\n\
              smtpd_helo_restrictions = check_helo_access pcre:{here}/names\n\
              smtpd_client_restrictions = check_client_access cidr:{here}/nets\n"
         ),
