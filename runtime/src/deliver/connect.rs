@@ -2,11 +2,11 @@
 //! login.
 
 use super::client::{Io, Session, Timeouts, Trouble};
+pub use super::login::Login;
+use super::login::authenticate;
 use super::mx::Exchanges;
 use super::tls::Tls;
 use crate::queue::Hop;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use edict_table::model::{Host, Relay, RelayTls};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,21 +27,6 @@ pub enum Local {
     LmtpUnix(PathBuf),
     /// To an LMTP server at this host and port.
     LmtpTcp(String, u16),
-}
-
-/// A login at a relay.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Login {
-    /// The name.
-    pub login: String,
-    /// The password.
-    pub password: String,
-}
-
-impl std::fmt::Debug for Login {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Login").field("login", &self.login).finish_non_exhaustive()
-    }
 }
 
 /// Opens connections.
@@ -236,27 +221,6 @@ impl Dialer {
             Err(_) => Err(Trouble::Tls("no handshake in time".to_owned())),
         }
     }
-}
-
-/// Logs in (RFC 4954) by PLAIN (RFC 4616), else LOGIN.
-async fn authenticate(session: &mut Session, login: &Login) -> Result<(), Trouble> {
-    let has = |session: &Session, mechanism: &str| session.offers().auth.iter().any(|m| m == mechanism);
-    let reply = if has(session, "PLAIN") {
-        let response = STANDARD.encode(format!("\0{}\0{}", login.login, login.password));
-        session.command(&format!("AUTH PLAIN {response}\r\n")).await?
-    } else if has(session, "LOGIN") {
-        let mut reply = session.command("AUTH LOGIN\r\n").await?;
-        for word in [&login.login, &login.password] {
-            if reply.code != 334 {
-                break;
-            }
-            reply = session.command(&format!("{}\r\n", STANDARD.encode(word))).await?;
-        }
-        reply
-    } else {
-        return Err(Trouble::Auth("it offers neither PLAIN nor LOGIN".to_owned()));
-    };
-    if reply.code == 235 { Ok(()) } else { Err(Trouble::Auth(format!("it says {}", reply.line()))) }
 }
 
 #[cfg(test)]

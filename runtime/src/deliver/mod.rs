@@ -5,6 +5,7 @@
 pub mod client;
 pub mod connect;
 mod fit;
+mod login;
 pub mod maildir;
 pub mod mx;
 mod offers;

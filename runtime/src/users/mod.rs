@@ -6,7 +6,7 @@
 //! Must not know: sockets, sessions; and files only in [`mod@file`], which changes one for `edictd passwd`.
 
 pub mod file;
-mod scram;
+pub(crate) mod scram;
 mod secret;
 
 pub(crate) use scram::{Challenge, ClientFirst};

@@ -14,7 +14,7 @@ const ITERATIONS: u32 = 16_384;
 /// The most iterations that an entry may ask for.
 const MAX_ITERATIONS: u32 = 10_000_000;
 /// Bytes of each key.
-const KEY: usize = digest::SHA256_OUTPUT_LEN;
+pub(crate) const KEY: usize = digest::SHA256_OUTPUT_LEN;
 
 /// What a server keeps of a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,17 +25,19 @@ pub(super) struct ScramKeys {
     server: [u8; KEY],
 }
 
-fn sign(key: &[u8], text: &[u8]) -> [u8; KEY] {
+/// HMAC with SHA-256.
+pub(crate) fn sign(key: &[u8], text: &[u8]) -> [u8; KEY] {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text);
     tag.as_ref().first_chunk().copied().unwrap_or_default()
 }
 
-fn hash(bytes: &[u8]) -> [u8; KEY] {
+/// SHA-256.
+pub(crate) fn hash(bytes: &[u8]) -> [u8; KEY] {
     digest::digest(&digest::SHA256, bytes).as_ref().first_chunk().copied().unwrap_or_default()
 }
 
 /// Compares in a time that does not hang on where they differ.
-fn same(a: &[u8; KEY], b: &[u8; KEY]) -> bool {
+pub(crate) fn same(a: &[u8; KEY], b: &[u8; KEY]) -> bool {
     a.iter().zip(b).fold(0, |found, (x, y)| found | (x ^ y)) == 0
 }
 
