@@ -145,7 +145,7 @@ fn text(
     let seed = format!("{}/told/{}/{}", record.id, event.action(), record.dispatches.len());
     let id = MessageId(xxhash_rust::xxh3::xxh3_64(seed.as_bytes()) | 1 << 63);
     let (action, now) = (event.action(), incoming.received);
-    let report = Report { hostname, record, dispatch: &about, action, lines: &lines, id, now };
+    let report = Report { hostname, record, dispatch: &about, action, lines: &lines, id, now, until: None };
     let mut bytes = report.text();
     let keys = settings.signer.of_domain(hostname);
     if let Some(edit) = keys.and_then(|keys| keys.sign(&id, &bytes, &[])) {

@@ -65,7 +65,8 @@ impl Event {
     }
 }
 
-/// The notices that these lines call for: one for each dispatch and action.
+/// The notices that these lines call for: one for each dispatch and action. What waits is tried for so long as
+/// `until`, in Unix milliseconds.
 pub(super) fn notices(
     guide: &dyn Guide,
     hostname: &str,
@@ -73,6 +74,7 @@ pub(super) fn notices(
     lines: &[Line],
     attempt: u32,
     now: i64,
+    until: i64,
 ) -> Vec<Record> {
     let mut groups: BTreeMap<(u16, &'static str), Vec<(&Target, &Event)>> = BTreeMap::new();
     for line in lines {
@@ -96,7 +98,8 @@ pub(super) fn notices(
             // The upper half of all names: those that count time stay below it. The same notice made
             // again after a crash has the same name.
             let id = MessageId(xxhash_rust::xxh3::xxh3_64(seed.as_bytes()) | 1 << 63);
-            let report = Report { hostname, record, dispatch, action, lines: &lines, id, now };
+            let report =
+                Report { hostname, record, dispatch, action, lines: &lines, id, now, until: Some(until) };
             report.build(guide)
         })
         .collect()
@@ -121,6 +124,8 @@ pub(crate) struct Report<'a> {
     pub lines: &'a [(&'a Target, &'a Event)],
     pub id: MessageId,
     pub now: i64,
+    /// When the last attempt is made, where it is known.
+    pub until: Option<i64>,
 }
 
 impl Report<'_> {
@@ -172,8 +177,8 @@ impl Report<'_> {
     /// The whole message.
     pub(crate) fn text(&self) -> Vec<u8> {
         let original = bytes_for(self.record, self.dispatch);
-        let full =
-            self.action == "failed" && self.dispatch.ret == Some(Ret::Full) && original.len() <= MAX_FULL;
+        let wanted = self.action == "failed" && self.dispatch.ret == Some(Ret::Full);
+        let full = wanted && original.len() <= MAX_FULL;
         let returned = if full { &*original } else { header(&original) };
         let boundary = loop {
             let boundary = format!("{}.{:016x}", self.id, fastrand::u64(..));
@@ -183,7 +188,7 @@ impl Report<'_> {
         };
         let mut out = String::new();
         // Writing into a string cannot fail.
-        let _ = self.front(&mut out, &boundary);
+        let _ = self.front(&mut out, &boundary, wanted && !full);
         let media = match (full, returned.is_ascii()) {
             (true, true) => "message/rfc822",
             (true, false) => "message/global",
@@ -204,7 +209,7 @@ impl Report<'_> {
         bytes
     }
 
-    fn front(&self, out: &mut String, boundary: &str) -> std::fmt::Result {
+    fn front(&self, out: &mut String, boundary: &str, too_large: bool) -> std::fmt::Result {
         let host = self.hostname;
         let (subject, said) = match self.action {
             "failed" => ("Undelivered mail returned to sender", "could not be delivered to"),
@@ -245,6 +250,13 @@ impl Report<'_> {
                 write!(out, "    {}\r\n", clean(&told(target, reason)))?;
             }
         }
+        let until = self.until.filter(|_| self.action == "delayed").map(date);
+        if let Some(until) = &until {
+            write!(out, "\r\nIt will be tried until {until}.\r\n")?;
+        }
+        if too_large {
+            write!(out, "\r\nIt is too large to be returned whole; its header follows.\r\n")?;
+        }
         write!(out, "\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n")?;
         write!(out, "Reporting-MTA: dns; {host}\r\n")?;
         if let Some(envid) = &self.dispatch.envid {
@@ -273,6 +285,9 @@ impl Report<'_> {
                 }
                 let kind = if reason.remote.is_some() { "smtp" } else { "x-edict" };
                 write!(out, "Diagnostic-Code: {kind}; {}\r\n", ascii(&told(target, reason)))?;
+            }
+            if let Some(until) = &until {
+                write!(out, "Will-Retry-Until: {until}\r\n")?;
             }
         }
         out.push_str("\r\n");
@@ -365,3 +380,6 @@ fn date(milliseconds: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
     jiff::fmt::rfc2822::to_string(&time.to_zoned_datetime(jiff::tz::TimeZone::UTC)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

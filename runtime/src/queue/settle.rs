@@ -138,7 +138,9 @@ impl Inner {
         let warn = !state.warned && age > times.warn_after;
         state.warned |= warn;
         lines.retain(|line| warn || !matches!(line.event, Event::Delayed(_)));
-        self.tell(&record, lines, entry.state.attempts).await?;
+        let lifetime = i64::try_from(times.lifetime.as_millis()).unwrap_or(i64::MAX);
+        let until = entry.received.saturating_add(lifetime);
+        self.tell(&record, lines, entry.state.attempts, until).await?;
         let open = open_targets(&record, &state);
         let wish = entry.wish();
         if (open.active == 0 && open.held == 0) || wish == Wish::Remove {
@@ -157,6 +159,7 @@ impl Inner {
         record: &Record,
         lines: Vec<Line>,
         attempt: u32,
+        until: i64,
     ) -> Result<(), SpoolError> {
         if lines.is_empty() {
             return Ok(());
@@ -164,7 +167,8 @@ impl Inner {
         let hostname = self.hostname();
         let ways = self.ways.load_full();
         let keys = ways.settings.signer.of_domain(&hostname);
-        for mut notice in notice::notices(&*ways.guide, &hostname, record, &lines, attempt, now()) {
+        let notices = notice::notices(&*ways.guide, &hostname, record, &lines, attempt, now(), until);
+        for mut notice in notices {
             if let Some(edit) = keys.as_ref().and_then(|keys| keys.sign(&notice.id, &notice.bytes, &[])) {
                 notice.bytes.splice(edit.range, edit.bytes);
             }
