@@ -1,5 +1,7 @@
 //! The queue with scripted next hops and a real spool.
 
+mod fair;
+
 use super::*;
 use crate::deliver::client::Timeouts;
 use crate::envelope::{Dispatch, DispatchKind, Notify, Target};
@@ -435,6 +437,7 @@ async fn what_waits_too_long_is_given_up() {
     let notices = mailbox(data.path(), "example.org/ann");
     let count = |what: &str| notices.iter().filter(|n| n.contains(what)).count();
     assert_eq!((count("Action: delayed"), count("Action: failed"), notices.len()), (1, 1, 2));
+    assert_eq!((count("\nStatus: 4.3.0\n"), count("\nWill-Retry-Until: ")), (2, 1), "{notices:?}");
 }
 
 #[tokio::test]

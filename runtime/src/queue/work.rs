@@ -188,10 +188,9 @@ async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) -> After {
         let ways = inner.ways.load_full();
         let crowded = ways.sockets.available_permits() == 0;
         // Where connections are short, nobody rests on one that others wait for.
-        let old = session.take_if(|c| {
-            !c.session.usable()
-                || (waiting.is_none() && c.session.age() > if crowded { TURN } else { MAX_AGE })
-        });
+        let longest = if crowded { TURN } else { MAX_AGE };
+        let old =
+            session.take_if(|c| !c.session.usable() || (waiting.is_none() && c.session.age() > longest));
         if let Some(old) = old {
             old.session.quit().await;
         }
@@ -216,8 +215,9 @@ async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) -> After {
         }
         let Some((job, record, _permit)) = loaded else { continue };
         // A host of ours is told of the next message behind the end of this one; whoever runs an MX may be old.
-        let ahead =
-            matches!(lane.hop, Hop::Relay(_)) && session.as_ref().is_some_and(|c| c.session.runs_ahead());
+        // Its turn over, a connection ends with the message in hand.
+        let on = |c: &Connection| c.session.runs_ahead() && c.session.age() <= longest;
+        let ahead = matches!(lane.hop, Hop::Relay(_)) && session.as_ref().is_some_and(on);
         let next = if ahead { lane.another(LARGE) } else { None };
         let next = match next {
             Some(next) => load(inner, next).await,
