@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::client::Client;
 use support::daemon::Daemon;
 use support::{build_table, life_sink, wait_for};
@@ -67,10 +67,12 @@ fn what_got_a_250_survives_sigkill() {
         })
         .collect();
 
+    let mut killed = Vec::new();
     for _ in 0..kills {
         // A random moment between 20 and 520 ms of load.
         let random = RandomState::new().build_hasher().finish() % 500;
         std::thread::sleep(Duration::from_millis(20 + random));
+        killed.push(Instant::now());
         daemon.kill();
         sink.next_life();
         daemon.restart();
@@ -99,10 +101,18 @@ fn what_got_a_250_survives_sigkill() {
         twice.len(),
         copies - sent
     );
-    for (number, lives) in &twice {
-        let apart: BTreeSet<_> = lives.iter().collect();
-        assert_eq!(apart.len(), lives.len(), "{number} came twice in one life: {lives:?}");
+    // Nobody can help it where the kill comes between the next hop's 250 and the record of it; how long that is
+    // hangs on the disk, so that it is told and not judged.
+    let mut longest = Duration::ZERO;
+    for (number, copies) in &twice {
+        let apart: BTreeSet<_> = copies.iter().map(|(life, _)| life).collect();
+        assert_eq!(apart.len(), copies.len(), "{number} came twice in one life: {copies:?}");
+        for (life, when) in copies.iter().rev().skip(1) {
+            let end = killed[usize::try_from(*life).unwrap()];
+            longest = longest.max(end.saturating_duration_since(*when));
+        }
     }
+    println!("of what came twice, the first copy came at most {} ms before the kill", longest.as_millis());
     assert!(acknowledged.len() > kills as usize, "there was load");
     assert!(lost.is_empty(), "acknowledged, but never delivered: {lost:?}");
 }

@@ -7,12 +7,13 @@
 
 mod support;
 
+use std::net::Ipv6Addr;
 use std::path::Path;
 use support::client::Client;
 use support::daemon::Daemon;
 use support::dovecot::Dovecot;
 use support::postfix::Postfix;
-use support::{build_table, dns, free_port, wait_for};
+use support::{build_table, counting_sink, dns, free_port, wait_for};
 
 /// An authority, and a certificate of it for these names; `ca.pem`, `NAME.pem` and `NAME.key` below `folder`.
 fn certificates(folder: &Path, of: &[(&str, &[&str])]) {
@@ -287,4 +288,46 @@ fn outside_by_mx_as_the_configuration_says() {
         let part = format!("Final-Recipient: rfc822; {who}\nAction: failed\nStatus: {status}\n");
         assert!(notices.contains(&part), "{part} is not in {notices}");
     }
+}
+
+/// RFC 5321 5.1: a server with several addresses is tried at each, of whichever kind the first ones are.
+#[test]
+fn every_address_of_a_server_is_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (four, by_four) = counting_sink::start();
+    let by_six = counting_sink::start_at((Ipv6Addr::LOCALHOST, four.port()).into());
+    // Nobody listens at either, nor is there a way to the second.
+    let (dead, far) = ("127.0.0.9".parse().unwrap(), "2001:db8::1".parse().unwrap());
+    let server = dns::start(vec![
+        ("six.test", dns::Record::Mx(10, "dead-four.test")),
+        ("dead-four.test", dns::Record::A(dead)),
+        ("dead-four.test", dns::Record::Aaaa(Ipv6Addr::LOCALHOST)),
+        ("four.test", dns::Record::Mx(10, "dead-six.test")),
+        ("dead-six.test", dns::Record::Aaaa(far)),
+        ("dead-six.test", dns::Record::A("127.0.0.1".parse().unwrap())),
+        ("second.test", dns::Record::A(dead)),
+        ("second.test", dns::Record::A("127.0.0.1".parse().unwrap())),
+    ]);
+    let address = free_port();
+    let daemon = Daemon::configured(
+        folder,
+        address,
+        &format!(
+            r#"(
+                listeners: [(address: "{address}")],
+                outside: mx,
+                next_hops: (name_servers: ["{server}"], mx_port: {port}, connect_seconds: 2),
+            )"#,
+            port = four.port()
+        ),
+    );
+    let mut client = Client::hello(daemon.address).unwrap();
+    for (domain, arrives) in [("six.test", &by_six), ("four.test", &by_four), ("second.test", &by_four)] {
+        let text = format!("X-Number: {domain}\nSubject: x\n\nx");
+        let reply = client.message("alice@example.com", &[&format!("bob@{domain}")], &text).unwrap();
+        assert!(reply.starts_with("250"), "{reply}");
+        wait_for(domain, || arrives.lock().unwrap().get(domain) == Some(&1));
+    }
+    assert_eq!((by_six.lock().unwrap().len(), by_four.lock().unwrap().len()), (1, 2));
 }

@@ -15,6 +15,11 @@ pub type Counts = Arc<Mutex<BTreeMap<String, usize>>>;
 /// Starts one; it lives as long as the test program.
 pub fn start() -> (SocketAddr, Counts) {
     let address = free_port();
+    (address, start_at(address))
+}
+
+/// Starts one at this address.
+pub fn start_at(address: SocketAddr) -> Counts {
     let listener = TcpListener::bind(address).unwrap();
     let counts = Counts::default();
     let shared = Arc::clone(&counts);
@@ -27,7 +32,7 @@ pub fn start() -> (SocketAddr, Counts) {
             });
         }
     });
-    (address, counts)
+    counts
 }
 
 fn serve(stream: TcpStream, counts: &Counts) -> std::io::Result<()> {

@@ -1,6 +1,6 @@
 //! A name server with a few records, over UDP (RFC 1035).
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// What it knows.
 pub enum Record {
@@ -8,6 +8,8 @@ pub enum Record {
     Mx(u16, &'static str),
     /// A.
     A(Ipv4Addr),
+    /// AAAA.
+    Aaaa(Ipv6Addr),
 }
 
 /// Starts one; it lives as long as the test program. Other names do not exist.
@@ -53,6 +55,7 @@ fn answer(query: &[u8], zone: &[(&str, Record)]) -> Option<Vec<u8>> {
                 data
             }
             (Record::A(ip), 1) => ip.octets().to_vec(),
+            (Record::Aaaa(ip), 28) => ip.octets().to_vec(),
             _ => continue,
         };
         // The name is the question's; class IN, 60 seconds.

@@ -9,14 +9,18 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// Each message's copies.
+pub type Arrivals = BTreeMap<String, Vec<(u64, Instant)>>;
 
 /// A sink. Cheap to clone.
 #[derive(Clone)]
 pub struct LifeSink {
     /// Where it listens.
     pub address: SocketAddr,
-    /// Messages by the value of their `X-Number` field, with the life of the daemon in which each came.
-    pub arrived: Arc<Mutex<BTreeMap<String, Vec<u64>>>>,
+    /// Messages by the value of their `X-Number` field, with the life of the daemon in which each came, and when.
+    pub arrived: Arc<Mutex<Arrivals>>,
     open: Arc<AtomicUsize>,
     life: Arc<AtomicU64>,
 }
@@ -73,7 +77,7 @@ fn serve(stream: TcpStream, sink: &LifeSink) -> std::io::Result<()> {
                 out.write_all(b"250 2.0.0 taken\r\n")?;
                 if let Some(number) = number.take() {
                     let life = sink.life.load(Ordering::SeqCst);
-                    sink.arrived.lock().unwrap().entry(number).or_default().push(life);
+                    sink.arrived.lock().unwrap().entry(number).or_default().push((life, Instant::now()));
                 }
             }
         } else if verb.starts_with("EHLO") {
