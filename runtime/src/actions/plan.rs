@@ -95,9 +95,13 @@ pub fn finish(
     if let Some(keys) = &keys {
         sign(&incoming, keys, &stored, &mut texts, &mut effects);
     }
-    // Over what leaves: a submission may have come without a Message-ID.
-    let targets = wanted.iter().map(|copy| &copy.address);
-    let mark = settings.mark.mark(incoming.id, targets, &header::fields(&stored));
+    let mark = if wanted.is_empty() {
+        String::new()
+    } else {
+        // Over what leaves: a submission may have come without a Message-ID.
+        let targets = wanted.iter().map(|copy| &copy.address);
+        settings.mark.mark(incoming.id, targets, &header::fields(&stored))
+    };
     let shape = Shape { hostname: &hostname, finals: &finals, wanted: &wanted, texts: &texts, mark: &mark };
     let (variants, dispatches) = envelopes(&shape, &incoming, &stored)?;
     for copy in &wanted {

@@ -102,7 +102,7 @@ struct Fields;
 
 impl<'w> FormatFields<'w> for Fields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        let mut visitor = Values { writer, first: true, result: Ok(()) };
+        let mut visitor = Values { writer, first: true, result: Ok(()), shown: String::new() };
         fields.record(&mut visitor);
         visitor.result
     }
@@ -112,6 +112,8 @@ struct Values<'w> {
     writer: Writer<'w>,
     first: bool,
     result: fmt::Result,
+    /// A value as text, before its form is known.
+    shown: String,
 }
 
 impl Values<'_> {
@@ -121,9 +123,14 @@ impl Values<'_> {
         }
         let space = if std::mem::take(&mut self.first) { "" } else { " " };
         self.result = match field.name() {
-            "message" => write!(self.writer, "{space}{text}"),
+            "message" => self.put(&[space, text]),
+            name if is_plain(text) => self.put(&[space, name, "=", text]),
             name => write!(self.writer, "{space}{name}={}", Value(text)),
         };
+    }
+
+    fn put(&mut self, parts: &[&str]) -> fmt::Result {
+        parts.iter().try_for_each(|part| self.writer.write_str(part))
     }
 }
 
@@ -133,8 +140,22 @@ impl Visit for Values<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.write(field, &format!("{value:?}"));
+        let mut shown = std::mem::take(&mut self.shown);
+        shown.clear();
+        // Writing into a string cannot fail.
+        let _ = write!(shown, "{value:?}");
+        self.write(field, &shown);
+        self.shown = shown;
     }
+}
+
+/// Whether a value is one plain word.
+fn is_plain(text: &str) -> bool {
+    let ascii = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'=' | b'\\');
+    if text.is_ascii() {
+        return !text.is_empty() && text.bytes().all(ascii);
+    }
+    text.chars().all(|c| u8::try_from(c).ok().filter(u8::is_ascii).map_or(c.is_alphanumeric(), ascii))
 }
 
 /// A value in its one form.
@@ -142,8 +163,7 @@ struct Value<'a>(&'a str);
 
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |c: char| c.is_alphanumeric() || (c.is_ascii_graphic() && !matches!(c, '"' | '=' | '\\'));
-        if !self.0.is_empty() && self.0.chars().all(plain) {
+        if is_plain(self.0) {
             return f.write_str(self.0);
         }
         f.write_char('"')?;

@@ -40,8 +40,8 @@ pub fn step_back() {
     }
 }
 
-/// Takes memory in small pages. A huge page holds two megabytes for the few that a thread needs, which makes up
-/// half of an idle daemon. Where the system knows no such thing there is nothing to turn off.
+/// Takes memory in small pages. A huge page holds two megabytes for the few that a thread needs. The allocator is
+/// built to leave them alone as well: it has memory before this is said. Where the system knows no such thing there is nothing to turn off.
 pub(super) fn small_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::debug!(%error, "memory is taken as the system likes");

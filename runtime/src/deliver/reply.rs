@@ -4,6 +4,8 @@
 //! carry the same code. What does not fit is an error, after which the connection is of no use. Text is
 //! made printable and cut: it goes into logs and notices.
 
+/// Bytes that are read at once.
+const READ: usize = 512;
 /// The longest line taken, CRLF included. RFC 5321 4.5.3.1.5 says 512.
 const MAX_LINE: usize = 2048;
 /// The most bytes of one reply.
@@ -79,6 +81,11 @@ pub struct Replies {
 impl Replies {
     /// Adds bytes from the connection.
     pub fn feed(&mut self, bytes: &[u8]) {
+        self.room().extend_from_slice(bytes);
+    }
+
+    /// Where bytes from the connection are to be added.
+    pub fn room(&mut self) -> &mut Vec<u8> {
         if self.start == self.buffer.len() {
             self.buffer.clear();
             self.start = 0;
@@ -86,7 +93,8 @@ impl Replies {
             self.buffer.drain(..self.start);
             self.start = 0;
         }
-        self.buffer.extend_from_slice(bytes);
+        self.buffer.reserve(READ);
+        &mut self.buffer
     }
 
     /// Whether nothing is left over: no byte, no half reply. To be asked before TLS starts.

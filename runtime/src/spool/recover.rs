@@ -6,7 +6,7 @@
 //! A frame that was never acknowledged but is whole counts: to drop it could be to lose one that was.
 
 use super::deferred::Deferred;
-use super::disk::{Disk, Mode, read_exact};
+use super::disk::{Disk, Handle, Mode, read_exact};
 use super::frame::{self, FRAME_HEADER, Kind, SEGMENT_HEADER, SegmentHeader, u32_at};
 use super::segment::{self, Log, Segment};
 use super::{Ledger, Note, Options, Position, SpoolError, folder_error};
@@ -15,6 +15,9 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Bytes of a segment that are read at once.
+const PIECE: usize = 256 << 10;
 
 /// A message that still stands in the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -118,6 +121,29 @@ fn decode_head(kind: Kind, payload: &[u8]) -> Option<Record> {
     postcard::from_bytes(head).ok()
 }
 
+/// A segment, read piece by piece: a whole one in memory would stay there long after a restart.
+struct Window<'a> {
+    file: &'a dyn Handle,
+    /// Where what may be read ends.
+    end: usize,
+    /// Where in the segment the piece begins.
+    start: usize,
+    bytes: Vec<u8>,
+}
+
+impl Window<'_> {
+    /// So many bytes from a place on; the caller sees to it that they end before the end.
+    fn get(&mut self, at: usize, length: usize) -> io::Result<&[u8]> {
+        if at < self.start || at + length > self.start + self.bytes.len() {
+            let more = length.max(PIECE).min(self.end.saturating_sub(at));
+            self.bytes = read_exact(self.file, at as u64, more)?;
+            self.start = at;
+        }
+        let from = at - self.start;
+        self.bytes.get(from..from + length).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
 #[derive(Default)]
 struct Found {
     messages: HashMap<MessageId, Recovered>,
@@ -131,28 +157,22 @@ struct Found {
 
 impl Found {
     /// Reads one segment; gives back its highest sequence number.
-    fn segment(
-        &mut self,
-        file: &dyn super::disk::Handle,
-        header: &SegmentHeader,
-        ledger: &dyn Ledger,
-    ) -> io::Result<u64> {
-        let length = usize::try_from(file.length()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        let mut bytes = read_exact(file, 0, length)?;
-        bytes.truncate(segment::end(u32::try_from(length).unwrap_or(u32::MAX)) as usize);
+    fn segment(&mut self, file: &dyn Handle, header: &SegmentHeader, ledger: &dyn Ledger) -> io::Result<u64> {
+        let length = u32::try_from(file.length()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let end = segment::end(length) as usize;
+        let mut window = Window { file, end, start: 0, bytes: Vec::new() };
         let mut at = SEGMENT_HEADER;
         let mut last = 0;
         let mut lost = false;
-        while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= FRAME_HEADER) {
-            let frame = frame::decode(rest, header.nonce);
+        while let Some(room) = end.checked_sub(at + FRAME_HEADER) {
+            let head = window.get(at, FRAME_HEADER)?;
+            let frame = frame::decode(head, header.nonce);
             // Sequence numbers rise: a copy of a frame inside a message is none.
-            let fits = frame.filter(|f| {
-                rest.len() - FRAME_HEADER >= f.length as usize
-                    && f.seq > last.max(header.first.saturating_sub(1))
-            });
+            let fits = frame
+                .filter(|f| room >= f.length as usize && f.seq > last.max(header.first.saturating_sub(1)));
             let Some(frame) = fits else {
                 // Zeros are the end, or a hole: the end as a rule, and no damage by itself.
-                if !lost && rest.get(..FRAME_HEADER).is_some_and(|h| h.iter().any(|b| *b != 0)) {
+                if !lost && head.iter().any(|b| *b != 0) {
                     self.doubtful += 1;
                     lost = true;
                 }
@@ -160,7 +180,7 @@ impl Found {
                 continue;
             };
             lost = false;
-            let payload = rest.get(FRAME_HEADER..FRAME_HEADER + frame.length as usize).unwrap_or_default();
+            let payload = window.get(at + FRAME_HEADER, frame.length as usize)?;
             if frame::sound(&frame, payload, header.nonce) {
                 self.damaged += std::mem::take(&mut self.doubtful);
                 let position = Position {
