@@ -84,6 +84,13 @@ pub trait Acceptor: Send + Sync {
         Box::pin(std::future::ready(Offered::Store))
     }
 
+    /// The header of a message as its next hop is to get it, where only that much of the message is here. None where
+    /// it takes the whole to tell.
+    fn head(&self, so_far: &Incoming) -> Option<Vec<u8>> {
+        let _ = so_far;
+        None
+    }
+
     /// As [`Acceptor::accept`], for a message whose recipients the next hop took. An `Ok` means that the hop
     /// has the message, or that it is on disk.
     fn pass(&self, open: Through, incoming: Incoming) -> Accepting<'_> {

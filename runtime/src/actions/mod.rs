@@ -253,6 +253,10 @@ impl<S: Store> Acceptor for Pipeline<S> {
         })
     }
 
+    fn head(&self, so_far: &Incoming) -> Option<Vec<u8>> {
+        pass::head(&self.settings.load(), &self.quotas.zone(&so_far.table), so_far)
+    }
+
     fn pass(&self, open: Through, incoming: Incoming) -> Accepting<'_> {
         let settings = self.settings.load_full();
         let quotas = Arc::clone(&self.quotas);

@@ -1,18 +1,21 @@
 //! Pass-through: mail that needs nothing of ours goes on to its next hop, and nothing of it is stored.
 //!
 //! A recipient is offered where the table shows, before a byte of the message is there, that no alias, copy,
-//! quota or disclaimer can touch it. The message itself is held in memory until its verdict; what comes of it
-//! is the next hop's word. Mail that is passed on is not counted in `edictd usage`: a count is durable or none.
+//! quota or disclaimer can touch it. A small message is held in memory until its verdict. A large one follows its
+//! header as it comes, where no rule on the rest of it is open, and its end waits for the verdict; it is kept in memory
+//! all the same, so that it can be stored where the next hop breaks off. What comes of it is the next hop's word. Mail that is passed on is not counted in `edictd usage`: a count is durable or none.
 
 use super::dispatch::Dispatches;
 use super::plan::{finish, prepare};
 use super::view::View;
-use super::{Settings, Store, finals, refuse, run, take, unstored};
+use super::{Settings, Store, finals, refuse, run, take, trace, unstored};
 use crate::acceptor::Receipt;
 use crate::envelope::{Dispatch, Incoming, Refusal, Variant};
 use crate::queue::through::{Passed, Through};
 use crate::quota::Quotas;
+use edict_message::header;
 use edict_table::model::Kind;
+use jiff::tz::TimeZone;
 use std::sync::Arc;
 
 /// The envelope to offer for a message of which the last recipient is all that is given. None: something of
@@ -32,6 +35,17 @@ pub(super) fn envelope(settings: &Settings, so_far: &Incoming) -> Option<Dispatc
     let mut dispatches = Dispatches::new(so_far, b"");
     dispatches.recipient(end, &so_far.sender.wire, 0, &Variant::default());
     dispatches.finish().pop()
+}
+
+/// The header of a message as it goes on, where the rest of it can follow as it comes. What is made of the whole
+/// message later is held against what was sent.
+pub(super) fn head(settings: &Settings, zone: &TimeZone, so_far: &Incoming) -> Option<Vec<u8>> {
+    let fields = header::fields(&so_far.bytes);
+    if fields.malformed || (so_far.submitted && settings.signer.of_author(&fields).is_some()) {
+        return None;
+    }
+    let named = so_far.table.profile().hostname.as_ref();
+    Some(trace::stored(so_far, &fields, named.unwrap_or(&settings.hostname), zone, None))
 }
 
 /// Hands a message over to the next hop that took its recipients. Stores it, if nobody can have it yet.

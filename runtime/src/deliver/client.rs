@@ -85,6 +85,18 @@ impl Trouble {
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
+/// How far the message of a transaction in steps is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Stage {
+    /// None is under way.
+    #[default]
+    None,
+    /// DATA is out, and its reply was not read.
+    Asked,
+    /// The message is on its way; its end is not.
+    Sending,
+}
+
 /// An open connection, greeted and ready for transactions.
 pub struct Session {
     stream: Box<dyn Io>,
@@ -99,6 +111,8 @@ pub struct Session {
     pub(super) reset: bool,
     /// The commands of the next letter are out already.
     pub(super) ahead: bool,
+    /// How far the message of a transaction in steps is.
+    pub(super) stage: Stage,
     pub(super) usable: bool,
     pub(super) used: u32,
     /// Signs anew what had to be converted for this next hop.
@@ -145,6 +159,7 @@ impl Session {
             out: Vec::new(),
             reset: false,
             ahead: false,
+            stage: Stage::default(),
             usable: true,
             used: 0,
             signer: Signer::default(),
@@ -174,7 +189,7 @@ impl Session {
     /// Whether another transaction may use it.
     #[must_use]
     pub fn usable(&self) -> bool {
-        self.usable
+        self.usable && self.stage == Stage::None
     }
 
     /// How long it stands.
@@ -242,7 +257,7 @@ impl Session {
     /// Takes leave, without waiting for much.
     pub async fn quit(mut self) {
         // Behind commands that were sent ahead, QUIT could be taken for a line of a message.
-        if self.usable && !self.ahead {
+        if self.usable() && !self.ahead {
             let farewell = async {
                 self.stream.write_all(b"QUIT\r\n").await?;
                 self.stream.shutdown().await
@@ -283,13 +298,12 @@ impl Session {
     }
 
     async fn read_reply(&mut self) -> Result<Reply, Trouble> {
-        let mut buffer = [0u8; 2048];
         loop {
-            let n = self.stream.read(&mut buffer).await.map_err(|e| Trouble::Lost(e.to_string()))?;
+            let room = self.replies.room();
+            let n = self.stream.read_buf(room).await.map_err(|e| Trouble::Lost(e.to_string()))?;
             if n == 0 {
                 return Err(Trouble::Lost("it hung up".to_owned()));
             }
-            self.replies.feed(buffer.get(..n).unwrap_or_default());
             if let Some(reply) = self.replies.take()? {
                 return Ok(reply);
             }

@@ -1,10 +1,10 @@
 //! A transaction in steps, for mail that is passed through while its client waits.
 //!
-//! MAIL with the first RCPT, more RCPTs, then the whole message. The caller is told whether the end of the
+//! MAIL with the first RCPT, more RCPTs, DATA, then the message. The caller is told whether the end of the
 //! message went out: up to there nothing has happened, and the message may still go another way. Only for
 //! next hops that take eight bits, since the bytes are not known when MAIL is said.
 
-use super::client::{Session, Trouble};
+use super::client::{Session, Stage, Trouble};
 use super::reply::{Reply, ReplyError};
 use super::{fit, stuff};
 use crate::envelope::{Body, Dispatch, Target};
@@ -125,20 +125,51 @@ impl Session {
         self.refused(reply)
     }
 
-    /// Hands the message over, whole, and waits for what becomes of it.
-    pub async fn hand_over(&mut self, bytes: &[u8]) -> Handed {
-        let handed = self.try_hand_over(bytes).await;
+    /// Says DATA, and leaves its reply for later. From here on the connection ends where the message does not
+    /// follow: there is no other way to take DATA back.
+    ///
+    /// # Errors
+    /// The connection is of no use; no message was sent.
+    pub async fn ask_for_data(&mut self) -> Result<(), Trouble> {
+        if self.stage != Stage::None {
+            return Ok(());
+        }
+        self.out.clear();
+        self.out.extend_from_slice(b"DATA\r\n");
+        self.stage = Stage::Asked;
+        self.write(self.timeouts.command).await
+    }
+
+    /// Sends the front of a message, or what follows it: whole lines. Some: the reply that refuses all of it.
+    ///
+    /// # Errors
+    /// The connection is of no use; nobody has the message.
+    pub async fn send_part(&mut self, lines: &[u8]) -> Result<Option<Reply>, Trouble> {
+        let refused = self.may_send().await?;
+        if refused.is_none() {
+            for piece in stuff::pieces(lines, PIECE) {
+                self.out.clear();
+                stuff::stuff(piece, &mut self.out);
+                self.write(self.timeouts.data).await?;
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Hands the message over, or what was not sent of it, and waits for what becomes of it.
+    pub async fn hand_over(&mut self, rest: &[u8]) -> Handed {
+        let handed = self.try_hand_over(rest).await;
         self.usable &= matches!(handed, Handed::Taken(_) | Handed::Refused(_));
         handed
     }
 
-    async fn try_hand_over(&mut self, bytes: &[u8]) -> Handed {
-        match self.ask_for_data().await {
+    async fn try_hand_over(&mut self, rest: &[u8]) -> Handed {
+        match self.may_send().await {
             Ok(None) => {}
             Ok(Some(reply)) => return Handed::Refused(reply),
             Err(trouble) => return Handed::Unsent(trouble),
         }
-        let mut pieces = stuff::pieces(bytes, PIECE).peekable();
+        let mut pieces = stuff::pieces(rest, PIECE).peekable();
         loop {
             self.out.clear();
             if let Some(piece) = pieces.next() {
@@ -159,6 +190,7 @@ impl Session {
             }
         }
         self.out.shrink_to(2 * PIECE);
+        self.stage = Stage::None;
         self.reset = false;
         let reply = match self.reply(self.timeouts.end).await {
             Ok(reply) => reply,
@@ -171,11 +203,14 @@ impl Session {
         }
     }
 
-    async fn ask_for_data(&mut self) -> Result<Option<Reply>, Trouble> {
-        self.out.clear();
-        self.out.extend_from_slice(b"DATA\r\n");
-        self.write(self.timeouts.command).await?;
+    /// The word on DATA, which is said here where it was not before.
+    async fn may_send(&mut self) -> Result<Option<Reply>, Trouble> {
+        if self.stage == Stage::Sending {
+            return Ok(None);
+        }
+        self.ask_for_data().await?;
         let reply = self.reply(self.timeouts.command).await?;
+        self.stage = if reply.code == 354 { Stage::Sending } else { Stage::None };
         match reply.code {
             354 => Ok(None),
             code if code < 400 => Err(ReplyError::Malformed.into()),

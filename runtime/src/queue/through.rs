@@ -7,6 +7,7 @@
 use super::route::Hop;
 use super::{Inner, Queue, now};
 use crate::deliver::client::Session;
+use crate::deliver::reply::Reply;
 use crate::deliver::through::Handed;
 use crate::envelope::{Dispatch, DispatchKind, Record};
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// How long a client waits for the next hop's word on a recipient before its mail is stored instead.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,6 +26,8 @@ const REST: Duration = Duration::from_secs(20);
 const MAX_AGE: Duration = Duration::from_secs(300);
 /// How long a next hop that cannot be reached is left alone.
 const DOWN: Duration = Duration::from_secs(2);
+/// What is sent at once of a message whose end is not here.
+const WORTH_IT: usize = 32 << 10;
 /// The longest wait for the word on a message: less than a client waits (RFC 5321 4.5.3.2.6).
 const LAST_WORD: Duration = Duration::from_secs(300);
 
@@ -75,7 +79,21 @@ pub struct Through {
     session: Option<Session>,
     /// Its envelope so far.
     dispatch: Dispatch,
+    /// What went out before the end of the message was here.
+    ahead: Option<Ahead>,
     _place: OwnedSemaphorePermit,
+}
+
+/// The front of a message that is on its way already.
+struct Ahead {
+    /// So many bytes of it are out.
+    sent: usize,
+    /// What they were.
+    hash: Xxh3,
+    /// So many bytes of what the client sent were looked at.
+    seen: usize,
+    /// The reply that refuses the message.
+    refused: Option<Reply>,
 }
 
 impl std::fmt::Debug for Through {
@@ -201,7 +219,8 @@ impl Shared {
             match session.open(&dispatch, target, size).await {
                 Ok(None) => {
                     let shared = Arc::clone(self);
-                    *open = Some(Through { shared, hop, session: Some(session), dispatch, _place: place });
+                    let session = Some(session);
+                    *open = Some(Through { shared, hop, session, dispatch, ahead: None, _place: place });
                     return Offered::Taken;
                 }
                 Ok(Some(reply)) => {
@@ -220,6 +239,9 @@ impl Shared {
 
     fn is_down(&self, hop: &Hop) -> bool {
         let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        if down.is_empty() {
+            return false;
+        }
         match down.get(hop) {
             None => false,
             Some(until) if *until > Instant::now() => true,
@@ -250,6 +272,14 @@ impl Shared {
     }
 }
 
+impl Ahead {
+    /// What is left of a message. None where it does not begin with what was sent.
+    fn rest<'a>(&self, message: &'a [u8]) -> Option<&'a [u8]> {
+        let (front, rest) = message.split_at_checked(self.sent)?;
+        (xxh3_64(front) == self.hash.digest()).then_some(rest)
+    }
+}
+
 /// Whether two recipients can share a transaction.
 fn same_envelope(one: &Dispatch, other: &Dispatch) -> bool {
     one.sender == other.sender
@@ -276,14 +306,77 @@ impl Through {
             && recipients.clone().all(|target| self.dispatch.recipients.contains(target))
     }
 
+    /// Says that the message is coming, and does not wait for the word on that. Where the message does not come
+    /// after all, this costs the connection.
+    pub async fn announce(&mut self) {
+        if self.ahead.is_some() {
+            // It was, and may have been refused.
+            return;
+        }
+        // While this waits, a connection that is given up on is not kept; the message is stored then.
+        let Some(mut session) = self.session.take() else { return };
+        match timeout(PATIENCE, session.ask_for_data()).await {
+            Ok(Ok(())) => self.session = Some(session),
+            Ok(Err(trouble)) => tracing::info!(hop = %self.hop, %trouble, "a next hop broke off"),
+            Err(_) => tracing::info!(hop = %self.hop, "a next hop takes nothing"),
+        }
+    }
+
+    /// Begins to send the message before its end is here: `head` is its header as the next hop gets it, `seen` how
+    /// much of what the client sent is in it.
+    pub async fn begin(&mut self, head: &[u8], seen: usize) {
+        self.ahead = Some(Ahead { sent: 0, hash: Xxh3::new(), seen, refused: None });
+        self.send_part(head).await;
+    }
+
+    /// Sends what came since, in whole lines, once it is worth it. `message` is all that the client has sent so far.
+    pub async fn follow(&mut self, message: &[u8]) {
+        let Some(ahead) = &mut self.ahead else { return };
+        let fresh = message.get(ahead.seen..).unwrap_or_default();
+        if fresh.len() < WORTH_IT {
+            return;
+        }
+        let end = memchr::memrchr(b'\n', fresh).map_or(0, |at| at + 1);
+        ahead.seen += end;
+        self.send_part(fresh.get(..end).unwrap_or_default()).await;
+    }
+
+    async fn send_part(&mut self, lines: &[u8]) {
+        let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.refused.is_none()) else { return };
+        // As above: the message is stored where this comes to nothing.
+        let Some(mut session) = self.session.take() else { return };
+        match timeout(PATIENCE, session.send_part(lines)).await {
+            Ok(Ok(refused)) => {
+                ahead.sent += lines.len();
+                ahead.hash.update(lines);
+                ahead.refused = refused;
+                self.session = Some(session);
+            }
+            Ok(Err(trouble)) => tracing::info!(hop = %self.hop, %trouble, "a next hop broke off"),
+            Err(_) => tracing::info!(hop = %self.hop, "a next hop takes nothing"),
+        }
+    }
+
     /// Hands the message over and waits for the next hop's word.
     pub async fn send(mut self, record: &Record) -> Passed {
         let Some(mut session) = self.session.take() else { return Passed::Unsent };
         let peer = session.peer.clone();
         let variant = record.dispatches.first().map_or(0, |dispatch| dispatch.variant);
         let bytes = crate::deliver::stuff::variant(record, variant);
-        let handed = timeout(LAST_WORD, session.hand_over(&bytes)).await;
         let id = record.id;
+        let rest = match self.ahead.take() {
+            None => Some(&*bytes),
+            Some(Ahead { refused: Some(reply), .. }) => {
+                self.session = Some(session);
+                return Passed::Refused(reply.line());
+            }
+            Some(ahead) => ahead.rest(&bytes),
+        };
+        let Some(rest) = rest else {
+            tracing::error!(%id, peer, "a message became another one on its way: it is stored");
+            return Passed::Unsent;
+        };
+        let handed = timeout(LAST_WORD, session.hand_over(rest)).await;
         let passed = match handed {
             Ok(Handed::Taken(reply)) => {
                 let counters = &self.shared.queue.delivered;

@@ -81,10 +81,17 @@ pub(super) async fn drive(
             (true, None) => Some((progress, 0)),
             (true, Some((since, bytes))) => Some((since, bytes + used as u64)),
         };
+        if !matches!(step, Step::Read | Step::Write) {
+            // Whoever waits for somebody else leaves the buffer to those who read meanwhile.
+            input.park();
+        }
         match step {
             Step::Read => {
                 check = None;
                 write(&mut io, session.output(), settings.write_timeout).await?;
+                if let Some(open) = &mut through {
+                    send_ahead(&mut session, open, context, &mut progress, &mut data).await;
+                }
                 let deadline = match data {
                     None => progress + settings.command_timeout,
                     Some((since, bytes)) => {
@@ -120,13 +127,10 @@ pub(super) async fn drive(
                 }
             }
             Step::Write => write(&mut io, session.output(), settings.write_timeout).await?,
-            Step::Wait(pause) => {
-                input.park();
-                match check.take() {
-                    Some(began) => sleep_until(whole_pauses(began, Instant::now(), pause)).await,
-                    None => sleep(pause).await,
-                }
-            }
+            Step::Wait(pause) => match check.take() {
+                Some(began) => sleep_until(whole_pauses(began, Instant::now(), pause)).await,
+                None => sleep(pause).await,
+            },
             Step::Accept(incoming) => {
                 write(&mut io, session.output(), settings.write_timeout).await?;
                 let accepting = match through.take().filter(|_| session.is_passing()) {
@@ -175,6 +179,35 @@ pub(super) async fn drive(
         if session.in_data() && timer.deadline() > Instant::now() + settings.data_timeout {
             timer.set(sleep_until(Instant::now() + settings.data_timeout));
         }
+    }
+}
+
+/// Lets the next hop have what it can have before the end of the message is here.
+async fn send_ahead(
+    session: &mut Session,
+    open: &mut Through,
+    context: &Context,
+    progress: &mut Instant,
+    data: &mut Option<(Instant, u64)>,
+) {
+    if session.is_certain() {
+        // It makes ready while the client sends.
+        open.announce().await;
+    }
+    let begin = Instant::now();
+    if let Some(so_far) = session.head(now())
+        && let Some(head) = context.acceptor.head(&so_far)
+    {
+        open.begin(&head, so_far.bytes.len()).await;
+    }
+    if let Some(message) = session.received() {
+        open.follow(message).await;
+    }
+    // A slow next hop is not the client's fault.
+    let waited = begin.elapsed();
+    *progress += waited;
+    if let Some((since, _)) = data {
+        *since += waited;
     }
 }
 

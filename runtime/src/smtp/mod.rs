@@ -4,6 +4,7 @@
 //! reads no socket and no clock. [`serve`] drives sessions on a listener. Framing is
 //! strict: only CRLF ends a line and only CRLF.CRLF ends data, so that nobody can read one message as two.
 
+mod ahead;
 pub mod certificates;
 pub mod context;
 mod driver;

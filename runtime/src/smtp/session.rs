@@ -737,7 +737,7 @@ impl Drop for Session {
 }
 
 /// What a message that is taken tells of its authenticity.
-fn authentication(settings: &Settings, peer: &Peer, transaction: &Transaction) -> Authentication {
+pub(super) fn authentication(settings: &Settings, peer: &Peer, transaction: &Transaction) -> Authentication {
     let ours = transaction.trusted && peer.login.is_none();
     let profile = transaction.table.profile();
     let id = match (&settings.authserv_id, &profile.hostname) {

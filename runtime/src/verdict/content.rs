@@ -8,9 +8,9 @@ use super::lookup;
 use super::peer::Peer;
 use super::ruling::{CORRUPT, Ruled, ruled};
 use super::transaction::{Gate, Standing, Transaction};
-use crate::envelope::Refusal;
+use crate::envelope::{Fate, Refusal};
 use edict_message::facts::{body_facts, header_facts};
-use edict_table::decide;
+use edict_table::decide::{self, Scratch};
 use edict_table::fact::{Fact, Stage};
 use edict_table::facts::{BodyFacts, FactSet, Facts, HeaderFacts, Slot};
 
@@ -55,6 +55,25 @@ impl Transaction {
         let bound = bounds::refused(&self.table, &sent, &mut reading);
         (self.header, self.body) = (reading.header, reading.body);
         bound.map(|(_, reply)| reply)
+    }
+
+    /// Whether this header decides alone that everybody gets the message. Decides nothing: the end of the data does.
+    pub(crate) fn passes_by_header(&self, peer: &Peer, head: &[u8]) -> bool {
+        let header = header_facts(head);
+        // What is found out here must not be taken for what the whole message says.
+        let mut scratch = Scratch::new();
+        scratch.begin(&self.table);
+        (0..self.recipients.len()).all(|place| {
+            let Some(recipient) = self.recipients.get(place) else { return false };
+            if recipient.standing != Standing::Open {
+                return recipient.given.fate == Fate::Deliver;
+            }
+            let Some(mut facts) = self.end_facts(peer, place, None) else { return false };
+            facts.header = Slot::Known(&header);
+            scratch.next_recipient();
+            let found = ruled(&self.table, decide::verdict(&self.table, &facts, &mut scratch));
+            matches!(found, Ruled::Settled(Fate::Deliver, _))
+        })
     }
 
     fn header_of(&mut self, message: &[u8]) -> &HeaderFacts {

@@ -97,6 +97,18 @@ pub(crate) enum Passing {
     Stored,
 }
 
+/// Whether a message that is passed on goes before its end is here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Ahead {
+    /// That was not asked yet.
+    #[default]
+    Open,
+    /// It does since then, in Unix milliseconds: what counts as received.
+    Since(i64),
+    /// It does not.
+    Never,
+}
+
 /// A transaction.
 #[derive(Debug)]
 pub(crate) struct Transaction {
@@ -125,6 +137,8 @@ pub(crate) struct Transaction {
     findings: Vec<Finding>,
     /// Whether its recipients are offered to their next hop.
     pub(crate) passing: Passing,
+    /// Whether its message goes before its end is here.
+    pub(crate) ahead: Ahead,
     pub(super) header: Option<HeaderFacts>,
     pub(super) body: Option<BodyFacts>,
     pub(super) authentic: Option<Authentic>,
@@ -175,6 +189,7 @@ impl Transaction {
             company: None,
             findings: Vec::new(),
             passing: Passing::default(),
+            ahead: Ahead::default(),
             header: None,
             body: None,
             authentic: None,
@@ -246,6 +261,7 @@ impl Transaction {
             company: self.company,
             findings: Vec::new(),
             passing: self.passing,
+            ahead: self.ahead,
             header: self.header.take(),
             body: self.body.take(),
             authentic: self.authentic.clone(),
@@ -478,6 +494,11 @@ impl Transaction {
         })
     }
 
+    /// Whether all recipients get the message, whatever rules could still find in it.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.recipients.iter().all(|r| r.standing != Standing::Open && r.given.fate == Fate::Deliver)
+    }
+
     /// The last recipient was refused after all; this is what it was.
     pub(crate) fn withdraw(&mut self) -> Option<String> {
         let last = self.recipients.pop();
@@ -485,6 +506,28 @@ impl Transaction {
             self.company = None;
         }
         last.map(|recipient| recipient.given.wire)
+    }
+
+    /// The message as it will be taken, with this much of it.
+    pub(crate) fn with_head(
+        &self,
+        peer: &Peer,
+        head: Vec<u8>,
+        now: i64,
+        authentication: Authentication,
+    ) -> Incoming {
+        Incoming {
+            id: self.id,
+            client: peer.client(self.trusted),
+            submitted: self.recipients.iter().any(|r| r.submitted),
+            sender: self.reverse.clone(),
+            sender_address: self.sender.clone(),
+            recipients: self.recipients.iter().map(|r| r.given.clone()).collect(),
+            bytes: head,
+            table: Arc::clone(&self.table),
+            received: now,
+            authentication,
+        }
     }
 
     /// The message with everything that was decided. The transaction is empty afterwards.
@@ -496,6 +539,8 @@ impl Transaction {
         authentication: Authentication,
     ) -> Incoming {
         let recipients = std::mem::take(&mut self.recipients);
+        // What went ahead tells of that moment.
+        let received = if let Ahead::Since(then) = self.ahead { then } else { now };
         Incoming {
             id: self.id,
             client: peer.client(self.trusted),
@@ -505,7 +550,7 @@ impl Transaction {
             recipients: recipients.into_iter().map(|r| r.given).collect(),
             bytes,
             table: Arc::clone(&self.table),
-            received: now,
+            received,
             authentication,
         }
     }

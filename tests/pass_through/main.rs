@@ -5,11 +5,15 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "../support/mod.rs"]
 mod support;
 
+mod hop;
+mod large;
+
+use hop::Hop;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,105 +21,15 @@ use support::client::Client;
 use support::daemon::Daemon;
 use support::{build_table, counting_sink, free_port, wait_for};
 
-/// What a next hop does once, at the first command that its mode names; from then on it takes everything.
-#[derive(Default)]
-struct Hop {
-    /// `die dot`, `refuse rcpt`; empty: nothing out of the ordinary.
-    mode: Mutex<String>,
-    /// Whole messages that it said 250 to.
-    messages: Mutex<Vec<String>>,
-}
-
-impl Hop {
-    fn start() -> (SocketAddr, Arc<Self>) {
-        let address = free_port();
-        let listener = TcpListener::bind(address).unwrap();
-        let hop = Arc::new(Self::default());
-        let shared = Arc::clone(&hop);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let hop = Arc::clone(&shared);
-                std::thread::spawn(move || {
-                    // Breaking off is what it is for.
-                    let _ = hop.serve(&stream);
-                });
-            }
-        });
-        (address, hop)
-    }
-
-    /// Whether it does something at this point; it does so once.
-    fn is_time(&self, what: &str) -> bool {
-        let mut mode = self.mode.lock().unwrap();
-        let now = *mode == what;
-        if now {
-            mode.clear();
-        }
-        now
-    }
-
-    fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
-        let mut out = stream;
-        let mut lines = BufReader::new(stream).split(b'\n');
-        let mut body: Option<String> = None;
-        if self.is_time("die greeting") {
-            return Ok(());
-        }
-        out.write_all(b"220 hop\r\n")?;
-        while let Some(line) = lines.next().transpose()? {
-            let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
-            if let Some(text) = &mut body {
-                if self.is_time("die body") {
-                    return Ok(());
-                }
-                if line != "." {
-                    text.push_str(&line);
-                    text.push('\n');
-                    continue;
-                }
-                let text = body.take().unwrap_or_default();
-                if self.is_time("die dot") {
-                    return Ok(());
-                }
-                if self.is_time("refuse dot") {
-                    out.write_all(b"554 5.6.0 not like this\r\n")?;
-                    continue;
-                }
-                self.messages.lock().unwrap().push(text);
-                out.write_all(b"250 2.0.0 taken\r\n")?;
-                // Each message finds the kept connection closed; that is no reason to lose one.
-                return Ok(());
-            }
-            let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_lowercase();
-            if self.is_time(&format!("die {verb}")) {
-                return Ok(());
-            }
-            if self.is_time(&format!("refuse {verb}")) {
-                out.write_all(b"550 5.7.9 not this\r\n")?;
-                continue;
-            }
-            match verb.as_str() {
-                "ehlo" => out.write_all(b"250-hop\r\n250-PIPELINING\r\n250 8BITMIME\r\n")?,
-                "data" => {
-                    body = Some(String::new());
-                    out.write_all(b"354 go on\r\n")?;
-                }
-                _ => out.write_all(b"250 2.0.0 fine\r\n")?,
-            }
-        }
-        Ok(())
-    }
-
-    /// How many messages with this in them it took.
-    fn count(&self, token: &str) -> usize {
-        self.messages.lock().unwrap().iter().filter(|m| m.contains(token)).count()
-    }
-}
-
 /// A daemon that passes through to this hop.
 fn daemon(folder: &std::path::Path, hop: SocketAddr) -> Daemon {
     let table = folder.join("edict.table");
     build_table("pass-through", &table, |_| ());
+    with_table(folder, hop)
+}
+
+/// The same with the table that is there.
+fn with_table(folder: &std::path::Path, hop: SocketAddr) -> Daemon {
     let address = free_port();
     let config = format!(
         "(table: \"edict.table\", data: \"edict-data\", listeners: [(address: \"{address}\", role: mx)],
