@@ -66,7 +66,7 @@ pub enum ListKind {
 }
 
 /// Many short strings in one allocation.
-#[derive(Clone, PartialEq, Eq, Hash, Default, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Entries {
     bytes: String,
     ends: Vec<u32>,
@@ -83,6 +83,22 @@ impl Serialize for Entries {
         fields.serialize_field("bytes", &self.bytes)?;
         fields.serialize_field("ends", &self.ends)?;
         fields.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename = "Entries")]
+        struct Fields {
+            bytes: String,
+            ends: Vec<u32>,
+        }
+        if deserializer.is_human_readable() {
+            return Ok(Vec::<String>::deserialize(deserializer)?.iter().collect());
+        }
+        let Fields { bytes, ends } = Fields::deserialize(deserializer)?;
+        Ok(Self { bytes, ends })
     }
 }
 
