@@ -19,7 +19,7 @@ all its copies: when the queue is empty.
     signed       both, and an RSA and an Ed25519 signature
 
 Printed are medians over the rounds, the spread, the ratio to plain in the same rounds, and CPU of the daemon per
-message. Exit code 1 where `both` falls below the bound.
+message. Exit code 1 where with `both` less than three quarters of the messages are taken, or handed on to next hops.
 """
 
 import argparse
@@ -212,8 +212,15 @@ def main():
         rates = [run["done"] for run in all_runs]
         print(f"{name:<12}{median['accepted']:>11.0f}{median['done']:>9.0f}"
               f"{f'{min(rates):.0f}-{max(rates):.0f}':>16}{ratio:>10}{median['cpu_ms']:>8.2f}")
-    if ratios.get("both", 1) < BOUND:
-        sys.exit(f"disclaimer and copy leave {ratios['both']:.2f} of the throughput, below {BOUND}")
+    if "both" in ratios:
+        # A message with a copy is two on the wire, and the sink bounds the run: what the daemon takes and what it
+        # hands on tell its throughput, the messages that are done tell the sink's as well.
+        pairs = list(zip(runs["both"], runs["plain"]))
+        taken = statistics.median(both["accepted"] / plain["accepted"] for both, plain in pairs)
+        handed = statistics.median(2 * both["done"] / plain["done"] for both, plain in pairs)
+        print(f"disclaimer and copy: {taken:.2f} of what is taken, {handed:.2f} of what is handed on")
+        if min(taken, handed) < BOUND:
+            sys.exit(f"below {BOUND}")
 
 
 if __name__ == "__main__":
