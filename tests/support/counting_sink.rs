@@ -28,14 +28,15 @@ pub fn start_at(address: SocketAddr) -> Counts {
             let counts = Arc::clone(&shared);
             std::thread::spawn(move || {
                 // A connection that breaks off is what the test makes happen.
-                let _ = serve(stream, &counts);
+                let _ = serve(stream, |number| *counts.lock().unwrap().entry(number).or_default() += 1);
             });
         }
     });
     counts
 }
 
-fn serve(stream: TcpStream, counts: &Counts) -> std::io::Result<()> {
+/// One connection: tells the number of each message once 250 was said to its end.
+pub fn serve(stream: TcpStream, taken: impl Fn(String)) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut out = stream.try_clone()?;
     let mut lines = BufReader::new(stream).split(b'\n');
@@ -53,7 +54,7 @@ fn serve(stream: TcpStream, counts: &Counts) -> std::io::Result<()> {
                 in_data = false;
                 out.write_all(b"250 2.0.0 taken\r\n")?;
                 if let Some(number) = number.take() {
-                    *counts.lock().unwrap().entry(number).or_default() += 1;
+                    taken(number);
                 }
             }
         } else if verb.starts_with("EHLO") {
