@@ -7,6 +7,7 @@
 
 pub mod describe;
 mod early;
+mod lits;
 pub mod query;
 pub mod report;
 pub mod stages;

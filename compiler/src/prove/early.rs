@@ -4,10 +4,11 @@
 //! What is not known by then is neither yes nor no: a condition has two literals, *surely so* and *surely not*,
 //! and a test of a later stage has neither.
 
+use super::lits::Lits;
 use super::query::{MAX_ROUNDS, Reply, Say};
 use super::theory::{self, Claim, Directions, Outcome, Space};
 use super::world::World;
-use batsat::{BasicSolver, Lit, SolverInterface, lbool};
+use batsat::{Lit, SolverInterface, lbool};
 use edict_table::fact::{Fact, Stage};
 use edict_table::model::{Condition, ConditionId, PredicateId};
 use std::collections::{BTreeMap, HashMap};
@@ -15,30 +16,12 @@ use std::collections::{BTreeMap, HashMap};
 struct Encoder<'s, 't> {
     space: &'s Space<'t>,
     until: Stage,
-    solver: BasicSolver,
+    lits: Lits,
     /// By condition and what it is to be: true only where it surely is.
     surely: HashMap<(ConditionId, bool), Lit>,
-    predicates: BTreeMap<PredicateId, Lit>,
 }
 
 impl Encoder<'_, '_> {
-    fn fresh(&mut self) -> Lit {
-        Lit::new(self.solver.new_var_default(), true)
-    }
-
-    fn clause(&mut self, lits: &[Lit]) {
-        self.solver.add_clause_reuse(&mut lits.to_vec());
-    }
-
-    fn predicate(&mut self, at: PredicateId) -> Lit {
-        if let Some(lit) = self.predicates.get(&at) {
-            return *lit;
-        }
-        let lit = self.fresh();
-        self.predicates.insert(at, lit);
-        lit
-    }
-
     /// Whether a test can be known to be so by now.
     fn is_known(&self, at: PredicateId, holds: bool) -> bool {
         let Some(predicate) = self.space.table.predicates.get(at as usize) else { return false };
@@ -49,7 +32,7 @@ impl Encoder<'_, '_> {
     }
 
     fn known(&self, at: ConditionId, holds: bool) -> bool {
-        self.surely.get(&(at, holds)).is_some_and(|lit| self.solver.value_lit(*lit) == lbool::TRUE)
+        self.surely.get(&(at, holds)).is_some_and(|lit| self.lits.solver.value_lit(*lit) == lbool::TRUE)
     }
 
     /// The literal of a condition being surely so. It implies its parts; nothing implies it.
@@ -58,27 +41,27 @@ impl Encoder<'_, '_> {
             return *lit;
         }
         let never = |encoder: &mut Self| {
-            let lit = encoder.fresh();
-            encoder.clause(&[!lit]);
+            let lit = encoder.lits.fresh();
+            encoder.lits.clause(&[!lit]);
             lit
         };
         let lit = match self.space.table.conditions.get(at as usize).cloned() {
-            None | Some(Condition::True) if holds => self.fresh(),
+            None | Some(Condition::True) if holds => self.lits.fresh(),
             None | Some(Condition::True) => never(self),
             Some(Condition::Test(test)) if self.is_known(test, holds) => {
-                let lit = self.predicate(test);
+                let lit = self.lits.predicate(test);
                 if holds { lit } else { !lit }
             }
             Some(Condition::Test(_)) => never(self),
             Some(Condition::Not(inner)) => self.surely(inner, !holds),
             Some(Condition::All(parts) | Condition::Any(parts)) => {
                 let lits: Vec<Lit> = parts.iter().map(|part| self.surely(*part, holds)).collect();
-                let lit = self.fresh();
+                let lit = self.lits.fresh();
                 if self.is_each(at, holds) {
-                    lits.iter().for_each(|part| self.clause(&[!lit, *part]));
+                    lits.iter().for_each(|part| self.lits.clause(&[!lit, *part]));
                 } else {
                     let some: Vec<Lit> = lits.into_iter().chain(std::iter::once(!lit)).collect();
-                    self.clause(&some);
+                    self.lits.clause(&some);
                 }
                 lit
             }
@@ -119,25 +102,19 @@ pub fn ask_early(
     until: Stage,
     mut judge: impl FnMut(&World) -> Say,
 ) -> Reply {
-    let mut encoder = Encoder {
-        space,
-        until,
-        solver: BasicSolver::default(),
-        surely: HashMap::new(),
-        predicates: BTreeMap::new(),
-    };
+    let mut encoder = Encoder { space, until, lits: Lits::default(), surely: HashMap::new() };
     let lit = encoder.surely(must, true);
-    encoder.clause(&[lit]);
+    encoder.lits.clause(&[lit]);
     let mut avoided: Vec<(ConditionId, Lit)> = Vec::new();
     let mut tainted = false;
     for _ in 0..MAX_ROUNDS {
         let assumptions: Vec<Lit> = avoided.iter().map(|(_, lit)| *lit).collect();
-        let result = encoder.solver.solve_limited(&assumptions);
+        let result = encoder.lits.solver.solve_limited(&assumptions);
         if result != lbool::TRUE {
             if tainted || result != lbool::FALSE {
                 return Reply::Unknown;
             }
-            let core: Vec<Lit> = encoder.solver.unsat_core().to_vec();
+            let core: Vec<Lit> = encoder.lits.solver.unsat_core().to_vec();
             let blamed = |lit: &Lit| core.iter().any(|c| c.var() == lit.var());
             let blame = avoided.iter().filter(|(_, lit)| blamed(lit)).map(|(at, _)| *at).collect();
             return Reply::Never { blame, clash: Vec::new() };
@@ -169,11 +146,11 @@ pub fn ask_early(
         let clause: Vec<Lit> = blocked
             .iter()
             .map(|(at, holds)| {
-                let lit = encoder.predicate(*at);
+                let lit = encoder.lits.predicate(*at);
                 if *holds { !lit } else { lit }
             })
             .collect();
-        encoder.clause(&clause);
+        encoder.lits.clause(&clause);
     }
     Reply::Unknown
 }

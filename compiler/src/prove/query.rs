@@ -5,9 +5,10 @@
 //! matter and handed to [`super::theory`]: a message comes back, or a contradiction that becomes a
 //! clause, and the search goes on.
 
+use super::lits::Lits;
 use super::theory::{self, Claim, Directions, Outcome, Space};
 use super::world::World;
-use batsat::{BasicSolver, Lit, SolverInterface, lbool};
+use batsat::{Lit, SolverInterface, lbool};
 use edict_table::model::{Condition, ConditionId, PredicateId};
 use std::collections::{BTreeMap, HashMap};
 
@@ -54,29 +55,11 @@ pub enum Reply {
 
 struct Encoder<'s, 't> {
     space: &'s Space<'t>,
-    solver: BasicSolver,
+    lits: Lits,
     conditions: HashMap<ConditionId, Lit>,
-    predicates: BTreeMap<PredicateId, Lit>,
 }
 
 impl Encoder<'_, '_> {
-    fn fresh(&mut self) -> Lit {
-        Lit::new(self.solver.new_var_default(), true)
-    }
-
-    fn clause(&mut self, lits: &[Lit]) {
-        self.solver.add_clause_reuse(&mut lits.to_vec());
-    }
-
-    fn predicate(&mut self, at: PredicateId) -> Lit {
-        if let Some(lit) = self.predicates.get(&at) {
-            return *lit;
-        }
-        let lit = self.fresh();
-        self.predicates.insert(at, lit);
-        lit
-    }
-
     /// The literal of a condition, with the clauses that define it.
     fn condition(&mut self, at: ConditionId) -> Lit {
         if let Some(lit) = self.conditions.get(&at) {
@@ -84,30 +67,30 @@ impl Encoder<'_, '_> {
         }
         let lit = match self.space.table.conditions.get(at as usize).cloned() {
             None | Some(Condition::True) => {
-                let lit = self.fresh();
-                self.clause(&[lit]);
+                let lit = self.lits.fresh();
+                self.lits.clause(&[lit]);
                 lit
             }
-            Some(Condition::Test(predicate)) => self.predicate(predicate),
+            Some(Condition::Test(predicate)) => self.lits.predicate(predicate),
             Some(Condition::Not(inner)) => !self.condition(inner),
             Some(Condition::All(parts)) => {
                 let parts: Vec<Lit> = parts.iter().map(|p| self.condition(*p)).collect();
-                let lit = self.fresh();
+                let lit = self.lits.fresh();
                 for part in &parts {
-                    self.clause(&[!lit, *part]);
+                    self.lits.clause(&[!lit, *part]);
                 }
                 let all: Vec<Lit> = parts.iter().map(|p| !*p).chain(std::iter::once(lit)).collect();
-                self.clause(&all);
+                self.lits.clause(&all);
                 lit
             }
             Some(Condition::Any(parts)) => {
                 let parts: Vec<Lit> = parts.iter().map(|p| self.condition(*p)).collect();
-                let lit = self.fresh();
+                let lit = self.lits.fresh();
                 for part in &parts {
-                    self.clause(&[lit, !*part]);
+                    self.lits.clause(&[lit, !*part]);
                 }
                 let any: Vec<Lit> = parts.iter().copied().chain(std::iter::once(!lit)).collect();
-                self.clause(&any);
+                self.lits.clause(&any);
                 lit
             }
         };
@@ -116,7 +99,7 @@ impl Encoder<'_, '_> {
     }
 
     fn is(&self, lit: Lit) -> bool {
-        self.solver.value_lit(lit) == lbool::TRUE
+        self.lits.solver.value_lit(lit) == lbool::TRUE
     }
 
     fn holds(&self, at: ConditionId) -> bool {
@@ -163,12 +146,7 @@ fn parts(space: &Space<'_>, at: ConditionId, holds: bool, out: &mut Vec<(Conditi
 /// Parts of a condition that contradict each other whatever their tests come to; empty where they do not.
 #[must_use]
 pub fn contradiction(space: &Space<'_>, at: ConditionId) -> Vec<(ConditionId, bool)> {
-    let mut encoder = Encoder {
-        space,
-        solver: BasicSolver::default(),
-        conditions: HashMap::new(),
-        predicates: BTreeMap::new(),
-    };
+    let mut encoder = Encoder { space, lits: Lits::default(), conditions: HashMap::new() };
     let mut all = Vec::new();
     parts(space, at, true, &mut all);
     // What has to hold comes first.
@@ -186,41 +164,36 @@ pub fn contradiction(space: &Space<'_>, at: ConditionId) -> Vec<(ConditionId, bo
             if *holds { lit } else { !lit }
         })
         .collect();
-    if encoder.solver.solve_limited(&lits) != lbool::FALSE {
+    if encoder.lits.solver.solve_limited(&lits) != lbool::FALSE {
         return Vec::new();
     }
-    let core: Vec<Lit> = encoder.solver.unsat_core().to_vec();
+    let core: Vec<Lit> = encoder.lits.solver.unsat_core().to_vec();
     let blamed = |lit: &Lit| core.iter().any(|c| c.var() == lit.var());
     all.into_iter().zip(&lits).filter(|(_, lit)| blamed(lit)).map(|(part, _)| part).collect()
 }
 
 /// Looks for a message. `judge` sees each one that fits and says what to do about it.
 pub fn ask(space: &Space<'_>, question: &Question<'_>, mut judge: impl FnMut(&World) -> Say) -> Reply {
-    let mut encoder = Encoder {
-        space,
-        solver: BasicSolver::default(),
-        conditions: HashMap::new(),
-        predicates: BTreeMap::new(),
-    };
+    let mut encoder = Encoder { space, lits: Lits::default(), conditions: HashMap::new() };
     for at in question.must {
         let lit = encoder.condition(*at);
-        encoder.clause(&[lit]);
+        encoder.lits.clause(&[lit]);
     }
     if !question.any.is_empty() {
         let any: Vec<Lit> = question.any.iter().map(|at| encoder.condition(*at)).collect();
-        encoder.clause(&any);
+        encoder.lits.clause(&any);
     }
     let mut avoided: Vec<(ConditionId, Lit)> = Vec::new();
     let mut clash = Vec::new();
     let mut tainted = false;
     for _ in 0..MAX_ROUNDS {
         let assumptions: Vec<Lit> = avoided.iter().map(|(_, lit)| *lit).collect();
-        let result = encoder.solver.solve_limited(&assumptions);
+        let result = encoder.lits.solver.solve_limited(&assumptions);
         if result != lbool::TRUE {
             if tainted || result != lbool::FALSE {
                 return Reply::Unknown;
             }
-            let core: Vec<Lit> = encoder.solver.unsat_core().to_vec();
+            let core: Vec<Lit> = encoder.lits.solver.unsat_core().to_vec();
             let blamed = |lit: &Lit| core.iter().any(|c| c.var() == lit.var());
             let blame = avoided.iter().filter(|(_, lit)| blamed(lit)).map(|(at, _)| *at).collect();
             return Reply::Never { blame, clash };
@@ -259,11 +232,11 @@ pub fn ask(space: &Space<'_>, question: &Question<'_>, mut judge: impl FnMut(&Wo
         let clause: Vec<Lit> = blocked
             .iter()
             .map(|(at, holds)| {
-                let lit = encoder.predicate(*at);
+                let lit = encoder.lits.predicate(*at);
                 if *holds { !lit } else { lit }
             })
             .collect();
-        encoder.clause(&clause);
+        encoder.lits.clause(&clause);
     }
     Reply::Unknown
 }
