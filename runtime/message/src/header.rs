@@ -64,13 +64,15 @@ pub fn fields(message: &[u8]) -> Fields<'_> {
             out.body = next;
             break;
         }
-        if next > MAX_HEADER || out.fields.len() >= MAX_FIELDS {
+        let line = message.get(at..end).unwrap_or_default();
+        let folded = matches!(line.first(), Some(b' ' | b'\t'));
+        // The field that is open counts; what continues it begins no other.
+        let full = !folded && out.fields.len() + usize::from(open.is_some()) >= MAX_FIELDS;
+        if next > MAX_HEADER || full {
             out.malformed = true;
             out.body = body_after(message, at);
             break;
         }
-        let line = message.get(at..end).unwrap_or_default();
-        let folded = matches!(line.first(), Some(b' ' | b'\t'));
         match (folded, open.as_ref(), name_of(line)) {
             (true, Some(_), _) => {}
             (true, None, _) | (false, _, None) => {
