@@ -5,34 +5,34 @@
 //! handshake, the acceptor, a login) is answered by a method of its own; no `step` comes in between.
 //! Limits: one transaction at a time; the input must hold a whole command line and one byte more.
 
-use super::context::{Context, Metrics};
-use super::escape::{Clean, reply_text};
-use super::journal;
-use super::lines::{Found, Skip, Skipped, find, is_dirty};
-use super::log::{self, Entry};
+mod answers;
+mod command;
+mod finish;
+mod greet;
+mod receive;
+mod replies;
+
+pub(super) use finish::{authentication, summary};
+
+use super::context::Context;
+use super::lines::Skip;
+use super::log::Entry;
 use super::receiver::{Flaw, Receiver};
 use super::sasl::{Exchange, Password};
-use super::settings::{Endpoint, Results, Settings};
-use super::verbs::{self, Flow, Turn};
-use crate::acceptor::{Offered, Receipt};
-use crate::envelope::{Authentication, Fate, Incoming, Refusal};
+use super::settings::{Endpoint, Settings};
+use crate::envelope::Incoming;
 use crate::verdict::audit::Job;
-use crate::verdict::connect::{What, at_connect, count};
-use crate::verdict::limits::{Held, Key};
-use crate::verdict::lookup::{Answer, Question};
+use crate::verdict::limits::Held;
+use crate::verdict::lookup::Question;
 use crate::verdict::peer::Peer;
-use crate::verdict::ruling::{UNKNOWN, rule_origin};
-use crate::verdict::transaction::{Gate, Passing, Transaction};
+use crate::verdict::transaction::Transaction;
 use edict_table::load::Loaded;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Replies kept before the driver must write them, in bytes.
 const MAX_OUTPUT: usize = 16 << 10;
-
-const BARE_LF: &str = "500 5.5.2 a LF without CR ends no line (RFC 5321 2.3.8)";
 
 /// What the driver is to do next. Replies in [`Session::output`] are written before it reads or closes.
 #[derive(Debug)]
@@ -277,75 +277,6 @@ impl Session {
         }
     }
 
-    fn greet(&mut self, now: i64) -> Option<Step> {
-        let table = self.table();
-        if self.is_proxy {
-            // It will say whom it speaks for; rules and limits wait for that. Without XCLIENT, MAIL asks the rules.
-            self.phase = Phase::Command;
-            self.say_banner(&table);
-            return None;
-        }
-        let mut scratch = self.cx.take_scratch();
-        let mut findings = Vec::new();
-        let mut gate = at_connect(&table, &self.peer, &mut scratch, now, &mut findings);
-        if let Gate::Ask(need) = gate {
-            self.cx.put_scratch(scratch);
-            return Some(Step::Look(self.peer.questions(&table, need, None)));
-        }
-        self.phase = Phase::Command;
-        let mut limited = false;
-        if gate == Gate::Pass {
-            let facts = self.peer.connect_facts(now);
-            let limits = &self.cx.limits;
-            let own = Key::new("connections of a client", Some(self.peer.ip));
-            let place = match table.is_trusted(self.peer.ip) {
-                true => None,
-                false => Some(limits.hold(own, self.settings.max_per_client)),
-            };
-            if let Some(None) = place {
-                limited = true;
-                gate = Gate::refuse("421 4.7.0 too many connections from your address, try again later");
-            } else if let Err(refusal) =
-                count(&table, &facts, &mut scratch, limits, What::Connection, now, &mut self.held)
-            {
-                limited = true;
-                gate = Gate::Refuse(refusal);
-            }
-            self.held.extend(place.flatten());
-        }
-        self.cx.put_scratch(scratch);
-        if let Gate::Refuse(refusal) = gate {
-            log::refused(self, &table, "connect", None, &refusal);
-            log::audit_early(self, &table, "connect", "", &findings);
-            self.say(&refusal.reply);
-            // RFC 5321 3.1: whoever is refused is to QUIT; whoever comes too often is not waited for.
-            self.phase = Phase::Turned;
-            self.closing = limited;
-            return None;
-        }
-        self.say_banner(&table);
-        None
-    }
-
-    fn say_banner(&mut self, table: &Loaded) {
-        match &table.profile().banner {
-            Some(banner) => self.say(&format!("220 {banner}")),
-            None => self.say(&format!("220 {} ESMTP", self.hostname(table))),
-        }
-    }
-
-    /// Begins anew with the client that a proxy speaks for (XCLIENT): all that was learnt is forgotten.
-    pub(super) fn introduce(&mut self, peer: Peer, helo: Option<Box<str>>) {
-        self.end_transaction();
-        self.held.clear();
-        self.peer = peer;
-        self.given_helo = helo;
-        // Once: behind a proxy that passes bytes on, the next XCLIENT would be the client's own.
-        self.is_proxy = false;
-        (self.errors, self.failures, self.junk) = (0, 0, 0);
-        self.phase = Phase::Greet;
-    }
-
     /// The name of this host.
     pub(super) fn hostname(&self, table: &Loaded) -> String {
         table.profile().hostname.clone().unwrap_or_else(|| self.settings.hostname.clone())
@@ -356,351 +287,10 @@ impl Session {
         self.transaction.as_ref().map_or_else(|| self.cx.live.current(), |t| Arc::clone(&t.table))
     }
 
-    /// Takes one command line.
-    fn command(&mut self, rest: &[u8], now: i64) -> (usize, Option<Step>) {
-        if let Some(skip) = &mut self.skip {
-            let skipped = skip.feed(rest);
-            if skipped == Skipped::All {
-                return (rest.len(), Some(Step::Read));
-            }
-            self.skip = None;
-            return match skipped {
-                Skipped::Ended(used) => {
-                    self.say("500 5.5.2 the line is too long");
-                    (used, None)
-                }
-                Skipped::BareLf => {
-                    self.hang_up(BARE_LF);
-                    (rest.len(), None)
-                }
-                Skipped::All | Skipped::Hopeless => {
-                    self.hang_up("500 5.5.2 the line is too long");
-                    (rest.len(), None)
-                }
-            };
-        }
-        if rest.is_empty() && self.draining && self.transaction.is_none() {
-            self.hang_up("421 4.3.2 this server goes down, try again later");
-            return (0, None);
-        }
-        let length = match find(rest, self.settings.max_line) {
-            Found::Partial => return (0, Some(Step::Read)),
-            Found::Line(length) => length,
-            Found::Long => {
-                self.skip = Some(Skip::default());
-                return (0, None);
-            }
-            Found::BareLf => {
-                self.hang_up(BARE_LF);
-                return (rest.len(), None);
-            }
-        };
-        let used = length + 2;
-        let line = rest.get(..length).unwrap_or_default();
-        let text = match std::str::from_utf8(line) {
-            Ok(text) if !is_dirty(line) => text,
-            _ => {
-                self.say("500 5.5.2 the line holds bytes that no command has");
-                return (used, None);
-            }
-        };
-        match self.run(text, rest.len() > used, now) {
-            Flow::Done => (used, None),
-            Flow::Again(step) => (0, Some(step)),
-        }
-    }
-
-    fn run(&mut self, line: &str, more: bool, now: i64) -> Flow {
-        let (verb, args) = line.split_once(' ').unwrap_or((line, ""));
-        let Some(command) = verbs::find(verb) else {
-            if verbs::is_other_protocol(verb) {
-                self.hang_up("500 5.5.2 this is a mail server");
-            } else {
-                self.say("500 5.5.2 command not recognized");
-            }
-            return Flow::Done;
-        };
-        if matches!(self.phase, Phase::Turned) && command.name != "QUIT" {
-            self.hang_up_after_errors("503 5.5.1 no mail is taken from here");
-            return Flow::Done;
-        }
-        let waits = command.ends_group || !self.peer.hello.as_ref().is_some_and(|h| h.esmtp);
-        if more && waits && command.name != "QUIT" && self.table().profile().strict_pipelining {
-            // What follows was written for a state that may never come: it is not looked at.
-            self.hang_up("503 5.5.0 commands came before the reply that they must wait for");
-            return Flow::Done;
-        }
-        if command.junk {
-            self.junk += 1;
-            if self.junk > self.table().profile().junk_commands {
-                self.hang_up("421 4.7.0 too many commands that bring no mail");
-                return Flow::Done;
-            }
-        }
-        let turn = Turn { args: args.trim_end_matches(' '), now };
-        if let Err(reply) = (command.check)(self, &turn) {
-            self.say(reply);
-            return Flow::Done;
-        }
-        (command.run)(self, &turn)
-    }
-
-    /// Writes a reply line; a 5xx counts as an error of the client.
-    pub(super) fn say(&mut self, line: &str) {
-        self.out.extend(reply_text(line, 510));
-        self.out.extend_from_slice(b"\r\n");
-        if line.starts_with('5') {
-            self.errors = self.errors.saturating_add(1);
-            let table = self.table();
-            let profile = table.profile();
-            if self.errors > profile.errors_close_after {
-                self.hang_up("421 4.7.0 too many errors");
-            }
-            self.pause |= self.errors > profile.errors_slow_after;
-        }
-    }
-
-    /// Writes a line of a 250 reply to which more lines follow.
-    pub(super) fn say_more(&mut self, text: &str) {
-        self.out.extend_from_slice(b"250-");
-        self.out.extend(reply_text(text, 500));
-        self.out.extend_from_slice(b"\r\n");
-    }
-
-    /// Says a last word.
-    pub(super) fn hang_up(&mut self, line: &str) {
-        self.out.extend(reply_text(line, 510));
-        self.out.extend_from_slice(b"\r\n");
-        self.closing = true;
-    }
-
-    /// Ends the session as its client wishes.
-    pub(super) fn take_leave(&mut self) {
-        self.quit = true;
-        self.hang_up("221 2.0.0 Bye");
-    }
-
     /// The client ended it, and waits for nothing but the last reply.
     #[must_use]
     pub fn has_quit(&self) -> bool {
         self.quit
-    }
-
-    /// Holds the replies back for a while.
-    pub(super) fn hold_back(&mut self) {
-        self.pause = true;
-    }
-
-    /// For those who were refused in the greeting: a few answers, then no more.
-    fn hang_up_after_errors(&mut self, line: &str) {
-        self.say(line);
-        self.closing |= self.errors > 5;
-    }
-
-    /// Begins to take a message.
-    pub(super) fn receive(&mut self, max: u64, announced: Option<u64>) {
-        self.phase = Phase::Data(Box::new(Receiver::new(max, announced)));
-        self.count_memory();
-    }
-
-    /// Begins to take a chunk of a message.
-    pub(super) fn receive_chunk(&mut self, receiver: Box<Receiver>, length: u64, last: bool) {
-        let most = receiver.max().saturating_mul(2).saturating_add(1 << 20);
-        if length > most {
-            self.end_transaction();
-            self.hang_up(Flaw::TooLong.reply());
-            return;
-        }
-        self.phase = Phase::Chunk(receiver, length, last);
-    }
-
-    /// Begins to read a chunk that is refused.
-    pub(super) fn swallow(&mut self, length: u64, reply: String) {
-        if length > self.table().profile().max_message_size.saturating_mul(2).saturating_add(1 << 20) {
-            self.hang_up(&reply);
-        } else {
-            self.phase = Phase::Swallow(length, reply);
-        }
-    }
-
-    fn end_of_chunk(&mut self, last: bool) {
-        let Phase::Chunk(mut receiver, ..) = std::mem::replace(&mut self.phase, Phase::Command) else {
-            return;
-        };
-        if last {
-            receiver.last_chunk();
-            self.phase = Phase::End(receiver);
-        } else if let Some(flaw) = receiver.flaw() {
-            // More chunks would only be thrown away; they are, each with a 503.
-            let refusal = Refusal { reply: flaw.reply().to_owned(), rule: None };
-            log::refused(self, &self.table(), "data", None, &refusal);
-            self.end_transaction();
-            self.say(&refusal.reply);
-        } else {
-            self.chunks = Some(receiver);
-            self.say("250 2.0.0 Ok");
-        }
-    }
-
-    /// Keeps the count of message bytes, and spoils a message that the server has no memory for.
-    fn count_memory(&mut self) {
-        let (Phase::Data(receiver) | Phase::Chunk(receiver, ..)) = &mut self.phase else {
-            return;
-        };
-        let counter = &self.cx.metrics.memory;
-        let held = receiver.memory();
-        let all = counter.fetch_add(held, Ordering::Relaxed).wrapping_add(held).wrapping_sub(self.memory);
-        counter.fetch_sub(self.memory, Ordering::Relaxed);
-        self.memory = held;
-        if held > 0 && all > self.settings.max_memory {
-            receiver.spoil(Flaw::NoMemory);
-            counter.fetch_sub(held, Ordering::Relaxed);
-            self.memory = 0;
-        }
-    }
-
-    fn free_memory(&mut self) {
-        self.cx.metrics.memory.fetch_sub(std::mem::take(&mut self.memory), Ordering::Relaxed);
-    }
-
-    fn end_of_data(&mut self, now: i64) -> Option<Step> {
-        let Phase::End(mut receiver) = std::mem::replace(&mut self.phase, Phase::Command) else {
-            return None;
-        };
-        let hostname = self.hostname(&self.table());
-        let Some(transaction) = &mut self.transaction else {
-            self.say("503 5.5.1 no transaction");
-            return None;
-        };
-        let gate = match receiver.flaw() {
-            Some(flaw) => Gate::refuse(flaw.reply()),
-            None => transaction.at_end(&self.peer, &hostname, receiver.bytes()),
-        };
-        let by_rules = match &gate {
-            Gate::Pass => true,
-            // Where a setting refuses, rules on trial change nothing.
-            Gate::Refuse(refusal) => refusal.rule.is_some() || refusal.reply.starts_with(UNKNOWN),
-            Gate::Ask(_) | Gate::Probe(_) => false,
-        };
-        if by_rules && !self.audited {
-            self.audited = true;
-            let (findings, job) = transaction.audit(&self.peer, receiver.bytes());
-            self.audits.extend(job);
-            let about = transaction.about(&self.peer);
-            log::audit(&about, "end-of-data", &findings);
-        }
-        match gate {
-            Gate::Pass => {
-                let dropped = transaction.settled().all(|(_, fate, _)| fate == Fate::Discard);
-                if self.settings.results == Results::Always && !dropped {
-                    let untold = transaction.untold(&self.peer);
-                    if !untold.is_empty() {
-                        let questions = transaction.questions(&self.peer, untold, receiver.bytes());
-                        self.phase = Phase::End(receiver);
-                        return Some(Step::Look(questions));
-                    }
-                }
-            }
-            Gate::Refuse(refusal) => {
-                let table = self.table();
-                log::refused(self, &table, "end-of-data", None, &refusal);
-                journal::refused(self, &table, "end-of-data", None, Some(receiver.bytes()), &refusal);
-                self.end_transaction();
-                self.say(&refusal.reply);
-                return None;
-            }
-            Gate::Ask(need) => {
-                let questions = transaction.questions(&self.peer, need, receiver.bytes());
-                // The message waits; with the answers its end is decided again.
-                if !questions.is_empty() {
-                    self.phase = Phase::End(receiver);
-                    return Some(Step::Look(questions));
-                }
-                return self.cannot_tell();
-            }
-            Gate::Probe(_) => return self.cannot_tell(),
-        }
-        let mut entry = Entry::new(transaction, receiver.size());
-        entry.draft = journal::draft(&self.cx, &self.peer, transaction, receiver.bytes());
-        let told = authentication(&self.settings, &self.peer, transaction);
-        let incoming = transaction.take_incoming(&self.peer, receiver.take(), now, told);
-        self.phase = Phase::Accepting(Box::new(entry));
-        Some(Step::Accept(Box::new(incoming)))
-    }
-
-    /// Nobody can answer what the verdict hangs on.
-    fn cannot_tell(&mut self) -> Option<Step> {
-        self.end_transaction();
-        self.say("451 4.4.3 a lookup failed, try again later");
-        None
-    }
-
-    /// The acceptor's answer to [`Step::Accept`].
-    pub fn accepted(&mut self, result: Result<Receipt, Refusal>) {
-        let Phase::Accepting(entry) = std::mem::replace(&mut self.phase, Phase::Command) else {
-            return;
-        };
-        let table = self.table();
-        match result {
-            Ok(receipt) => {
-                let counter =
-                    if entry.all_discarded { &self.cx.metrics.discarded } else { &self.cx.metrics.accepted };
-                Metrics::bump(counter);
-                let reply = format!("250 2.0.0 Ok: queued as {}", entry.id);
-                log::accepted(self, &table, &entry, &receipt, &reply);
-                self.say(&reply);
-                self.errors = 0;
-                self.junk = 0;
-            }
-            Err(refusal) => {
-                log::refused(self, &table, "accept", Some(&entry), &refusal);
-                self.say(&refusal.reply);
-            }
-        }
-        self.end_transaction();
-    }
-
-    /// The answer to [`Step::Offer`].
-    pub fn offered(&mut self, offered: Offered) {
-        if !matches!(self.phase, Phase::Offering) {
-            return;
-        }
-        self.phase = Phase::Command;
-        let Some(transaction) = &mut self.transaction else { return };
-        match offered {
-            Offered::Taken => transaction.passing = Passing::Taken,
-            Offered::Store => transaction.passing = Passing::Stored,
-            Offered::Refused(reply) => {
-                let to = transaction.withdraw().map(|wire| format!("<{}>", Clean(&wire))).unwrap_or_default();
-                let from = format!("<{}>", Clean(&transaction.reverse.wire));
-                let refusal = Refusal { reply, rule: None };
-                log::refused_for(self, &self.table(), "next-hop", &from, &to, &refusal);
-                self.say(&refusal.reply);
-                return;
-            }
-        }
-        self.say("250 2.1.5 Ok");
-    }
-
-    /// The next hop took all recipients: the message is to be handed to it.
-    #[must_use]
-    pub fn is_passing(&self) -> bool {
-        self.transaction.as_ref().is_some_and(|t| t.passing == Passing::Taken)
-    }
-
-    /// Answers to [`Step::Look`].
-    pub fn answered(&mut self, answers: Vec<Answer>) {
-        for answer in answers {
-            if let Some(transaction) = &mut self.transaction {
-                transaction.learn(&answer);
-            }
-            self.peer.learn(answer);
-        }
-    }
-
-    /// Rules on trial that hang on lookups. Whoever drives the session has them answered after the replies.
-    pub fn audits(&mut self) -> Vec<Job> {
-        std::mem::take(&mut self.audits)
     }
 
     /// Forgets the transaction.
@@ -734,41 +324,4 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.end_transaction();
     }
-}
-
-/// What a message that is taken tells of its authenticity.
-pub(super) fn authentication(settings: &Settings, peer: &Peer, transaction: &Transaction) -> Authentication {
-    let ours = transaction.trusted && peer.login.is_none();
-    let profile = transaction.table.profile();
-    let id = match (&settings.authserv_id, &profile.hostname) {
-        // Another server of ours passed it on, and may have written what it found out.
-        _ if ours => String::new(),
-        (Some(id), _) => id.clone(),
-        (None, Some(hostname)) => hostname.clone(),
-        (None, None) => settings.hostname.clone(),
-    };
-    let tells = settings.results != Results::Never;
-    let results = transaction.results(peer, &id).filter(|_| tells);
-    Authentication { id, results }
-}
-
-/// The verdict of an accepted message in one word, and the rule that decided first.
-pub(super) fn summary(transaction: &Transaction) -> (&'static str, Option<(String, String, u32)>, bool) {
-    let mut verdict = "accept";
-    let mut deciding = None;
-    let mut all_discarded = true;
-    for (_, fate, rule) in transaction.settled() {
-        all_discarded &= fate == Fate::Discard;
-        if deciding.is_none()
-            && let Some(id) = rule
-        {
-            deciding = rule_origin(&transaction.table, id);
-            verdict = match fate {
-                Fate::Deliver => "allow",
-                Fate::Hold => "hold",
-                Fate::Discard => "discard",
-            };
-        }
-    }
-    (verdict, deciding, all_discarded)
 }
