@@ -11,6 +11,7 @@ use support::{build_table, wait_for};
 const MESSAGES: usize = 10_000;
 const RELOADS: u64 = 100;
 
+/// RFC 5321 4.5.4.2, 6.1: listening at all times, and no message lost.
 #[test]
 fn ten_thousand_messages_and_a_hundred_reloads_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();

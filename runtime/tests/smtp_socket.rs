@@ -122,7 +122,7 @@ mod tests {
         assert!(TcpStream::connect(server.address).await.is_err());
     }
 
-    /// RFC 5321 3.8: a connection that breaks cancels what is under way, and nothing that was done.
+    /// RFC 5321 3.8, 4.1.1.5, 4.1.1.10: a connection that breaks cancels what is under way, and nothing that was done.
     #[tokio::test]
     async fn a_broken_connection_takes_nothing_and_loses_nothing() {
         let server = server("", Settings::default()).await;
@@ -269,7 +269,7 @@ mod tests {
     }
 
     /// Connection and command exhaustion: slowloris on commands and on data, and replies never read.
-    /// RFC 5321 3.8, 4.5.3.2.
+    /// RFC 5321 3.8, 4.5.3.2, 4.5.3.2.7.
     #[tokio::test]
     async fn peers_that_never_finish_are_bounded() {
         let brief = Duration::from_millis(300);

@@ -135,7 +135,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
-        /// RFC 5321 4.2, 4.3.1, 4.5.3.1.5: replies of 512 octets at most, in order.
+        /// RFC 5321 4.2, 4.2.1, 4.3.1, 4.5.3.1.5: replies of 512 octets at most, in order.
         #[test]
         fn packets_change_nothing(
             pieces in proptest::collection::vec(piece(), 1..24),

@@ -310,3 +310,19 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 5321 4.5.3.2, 4.5.4: each step has a time of its own, of this length at least.
+    #[test]
+    fn waits_are_as_long_as_asked_for() {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        let waits = Timeouts::default();
+        // 4.5.3.2.1 to 4.5.3.2.4: greeting, MAIL and RCPT five minutes, DATA two.
+        assert!(waits.command >= minutes(5));
+        // 4.5.3.2.5, 4.5.3.2.6: a block of data three, its end ten.
+        assert!(waits.data >= minutes(3) && waits.end >= minutes(10));
+    }
+}

@@ -149,7 +149,7 @@ mod tests {
         lines(message).into_owned()
     }
 
-    /// SMTP smuggling, outbound (lettre CVE-2021-38189, RUSTSEC-2026-0561): RFC 5321 2.3.8, 4.5.2.
+    /// SMTP smuggling, outbound (lettre CVE-2021-38189, RUSTSEC-2026-0561): RFC 5321 2.3.8, 4.1.1.4, 4.5.2.
     #[test]
     fn known_cases() {
         for (message, want) in [

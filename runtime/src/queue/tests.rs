@@ -1,6 +1,7 @@
 //! The queue with scripted next hops and a real spool.
 
 mod fair;
+mod groups;
 
 use super::*;
 use crate::deliver::client::Timeouts;
@@ -321,7 +322,7 @@ async fn a_body_is_written_twice_at_most() {
     }
 }
 
-/// RFC 5321 4.5.4.1.
+/// RFC 5321 3.3, 3.6.3, 4.2.1, 4.2.5, 4.4, 4.5.4.1.
 #[tokio::test]
 async fn refusals_are_told_and_delays_retried() {
     let data = tempfile::tempdir().unwrap();
@@ -357,7 +358,7 @@ async fn refusals_are_told_and_delays_retried() {
     assert_eq!((counters.delivered, counters.failed, counters.deferred), (3, 1, 2));
 }
 
-/// Bounces (RFC 5321 4.5.5): no bounce of a bounce.
+/// Bounces (RFC 5321 3.6.3, 4.4, 4.5.4, 4.5.5): no bounce of a bounce.
 #[tokio::test]
 async fn nobody_is_told_of_null_senders_or_against_their_wish() {
     let data = tempfile::tempdir().unwrap();

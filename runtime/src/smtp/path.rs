@@ -135,7 +135,7 @@ mod tests {
         }
     }
 
-    /// RFC 5321 4.1.2.
+    /// RFC 5321 4.1.2, 3.3, 3.6.1, 4.1.1.3, appendix C, F.2: of a source route the mailbox alone is kept, so none is ever sent.
     #[test]
     fn paths() {
         for (text, want) in [

@@ -131,3 +131,16 @@ impl Default for Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 5321 4.5.3.2, 4.5.3.2.7: five minutes for a command; three for a block of data, as clients are to give.
+    #[test]
+    fn waits_are_as_long_as_asked_for() {
+        let settings = Settings::default();
+        assert!(settings.command_timeout >= Duration::from_secs(5 * 60));
+        assert!(settings.data_timeout >= Duration::from_secs(3 * 60));
+    }
+}

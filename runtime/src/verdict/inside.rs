@@ -55,19 +55,23 @@ pub(crate) fn has_mailbox(table: &Loaded, users: &Users, address: &Address) -> b
 
 /// Whether an inside address exists (mail-flow: `recipients known | ask | any`).
 pub(crate) fn exists(table: &Loaded, users: &Users, address: &Address) -> Existence {
-    let local = table.is_local(address.domain());
-    let lists = match which(table, address) {
-        Recipients::Any => return Existence::Yes,
-        Recipients::Known(lists) => Some(lists),
-        Recipients::Ask => None,
-    };
+    match which(table, address) {
+        Recipients::Any => Existence::Yes,
+        Recipients::Known(_) | Recipients::Ask => found(table, users, address),
+    }
+}
+
+/// The same for whoever asks for nothing else (RFC 5321 3.5.3): what is taken without a look is not known to exist.
+pub(crate) fn found(table: &Loaded, users: &Users, address: &Address) -> Existence {
     // RFC 5321 4.5.1: postmaster always exists; mailer-daemon is whom notices come from.
-    let reserved = local && matches!(address.local(), "postmaster" | "mailer-daemon");
-    let known = reserved || table.alias(address).is_some() || has_mailbox(table, users, address);
-    match (known, lists) {
-        (true, _) => Existence::Yes,
-        (false, Some(_)) => Existence::No,
-        (false, None) => Existence::Ask,
+    let reserved =
+        table.is_local(address.domain()) && matches!(address.local(), "postmaster" | "mailer-daemon");
+    if reserved || table.alias(address).is_some() || has_mailbox(table, users, address) {
+        return Existence::Yes;
+    }
+    match which(table, address) {
+        Recipients::Known(_) => Existence::No,
+        Recipients::Any | Recipients::Ask => Existence::Ask,
     }
 }
 

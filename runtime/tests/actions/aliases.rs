@@ -14,7 +14,7 @@ fn rules() -> Rules {
         .alias("@second.example", &["catch@example.com"], None)
 }
 
-/// RFC 5321 3.9.1: the envelope recipient alone changes.
+/// RFC 5321 3.9, 3.9.1: the envelope recipient alone changes.
 #[tokio::test]
 async fn expansion() {
     let table = rules().load();

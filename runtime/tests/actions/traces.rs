@@ -12,7 +12,7 @@ fn unfold(text: &str) -> String {
     text.replace("\r\n ", " ").replace("\r\n\t", " ")
 }
 
-/// RFC 5321 4.4, 7.2: a trace field in front, with a recipient only where there is one.
+/// RFC 5321 4.4, 7.2: a trace field in front, with a recipient only where there is one, and (F.5) a year of four digits.
 #[tokio::test]
 async fn received_says_how_the_message_came() {
     let table = Rules::new().load();

@@ -50,6 +50,11 @@ impl Session {
         let line = rest.get(..length).unwrap_or_default();
         let text = match std::str::from_utf8(line) {
             Ok(text) if !is_dirty(line) => text,
+            // RFC 5321 4.1.2: 501 where the command itself is known.
+            _ if is_command(line) => {
+                self.say("501 5.5.2 the line holds bytes that no command has");
+                return (used, None);
+            }
             _ => {
                 self.say("500 5.5.2 the line holds bytes that no command has");
                 return (used, None);
@@ -62,6 +67,8 @@ impl Session {
     }
 
     pub(super) fn run(&mut self, line: &str, more: bool, now: i64) -> Flow {
+        // RFC 5321 4.1.1: white space before the end is tolerated.
+        let line = line.trim_end_matches([' ', '\t']);
         let (verb, args) = line.split_once(' ').unwrap_or((line, ""));
         let Some(command) = verbs::find(verb) else {
             if verbs::is_other_protocol(verb) {
@@ -88,11 +95,17 @@ impl Session {
                 return Flow::Done;
             }
         }
-        let turn = Turn { args: args.trim_end_matches(' '), now };
+        let turn = Turn { args, now };
         if let Err(reply) = (command.check)(self, &turn) {
             self.say(reply);
             return Flow::Done;
         }
         (command.run)(self, &turn)
     }
+}
+
+/// Whether a line that cannot be read begins with a verb that is known.
+fn is_command(line: &[u8]) -> bool {
+    let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+    std::str::from_utf8(verb).is_ok_and(|verb| verbs::find(verb).is_some())
 }

@@ -18,7 +18,7 @@ use super::session::{Session, Step};
 /// A command's arguments and moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn<'a> {
-    /// What follows the verb and one space, without trailing spaces.
+    /// What follows the verb and one space, without white space at the end.
     pub(super) args: &'a str,
     /// Unix milliseconds.
     pub(super) now: i64,
