@@ -110,7 +110,14 @@ impl Drop for Postfix {
             eprintln!("--- Postfix's log ---\n{}", self.log());
         }
         let conf = self.folder.join("conf");
-        let _ = Command::new("postfix").arg("-c").arg(conf).arg("stop").output();
+        // A stop that hangs must not hang the tests with it.
+        let stop = ["--kill-after=5", "60", "postfix", "-c"];
+        let stopped = Command::new("timeout").args(stop).arg(conf).arg("stop").output();
+        if !stopped.is_ok_and(|stopped| stopped.status.success())
+            && let Ok(pid) = std::fs::read_to_string(self.folder.join("queue/pid/master.pid"))
+        {
+            let _ = Command::new("kill").args(["-9", pid.trim()]).status();
+        }
     }
 }
 

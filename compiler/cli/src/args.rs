@@ -4,6 +4,8 @@
 
 use crate::exchange::{Format, Of};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use edict_compiler::lex::leaf;
+use edict_runtime::quota::Amount;
 use edict_table::value::Domain;
 use std::path::PathBuf;
 
@@ -125,7 +127,7 @@ pub struct BuildArgs {
     /// Sign the table with this private key (Ed25519, PKCS#8 in PEM, as `edict keygen` makes it); `-` is standard input
     #[arg(long, value_name = "KEY")]
     pub sign: Option<PathBuf>,
-    /// How to print what there is to say about the rules
+    /// How to print what there is to say about the rules; with `json` what was built is an object too
     #[arg(long, value_enum, default_value = "human")]
     pub format: DiagnosticFormat,
     /// Leave the proofs out
@@ -145,6 +147,9 @@ pub struct KeygenArgs {
     /// Make nothing; print the public key of KEY
     #[arg(long)]
     pub public: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: ResultFormat,
 }
 
 /// How `edict show` prints.
@@ -298,10 +303,30 @@ fn domain(text: &str) -> Result<Domain, String> {
     Domain::parse(text).map_err(|e| e.to_string())
 }
 
+/// `499 messages`, `20 recipients`, `199 MiB`
+fn used(text: &str) -> Result<Amount, String> {
+    let wrong = || format!("`{text}` is no amount: write `499 messages`, `20 recipients` or `199 MiB`");
+    let (number, unit) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
+    let unit = Some(unit.trim()).filter(|unit| !unit.is_empty());
+    if let Some("message" | "messages" | "recipient" | "recipients") = unit {
+        let leaf::Amount::Number(count) = leaf::amount(number, None).map_err(|_| wrong())? else {
+            return Err(wrong());
+        };
+        return Ok(match unit {
+            Some("message" | "messages") => Amount { messages: count, ..Amount::default() },
+            _ => Amount { recipients: count, ..Amount::default() },
+        });
+    }
+    match leaf::amount(number, unit) {
+        Ok(leaf::Amount::Size(bytes)) => Ok(Amount { bytes, ..Amount::default() }),
+        _ => Err(wrong()),
+    }
+}
+
 /// `edict explain`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  edict explain rules --client 203.0.113.9 --sender bob@partner.example --recipient sales@example.com\n  edict explain rules.table --auth ann --sender ann@example.com --recipient bob@x.example --message mail.eml\n\nNo DNS is asked: names resolve, clients are on no list, and local mailboxes exist."
+    after_help = "Examples:\n  edict explain rules --client 203.0.113.9 --sender bob@partner.example --recipient sales@example.com\n  edict explain rules.table --auth ann --sender ann@example.com --recipient bob@x.example --message mail.eml\n  edict explain rules --auth ann --sender ann@example.com --recipient bob@x.example --used \"500 messages\"\n\nNo DNS is asked: names resolve, clients are on no list, and local mailboxes exist. Nothing is counted: quotas hold what\n--used says, and limits what a client did before, which is nothing here."
 )]
 pub struct ExplainArgs {
     /// A table, or a folder of rules; `-` is a table on standard input
@@ -340,6 +365,9 @@ pub struct ExplainArgs {
     /// The message; an empty one where absent. `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub message: Option<PathBuf>,
+    /// What the sender has used up today: `499 messages`, `20 recipients` or `199 MiB`; give it several times for several
+    #[arg(long, value_name = "AMOUNT", value_parser = used)]
+    pub used: Vec<Amount>,
     /// Show every rule looked at, however many
     #[arg(long)]
     pub all: bool,
@@ -387,6 +415,9 @@ pub struct NewArgs {
     /// An empty folder, or one that is not there yet
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
+    /// How to print what was made
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: ResultFormat,
 }
 
 /// `edict completions`

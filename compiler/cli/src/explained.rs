@@ -1,8 +1,9 @@
 //! A decision as a tree that people read: verdicts, what was done, each rule looked at, each test's value.
 
 use crate::console::clean;
-use crate::flow::{Decided, Ended, Happening, Known, Person};
-use edict_compiler::prove::describe::claim;
+use crate::flow::{Count, Decided, Ended, Happening, Known, Person, Who};
+use edict_compiler::prove::describe::{bytes, claim};
+use edict_runtime::quota::amount::Unit;
 use edict_table::decide::{Scratch, Shape, Trace, Truth, explain_rule};
 use edict_table::fact::Stage;
 use edict_table::facts::Direction;
@@ -13,6 +14,20 @@ use std::fmt::Write as _;
 
 /// More rules than this are shown only where they are not *no*.
 const MANY: usize = 40;
+
+/// How far quotas are used up: those that refused at RCPT, and those that the mail counts for.
+fn counts(happening: &Happening) -> impl Iterator<Item = (Stage, &Count)> {
+    let mut early: Vec<&Count> = Vec::new();
+    for person in happening.people.iter().filter(|p| matches!(p.decided.ended, Ended::Quota(_))) {
+        for count in &person.counts {
+            if !early.contains(&count) {
+                early.push(count);
+            }
+        }
+    }
+    let late = happening.counts.iter().map(|count| (Stage::Body, count));
+    early.into_iter().map(|count| (Stage::Rcpt, count)).chain(late)
+}
 
 /// What to show.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +83,26 @@ fn concerns(kind: Kind, happening: &Happening, person: &Person) -> bool {
     }
 }
 
+/// The last stage at which verdict rules were asked.
+fn asked_until(person: &Person) -> Stage {
+    // The guard stands before them at RCPT, and so does `sender-must` at MAIL.
+    match person.decided.ended {
+        Ended::Setting("the relay guard") => Stage::Mail,
+        Ended::Setting("sender-must") if person.decided.stage == Stage::Mail => Stage::Connect,
+        _ => person.decided.stage,
+    }
+}
+
+/// The direction as rules see it, or that there is none.
+fn direction(known: &Known, who: &Who) -> &'static str {
+    if known.is_strange(who) { "outside, not submitted" } else { who.direction.name() }
+}
+
+/// What a quota counts, as people write it.
+fn amount(unit: Unit, count: u64) -> String {
+    if unit == Unit::Bytes { bytes(count) } else { count.to_string() }
+}
+
 impl<'a> Shown<'a> {
     /// `reject "bad networks" (access/lists.edict:9)`
     fn named(&self, id: RuleId) -> String {
@@ -79,7 +114,7 @@ impl<'a> Shown<'a> {
     fn by(&self, decided: &Decided) -> String {
         match decided.ended {
             Ended::Default => "no rule decides".to_owned(),
-            Ended::Rule(id, _) => format!("by {}", self.named(id)),
+            Ended::Rule(id, _) | Ended::Quota(id) => format!("by {}", self.named(id)),
             Ended::Setting(setting) => format!("by {setting}"),
             Ended::Unknown => "it hangs on a lookup that failed".to_owned(),
             Ended::Corrupt => "the table cannot be read".to_owned(),
@@ -100,7 +135,7 @@ impl<'a> Shown<'a> {
             if verdict && decider.is_some_and(|decider| id > decider) {
                 continue;
             }
-            let stage = if verdict { person.decided.stage } else { Stage::Body };
+            let stage = if verdict { asked_until(person) } else { Stage::Body };
             if !verdict && (person.decided.is_refused() || !concerns(rule.kind, happening, person)) {
                 continue;
             }
@@ -160,16 +195,36 @@ impl<'a> Shown<'a> {
                 let _ = writeln!(out, "\nnote: {note}");
             }
         }
+        for (stage, count) in counts(happening) {
+            let _ = writeln!(out, "\n{}", self.count(stage, count));
+        }
         clean(&out).into_owned()
+    }
+
+    /// `quota "everyone" (main.edict:88) for user:ann@example.com: 499 of 500 messages used, 1 more with this mail`
+    fn count(&self, stage: Stage, count: &Count) -> String {
+        let (used, most) = (amount(count.unit, count.used), amount(count.unit, count.most));
+        let unit = if count.unit == Unit::Bytes { "" } else { &format!(" {}", count.unit.name()) };
+        let adds = match stage {
+            // What the mail is to hold is not known by then.
+            Stage::Rcpt => "asked at rcpt".to_owned(),
+            _ => {
+                format!("{} more with this mail, counted at {}", amount(count.unit, count.adds), stage.name())
+            }
+        };
+        format!("{} for {}: {used} of {most}{unit} used, {adds}", self.named(count.rule), count.key)
     }
 
     fn person(&self, out: &mut String, happening: &Happening, known: &Known, person: &Person) {
         let Some(who) = known.people.get(person.place) else { return };
         let decided = &person.decided;
-        let _ = writeln!(out, "\n{} ({})", who.wire, who.direction.name());
+        let _ = writeln!(out, "\n{} ({})", who.wire, direction(known, who));
         let reply = decided.reply.as_ref().map(|reply| format!(": {reply}")).unwrap_or_default();
         let _ = writeln!(out, "    {} at {}{reply}", decided.word(), decided.stage.name());
         let _ = writeln!(out, "    {}", self.by(decided));
+        if happening.sent.is_none() && !decided.is_refused() {
+            let _ = writeln!(out, "    but the whole message is refused");
+        }
         for id in &person.audits {
             let _ = writeln!(out, "    audit: it would be decided by {}", self.named(*id));
         }
@@ -224,6 +279,15 @@ impl<'a> Shown<'a> {
             "copies": happening.sent.iter().flat_map(|s| &s.copies).map(|copy| json!({ "to": copy.wire, "rule": copy.rule })).collect::<Vec<_>>(),
             "notes": happening.sent.as_ref().map(|s| s.notes.clone()).unwrap_or_default(),
             "tests": tests,
+            "quotas": counts(happening).map(|(stage, count)| json!({
+                "rule": self.rule_json(count.rule),
+                "counter": count.key,
+                "unit": count.unit.name(),
+                "used": count.used,
+                "adds": count.adds,
+                "most": count.most,
+                "stage": stage.name(),
+            })).collect::<Vec<_>>(),
             "table": self.table.digest(),
         })
     }
@@ -258,11 +322,15 @@ impl<'a> Shown<'a> {
         quotas.dedup();
         json!({
             "address": who.wire,
-            "direction": who.direction.name(),
+            "direction": (!known.is_strange(who)).then(|| who.direction.name()),
             "verdict": person.decided.word(),
             "reply": person.decided.reply,
             "stage": person.decided.stage.name(),
             "rule": person.decided.rule().map(|id| self.rule_json(id)),
+            "setting": match person.decided.ended {
+                Ended::Setting(setting) => Some(setting),
+                _ => None,
+            },
             "audit": person.audits.iter().map(|id| self.rule_json(*id)).collect::<Vec<_>>(),
             "final": reaches.iter().map(|r| json!({
                 "address": r.wire,

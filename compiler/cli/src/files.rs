@@ -31,8 +31,9 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let mut aside = builder.tempfile_in(folder).map_err(fail)?;
-    aside.write_all(bytes).map_err(fail)?;
+    // Its errors carry the name of the file aside, which tells nobody anything.
+    let mut aside = builder.tempfile_in(folder).map_err(|error| fail(error.kind().into()))?;
+    aside.as_file_mut().write_all(bytes).map_err(fail)?;
     if let Some(permissions) = before {
         aside.as_file().set_permissions(permissions).map_err(fail)?;
     }
@@ -41,11 +42,29 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)
 }
 
+/// Whether a name stands for standard input or output.
+pub fn is_dash(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Standard input can be read once.
+pub fn one_dash(first: (&Path, &str), second: Option<(&Path, &str)>) -> Result<(), Failure> {
+    match second {
+        Some(second) if is_dash(first.0) && is_dash(second.0) => {
+            let (one, two) = (first.1, second.1);
+            Err(Failure::Use(format!(
+                "{one} and {two} cannot both come from standard input; give one as a file"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads a file, or standard input for `-`. Bounded by [`MAX_INPUT`].
 pub fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
     let fail = |source| Failure::read(path, source);
     let mut bytes = Vec::new();
-    if path == Path::new("-") {
+    if is_dash(path) {
         io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut bytes).map_err(fail)?;
     } else {
         File::open(path).and_then(|file| file.take(MAX_INPUT + 1).read_to_end(&mut bytes)).map_err(fail)?;

@@ -123,9 +123,12 @@ pub(super) fn number(ty: Type, value: u64) -> String {
             .map(|t| t.to_string())
             .unwrap_or_default();
     }
-    if ty != Type::Size {
-        return value.to_string();
-    }
+    if ty == Type::Size { bytes(value) } else { value.to_string() }
+}
+
+/// A size as rules write it, exactly.
+#[must_use]
+pub fn bytes(value: u64) -> String {
     for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
         if value != 0 && value.is_multiple_of(1 << shift) {
             return format!("{} {unit}", value >> shift);

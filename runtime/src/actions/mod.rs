@@ -6,6 +6,7 @@
 
 pub mod copies;
 pub mod dispatch;
+mod early;
 pub mod finals;
 pub mod ids;
 mod lasting;
@@ -27,15 +28,11 @@ use crate::dkim::Signer;
 use crate::envelope::{Incoming, MessageId, Record, Refusal};
 use crate::queue::Queue;
 use crate::queue::through::Passage;
-use crate::quota::rules::Planner;
-use crate::quota::{Keys, Quotas, Unheld, user_key};
+use crate::quota::{Quotas, Unheld, user_key};
 use crate::spool::SpoolError;
 use crate::users::Users;
 use arc_swap::ArcSwap;
-use edict_table::decide::matching;
-use edict_table::facts::{Direction, Facts, Slot};
 use edict_table::load::{Loaded, RuleRef};
-use edict_table::model::Kind;
 use edict_table::value::Address;
 use ids::IdSource;
 use lasting::Lasting;
@@ -217,7 +214,10 @@ impl<S: Store> Acceptor for Pipeline<S> {
     }
 
     fn over_quota(&self, query: &QuotaQuery<'_>) -> Result<(), Refusal> {
-        over_quota(&self.quotas, &self.settings.load().pool, query, now())
+        let now = now();
+        let Some(plan) = early::plan(&self.settings.load().pool, query, now) else { return Ok(()) };
+        let zone = self.quotas.zone(query.table);
+        self.quotas.room(&plan.needs, now, &zone).map_err(|over| over_reply(&plan, query.table, over))
     }
 
     fn returns(&self, table: &Loaded, recipient: &str) -> bool {
@@ -329,34 +329,6 @@ async fn run<T: Send + 'static>(
         tracing::error!(%error, "planning a message failed");
         Err(refuse("451 4.3.0 Try again later", None))
     })
-}
-
-/// The pre-check at RCPT. Where a quota still hangs on what is not known then, the end of data decides.
-fn over_quota(quotas: &Quotas, pool: &Pool, query: &QuotaQuery<'_>, now: i64) -> Result<(), Refusal> {
-    let user = query.auth_user.map(edict_table::value::fold_text);
-    let facts = Facts {
-        client_ip: Slot::Known(query.client_ip),
-        auth_user: Slot::from_option(user.as_deref()),
-        sender: Slot::from_option(query.sender),
-        submitted: Slot::Known(true),
-        recipient: Slot::Known(query.recipient),
-        direction: Slot::Known(Direction::Outbound),
-        time: Slot::Known(now.div_euclid(1000)),
-        ..Facts::default()
-    };
-    let mut scratch = pool.take(query.table);
-    let mut found = Vec::new();
-    let open = matching(query.table, Kind::Quota, &facts, &mut scratch, &mut found);
-    pool.put(scratch);
-    if !open.is_empty() || found.is_empty() {
-        return Ok(());
-    }
-    let keys = Keys::new(query.table, query.auth_user, query.sender, query.client_ip);
-    let mut planner = Planner::new(query.table, &keys);
-    planner.recipient(&found);
-    let plan = planner.finish(1);
-    let zone = quotas.zone(query.table);
-    quotas.room(&plan.needs, now, &zone).map_err(|over| over_reply(&plan, query.table, over))
 }
 
 /// A refusal with its rule, as replies and logs want it.

@@ -4,13 +4,16 @@
 //! which route, what would be copied, which disclaimers and quotas hold.
 
 use super::copies::{self, Copy};
+use super::early;
 use super::finals::{self, Final};
+use super::plan::over_reply;
 use super::texts::{Author, texts};
 use super::view::{Pool, View};
+use crate::acceptor::QuotaQuery;
 use crate::directory::Directory;
 use crate::envelope::{Incoming, Refusal};
-use crate::quota::amount::{Amount, date_text, day_of, slot_of};
-use crate::quota::book::{Book, Over};
+use crate::quota::amount::{Amount, Unit, date_text, day_of, slot_of};
+use crate::quota::book::{Book, Bound, Need};
 use crate::quota::keys::Keys;
 use crate::quota::rules::{Plan, Planner};
 use edict_message::header;
@@ -52,6 +55,54 @@ pub struct Reach {
     pub via: String,
 }
 
+/// How far one bound of a quota is used up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Count {
+    /// The quota.
+    pub rule: RuleId,
+    /// The counter, as `edictd usage` names it.
+    pub key: String,
+    /// What is counted.
+    pub unit: Unit,
+    /// Used before.
+    pub used: u64,
+    /// What this message adds.
+    pub adds: u64,
+    /// At most so many.
+    pub most: u64,
+}
+
+/// The pre-check at RCPT of a recipient outside, with what every counter holds already. The counts say what the
+/// quotas hold that were asked; there are none where no quota can be told by then.
+pub fn at_rcpt(query: &QuotaQuery<'_>, used: Amount, now: i64) -> (Vec<Count>, Result<(), Refusal>) {
+    match early::plan(&Pool::default(), query, now) {
+        Some(plan) => (tally(&plan, used), room(&plan, query.table, used, now)),
+        None => (Vec::new(), Ok(())),
+    }
+}
+
+/// What a message whose verdicts are final counts towards which quota; `size` and `used` as for [`rehearse`].
+#[must_use]
+pub fn counts(incoming: &Incoming, size: u64, used: Amount) -> Vec<Count> {
+    let Ok(finals) = finals::expand(incoming, &Directory::offline()) else { return Vec::new() };
+    let pool = Pool::default();
+    tally(&quotas(incoming, &mut View::new(incoming, &pool), &finals, size), used)
+}
+
+fn tally(plan: &Plan, used: Amount) -> Vec<Count> {
+    let of = |need: &Need, (place, bound): &(usize, Bound)| {
+        Some(Count {
+            rule: *plan.rules.get(*place)?,
+            key: need.key.clone(),
+            unit: bound.unit,
+            used: used.of(bound.unit),
+            adds: need.add.of(bound.unit),
+            most: bound.most,
+        })
+    };
+    plan.needs.iter().flat_map(|need| need.bounds.iter().filter_map(move |bound| of(need, bound))).collect()
+}
+
 /// Rehearses a message whose verdicts are final. `size` counts against quotas in place of the message's
 /// own; `used` is what every counter holds already.
 ///
@@ -64,8 +115,9 @@ pub fn rehearse(incoming: &Incoming, size: u64, used: Amount) -> Result<Rehearsa
     let zone = zone(table);
     let pool = Pool::default();
     let mut view = View::new(incoming, &pool);
-    room(&quotas(incoming, &mut view, &finals, size), incoming, used, &zone)?;
-    let mut notes = Vec::new();
+    let plan = quotas(incoming, &mut view, &finals, size);
+    room(&plan, table, used, incoming.received)?;
+    let mut notes = watched(&plan, table, used);
     let copies = match finals.is_empty() {
         true => Vec::new(),
         false => copies::wanted(incoming, &finals, &mut view, &mut notes),
@@ -108,22 +160,26 @@ fn quotas(incoming: &Incoming, view: &mut View<'_>, finals: &[Final], size: u64)
 }
 
 /// Whether the message fits beside what was used before.
-fn room(plan: &Plan, incoming: &Incoming, used: Amount, zone: &TimeZone) -> Result<(), Refusal> {
+fn room(plan: &Plan, table: &Loaded, used: Amount, now: i64) -> Result<(), Refusal> {
     let book = Book::default();
     for need in &plan.needs {
-        book.restore(&need.key, slot_of(incoming.received), used);
+        book.restore(&need.key, slot_of(now), used);
     }
-    let today = day_of(incoming.received, zone);
-    book.room(&plan.needs, incoming.received, today).map_err(|over| {
-        let rule = match over {
-            Over::Bound(place, _) => plan.rules.get(place).and_then(|id| incoming.table.rule(*id)),
-            Over::Full => None,
-        };
-        match rule.map(|rule| (rule, rule.action)) {
-            Some((rule, Action::Quota(quota))) => super::refuse(&quota.reply.line(), Some(&rule)),
-            _ => super::refuse("451 4.3.0 Too many senders are counted", None),
+    let today = day_of(now, &zone(table));
+    book.room(&plan.needs, now, today).map_err(|over| over_reply(plan, table, over))
+}
+
+/// Quotas on trial that the message would not fit in.
+fn watched(plan: &Plan, table: &Loaded, used: Amount) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (id, key, bounds) in &plan.audits {
+        let add = plan.needs.iter().find(|need| need.key == *key).map(|need| need.add).unwrap_or_default();
+        let over = bounds.iter().any(|bound| used.plus(add).of(bound.unit) > bound.most);
+        if let Some(rule) = table.rule(*id).filter(|_| over) {
+            notes.push(format!("audit: quota {:?} would refuse", rule.name));
         }
-    })
+    }
+    notes
 }
 
 fn disclaimers(

@@ -3,6 +3,7 @@
 //! `user:` is the login; else the owner of the envelope sender; else the client's address. A login
 //! `ann` and the address `ann@` at the first local domain are one user. No policy here beyond that.
 
+use crate::verdict::inside::real_address;
 use edict_table::load::Loaded;
 use edict_table::model::QuotaPer;
 use edict_table::value::network::client_key;
@@ -79,6 +80,7 @@ pub fn user_key(table: &Loaded, user: &str) -> String {
 
 /// The owner of an inside address: the sole member of an alias, else itself without `+extension`.
 fn owner(table: &Loaded, sender: &Address) -> Option<Address> {
+    let sender = &real_form(table, sender.clone());
     if !table.is_inside(sender.domain()) {
         return None;
     }
@@ -88,14 +90,14 @@ fn owner(table: &Loaded, sender: &Address) -> Option<Address> {
     Some(inside_form(table, member.unwrap_or_else(|| sender.clone())))
 }
 
+/// At the domain that a domain alias stands for, without `+extension` at ours.
 fn inside_form(table: &Loaded, address: Address) -> Address {
-    let aliases = &table.profile().domain_aliases;
-    let mapped = aliases.iter().find(|(alias, _)| alias == address.domain()).and_then(|(_, real)| {
-        let domain = edict_table::value::Domain::parse(real).ok()?;
-        Some(Address::new(address.local(), &domain))
-    });
-    let address = mapped.unwrap_or(address);
+    let address = real_form(table, address);
     let inside = table.is_inside(address.domain());
     let bare = if inside { address.without_extension() } else { None };
     bare.unwrap_or(address)
+}
+
+fn real_form(table: &Loaded, address: Address) -> Address {
+    real_address(table, &address).unwrap_or(address)
 }

@@ -3,8 +3,8 @@
 //!
 //! Header and body are read only where a setting asks. Limits of size are the receiver's.
 
-use super::inside::{Existence, exists, has_mailbox, is_routed};
-use super::owner::may_write;
+use super::inside::{Existence, exists, has_mailbox, is_routed, real_address};
+use super::owner::{may_send_as, may_write};
 use crate::users::Users;
 use edict_message::facts::{body_facts, header_facts};
 use edict_table::facts::{BodyFacts, Direction, HeaderFacts};
@@ -25,6 +25,29 @@ pub type Bound = (&'static str, &'static str);
 #[must_use]
 pub fn guarded(stranger: bool, inside: bool, address: &Address) -> Option<Bound> {
     (stranger && (!inside || is_routed(address))).then_some(("the relay guard", "550 5.7.1 relaying denied"))
+}
+
+/// Whether a login may not send as this envelope sender. `<>` anybody may send.
+#[must_use]
+pub fn foreign_sender(table: &Loaded, login: Option<&str>, sender: Option<&Address>) -> Option<Bound> {
+    let (login, sender) = login.zip(sender)?;
+    (!may_send_as(table, login, sender))
+        .then_some(("sender-must", "553 5.7.1 this login may not send as this address"))
+}
+
+/// Whether a sender at one of our domains is nobody's: a user, an alias or a name that is listed. `users` tells who has
+/// a mailbox at local domains.
+pub(super) fn unknown_sender(table: &Loaded, users: &Users, sender: &Address) -> bool {
+    let real = real_address(table, sender);
+    let sender = real.as_ref().unwrap_or(sender);
+    table.is_inside(sender.domain()) && exists(table, users, sender) == Existence::No
+}
+
+/// The same as far as the table tells: at relay domains.
+#[must_use]
+pub fn absent_sender(table: &Loaded, sender: &Address) -> bool {
+    let real = real_address(table, sender);
+    absent(table, real.as_ref().unwrap_or(sender)).is_some()
 }
 
 /// Whether an address at a relay domain is none of those that are named. What exists at local domains the daemon

@@ -3,7 +3,7 @@
 use crate::users::Users;
 use edict_table::load::Loaded;
 use edict_table::model::Recipients;
-use edict_table::value::Address;
+use edict_table::value::{Address, Domain};
 
 /// Whether an inside address exists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +21,12 @@ pub(crate) fn real_domain<'a>(table: &'a Loaded, domain: &str) -> Option<&'a str
     let aliases = &table.profile().domain_aliases;
     let place = aliases.binary_search_by(|(alias, _)| alias.as_str().cmp(domain)).ok()?;
     aliases.get(place).map(|(_, real)| real.as_str())
+}
+
+/// An address at a domain alias as the one at the domain that the alias stands for.
+pub(crate) fn real_address(table: &Loaded, address: &Address) -> Option<Address> {
+    let domain = Domain::parse(real_domain(table, address.domain())?).ok()?;
+    Some(Address::new(address.local(), &domain))
 }
 
 /// Whether an address is at one of our domains, domain aliases among them.

@@ -2,7 +2,7 @@
 //!
 //! A catch-all alias makes nobody the owner of what it catches: a mailbox may stand behind it.
 
-use super::inside::real_domain;
+use super::inside::real_address;
 use edict_table::facts::HeaderFacts;
 use edict_table::load::Loaded;
 use edict_table::model::SenderMust;
@@ -14,9 +14,7 @@ pub(crate) fn may_send_as(table: &Loaded, login: &str, address: &Address) -> boo
     if must == SenderMust::BeAnything {
         return true;
     }
-    let real = real_domain(table, address.domain())
-        .and_then(|domain| edict_table::value::Domain::parse(domain).ok())
-        .map(|domain| Address::new(address.local(), &domain));
+    let real = real_address(table, address);
     let address = real.as_ref().unwrap_or(address);
     if is_login(table, login, address) {
         return true;

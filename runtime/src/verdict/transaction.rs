@@ -9,7 +9,6 @@ use super::authentic::{self, Authentic, Signed};
 use super::bounds::{self, guarded};
 use super::inside::{Existence, exists, is_inside, real_domain};
 use super::lookup::{self, Answer, Question};
-use super::owner::may_send_as;
 use super::peer::Peer;
 use super::ruling::{Ruled, ruled};
 use crate::acceptor::{Acceptor, QuotaQuery};
@@ -171,8 +170,7 @@ impl Transaction {
         let Beginning { id, table, mut scratch, reverse, sender, announced, now } = beginning;
         scratch.begin(&table);
         let sender_inside = sender.as_ref().is_some_and(|s| is_inside(&table, s));
-        let sender_unknown =
-            sender_inside && sender.as_ref().is_some_and(|s| exists(&table, users, s) == Existence::No);
+        let sender_unknown = sender.as_ref().is_some_and(|s| bounds::unknown_sender(&table, users, s));
         Self {
             id,
             trusted: table.is_trusted(peer.ip),
@@ -319,10 +317,9 @@ impl Transaction {
 
     /// MAIL: a refusal that hangs on client and sender alone.
     pub(crate) fn at_mail(&mut self, peer: &Peer) -> Gate {
-        if let (Some(login), Some(sender)) = (&peer.login, &self.sender)
-            && !may_send_as(&self.table, &login.folded, sender)
-        {
-            return Gate::refuse("553 5.7.1 this login may not send as this address");
+        let login = peer.login.as_ref().map(|login| login.folded.as_str());
+        if let Some((_, reply)) = bounds::foreign_sender(&self.table, login, self.sender.as_ref()) {
+            return Gate::refuse(reply);
         }
         let outcome =
             self.with_scratch(|this, scratch| decide::verdict(&this.table, &this.facts(peer), scratch));

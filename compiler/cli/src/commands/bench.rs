@@ -6,7 +6,7 @@
 
 use crate::args::{BenchArgs, ResultFormat};
 use crate::console::{Console, Failure, clean};
-use crate::files::read_whole;
+use crate::files::{one_dash, read_whole};
 use crate::flow::{self, Dns, Known, Mail};
 use crate::table;
 use edict_runtime::quota::Amount;
@@ -34,6 +34,7 @@ const MESSAGE: &[u8] = b"From: Bob <bob@partner.example>\r\nTo: ann@example.com\
 
 /// Measures.
 pub fn run(args: &BenchArgs, console: &mut Console) -> Result<bool, Failure> {
+    one_dash((&args.table, "the table"), args.message.as_deref().map(|path| (path, "the message")))?;
     let Some(loaded) = table::open(&args.table, console)? else {
         return Ok(false);
     };
@@ -61,6 +62,7 @@ pub fn run(args: &BenchArgs, console: &mut Console) -> Result<bool, Failure> {
         sender: "bob@partner.example".to_owned(),
         recipients: vec![format!("ann@{domain}")],
         message,
+        whole: true,
         size: None,
         time: flow::now(),
         dns: Dns::default(),

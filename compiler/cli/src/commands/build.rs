@@ -3,21 +3,22 @@
 //! What was emitted is loaded once before it is written, so that no table leaves here that the daemon
 //! would refuse.
 
-use crate::args::BuildArgs;
+use crate::args::{BuildArgs, DiagnosticFormat};
 use crate::console::{Console, Failure};
-use crate::files::write_whole;
+use crate::files::{is_dash, one_dash, write_whole};
 use crate::{folder, progress, render, signing};
 use edict_compiler::{Options, compile};
 use edict_table::emit::emit;
 use edict_table::load::Loaded;
-use std::io::{self, IsTerminal};
-use std::path::Path;
+use serde_json::json;
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
 /// Builds; nothing is written when there is an error.
 pub fn run(args: &BuildArgs, console: &mut Console) -> Result<bool, Failure> {
     let root = &args.rules.rules;
-    let to_stdout = args.output == Path::new("-");
+    let to_stdout = is_dash(&args.output);
+    one_dash((root, "the rules"), args.sign.as_deref().map(|path| (path, "the key")))?;
     if to_stdout && io::stdout().is_terminal() {
         return Err(Failure::Use("a table is binary; send it to a file or a pipe".to_owned()));
     }
@@ -47,6 +48,19 @@ pub fn run(args: &BuildArgs, console: &mut Console) -> Result<bool, Failure> {
         console.finish()?;
     } else {
         write_whole(&args.output, &image)?;
+    }
+    if args.format == DiagnosticFormat::Json {
+        let object = json!({
+            "output": args.output.display().to_string(),
+            "rules": loaded.rule_count(),
+            "bytes": size,
+            "digest": loaded.digest(),
+            "signer": loaded.signer().map(|key| key.to_string()),
+        });
+        // Where the table itself is the result, this is a remark about it.
+        let out: &mut dyn Write = if to_stdout { console.err() } else { console.out() };
+        writeln!(out, "{object}")?;
+        return Ok(true);
     }
     let signed = loaded.signer().map(|key| format!(", signed by {key}")).unwrap_or_default();
     console.remark(&format!(

@@ -3,7 +3,7 @@
 use crate::args::{CheckResult, ExplainArgs, ResultFormat};
 use crate::console::{Console, Failure};
 use crate::explained::Shown;
-use crate::files::read_whole;
+use crate::files::{one_dash, read_whole};
 use crate::flow::{self, Dns, Mail};
 use crate::table;
 use edict_runtime::quota::Amount;
@@ -16,6 +16,7 @@ fn place(result: CheckResult) -> u8 {
 
 /// Explains one mail.
 pub fn run(args: &ExplainArgs, console: &mut Console) -> Result<bool, Failure> {
+    one_dash((&args.table, "the table"), args.message.as_deref().map(|path| (path, "the message")))?;
     let Some(loaded) = table::open(&args.table, console)? else {
         return Ok(false);
     };
@@ -33,13 +34,14 @@ pub fn run(args: &ExplainArgs, console: &mut Console) -> Result<bool, Failure> {
         sender: args.sender.clone(),
         recipients: args.recipient.clone(),
         message,
+        whole: args.message.is_some(),
         size: None,
         time: flow::now(),
         spf: args.spf.map_or(0, place),
         dmarc: args.dmarc.map_or(0, place),
         dkim: args.dkim.clone(),
         dns: Dns::default(),
-        usage: Amount::default(),
+        usage: args.used.iter().fold(Amount::default(), |sum, used| sum.plus(*used)),
     };
     let (happening, known) = flow::happen(&table, &mail).map_err(|e| Failure::Use(e.to_string()))?;
     let shown = Shown { table: &table, model: &table.to_table(), all: args.all };

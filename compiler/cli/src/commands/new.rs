@@ -2,9 +2,10 @@
 //!
 //! The files stand in `new/template`. Writes into an empty or new folder only.
 
-use crate::args::NewArgs;
+use crate::args::{NewArgs, ResultFormat};
 use crate::console::{Console, Failure};
 use crate::files::write_whole;
+use serde_json::json;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -54,12 +55,21 @@ pub fn run(args: &NewArgs, console: &mut Console) -> Result<bool, Failure> {
         fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))
             .map_err(|e| Failure::write(&hook, e))?;
     }
-    if git(root, &["rev-parse", "--is-inside-work-tree"]) {
+    let inside = git(root, &["rev-parse", "--is-inside-work-tree"]);
+    let hooked =
+        !inside && git(root, &["init", "--quiet"]) && git(root, &["config", "core.hooksPath", ".githooks"]);
+    if args.format == ResultFormat::Json {
+        let files: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
+        let object = json!({ "dir": root.display().to_string(), "files": files, "hook_in_force": hooked });
+        writeln!(console.out(), "{object}")?;
+        return Ok(true);
+    }
+    if inside {
         // `core.hooksPath` of a repository that is there already would turn its own hooks off.
         console.remark(
             "this folder lies in a git repository already, whose settings stay as they are: the pre-commit hook waits in .githooks, the workflow in .github",
         );
-    } else if !git(root, &["init", "--quiet"]) || !git(root, &["config", "core.hooksPath", ".githooks"]) {
+    } else if !hooked {
         console.remark("git is not at hand: the pre-commit hook waits in .githooks");
     }
     let dir = root.display();

@@ -11,6 +11,9 @@ use edict_table::model::{Kind, Mode, Table};
 use serde::Serialize;
 use std::io::Write;
 
+/// The word that opens a limit.
+const LIMIT: &str = "limit";
+
 /// Shows a table.
 pub fn run(args: &ShowArgs, console: &mut Console) -> Result<bool, Failure> {
     let Some(loaded) = table::open(&args.table, console)? else {
@@ -151,7 +154,8 @@ fn human(out: &mut dyn Write, s: &Summary<'_>) -> std::io::Result<()> {
         let title = format!("verdicts at {}{part}", stage.name());
         rows(out, &title, s.rules.iter().filter(|row| row.verdict && row.order == stage))?;
     }
-    rows(out, "done to accepted mail", s.rules.iter().filter(|row| !row.verdict))?;
+    rows(out, "limits", s.rules.iter().filter(|row| row.kind == LIMIT))?;
+    rows(out, "done to accepted mail", s.rules.iter().filter(|row| !row.verdict && row.kind != LIMIT))?;
     let entries: usize = s.lists.iter().map(|list| list.entries).sum();
     writeln!(out, "\nlists          {} with {entries} entries", s.lists.len())?;
     for list in s.lists.iter().filter(|list| list.name.is_some()) {
@@ -188,6 +192,8 @@ fn rows<'a>(
             write!(out, "  {}:{}", clean(row.file), row.line)?;
         }
         match row.waits_for {
+            // Verdicts stand under their stage; the others are carried out once the mail is accepted.
+            _ if !row.verdict => writeln!(out, "  (known at {})", row.stage)?,
             Some(other) => writeln!(out, "  (waits for \"{}\")", clean(other))?,
             None => writeln!(out)?,
         }

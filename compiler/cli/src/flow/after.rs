@@ -3,7 +3,7 @@
 use super::Mail;
 use super::known::Known;
 use super::verdict::{Ended, Person};
-use edict_runtime::actions::rehearse::{Rehearsal, rehearse};
+use edict_runtime::actions::rehearse::{self, Count, Rehearsal};
 use edict_runtime::envelope::{
     Authentication, Client, Fate, Given, Incoming, MessageId, Notify, Refusal, ReversePath,
 };
@@ -21,14 +21,17 @@ pub fn send(
     mail: &Mail,
     known: &Known,
     people: &[Person],
-) -> Result<Rehearsal, Refusal> {
+) -> (Vec<Count>, Result<Rehearsal, Refusal>) {
     let accepted: Vec<&Person> = people.iter().filter(|person| !person.decided.is_refused()).collect();
     let incoming = incoming(table, mail, known, &accepted);
-    let mut sent = rehearse(&incoming, known.size(), mail.usage)?;
-    for reach in &mut sent.reaches {
-        reach.given = accepted.get(reach.given).map_or(0, |person| person.place);
-    }
-    Ok(sent)
+    let counts = rehearse::counts(&incoming, known.size(), mail.usage);
+    let sent = rehearse::rehearse(&incoming, known.size(), mail.usage).map(|mut sent| {
+        for reach in &mut sent.reaches {
+            reach.given = accepted.get(reach.given).map_or(0, |person| person.place);
+        }
+        sent
+    });
+    (counts, sent)
 }
 
 fn incoming(table: &Arc<Loaded>, mail: &Mail, known: &Known, accepted: &[&Person]) -> Incoming {
@@ -53,7 +56,7 @@ fn incoming(table: &Arc<Loaded>, mail: &Mail, known: &Known, accepted: &[&Person
         id: MessageId(0),
         client: Client {
             ip: known.client,
-            name: mail.client_name.clone(),
+            name: known.client_name(),
             helo: mail.helo.clone().unwrap_or_else(|| "localhost.localdomain".to_owned()),
             esmtp: true,
             tls: mail.tls,

@@ -2,6 +2,7 @@
 
 use super::{Mail, Unfit};
 use edict_message::facts::{body_facts, header_facts};
+use edict_runtime::verdict::bounds;
 use edict_table::fact::{RESULTS, Stage};
 use edict_table::facts::{BodyFacts, Direction, Facts, HeaderFacts, Slot};
 use edict_table::load::Loaded;
@@ -34,6 +35,7 @@ pub struct Known {
     pub people: Vec<Who>,
     size: u64,
     message: Vec<u8>,
+    own_from: bool,
     /// Recipients that are taken at RCPT.
     taken: u64,
     /// What the header tells.
@@ -92,6 +94,7 @@ impl Known {
             Some(name) => (Slot::from_option(Domain::parse(name).ok()), Slot::Known(false)),
             None => mail.dns.client(client),
         };
+        let header = header_facts(&mail.message);
         let helo = mail.helo.as_deref().unwrap_or("localhost.localdomain");
         let parsed = Domain::parse(helo).ok();
         let helo_malformed = parsed.is_none();
@@ -115,7 +118,7 @@ impl Known {
             sender_unresolvable: unresolvable(
                 sender.as_ref().map(Address::domain).filter(|d| !d.starts_with('[')),
             ),
-            sender_unknown: false,
+            sender_unknown: sender.as_ref().is_some_and(|s| bounds::absent_sender(table, s)),
             spf: mail.spf,
             dmarc: mail.dmarc,
             dkim: mail.dkim.clone(),
@@ -123,8 +126,9 @@ impl Known {
             taken: people.len() as u64,
             people,
             message: mail.message.clone(),
+            own_from: mail.whole || !header.from.is_empty(),
             size: mail.size.unwrap_or(mail.message.len() as u64),
-            header: header_facts(&mail.message),
+            header,
             body: body_facts(&mail.message),
             time: mail.time.div_euclid(1000),
         })
@@ -135,6 +139,11 @@ impl Known {
         &self.message
     }
 
+    /// Whether `sender-must` can be held against From: a mail that is only sketched has none.
+    pub fn has_from(&self) -> bool {
+        self.own_from
+    }
+
     /// So many recipients are taken at RCPT.
     pub fn count(&mut self, taken: usize) {
         self.taken = taken as u64;
@@ -143,6 +152,19 @@ impl Known {
     /// The size that counts, in bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The forward-confirmed name of the client.
+    pub fn client_name(&self) -> Option<String> {
+        match &self.client_name {
+            Slot::Known(name) => Some(name.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Whether a recipient is one that only our own may write to.
+    pub fn is_strange(&self, who: &Who) -> bool {
+        !who.submitted && !who.inside
     }
 
     /// The folded login.

@@ -3,7 +3,7 @@
 //! The one place that `explain`, `test` and `replay` share. It decides nothing itself: verdicts are
 //! `edict_table::decide`, everything after them is the daemon's own `actions` and `quota`. What it adds is
 //! the order of mail-flow, and what a daemon would look up: DNS answers are given or harmless, every local
-//! mailbox that rules do not speak of exists, a login is one that may send as it does.
+//! mailbox that rules do not speak of exists, counters hold what they are said to.
 
 mod after;
 mod dns;
@@ -11,10 +11,10 @@ mod known;
 mod verdict;
 
 pub use dns::{Answer, Dns, Record};
-pub use known::{Known, recipient};
+pub use known::{Known, Who, recipient};
 pub use verdict::{Decided, Ended, Person};
 
-pub use edict_runtime::actions::rehearse::{Reach, Rehearsal};
+pub use edict_runtime::actions::rehearse::{Count, Reach, Rehearsal};
 use edict_runtime::quota::Amount;
 use edict_table::fact::Stage;
 use edict_table::load::{Loaded, RuleId};
@@ -42,6 +42,8 @@ pub struct Mail {
     pub recipients: Vec<String>,
     /// The message, lines ended by CRLF.
     pub message: Vec<u8>,
+    /// It is all there; else what it does not say is taken to be in order.
+    pub whole: bool,
     /// Counts in place of the message's own size.
     pub size: Option<u64>,
     /// Unix milliseconds.
@@ -98,6 +100,8 @@ pub struct Happening {
     pub people: Vec<Person>,
     /// What is done to what was accepted; none where nothing was.
     pub sent: Option<Rehearsal>,
+    /// How far quotas are used up, with what was accepted.
+    pub counts: Vec<Count>,
 }
 
 /// Why a mail cannot be looked at.
@@ -120,12 +124,17 @@ pub enum Unfit {
 /// An address cannot be read.
 pub fn happen(table: &Arc<Loaded>, mail: &Mail) -> Result<(Happening, Known), Unfit> {
     let mut known = Known::new(table, mail)?;
-    let people: Vec<Person> = verdict::people(table, &mut known);
-    let refused = people.iter().find(|person| person.decided.is_refused());
-    let submitted = known.people.iter().any(|who| who.submitted);
+    let people: Vec<Person> = verdict::people(table, mail, &mut known);
+    // Who was turned away at RCPT is no recipient any more. Of the others a submitted message goes to all or to none;
+    // of several refusals that for good is told.
+    let late = |person: &&Person| person.decided.is_refused() && person.decided.stage >= Stage::Data;
+    let submitted =
+        people.iter().filter(late).any(|p| known.people.get(p.place).is_some_and(|who| who.submitted));
     let all_refused = people.iter().all(|person| person.decided.is_refused());
-    // A submitted message goes to all or to none.
-    if let Some(first) = refused.filter(|_| all_refused || submitted) {
+    let for_good = |person: &&Person| person.decided.reply.as_ref().is_some_and(|r| r.starts_with('5'));
+    let told = people.iter().filter(late).find(for_good).or_else(|| people.iter().find(late));
+    let told = told.or_else(|| people.iter().find(|person| person.decided.is_refused()));
+    if let Some(first) = told.filter(|_| all_refused || submitted) {
         let happening = Happening {
             whole: if first.decided.reply.as_ref().is_some_and(|r| r.starts_with('4')) {
                 Whole::Defer
@@ -137,10 +146,12 @@ pub fn happen(table: &Arc<Loaded>, mail: &Mail) -> Result<(Happening, Known), Un
             rule: first.decided.rule(),
             people,
             sent: None,
+            counts: Vec::new(),
         };
         return Ok((happening, known));
     }
-    let happening = match after::send(table, mail, &known, &people) {
+    let (counts, sent) = after::send(table, mail, &known, &people);
+    let happening = match sent {
         Err(refusal) => Happening {
             whole: if refusal.reply.starts_with('4') { Whole::Defer } else { Whole::Reject },
             rule: refusal.rule.as_ref().and_then(|(name, ..)| rule_named(table, name)),
@@ -148,6 +159,7 @@ pub fn happen(table: &Arc<Loaded>, mail: &Mail) -> Result<(Happening, Known), Un
             stage: Stage::Body,
             people,
             sent: None,
+            counts,
         },
         Ok(sent) => {
             let accepted: Vec<&Person> = people.iter().filter(|p| !p.decided.is_refused()).collect();
@@ -162,6 +174,7 @@ pub fn happen(table: &Arc<Loaded>, mail: &Mail) -> Result<(Happening, Known), Un
                 rule: if let [only] = rules.as_slice() { *only } else { None },
                 sent: Some(sent),
                 people,
+                counts,
             }
         }
     };

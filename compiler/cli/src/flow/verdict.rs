@@ -3,8 +3,11 @@
 //! In the order of mail-flow: client, sender, relay guard, rules, settings that stand whatever rules say.
 
 use super::known::{Known, Who};
+use super::{Mail, rule_named};
+use edict_runtime::acceptor::QuotaQuery;
+use edict_runtime::actions::rehearse::{self, Count};
 use edict_runtime::users::Users;
-use edict_runtime::verdict::bounds::{self, Bound, Reading, Sent, absent, guarded};
+use edict_runtime::verdict::bounds::{self, Bound, Reading, Sent, absent, foreign_sender, guarded};
 use edict_table::decide::{Outcome, Ruling, Scratch, audited, verdict};
 use edict_table::fact::Stage;
 use edict_table::load::{Loaded, RuleId};
@@ -19,6 +22,8 @@ pub enum Ended {
     Rule(RuleId, Verb),
     /// A setting or the relay guard; says which.
     Setting(&'static str),
+    /// A quota that is used up already.
+    Quota(RuleId),
     /// Lookups that failed.
     Unknown,
     /// The table cannot be read.
@@ -45,7 +50,7 @@ impl Decided {
     /// The rule, where one decided.
     pub fn rule(&self) -> Option<RuleId> {
         match self.ended {
-            Ended::Rule(id, _) => Some(id),
+            Ended::Rule(id, _) | Ended::Quota(id) => Some(id),
             _ => None,
         }
     }
@@ -80,16 +85,25 @@ pub struct Person {
     pub decided: Decided,
     /// Audit rules that would have changed it, had they been in force.
     pub audits: Vec<RuleId>,
+    /// The quotas that RCPT asked, and how far they are used up.
+    pub counts: Vec<Count>,
 }
 
 /// Decides every recipient by itself: first up to RCPT, then, with the number of those who were taken there, to the
 /// end of the data.
-pub fn people(table: &Loaded, known: &mut Known) -> Vec<Person> {
+pub fn people(table: &Loaded, mail: &Mail, known: &mut Known) -> Vec<Person> {
     let most = table.profile().max_recipients as usize;
     let mut taken = 0;
+    let mut counts = Vec::with_capacity(known.people.len());
     let mut early: Vec<Option<Decided>> = Vec::with_capacity(known.people.len());
     for who in &known.people {
-        let decided = until_rcpt(table, known, who, taken >= most);
+        let mut decided = until_rcpt(table, known, who, taken >= most);
+        counts.push(Vec::new());
+        if decided.is_none() && !who.inside {
+            let (found, over) = quota(table, mail, known, who);
+            decided = over;
+            counts.last_mut().into_iter().for_each(|last| last.clone_from(&found));
+        }
         taken += usize::from(decided.is_none());
         early.push(decided);
     }
@@ -111,7 +125,8 @@ pub fn people(table: &Loaded, known: &mut Known) -> Vec<Person> {
             None => from_data(table, known, who, &reached),
         };
         let audits = audits(table, known, who, &decided);
-        Some(Person { place, decided, audits })
+        let counts = counts.get_mut(place).map(std::mem::take).unwrap_or_default();
+        Some(Person { place, decided, audits, counts })
     };
     early.into_iter().enumerate().filter_map(late).collect()
 }
@@ -121,7 +136,7 @@ fn audits(table: &Loaded, known: &Known, who: &Who, decided: &Decided) -> Vec<Ru
         Ended::Default => Ruling::Default,
         Ended::Rule(id, _) => Ruling::By(id),
         Ended::Unknown => Ruling::Unknown,
-        Ended::Setting(_) | Ended::Corrupt => return Vec::new(),
+        Ended::Setting(_) | Ended::Quota(_) | Ended::Corrupt => return Vec::new(),
     };
     // What a stricter rule would have said of the whole mail, not only up to the verdict.
     let stage = if decided.is_refused() { decided.stage } else { Stage::Body };
@@ -135,6 +150,11 @@ fn until_rcpt(table: &Loaded, known: &Known, who: &Who, full: bool) -> Option<De
     let mut scratch = Scratch::new();
     scratch.begin(table);
     for stage in [Stage::Connect, Stage::Mail, Stage::Rcpt] {
+        if stage == Stage::Mail
+            && let Some(foreign) = foreign_sender(table, known.login(), known.sender.as_ref())
+        {
+            return Some(bound(foreign, stage));
+        }
         if stage == Stage::Rcpt {
             let stranger = known.login().is_none() && !known.trusted;
             if let Some(guarded) = guarded(stranger, who.inside, &who.address) {
@@ -152,6 +172,23 @@ fn until_rcpt(table: &Loaded, known: &Known, who: &Who, full: bool) -> Option<De
         }
     }
     absent(table, &who.address).map(|found| bound(found, Stage::Rcpt))
+}
+
+/// The pre-check of quotas, for a recipient outside: a refusal where one is used up already.
+fn quota(table: &Loaded, mail: &Mail, known: &Known, who: &Who) -> (Vec<Count>, Option<Decided>) {
+    let query = QuotaQuery {
+        table,
+        auth_user: known.login(),
+        client_ip: known.client,
+        sender: known.sender.as_ref(),
+        recipient: &who.address,
+    };
+    let (counts, room) = rehearse::at_rcpt(&query, mail.usage, mail.time);
+    let over = room.err().map(|refusal| {
+        let rule = refusal.rule.as_ref().and_then(|(name, ..)| rule_named(table, name));
+        refused(Stage::Rcpt, rule.map_or(Ended::Corrupt, Ended::Quota), &refusal.reply)
+    });
+    (counts, over)
 }
 
 /// The verdict of a recipient that was taken at RCPT; `reached` says which were.
@@ -218,8 +255,7 @@ fn bounds(table: &Loaded, known: &Known, reached: &[bool]) -> Option<Decided> {
     let taken = known.people.iter().zip(reached).filter(|(_, reached)| **reached);
     let sent = Sent {
         login: known.login(),
-        // A login is taken for one that may send as it does.
-        own_from: false,
+        own_from: known.has_from(),
         sender: known.sender.as_ref(),
         // Users are not known here: a catch-all takes all that no list names.
         recipients: taken

@@ -54,6 +54,7 @@ pub fn mail(sources: &Sources, test: &Test, table: &Loaded) -> Result<Mail, (Spa
         sender,
         recipients: test.recipients.iter().map(|word| word.value.clone()).collect(),
         message: message(sources, test)?,
+        whole: test.message.is_some(),
         size: test.size.map(|size| size.value),
         time,
         spf: test.spf.map_or(0, |result| result.value),

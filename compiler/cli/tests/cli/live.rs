@@ -1,22 +1,24 @@
 //! `explain` tells what a daemon does: generated mails go through `edict explain --format json` and through the SMTP
-//! session, and verdict, reply, stage and rule must be the same for each recipient.
+//! session with the daemon's own actions behind it. Verdict, reply, stage and rule must be the same for each recipient,
+//! and for accepted mail so must who gets it, the copies, the disclaimers and the quotas on trial.
 //!
 //! Where one reply speaks for several recipients they differ by design, and the comparison says how: a stranger's
 //! recipient that needs a transaction of its own (452 4.5.3) is not judged here; mail of our own users is refused
 //! whole. `EDICT_LONG=n` plays n mails.
 
 use crate::kit::{copy, edict};
+use crate::office::{Office, now};
 use arc_swap::ArcSwap;
 use capture::Capture;
-use edict_runtime::acceptor::{Accepting, Acceptor, QuotaQuery, Receipt};
-use edict_runtime::envelope::{Incoming, MessageId, Refusal};
 use edict_runtime::live::Live;
+use edict_runtime::quota::Amount;
 use edict_runtime::smtp::{Checked, Context, Endpoint, Role, Session, Settings, Step};
 use edict_runtime::users::Users;
 use edict_runtime::verdict::lookup::{Answer, Question};
 use edict_table::facts::Slot;
 use edict_table::load::Loaded;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,24 +27,6 @@ mod capture;
 
 /// Mailboxes; `explain` takes every local one for real.
 const USERS: &str = "ann@example.com:\nbob@example.com:\nann@example.org:\nmany@example.com:\n";
-
-/// Takes everything.
-struct Taker;
-
-impl Acceptor for Taker {
-    fn next_id(&self) -> MessageId {
-        MessageId(1)
-    }
-    fn ready(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-    fn over_quota(&self, _: &QuotaQuery<'_>) -> Result<(), Refusal> {
-        Ok(())
-    }
-    fn accept(&self, _: Incoming) -> Accepting<'_> {
-        Box::pin(std::future::ready(Ok(Receipt::default())))
-    }
-}
 
 /// A mail and who brings it.
 #[derive(Debug)]
@@ -53,6 +37,8 @@ struct Mail {
     sender: &'static str,
     recipients: Vec<&'static str>,
     message: String,
+    /// What the sender has used up.
+    used: Amount,
 }
 
 /// Small, and the same on each run.
@@ -72,10 +58,20 @@ impl Dice {
 fn mail(dice: &mut Dice) -> Mail {
     let clients =
         ["203.0.113.9", "203.0.113.9", "203.0.113.9", "198.51.100.7", "198.51.100.200", "10.1.2.3", "::1"];
-    let login = (dice.roll(5) == 0).then_some("ann@example.com");
+    let login = (dice.roll(3) == 0).then_some("ann@example.com");
     let sender = match login {
-        // Others are refused at MAIL, which `explain` does not look at.
-        Some(_) => dice.pick(&["ann@example.com", "ann+x@example.com", "<>"]),
+        Some(_) => dice.pick(&[
+            "ann@example.com",
+            "ann@example.com",
+            "ann@example.com",
+            "Ann@Example.NET",
+            "ann+x@example.com",
+            "support@example.com",
+            "sales@example.com",
+            "bob@example.com",
+            "carl@other.example",
+            "<>",
+        ]),
         None => dice.pick(&[
             "carl@other.example",
             "friend@bad.example",
@@ -87,6 +83,9 @@ fn mail(dice: &mut Dice) -> Mail {
             "many@other.example",
             "ann@example.com",
             "ann@example.org",
+            "ann@example.net",
+            "ann@passed.example",
+            "zoe@passed.example",
             "<>",
         ]),
     };
@@ -97,11 +96,14 @@ fn mail(dice: &mut Dice) -> Mail {
         "ann@example.net",
         "ann@example.org",
         "sales@example.com",
+        "team@example.com",
         "postmaster@example.com",
         "ann@passed.example",
         "zoe@passed.example",
         "anybody@open.example",
         "far@elsewhere.example",
+        "far@elsewhere.example",
+        "off@third.example",
         "far%elsewhere.example@example.com",
         "elsewhere.example!far@example.com",
         "\"far@elsewhere.example\"@example.com",
@@ -112,7 +114,10 @@ fn mail(dice: &mut Dice) -> Mail {
     let count = dice.pick(&[1, 1, 1, 1, 2, 2, 3, 4]);
     let mut recipients: Vec<&str> = Vec::new();
     for _ in 0..count {
-        let one = dice.pick(&pool);
+        // Half of what our users write leaves.
+        let leaves = login.is_some() && dice.roll(2) == 0;
+        let one =
+            if leaves { dice.pick(&["far@elsewhere.example", "team@example.com"]) } else { dice.pick(&pool) };
         // The guard keeps these from strangers; to our own they are mailboxes that only the daemon knows not to be there.
         let odd = ours && one.rsplit_once('@').is_some_and(|(local, _)| local.contains(['%', '!', '@']));
         if !odd && !recipients.contains(&one) {
@@ -122,9 +127,22 @@ fn mail(dice: &mut Dice) -> Mail {
     if recipients.is_empty() {
         recipients.push("ann@example.com");
     }
-    let from = if login.is_some() { "ann@example.com" } else { "carl@other.example" };
+    let from = match login {
+        Some(_) => {
+            dice.pick(&["ann@example.com", "ann@example.com", "Ann <ann+x@example.com>", "bob@example.com"])
+        }
+        None => "carl@other.example",
+    };
+    let used = Amount {
+        messages: dice.pick(&[0, 0, 9, 10, 11, 12, 12]),
+        recipients: dice.pick(&[0, 0, 18, 19, 20]),
+        bytes: dice.pick(&[0, 0, 97 << 10, 100 << 10]),
+    };
     let subject = dice.pick(&[
         "hello",
+        "minutes",
+        "minutes",
+        "monthly report",
         "your invoice",
         "lottery",
         "monthly report",
@@ -159,7 +177,7 @@ fn mail(dice: &mut Dice) -> Mail {
         _ => message.push_str(&format!("\r\n{text}\r\n")),
     }
     let helo = dice.pick(&["client.example", "client.example", "localhost", "[192.0.2.1]"]);
-    Mail { client, helo, login, sender, recipients, message }
+    Mail { client, helo, login, sender, recipients, message, used }
 }
 
 /// What a recipient is told, and when, and by which rule.
@@ -174,6 +192,7 @@ struct Told {
 /// Drives a session; `say` gives the replies to some lines.
 struct Wire {
     session: Session,
+    office: Arc<Office>,
 }
 
 impl Wire {
@@ -181,15 +200,18 @@ impl Wire {
         let mut waiting = bytes.to_vec();
         let mut out = Vec::new();
         loop {
-            let (used, step) = self.session.step(&waiting, 1_700_000_000_000);
+            let (used, step) = self.session.step(&waiting, now());
             waiting.drain(..used);
             out.append(self.session.output());
             match step {
                 Step::Read | Step::Close => break,
                 Step::Write | Step::Wait(_) => {}
                 // `explain` takes a login for proved.
-                Step::Verify { name, .. } => self.session.verified(Checked::Right(name), 1_700_000_000_000),
-                Step::Accept(_) => self.session.accepted(Ok(Receipt::default())),
+                Step::Verify { name, .. } => self.session.verified(Checked::Right(name), now()),
+                Step::Accept(incoming) => {
+                    let receipt = self.office.take(*incoming);
+                    self.session.accepted(receipt);
+                }
                 Step::Look(questions) => {
                     // Names that nobody speaks of resolve, as in `explain`.
                     let answer = |question: Question| match question {
@@ -233,13 +255,15 @@ fn refused(reply: &str, stage: &str, capture: &Capture) -> Told {
 }
 
 /// What the session does with a mail: for each recipient what it is told, none where it would have to come back.
-fn live(table: &Arc<Loaded>, mail: &Mail, capture: &Capture) -> Vec<Option<Told>> {
+fn live(table: &Arc<Loaded>, office: &Arc<Office>, mail: &Mail, capture: &Capture) -> Vec<Option<Told>> {
     let users = Arc::new(ArcSwap::from_pointee(Users::parse(USERS).unwrap()));
-    let context =
-        Context::new(Arc::new(Live::new(Arc::clone(table))), Arc::new(Taker), users, Settings::default());
+    let live = Arc::new(Live::new(Arc::clone(table)));
+    let acceptor: Arc<dyn edict_runtime::acceptor::Acceptor> = Arc::<Office>::clone(office);
+    let context = Context::new(live, acceptor, users, Settings::default());
     let client = mail.client.parse().unwrap();
     let mut wire = Wire {
         session: Session::new(Arc::new(context), Endpoint { role: Role::Mx, ..Endpoint::default() }, client),
+        office: Arc::clone(office),
     };
     let all = |told: Told| mail.recipients.iter().map(|_| Some(told.clone())).collect();
     let greeting = wire.say(b"").concat();
@@ -319,18 +343,38 @@ fn explained(folder: &Path, mail: &Mail) -> (Value, Vec<Told>) {
     if let Some(login) = mail.login {
         args.extend(["--auth", login]);
     }
+    let Amount { messages, recipients, bytes } = mail.used;
+    let used = [format!("{messages} messages"), format!("{recipients} recipients"), format!("{bytes} B")];
+    args.extend(used.iter().flat_map(|used| ["--used", used.as_str()]));
     let done = edict(folder, &args);
     assert_eq!(done.code, 0, "{mail:?}\n{}", done.err);
     let value: Value = serde_json::from_str(&done.out).unwrap();
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let told = value["recipients"].as_array().unwrap().iter().map(|one| Told {
-        verdict: text(&one["verdict"]).unwrap(),
-        reply: text(&one["reply"]),
-        stage: text(&one["stage"]).unwrap(),
-        rule: text(&one["rule"]["name"]),
-    });
-    let told = told.collect();
+    let told = value["recipients"].as_array().unwrap().iter().map(told_of).collect();
     (value, told)
+}
+
+fn told_of(value: &Value) -> Told {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    Told {
+        verdict: text(&value["verdict"]).unwrap(),
+        reply: text(&value["reply"]),
+        stage: text(&value["stage"]).unwrap(),
+        rule: text(&value["rule"]["name"]),
+    }
+}
+
+/// What `explain` says is done to accepted mail, as [`Office::done`] tells it.
+fn done(whole: &Value) -> BTreeSet<String> {
+    let list = |value: &Value| value.as_array().unwrap().clone();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut out = BTreeSet::new();
+    for end in list(&whole["recipients"]).iter().flat_map(|one| list(&one["final"])) {
+        out.insert(format!("reaches {}", text(&end["address"])));
+        out.extend(list(&end["disclaimer"]).iter().map(|name| format!("disclaimer {name}")));
+    }
+    out.extend(list(&whole["copies"]).iter().map(|c| format!("bcc {} to {}", c["rule"], text(&c["to"]))));
+    out.extend(list(&whole["notes"]).iter().map(text));
+    out
 }
 
 /// Whether both tell the same of one recipient.
@@ -356,20 +400,44 @@ fn explain_tells_what_a_session_does() {
     let bytes = std::fs::read(folder.path().join("table")).unwrap();
     let table = Arc::new(Loaded::new(Arc::new(bytes)).unwrap());
     let count: usize = std::env::var("EDICT_LONG").map_or(400, |n| n.parse().unwrap());
+    let office = Arc::new(Office::open(USERS));
     let mut dice = Dice(7);
     let mut failures = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let mut effects = BTreeSet::new();
     let mut skipped = 0;
     for number in 0..count {
         let mail = mail(&mut dice);
         let capture = Capture::default();
-        let live = capture.run(|| live(&table, &mail, &capture));
+        office.used(&table, mail.login, mail.sender, mail.client, mail.used);
+        let live = capture.run(|| live(&table, &office, &mail, &capture));
         let (whole, explained) = explained(folder.path(), &mail);
+        // What is refused whole after every verdict: a quota, a disclaimer.
+        let late = live.iter().flatten().find(|told| told.stage == "end-of-data");
+        if let Some(told) = late.filter(|_| whole["verdict"] != "accept") {
+            let whole = told_of(&whole);
+            if agree(told, &whole) {
+                seen.insert((whole.verdict, whole.stage, whole.rule, whole.reply));
+                continue;
+            }
+        }
+        let parted = live.iter().any(Option::is_none);
+        if whole["verdict"] == "accept" && !parted {
+            let (is, want) = (office.done(), done(&whole));
+            if is != want {
+                failures.push(format!("{number}: {mail:?}\ndone      {is:?}\nexplained {want:?}"));
+            }
+            effects.extend(want);
+        }
         // Mail that one recipient's refusal refuses whole: that refusal is what the whole is told.
         let submitted = live
             .iter()
             .flatten()
             .any(|told| told.stage == "end-of-data" && told.reply.as_ref().is_some_and(|r| r.ends_with(')')));
+        if submitted && parted {
+            skipped += live.len();
+            continue;
+        }
         if submitted && mail.recipients.len() > 1 {
             let told = live.iter().flatten().find(|told| told.stage == "end-of-data").unwrap();
             let wanted = explained.iter().find(|e| agree(told, e));
@@ -379,14 +447,19 @@ fn explain_tells_what_a_session_does() {
             continue;
         }
         // Who has to come back does not count towards the recipients of this transaction.
-        let parted = live.iter().any(Option::is_none);
-        for (place, (live, explained)) in live.iter().zip(&explained).enumerate() {
+        let all = &explained;
+        for (place, (live, explained)) in live.iter().zip(all).enumerate() {
             match live {
                 Some(told) if parted && told.stage != "rcpt" => skipped += 1,
                 Some(_) if parted && explained.reply.as_ref().is_some_and(|r| r.contains("too many")) => {
                     skipped += 1
                 }
                 None => skipped += 1,
+                // One reply refuses for all, also for whom nothing would have been kept.
+                Some(told)
+                    if explained.verdict == "discard"
+                        && told.stage == "end-of-data"
+                        && all.iter().any(|other| agree(told, other)) => {}
                 Some(live) if agree(live, explained) => {
                     seen.insert((
                         live.verdict.clone(),
@@ -405,5 +478,28 @@ fn explain_tells_what_a_session_does() {
     assert!(failures.is_empty(), "{} differ\n{}", failures.len(), failures.join("\n\n"));
     // The comparison is worth something: most of what the rules can say was said.
     assert!(seen.len() >= 20, "{} outcomes: {seen:#?}", seen.len());
+    for (stage, said) in [
+        ("mail", "553 5.7.1 this login"),
+        ("mail", "550 5.1.8 There is no such sender"),
+        ("rcpt", "550 5.7.1 relaying denied"),
+        ("rcpt", "452 4.7.1 Daily quota"),
+        ("rcpt", "450 4.7.1 Enough for third"),
+        ("end-of-data", "452 4.7.1 Daily quota"),
+        ("end-of-data", "550 5.7.1 Enough reports"),
+        ("end-of-data", "550 5.7.1 From must"),
+    ] {
+        let told = seen.iter().any(|(_, at, _, reply)| {
+            at == stage && reply.as_ref().is_some_and(|reply| reply.starts_with(said))
+        });
+        assert!(told, "no `{said}` at {stage}: {seen:#?}");
+    }
+    for effect in [
+        "reaches far@elsewhere.example",
+        "bcc \"archive\" to bob@example.com",
+        "disclaimer \"legal\"",
+        "audit: quota \"watched\" would refuse",
+    ] {
+        assert!(effects.contains(effect), "no `{effect}`: {effects:#?}");
+    }
     assert!(skipped < count, "{skipped}");
 }

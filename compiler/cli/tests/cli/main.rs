@@ -9,6 +9,7 @@ mod kit;
 #[cfg(test)]
 mod live;
 mod new;
+mod office;
 mod pages;
 mod postfix;
 mod running;

@@ -90,9 +90,46 @@ fn explain_tells_people() {
         "--recipient",
         "list@example.com",
         "--message",
-        "rules/mail/invoice.eml",
+        "own.eml",
+        "--used",
+        "9 messages",
     ];
-    insta::assert_snapshot!("explain_outbound", without_digest(&edict(&data("policy"), &outbound).out));
+    let dir = copy("policy");
+    let mail = std::fs::read_to_string(dir.path().join("rules/mail/invoice.eml")).unwrap();
+    let own = mail.replacen("bob@other.example", "ann@example.com", 1);
+    std::fs::write(dir.path().join("own.eml"), &own).unwrap();
+    insta::assert_snapshot!("explain_outbound", without_digest(&edict(dir.path(), &outbound).out));
+    // The same with one message more than the day has, then without an address of his own.
+    let with = |last: &str| edict(dir.path(), &[&outbound[..outbound.len() - 1], &[last]].concat()).out;
+    insta::assert_snapshot!("explain_used_up", without_digest(&with("10 messages")));
+    std::fs::write(dir.path().join("own.eml"), &mail).unwrap();
+    let foreign = with("0 messages");
+    assert!(foreign.starts_with("reject at end-of-data: 550 5.7.1 From must hold"), "{foreign}");
+}
+
+/// Who may not send at all is told so, not what rules would do with his mail.
+#[test]
+fn explain_tells_who_may_not_send() {
+    let stranger = ["explain", "rules", "--sender", "a@b.example", "--recipient", "far@other.example"];
+    insta::assert_snapshot!("explain_relay", without_digest(&edict(&data("policy"), &stranger).out));
+    let foreign = [
+        "explain",
+        "rules",
+        "--auth",
+        "ann@example.com",
+        "--sender",
+        "bob@example.com",
+        "--recipient",
+        "ann@example.com",
+    ];
+    insta::assert_snapshot!("explain_foreign", without_digest(&edict(&data("policy"), &foreign).out));
+    let wrong = edict(&data("policy"), &[&foreign[..], &["--used", "9 mesages"]].concat());
+    assert!(wrong.code == 2 && wrong.err.contains("write `499 messages`"), "{}", wrong.err);
+    // Standard input is read once.
+    let both = [&foreign[..], &["--message", "-"]].concat();
+    let both: Vec<&str> = both.into_iter().map(|arg| if arg == "rules" { "-" } else { arg }).collect();
+    let both = edict_with(&data("policy"), &both, b"");
+    assert!(both.code == 2 && both.err.contains("cannot both come from standard input"), "{}", both.err);
 }
 
 #[test]

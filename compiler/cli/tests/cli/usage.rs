@@ -88,6 +88,34 @@ fn a_single_file_comes_from_standard_input() {
     assert_eq!((broken.code, &json["severity"]), (1, &"error".into()));
 }
 
+/// What was made is a result too.
+#[test]
+fn what_is_made_is_told_to_machines() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = |args: &[&str]| -> serde_json::Value {
+        let done = edict(dir.path(), &[args, &["--format", "json"]].concat());
+        assert_eq!(done.code, 0, "{args:?}: {}", done.err);
+        serde_json::from_str(&done.out).unwrap()
+    };
+    let new = json(&["new", "mail"]);
+    let files = new["files"].as_array().unwrap();
+    assert!(files.iter().all(|file| dir.path().join("mail").join(file.as_str().unwrap()).is_file()), "{new}");
+    let key = json(&["keygen", "table.key"]);
+    assert_eq!(json(&["keygen", "--public", "table.key"])["public"], key["public"]);
+    let built = json(&["build", "mail/rules", "-o", "a.table", "--sign", "table.key"]);
+    assert_eq!(built["signer"], key["public"]);
+    assert_eq!(built["bytes"], std::fs::metadata(dir.path().join("a.table")).unwrap().len());
+    assert_eq!(json(&["show", "a.table"])["digest"], built["digest"]);
+    // Standard input holds one thing.
+    for args in [&["build", "-", "-o", "x", "--sign", "-"][..], &["bench", "-", "--message", "-"]] {
+        let done = edict(dir.path(), args);
+        assert!(done.code == 2 && done.err.contains("both come from standard input"), "{}", done.err);
+    }
+    // The name of the file aside tells nobody anything.
+    let nowhere = edict(dir.path(), &["build", "mail/rules", "-o", "no/where"]);
+    assert!(nowhere.code == 2 && !nowhere.err.contains(".edict-"), "{}", nowhere.err);
+}
+
 #[test]
 fn manuals_come_from_the_same_definitions() {
     let dir = tempfile::tempdir().unwrap();
