@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,7 +31,7 @@ impl Dovecot {
         let config = format!(
             "base_dir = {run}/run\nstate_dir = {run}/state\nlog_path = {run}/log\nprotocols = none\nssl = no\n\
              default_internal_user = {user}\ndefault_internal_group = {group}\ndefault_login_user = {user}\n\
-             first_valid_uid = 0\nauth_mechanisms = plain login\nauth_failure_delay = 0 secs\n\
+             first_valid_uid = 0\nauth_mechanisms = plain login scram-sha-256\nauth_failure_delay = 0 secs\n\
              passdb {{\n driver = passwd-file\n args = {run}/passwd\n}}\n\
              userdb {{\n driver = static\n args = uid={user} gid={group} home=/nonexistent\n}}\n\
              service auth {{\n unix_listener auth-client {{\n  mode = 0600\n  user = {user}\n }}\n chroot =\n}}\n\
@@ -87,7 +88,8 @@ fn dovecot_checks_logins() {
         );
     });
     // The file says which mailboxes there are, and has another password, which must count for nothing.
-    let users = "alice@example.com:$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1\nbob@example.com:\n";
+    let users = "alice@example.com:$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1\nbob@example.com:\n\
+                 carol@example.com:{SCRAM-SHA-256}1,MDEyMzQ1Njc4OWFiY2RlZg==,MKG5kW+STbrffPRvjy1s3AajDGDg4IBSmRSRmQIoQ3Y=,lRHtdUSleirTXqak7yFtR+uyMo2M1cvucMGUEvsbQSM=\n";
     std::fs::write(folder.path().join("users"), users).unwrap();
     let address = free_port();
     let config = format!(
@@ -116,10 +118,34 @@ fn dovecot_checks_logins() {
         assert!(dialogue.contains("<** 535 5.7.8 user name or password is wrong"), "{user}: {dialogue}");
     }
     assert!(dialogue.contains("250-AUTH PLAIN LOGIN\n"), "no SCRAM is offered: {dialogue}");
+    // Nor is it there: it would ask the file.
+    let mut client = Client::hello(address).unwrap();
+    let reply = client.command("AUTH SCRAM-SHA-256 biwsbj1jYXJvbEBleGFtcGxlLmNvbSxyPWFiY2RlZg==").unwrap();
+    assert!(reply.starts_with("504 5.5.4 "), "{reply}");
 
     dovecot.stop();
     let mut client = Client::hello(address).unwrap();
     let reply = client.command("AUTH PLAIN AGFsaWNlQGV4YW1wbGUuY29tAGNvcnJlY3QgaG9yc2U=").unwrap();
     assert!(reply.starts_with("454 4.7.0 "), "who cannot be asked is no wrong password: {reply}");
     assert!(client.command("NOOP").unwrap().starts_with("250"));
+}
+
+/// Why SCRAM-SHA-256 is not passed on to Dovecot, though its protocol has a way (AUTH guessing and timing): whom it knows
+/// it sends a challenge, whom it does not it refuses at once.
+#[test]
+fn dovecot_tells_by_scram_who_exists() {
+    let folder = tempfile::tempdir().unwrap();
+    let dovecot = Dovecot::start(folder.path());
+    let first_answer = |client_first: &str| {
+        let mut write = UnixStream::connect(&dovecot.socket).unwrap();
+        let mut lines = BufReader::new(write.try_clone().unwrap()).lines().map(Result::unwrap);
+        writeln!(write, "VERSION\t1\t1\nCPID\t{}", std::process::id()).unwrap();
+        let offered: Vec<String> = lines.by_ref().take_while(|line| line != "DONE").collect();
+        assert!(offered.iter().any(|line| line.starts_with("MECH\tSCRAM-SHA-256")), "{offered:?}");
+        writeln!(write, "AUTH\t1\tSCRAM-SHA-256\tservice=smtp\tresp={client_first}").unwrap();
+        lines.next().unwrap()
+    };
+    // n,,n=alice@example.com,r=abcdef and the same of nobody.
+    assert!(first_answer("biwsbj1hbGljZUBleGFtcGxlLmNvbSxyPWFiY2RlZg==").starts_with("CONT\t1\t"));
+    assert!(first_answer("biwsbj1ub2JvZHlAZXhhbXBsZS5jb20scj1hYmNkZWY=").starts_with("FAIL\t1\t"));
 }

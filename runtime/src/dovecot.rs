@@ -2,7 +2,9 @@
 //!
 //! One connection for each question: `PLAIN` with name and password, whatever the client used. Every line, their
 //! number and the time are bounded. What Dovecot says in words goes nowhere: clients get one reply for all.
-//! Limits: a unix socket only; no SCRAM, which Dovecot would have to speak with the client itself.
+//! Limits: a unix socket only; no SCRAM. Dovecot could speak it through us, but it refuses whom it does not know at the first
+//! message, and held back, where others get a challenge: strangers would learn who exists. A made-up challenge would
+//! not hide it, since it looks different for each way in which a site keeps its passwords.
 
 use crate::smtp::Checked;
 use base64::Engine;

@@ -27,6 +27,11 @@ impl Session {
         }
     }
 
+    /// Whether SCRAM-SHA-256 is offered: where somebody can log in by it, and our own file of users is what counts.
+    pub(super) fn offers_scram(&self) -> bool {
+        self.cx.dovecot.load().is_none() && self.cx.users.load().has_scram()
+    }
+
     fn guesses(&self) -> Key {
         Key::new("failed logins", Some(self.peer.ip))
     }

@@ -31,7 +31,10 @@ discard "eve" { priority 1  when recipient is eve@example.com }
 reject "attachment" { when attachment.name matches "*.exe" }
 "#;
 
-const USERS: &str = "ann@example.com:\nbob@example.com:\neve@example.com:\n";
+/// One of them has an entry for SCRAM, or that would not be offered.
+const USERS: &str = "ann@example.com:\nbob@example.com:\neve@example.com:\n\
+    carl@example.com:{SCRAM-SHA-256}1,MDEyMzQ1Njc4OWFiY2RlZg==,\
+    MKG5kW+STbrffPRvjy1s3AajDGDg4IBSmRSRmQIoQ3Y=,lRHtdUSleirTXqak7yFtR+uyMo2M1cvucMGUEvsbQSM=\n";
 
 struct Taker;
 

@@ -25,8 +25,7 @@ pub(super) fn ehlo(session: &mut Session, turn: &Turn<'_>) -> Flow {
         session.say_more("STARTTLS");
     }
     if session.auth_is_on(&table) && (session.peer.tls || profile.auth_without_tls) {
-        let own = session.cx.dovecot.load().is_none();
-        let scram = if own && session.cx.users.load().has_scram() { " SCRAM-SHA-256" } else { "" };
+        let scram = if session.offers_scram() { " SCRAM-SHA-256" } else { "" };
         session.say_more(&format!("AUTH PLAIN LOGIN{scram}"));
     }
     if session.is_proxy {
