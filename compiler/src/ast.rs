@@ -114,6 +114,8 @@ pub struct Ast {
     /// Whole items, or files that it imports, could not be read, which was reported: what they define
     /// is not known.
     pub partial: bool,
+    /// Statements that a syntax error stands in, which was reported: nothing else is told of them.
+    pub damaged: Vec<Span>,
 }
 
 /// What stands at the top level of a file.

@@ -7,7 +7,7 @@ use crate::ast::{Ast, Import, Item};
 use crate::diag::Diagnostic;
 use crate::parse::parse;
 use crate::source::{ABSENT_MAIN, MAIN, Sources};
-use crate::span::{FileId, Span};
+use crate::span::{FileId, Span, within};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The rule files of a rule set.
@@ -71,7 +71,12 @@ pub fn gather(sources: &Sources) -> Gathered {
         let told = out.diagnostics.len();
         for item in &ast.items {
             if let Item::Import(import) = item {
-                for found in import_files(sources, file, import, &mut out.diagnostics) {
+                let mut told = Vec::new();
+                let files = import_files(sources, file, import, &mut told);
+                if !within(&ast.damaged, import.path.span) {
+                    out.diagnostics.append(&mut told);
+                }
+                for found in files {
                     if known.insert(found) {
                         waiting.push(found);
                     }

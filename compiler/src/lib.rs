@@ -59,6 +59,37 @@ impl Default for Options {
     }
 }
 
+/// Adds what was proved. A rule that does nothing gives one message: what looked strange about it before goes, and
+/// where that tells why, the message takes it along.
+fn overshadow(asts: &[Ast], diagnostics: &mut Vec<Diagnostic>, proved: Vec<Diagnostic>) {
+    let mut rules: Vec<Span> = asts
+        .iter()
+        .flat_map(|ast| &ast.items)
+        .filter_map(|item| if let ast::Item::Rule(rule) = item { Some(rule.span) } else { None })
+        .collect();
+    rules.sort_unstable();
+    let rule_at = |place: Span| {
+        let before =
+            rules.partition_point(|s| (s.file, s.start) <= (place.file, place.start)).checked_sub(1)?;
+        rules.get(before).filter(|s| s.file == place.file && place.start < s.end).copied()
+    };
+    for mut error in proved {
+        if error.severity == Severity::Error
+            && let Some(rule) = rule_at(error.span)
+        {
+            diagnostics.retain(|d| {
+                let same = d.severity == Severity::Warning && span::within(&[rule], d.span);
+                if same && d.code == "W0102" && error.code == "E2001" {
+                    error.labels.push((d.span, d.message.clone()));
+                    error.help.clone_from(&d.help);
+                }
+                !same
+            });
+        }
+        diagnostics.push(error);
+    }
+}
+
 /// Compiles the rule set whose root is `main.edict`. Never panics, whatever the bytes are.
 #[must_use]
 pub fn compile(sources: &Sources, options: &Options) -> Compilation {
@@ -66,17 +97,24 @@ pub fn compile(sources: &Sources, options: &Options) -> Compilation {
     let mut table = None;
     // Without a root there is nothing to speak about.
     if !asts.is_empty() {
-        let resolved = resolve::resolve(&asts, sources);
+        let damaged: Vec<Span> = asts.iter().flat_map(|ast| &ast.damaged).copied().collect();
+        let resolved = resolve::resolve(&asts, sources, &damaged);
         diagnostics.extend(resolved.diagnostics);
         let mut files: BTreeSet<FileId> = resolved.files;
         files.extend(asts.iter().map(|ast| ast.file));
-        if let Some(checked) = check::check(resolved.model, &mut diagnostics) {
+        let known = diagnostics.len();
+        let checked = check::check(resolved.model, &mut diagnostics);
+        let mut found = diagnostics.split_off(known);
+        found.retain(|d| !span::within(&damaged, d.span));
+        diagnostics.extend(found);
+        if let Some(checked) = checked {
             let lowered = lower::lower(&checked, sources, &files);
             if options.proofs {
                 let spans: HashMap<&str, Span> =
                     checked.model().rules.iter().map(|rule| (rule.name.as_str(), rule.span)).collect();
                 let at = |name: &str| spans.get(name).copied().unwrap_or_default();
-                diagnostics.extend(prove::report::report(&lowered, prove::prove(&lowered), at));
+                let proved = prove::report::report(&lowered, prove::prove(&lowered), at);
+                overshadow(&asts, &mut diagnostics, proved);
             }
             if !diagnostics.iter().any(|d| d.severity == Severity::Error) {
                 table = Some(lowered);

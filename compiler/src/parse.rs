@@ -100,6 +100,7 @@ mod cursor;
 mod item;
 mod rule;
 mod setting;
+mod statement;
 mod testing;
 mod value;
 pub mod words;
@@ -133,6 +134,8 @@ pub fn parse(file: FileId, bytes: &[u8]) -> Parsed {
     let mut ast = Ast { file, ..Ast::default() };
     let mut cursor = cursor::Cursor::new(file, &lexed);
     item::file(&mut cursor, &mut ast);
-    let (tree, diagnostics) = cursor.finish();
-    Parsed { tree, ast, diagnostics }
+    let (tree, settled) = cursor.finish();
+    ast.partial |= settled.heads;
+    ast.damaged = settled.damaged;
+    Parsed { tree, ast, diagnostics: settled.diagnostics }
 }

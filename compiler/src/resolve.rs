@@ -22,7 +22,7 @@ use crate::ast::{Ast, Item};
 use crate::diag::{Diagnostic, Severity};
 use crate::model::{LOCAL_DOMAINS, ListDef, ListType, Model, RELAY_DOMAINS, TRUSTED, Test};
 use crate::source::Sources;
-use crate::span::{FileId, Span};
+use crate::span::{FileId, Span, within};
 use names::{Names, Sort};
 use std::collections::BTreeSet;
 
@@ -52,11 +52,13 @@ struct Context<'a> {
     left_out: Vec<(String, Span)>,
     /// Something that may define names could not be read.
     partial: bool,
+    /// Statements with a syntax error, sorted: nothing more is told of them.
+    damaged: &'a [Span],
 }
 
 /// Resolves the files of a rule set, in the order of their ids.
 #[must_use]
-pub fn resolve(asts: &[Ast], sources: &Sources) -> Resolved {
+pub fn resolve<'a>(asts: &'a [Ast], sources: &'a Sources, damaged: &'a [Span]) -> Resolved {
     let mut ctx = Context {
         sources,
         diagnostics: Vec::new(),
@@ -67,6 +69,7 @@ pub fn resolve(asts: &[Ast], sources: &Sources) -> Resolved {
         tests: Vec::new(),
         left_out: Vec::new(),
         partial: asts.iter().any(|ast| ast.partial),
+        damaged,
     };
     builtin_lists(&mut ctx);
     let items = || asts.iter().flat_map(|ast| ast.items.iter().map(move |item| (ast.file, item)));
@@ -115,7 +118,9 @@ pub fn resolve(asts: &[Ast], sources: &Sources) -> Resolved {
 impl Context<'_> {
     fn report(&mut self, diagnostic: Diagnostic) {
         self.errors += usize::from(diagnostic.severity == Severity::Error);
-        self.diagnostics.push(diagnostic);
+        if !within(self.damaged, diagnostic.span) {
+            self.diagnostics.push(diagnostic);
+        }
     }
 
     fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {

@@ -22,3 +22,13 @@ impl Span {
         Self { file: self.file, start: self.start, end: other.end.max(self.start) }
     }
 }
+
+/// Whether a place is in one of several spans, which are sorted and do not overlap.
+#[must_use]
+pub fn within(spans: &[Span], place: Span) -> bool {
+    let behind = spans.partition_point(|span| (span.file, span.start) <= (place.file, place.start));
+    behind
+        .checked_sub(1)
+        .and_then(|at| spans.get(at))
+        .is_some_and(|span| span.file == place.file && place.start < span.end)
+}

@@ -48,7 +48,7 @@ fn the_table_says_what_the_model_says() {
         }
         let Some(table) = compile(&sources, &Options { proofs: false }).table else { continue };
         let loaded = Loaded::new(Arc::new(emit(&table))).unwrap();
-        let model = resolve(&gather(&sources).asts, &sources).model;
+        let model = resolve(&gather(&sources).asts, &sources, &[]).model;
         let interpreter = Interpreter::new(&model);
         tables += 1;
         for _ in 0..24 {

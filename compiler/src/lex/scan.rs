@@ -111,9 +111,15 @@ impl<'a> Lexer<'a> {
             '<' => (K::Less, 1),
             '>' if two('=') => (K::AtLeast, 2),
             '>' => (K::More, 1),
+            ';' if self.starts_line() && rest.lines().next().is_some_and(|line| line.trim() != ";") => {
+                self.foreign_comment(rest, 1)
+            }
             ';' => self.semicolon(),
+            '-' if self.starts_line() && (rest.starts_with("-- ") || rest.starts_with("---")) => {
+                self.foreign_comment(rest, 2)
+            }
             '/' if self.before == "matches" => self.regex(rest),
-            '/' if two('/') || two('*') => self.foreign_comment(rest),
+            '/' if two('/') || two('*') => self.foreign_comment(rest, 2),
             ':' if !two(':') => (K::Colon, 1),
             c if is_word(c) || c == ':' => {
                 let colons = self.before != "list";
@@ -130,11 +136,27 @@ impl<'a> Lexer<'a> {
         let (rest_of_line, body) = quoted_open(rest).unwrap_or((rest, ""));
         let closed = rest_of_line.starts_with('"');
         let length = body.len() + usize::from(closed);
+        if !closed && hollow(body) {
+            // What follows is read as it stands, a brace above all.
+            let diagnostic = Diagnostic::error("E0031", "this `\"` closes no text", self.span(0, 1))
+                .label("nothing follows that it could open, and no text is open before it")
+                .help("a text stands between two `\"`: write the other one where it begins; a `\"` inside of a text is written `\\\"`");
+            self.report(diagnostic);
+            return (TokenKind::Bad, 1);
+        }
         if !closed {
             let diagnostic = Diagnostic::error("E0005", "this text is not closed", self.span(0, body.len()))
                 .label("opened here, and still open at the line's end")
                 .help("write `\"` where it ends; a text over several lines stands between `\"\"\"`");
-            self.report(diagnostic);
+            let Some(further) = broken(rest_of_line) else {
+                self.report(diagnostic);
+                self.escapes(body);
+                return (TokenKind::Text, length);
+            };
+            let whole = length + further;
+            let close = self.span(whole - 1, whole);
+            self.report(diagnostic.also(close, "is this where it ends?"));
+            return (TokenKind::Text, whole);
         }
         self.escapes(rest.get(..length).unwrap_or(rest));
         (TokenKind::Text, length)
@@ -196,7 +218,12 @@ impl<'a> Lexer<'a> {
         let open = first.len_utf8();
         let inner = rest.get(open..).unwrap_or_default();
         // The search ends with the line, so that a line has at most one that fails.
-        let found = inner.find(|c| close.contains(&c) || c == '\n' || c == '\r');
+        let mut escaped = false;
+        let found = inner.find(|c| {
+            let ends = close.contains(&c) && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends || c == '\n' || c == '\r'
+        });
         let end = found.filter(|at| inner.get(*at..).is_some_and(|l| l.starts_with(close)));
         let Some(end) = end else {
             let diagnostic =
@@ -220,11 +247,18 @@ impl<'a> Lexer<'a> {
         (TokenKind::Text, open + end + closing)
     }
 
-    fn foreign_comment(&mut self, rest: &'a str) -> (TokenKind, usize) {
+    /// Whether nothing but blanks stands before this on its line.
+    fn starts_line(&self) -> bool {
+        let before = self.text.get(..self.at).unwrap_or_default();
+        before.trim_end_matches([' ', '\t']).chars().next_back().is_none_or(|c| c == '\n')
+    }
+
+    fn foreign_comment(&mut self, rest: &'a str, sign: usize) -> (TokenKind, usize) {
         let length = length(comment(rest));
-        let span = self.span(0, 2);
-        let diagnostic =
-            Diagnostic::error("E0008", "a comment starts with `#`", span).fix("write `#`", span, "#");
+        let span = self.span(0, sign);
+        let diagnostic = Diagnostic::error("E0008", "a comment starts with `#`", span)
+            .help("write `#` in its place")
+            .fix("write `#`", span, "#");
         self.report(diagnostic);
         (TokenKind::Bad, length)
     }
@@ -301,6 +335,38 @@ impl<'a> Lexer<'a> {
         };
         self.report(diagnostic);
     }
+}
+
+/// Whether nothing that could be a text follows a quote that nothing closes.
+fn hollow(body: &str) -> bool {
+    let inner = body.get(1..).unwrap_or_default().trim_start();
+    let inner = inner.split('#').next().unwrap_or_default();
+    inner.chars().all(|c| c.is_whitespace() || "{}[](),;".contains(c))
+}
+
+/// The length of the rest of a text that was broken over lines: up to a quote on one of the next lines that has no
+/// partner there, and nothing directly behind it that it could open.
+fn broken(rest_of_line: &str) -> Option<usize> {
+    const MOST: usize = 5;
+    let mut offset = 0;
+    for (at, line) in rest_of_line.split_inclusive('\n').enumerate().take(MOST + 1) {
+        let quotes: Vec<usize> = line
+            .match_indices('"')
+            .map(|(quote, _)| quote)
+            .filter(|quote| !line.get(..*quote).is_some_and(|before| before.ends_with('\\')))
+            .collect();
+        if at > 0 && quotes.len() % 2 == 1 {
+            let quote = *quotes.first()?;
+            let behind = line.get(quote + 1..).unwrap_or_default();
+            let closes = behind.starts_with(|c: char| c.is_whitespace() || ",])}".contains(c));
+            return (closes || behind.is_empty()).then_some(offset + quote + 1);
+        }
+        if at > 0 && (!quotes.is_empty() || line.contains(['{', '}', '[', ']', '#'])) {
+            return None;
+        }
+        offset += line.len();
+    }
+    None
 }
 
 fn length(scanned: Scan<'_>) -> usize {

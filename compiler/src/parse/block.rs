@@ -2,6 +2,7 @@
 
 use super::condition::is_fact;
 use super::cursor::{Cursor, named, short};
+use super::testing::PARTS;
 use super::words::{ITEMS, RESERVED, clauses, items_with, meant, repeats};
 use crate::diag::Diagnostic;
 use crate::lex::TokenKind;
@@ -32,6 +33,24 @@ pub(super) fn block(
     mut clause: impl FnMut(&mut Cursor<'_>, &'static str) -> Option<()>,
 ) -> Seen {
     let mut seen = Seen::default();
+    let other = c.at_kind(TokenKind::OpenParen) || c.at_kind(TokenKind::OpenBracket);
+    if other && !c.starts_line(0) {
+        let brace = c.peek().map_or(c.last_span(), |t| t.span);
+        c.other_bracket("{", "a block stands between `{` and `}`");
+        c.open(NodeKind::Block);
+        seen.block = true;
+        clauses_of(c, item, brace, &mut seen, &mut clause);
+        c.close();
+        return seen;
+    }
+    if !c.at_kind(TokenKind::OpenBrace) && c.starts_line(0) && c.swallowed(c.last_span(), '{') {
+        let brace = c.last_span();
+        c.open(NodeKind::Block);
+        seen.block = true;
+        clauses_of(c, item, brace, &mut seen, &mut clause);
+        c.close();
+        return seen;
+    }
     if !c.at_kind(TokenKind::OpenBrace) {
         // A head that could not be read has had its message.
         if !c.broken_since(c.last_span())
@@ -57,6 +76,18 @@ fn clauses_of(
     seen: &mut Seen,
     clause: &mut impl FnMut(&mut Cursor<'_>, &'static str) -> Option<()>,
 ) {
+    c.blocks += 1;
+    clauses_until(c, item, brace, seen, clause);
+    c.blocks -= 1;
+}
+
+fn clauses_until(
+    c: &mut Cursor<'_>,
+    item: &'static str,
+    brace: Span,
+    seen: &mut Seen,
+    clause: &mut impl FnMut(&mut Cursor<'_>, &'static str) -> Option<()>,
+) {
     let known = clauses(item);
     let mut behind = "";
     loop {
@@ -74,12 +105,16 @@ fn clauses_of(
         if c.eat(TokenKind::CloseBrace).is_some() {
             return;
         }
+        if c.closes_block() {
+            c.other_bracket("}", "a block ends with `}`");
+            return;
+        }
         if token.kind == TokenKind::OpenBrace && c.last_span() == brace {
-            c.report(Diagnostic::error("E0017", "a second `{` opens nothing", token.span).fix(
-                "remove it",
-                token.span,
-                "",
-            ));
+            c.report(
+                Diagnostic::error("E0017", "a second `{` opens nothing", token.span)
+                    .help("a block has one `{`: remove this one")
+                    .fix("remove it", token.span, ""),
+            );
             c.bump();
             continue;
         }
@@ -99,7 +134,7 @@ fn clauses_of(
             continue;
         }
         let name = known.iter().copied().find(|k| *k == token.text);
-        if name.is_none() && starts_item(c) {
+        if name.is_none() && starts_item(c) && !(item == "test" && lost_expect(c)) {
             if !c.swallowed(brace, '}') {
                 c.report(
                     Diagnostic::error("E0018", format!("the block of this `{item}` is not closed"), brace)
@@ -108,6 +143,10 @@ fn clauses_of(
                 );
             }
             return;
+        }
+        // Behind a clause on its line a word may belong to it, unless it is the keyword of another.
+        if c.starts_line(0) || c.last_span() == brace || name.is_some() {
+            c.starts_here(false);
         }
         let Some(name) = name.or_else(|| unknown(c, item, behind)) else {
             recover(c, known, true);
@@ -127,6 +166,7 @@ fn clauses_of(
         behind = name;
         let read = c.node(NodeKind::Clause, |c| {
             c.bump();
+            c.doubled(name);
             clause(c, name)
         });
         if read.is_none() {
@@ -147,6 +187,7 @@ fn unknown(c: &mut Cursor<'_>, item: &'static str, behind: &str) -> Option<&'sta
         format!("the {thing}s of `{item}` are {}", words.join(", "))
     };
     if let Some((_, today)) = RESERVED.iter().find(|(reserved, _)| *reserved == word) {
+        c.starts_here(false);
         c.report(reserved(word, span, today));
         return None;
     }
@@ -171,12 +212,37 @@ fn unknown(c: &mut Cursor<'_>, item: &'static str, behind: &str) -> Option<&'sta
         return None;
     }
     if item == "relay" && matches!(word, "user" | "username" | "login" | "password" | "auth" | "secret") {
+        c.starts_here(false);
         c.report(
             Diagnostic::error("E0014", format!("unknown clause `{word}`"), span)
                 .label("no passwords stand in rules")
                 .help(
                     "write `credentials \"provider\"`; under this name `edictd.ron` keeps user and password",
                 ),
+        );
+        return None;
+    }
+    if item == "test" && lost_expect(c) {
+        let insert = Span { end: span.start, ..span };
+        c.report(
+            Diagnostic::error("E0014", format!("`{word}` is no clause of `test`"), span)
+                .label("something to expect")
+                .help(format!("write `expect {word} ...`"))
+                .fix("write `expect`", insert, "expect "),
+        );
+        return None;
+    }
+    // A keyword run together with its number.
+    let run = known.iter().find_map(|known| {
+        let rest = word.strip_prefix(known)?;
+        rest.starts_with(|c: char| c.is_ascii_digit()).then(|| format!("{known} {rest}"))
+    });
+    if let Some(parted) = run {
+        c.report(
+            Diagnostic::error("E0014", format!("unknown {thing} `{}`", short(word)), span)
+                .label("a space is missing")
+                .help(format!("write `{}`", short(&parted)))
+                .fix("part the two", span, parted),
         );
         return None;
     }
@@ -193,7 +259,9 @@ fn unknown(c: &mut Cursor<'_>, item: &'static str, behind: &str) -> Option<&'sta
         let message = format!("`{}` does not belong behind this `{behind}`", short(word));
         let diagnostic =
             Diagnostic::error("E0017", message, span).label(format!("expected another {thing} or `}}`"));
+        let quote = c.gap_is_empty() && c.last_kind() == Some(TokenKind::Text);
         c.report(match behind {
+            _ if quote => diagnostic.help("a `\"` inside of a text is written `\\\"`"),
             "reply" => diagnostic
                 .help("code, class and text stand in this order, as in `reply 554 5.7.1 \"not here\"`"),
             "expect" => diagnostic.help(
@@ -241,6 +309,12 @@ pub(super) fn starts_item(c: &Cursor<'_>) -> bool {
     c.flush_left() || head
 }
 
+/// Whether a line of a test says what is to come of the mail, and only `expect` is missing.
+fn lost_expect(c: &Cursor<'_>) -> bool {
+    let block = c.nth(2).is_some_and(|t| t.kind == TokenKind::OpenBrace);
+    c.word().is_some_and(|word| PARTS.contains(&word)) && !block && !c.flush_left()
+}
+
 /// Passes over the rest of a clause, up to where the next one starts, the block ends or an item starts.
 fn recover(c: &mut Cursor<'_>, known: &[&str], mut one_at_least: bool) {
     c.open(NodeKind::Error);
@@ -262,6 +336,7 @@ fn recover(c: &mut Cursor<'_>, known: &[&str], mut one_at_least: bool) {
         match token.kind {
             TokenKind::OpenBrace => depth += 1,
             TokenKind::CloseBrace => depth = depth.saturating_sub(1),
+            _ if depth == 0 && c.closes_block() => break,
             _ => {}
         }
         c.bump();

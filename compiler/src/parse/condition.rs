@@ -3,7 +3,7 @@
 //! Recursion happens in parentheses and behind `not` only, and is bounded by [`MAX_NESTING`].
 
 use super::cursor::{Cursor, named, short};
-use super::value::{entries, value};
+use super::value::{at_other_bracket, entries, value};
 use super::words::nearest;
 use crate::ast::{
     Comparison, Entries, Expr, FactRef, FactTest, MAX_NESTING, Needles, Op, Set, Spanned, Value,
@@ -208,6 +208,18 @@ fn fact(c: &mut Cursor<'_>) -> Option<FactRef> {
             return None;
         }
     } else if token.text == "header"
+        && c.peek().is_some_and(|t| matches!(t.kind, TokenKind::OpenBracket | TokenKind::OpenBrace))
+        && c.nth(1).is_some_and(|t| t.kind == TokenKind::Text)
+    {
+        c.other_bracket("(", "the name of a header field stands in parentheses");
+        c.bump();
+        if c.peek().is_some_and(|t| {
+            matches!(t.kind, TokenKind::CloseBracket | TokenKind::CloseBrace | TokenKind::CloseParen)
+        }) {
+            c.bump();
+        }
+        return None;
+    } else if token.text == "header"
         && let Some(text) = c.peek().filter(|t| t.kind == TokenKind::Text)
     {
         let written = format!("({})", text.text);
@@ -407,7 +419,7 @@ fn set(c: &mut Cursor<'_>) -> Option<Set> {
         c.expected("the name of a list, or values in `[…]`");
         return None;
     };
-    if token.kind == TokenKind::OpenBracket {
+    if token.kind == TokenKind::OpenBracket || at_other_bracket(c) {
         return entries(c, "a value").map(Set::Inline);
     }
     let group = token.is_word("group")
@@ -448,7 +460,9 @@ fn needles(c: &mut Cursor<'_>, operator: &str, start: Span) -> Option<Needles> {
             return None;
         }
         return match c.peek() {
-            Some(t) if t.kind == TokenKind::OpenBracket => entries(c, "a text").map(Needles::Inline),
+            Some(t) if t.kind == TokenKind::OpenBracket || at_other_bracket(c) => {
+                entries(c, "a text").map(Needles::Inline)
+            }
             Some(t) if matches!(t.kind, TokenKind::Text | TokenKind::Block) => {
                 let written = format!("[{}]", t.text);
                 c.report(

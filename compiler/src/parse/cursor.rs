@@ -1,5 +1,6 @@
 //! The parser's place among the tokens: looking ahead, taking, marking nodes, reporting.
 
+use super::statement::{Settled, Start, settle};
 use super::words::{ITEMS, items_with, nearest};
 use crate::ast::{Spanned, Text};
 use crate::diag::{Diagnostic, Severity};
@@ -32,6 +33,14 @@ pub(super) struct Cursor<'a> {
     open: Vec<usize>,
     diagnostics: Vec<Diagnostic>,
     unreported: usize,
+    /// The item at hand is of another kind than its keyword says, which was reported.
+    wrong: bool,
+    /// Items of which that was reported.
+    wrong_items: Vec<Span>,
+    /// How many blocks are open here.
+    pub(super) blocks: i32,
+    /// Where clauses and items start.
+    starts: Vec<Start>,
     /// How deep conditions nest here.
     pub(super) depth: usize,
 }
@@ -56,25 +65,36 @@ impl<'a> Cursor<'a> {
             open: Vec::new(),
             diagnostics: lexed.diagnostics.clone(),
             unreported: 0,
+            wrong: false,
+            wrong_items: Vec::new(),
+            blocks: 0,
+            starts: Vec::new(),
             depth: 0,
         }
     }
 
-    /// The tree and what was reported, in the order of the text.
-    pub(super) fn finish(mut self) -> (Tree, Vec<Diagnostic>) {
+    /// The tree and what is told, in the order of the text.
+    pub(super) fn finish(mut self) -> (Tree, Settled) {
         let all = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         if let Some(file) = self.nodes.first_mut() {
             file.after = all;
         }
         self.diagnostics.sort_by_key(|d| (d.span.start, d.code));
+        let mut settled =
+            settle(self.file, &self.lexed.text, &self.starts, std::mem::take(&mut self.diagnostics));
+        for item in &self.wrong_items {
+            settled.damaged.retain(|span| span.end <= item.start || span.start >= item.end);
+            settled.damaged.push(*item);
+        }
+        settled.damaged.sort_unstable();
         if self.unreported > 0 {
             let end = self.end();
             let message = format!("{} more mistakes in this file are not shown", self.unreported);
             let mut note = Diagnostic::error("E0029", message, Span { file: self.file, start: end, end });
             note.severity = Severity::Note;
-            self.diagnostics.push(note);
+            settled.diagnostics.push(note);
         }
-        (Tree { tokens: self.lexed.tokens.clone(), nodes: self.nodes }, self.diagnostics)
+        (Tree { tokens: self.lexed.tokens.clone(), nodes: self.nodes }, settled)
     }
 
     // Looking.
@@ -126,6 +146,17 @@ impl<'a> Cursor<'a> {
         self.lexed.text.get(start.unwrap_or(end) as usize..end as usize).unwrap_or_default()
     }
 
+    /// Whether the next token stands directly behind the last one.
+    pub(super) fn gap_is_empty(&self) -> bool {
+        self.at > 0 && self.gap(0).is_empty()
+    }
+
+    /// The kind of the token taken last.
+    pub(super) fn last_kind(&self) -> Option<TokenKind> {
+        let place = self.at.checked_sub(1).and_then(|i| self.places.get(i))?;
+        self.lexed.tokens.get(*place as usize).map(|t| t.kind)
+    }
+
     fn end(&self) -> u32 {
         self.lexed.tokens.last().map_or(0, |t| t.end)
     }
@@ -147,6 +178,18 @@ impl<'a> Cursor<'a> {
         Some((inner, Span { end, ..token.span }))
     }
 
+    /// What stands at a span of the file.
+    pub(super) fn text(&self, span: Span) -> &'a str {
+        self.lexed.text.get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+
+    /// Whether the next token is an entry of a list, by its neighbour.
+    pub(super) fn in_list(&self) -> bool {
+        let before = self.at.checked_sub(1).and_then(|i| self.places.get(i));
+        let before = before.and_then(|p| self.lexed.tokens.get(*p as usize));
+        before.is_some_and(|t| matches!(t.kind, TokenKind::OpenBracket | TokenKind::Comma))
+    }
+
     /// The span of the token taken last; the file's start if there is none.
     pub(super) fn last_span(&self) -> Span {
         let token = self.at.checked_sub(1).and_then(|i| self.places.get(i));
@@ -161,6 +204,13 @@ impl<'a> Cursor<'a> {
     /// From a place to the token taken last.
     pub(super) fn since(&self, start: Span) -> Span {
         start.to(self.last_span())
+    }
+
+    /// Marks that a clause starts at the next token, or an item.
+    pub(super) fn starts_here(&mut self, item: bool) {
+        if let Some(token) = self.peek() {
+            self.starts.push(Start { at: token.span.start, item });
+        }
     }
 
     /// How many tokens were taken: to see whether something was.
@@ -185,16 +235,16 @@ impl<'a> Cursor<'a> {
         let next = self.peek().filter(|_| !self.starts_line(0));
         next.is_some_and(|t| match t.kind {
             TokenKind::Word => !super::words::clauses(item).contains(&t.text),
-            TokenKind::Text | TokenKind::Block | TokenKind::OpenBracket => true,
-            _ => false,
+            TokenKind::CloseBrace => false,
+            _ => true,
         })
     }
 
-    /// Whether a text that was left open took along what closes something: that has been told.
+    /// Whether a text or regex that was left open took along what closes something: that has been told.
     pub(super) fn swallowed(&self, open: Span, closing: char) -> bool {
         let lexed = self.diagnostics.get(..self.lexed.diagnostics.len()).unwrap_or_default();
         let from = lexed.partition_point(|d| d.span.start < open.start);
-        let open_texts = lexed.iter().skip(from).filter(|d| d.code == "E0005");
+        let open_texts = lexed.iter().skip(from).filter(|d| matches!(d.code, "E0005" | "E0007"));
         let text = |span: Span| self.lexed.text.get(span.start as usize..span.end as usize);
         open_texts.filter_map(|d| text(d.span)).any(|text| text.contains(closing))
     }
@@ -208,10 +258,52 @@ impl<'a> Cursor<'a> {
             TokenKind::Word => !keyword(t.text) && !matches!(t.text, "and" | "or" | "is" | "via"),
             _ => false,
         };
+        // These are no values anywhere.
+        let always = self.word().is_some_and(|w| matches!(w, "when" | "unless" | "expect"));
+        if always && self.starts_line(0) {
+            return true;
+        }
         self.starts_line(0)
             && self.word().is_some_and(keyword)
             && !self.starts_line(1)
             && self.nth(1).is_some_and(operand)
+    }
+
+    /// Whether another closing bracket stands where the `}` of a block should: at the very start of a line, or as the
+    /// last of a file or before a new item.
+    pub(super) fn closes_block(&self) -> bool {
+        let other = self.at_kind(TokenKind::CloseParen) || self.at_kind(TokenKind::CloseBracket);
+        other && (self.flush_left() || self.nth(1).is_none() || self.item_ahead(1))
+    }
+
+    /// Whether an item starts so many tokens ahead, as it mostly does: flush left.
+    pub(super) fn item_ahead(&self, ahead: usize) -> bool {
+        let keyword = self.nth(ahead).is_some_and(|t| t.kind == TokenKind::Word && ITEMS.contains(&t.text));
+        keyword && self.starts_line(ahead) && !self.gap(ahead).ends_with([' ', '\t'])
+    }
+
+    /// Reports a bracket that is of another kind than the one that belongs here, and takes it.
+    pub(super) fn other_bracket(&mut self, wanted: &'static str, why: &str) {
+        if let Some(token) = self.bump() {
+            let message = format!("expected `{wanted}`, found `{}`", token.text);
+            let diagnostic = Diagnostic::error("E0017", message, token.span)
+                .label("another kind of bracket")
+                .help(format!("{why}: write `{wanted}`"))
+                .fix(format!("write `{wanted}`"), token.span, wanted);
+            self.report(diagnostic);
+        }
+    }
+
+    /// Reports a keyword that was written twice in a row, and takes the second one.
+    pub(super) fn doubled(&mut self, keyword: &str) {
+        if let Some(next) = self.peek().filter(|t| t.is_word(keyword) && !self.starts_line(0)) {
+            let diagnostic = Diagnostic::error("E0017", format!("`{keyword}` stands twice"), next.span)
+                .label("the second one")
+                .help("keep one of them")
+                .fix("remove it", next.span, "");
+            self.report(diagnostic);
+            self.at += 1;
+        }
     }
 
     /// An unclosed text swallowed the rest: what is missing at the end has been explained.
@@ -367,7 +459,23 @@ impl<'a> Cursor<'a> {
 
     // Reporting.
 
+    /// Reports that the keyword of the item at hand is the mistake: whatever else is wrong in it comes from that.
+    pub(super) fn wrong_kind(&mut self, diagnostic: Diagnostic) {
+        self.report(diagnostic);
+        self.wrong = true;
+    }
+
+    /// Ends an item.
+    pub(super) fn item_ends(&mut self, keyword: Span) {
+        if std::mem::take(&mut self.wrong) {
+            self.wrong_items.push(self.since(keyword));
+        }
+    }
+
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
+        if self.wrong {
+            return;
+        }
         if self.diagnostics.len() < MAX_DIAGNOSTICS {
             self.diagnostics.push(diagnostic);
         } else {

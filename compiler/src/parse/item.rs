@@ -47,7 +47,10 @@ fn edition(c: &mut Cursor<'_>) -> Option<Spanned<u32>> {
         if !c.cut() {
             let start = c.peek().map_or(c.last_span(), |t| t.span);
             // The word or the number alone, mistyped or not, is the edition and no item.
-            let near = c.word().is_some_and(|word| nearest(word, ["edict"]).is_some());
+            let own = c
+                .word()
+                .is_some_and(|word| !ITEMS.contains(&word) && c.nth(1).is_some_and(|t| t.is_word("1")));
+            let near = own || c.word().is_some_and(|word| nearest(word, ["edict"]).is_some());
             let number = c.nth(usize::from(near)).is_some_and(|t| t.is_word("1"));
             if number {
                 let last = if near { c.bump().map_or(start, |_| start) } else { start };
@@ -86,6 +89,9 @@ fn edition(c: &mut Cursor<'_>) -> Option<Spanned<u32>> {
 
 fn item(c: &mut Cursor<'_>) -> Option<Item> {
     let token = c.peek()?;
+    if c.starts_line(0) || ITEMS.contains(&token.text) {
+        c.starts_here(true);
+    }
     if token.kind != TokenKind::Word {
         let close =
             matches!(token.kind, TokenKind::CloseBrace | TokenKind::CloseBracket | TokenKind::CloseParen);
@@ -116,6 +122,15 @@ fn item(c: &mut Cursor<'_>) -> Option<Item> {
     };
     c.open(NodeKind::Item);
     c.bump();
+    // A list may well be named `list`.
+    let head = if matches!(keyword, "list" | "group" | "relay") {
+        c.nth(1).is_some_and(|t| t.kind == TokenKind::Word && !c.starts_line(1))
+    } else {
+        true
+    };
+    if head {
+        c.doubled(keyword);
+    }
     let item = match keyword {
         "import" => import(c, token.span),
         "profile" => setting::profile(c, token.span),
@@ -127,6 +142,7 @@ fn item(c: &mut Cursor<'_>) -> Option<Item> {
         "test" => testing::test(c, token.span),
         _ => rule::rule(c, keyword, token.span),
     };
+    c.item_ends(token.span);
     c.close();
     // A head that could not be read leaves the rest of its item behind.
     if c.broken_since(token.span) && c.peek().is_some() && !starts_item(c) && !c.flush_left() {

@@ -115,8 +115,9 @@ fn condition_clause(c: &mut Cursor<'_>, item: &str) -> Option<crate::ast::Expr> 
     if !clause && missing_connective(c) {
         return None;
     }
-    if let Some(token) = c.peek().filter(|t| t.kind == TokenKind::CloseParen) {
-        let diagnostic = Diagnostic::error("E0019", "no `(` is open here", token.span);
+    if let Some(token) = c.peek().filter(|t| t.kind == TokenKind::CloseParen && !c.closes_block()) {
+        let diagnostic = Diagnostic::error("E0019", "no `(` is open here", token.span)
+            .help("remove it, or write `(` where the group of tests begins");
         c.report(diagnostic.fix("remove it", token.span, ""));
         c.bump();
         return None;
@@ -141,12 +142,14 @@ fn own(c: &mut Cursor<'_>, action: &mut Action, clause: &'static str) -> Option<
         | (Action::Limit { reply: slot, .. }, "reply")
         | (Action::Quota { reply: slot, .. }, "reply") => *slot = Some(reply(c)?),
         (Action::Limit { per, .. }, "per") => {
+            other_kind(c, "limit", &["user", "sender", "sender.domain"], "per ")?;
             *per = Some(
                 c.choice("key of a limit", &[("client.ip", LimitPer::ClientIp), ("rule", LimitPer::Rule)])?,
             );
         }
         (Action::Limit { bounds, .. }, "at") => bounds.push(limit_bound(c)?),
         (Action::Quota { per, .. }, "per") => {
+            other_kind(c, "quota", &["client.ip"], "per ")?;
             let keys = [
                 ("user", QuotaPer::User),
                 ("sender", QuotaPer::Sender),
@@ -185,6 +188,31 @@ fn own(c: &mut Cursor<'_>, action: &mut Action, clause: &'static str) -> Option<
     Some(())
 }
 
+/// Reports a word that a `limit` has and a `quota` has not, or the other way round: the rule is of the other kind.
+fn other_kind(c: &mut Cursor<'_>, kind: &'static str, words: &[&str], before: &str) -> Option<()> {
+    let Some(token) = c.peek().filter(|t| words.contains(&t.text)) else { return Some(()) };
+    let (other, is) = if kind == "limit" {
+        (
+            "quota",
+            "a `limit` slows down a client, by `connections` or `messages` in seconds, minutes or hours; a `quota` counts what a user sends in a day",
+        )
+    } else {
+        (
+            "limit",
+            "a `quota` counts what a user sends in a day, in `messages`, `recipients` or `MiB`; a `limit` slows down a client",
+        )
+    };
+    let diagnostic = Diagnostic::error(
+        "E0022",
+        format!("`{before}{}` belongs to a `{other}`, not to a `{kind}`", token.text),
+        token.span,
+    )
+    .label(format!("no `{kind}` counts so"))
+    .help(format!("{is}: write `{other}` before the rule's name, or correct this line"));
+    c.wrong_kind(diagnostic);
+    None
+}
+
 /// `most 30 connections per minute`, behind `at`.
 fn limit_bound(c: &mut Cursor<'_>) -> Option<LimitBound> {
     let start = c.last_span();
@@ -194,6 +222,7 @@ fn limit_bound(c: &mut Cursor<'_>) -> Option<LimitBound> {
         c.expected("`connections` or `messages`");
         return None;
     }
+    other_kind(c, "limit", &["recipients", "recipient", "B", "KB", "KiB", "MB", "MiB", "GB", "GiB"], "")?;
     let of = c.choice(
         "thing that a limit counts",
         &[
@@ -245,6 +274,10 @@ fn window(c: &mut Cursor<'_>) -> Option<u64> {
 fn quota_bound(c: &mut Cursor<'_>) -> Option<QuotaBound> {
     let start = c.last_span();
     c.expect_keyword("most")?;
+    if c.nth(1).is_some_and(|t| t.text.starts_with("connection")) {
+        c.bump();
+        other_kind(c, "quota", &["connections", "connection"], "")?;
+    }
     let (count, of) = quantity(c)?;
     if !c.at_word("per") || per_clause(c) {
         c.expected("`per day`");
@@ -252,6 +285,7 @@ fn quota_bound(c: &mut Cursor<'_>) -> Option<QuotaBound> {
     }
     c.bump();
     let rolling = c.eat_word("rolling").is_some();
+    other_kind(c, "quota", &["second", "minute", "hour"], "per ")?;
     c.choice("window of a quota", &[("day", ())])?;
     Some(QuotaBound { count, of, rolling, span: c.since(start) })
 }

@@ -101,7 +101,8 @@ fn relay_domain(c: &mut Cursor<'_>) -> Option<RelayDomain> {
     let via = if c.eat_word("via").is_some() { Some(c.expect_word("a relay's name or `mx`")?) } else { None };
     let recipients = if c.eat_word("recipients").is_some() { Some(recipients(c)?) } else { None };
     // A word that is no domain is no entry of which only the comma is missing.
-    if let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word && !t.text.contains('.')) {
+    let next = c.peek().filter(|t| t.kind == TokenKind::Word && !t.text.contains('.'));
+    if let Some(token) = next.filter(|_| !c.starts_line(0)) {
         let message = format!("`{}` does not belong behind this domain", short(token.text));
         let help = format!("write `{0}`, `{0} via RELAY` or `{0} recipients ask`", domain.value);
         c.report(Diagnostic::error("E0017", message, token.span).help(help));

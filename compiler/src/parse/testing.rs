@@ -14,7 +14,8 @@ use crate::span::Span;
 use edict_table::fact::{DMARC_RESULTS, RESULTS, Stage};
 use edict_table::model::Verb;
 
-const PARTS: &[&str] = &[
+/// What an expectation is made of.
+pub(super) const PARTS: &[&str] = &[
     "accept",
     "allow",
     "reject",
@@ -183,6 +184,7 @@ fn expect(c: &mut Cursor<'_>) -> Option<Expect> {
     let mut expect = Expect { parts: Vec::new(), recipient: None, span: start };
     while let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word && PARTS.contains(&t.text)) {
         c.bump();
+        c.doubled(token.text);
         if token.text == "for" {
             expect.recipient = Some(c.expect_word("an address")?);
             continue;

@@ -29,6 +29,7 @@ pub(super) fn value(c: &mut Cursor<'_>, what: &str) -> Option<Value> {
 }
 
 fn amount_or_word(c: &mut Cursor<'_>, token: Tok<'_>) -> Option<Value> {
+    malformed(c, token)?;
     let unit = c.nth(1).filter(|t| t.kind == TokenKind::Word && leaf::is_unit(t.text));
     let bare = token.text.bytes().all(|b| b.is_ascii_digit());
     let class = match leaf::amount(token.text, unit.filter(|_| bare).map(|t| t.text)) {
@@ -59,6 +60,65 @@ fn amount_or_word(c: &mut Cursor<'_>, token: Tok<'_>) -> Option<Value> {
     Some(value)
 }
 
+/// Reports a number as it is written elsewhere: `1.5 MiB`, `1,5`, `10_000`, `10 000`, `-1 KiB`.
+fn malformed(c: &mut Cursor<'_>, token: Tok<'_>) -> Option<()> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let pair = |sign: &[char]| token.text.split_once(sign).is_some_and(|(a, b)| digits(a) && digits(b));
+    let unit_at = |c: &Cursor<'_>, ahead: usize| {
+        let word = c.nth(ahead).filter(|t| t.kind == TokenKind::Word && !c.starts_line(ahead));
+        word.is_some_and(|t| leaf::is_unit(t.text) || leaf::meant_unit(t.text).is_some())
+    };
+    let glued = |c: &Cursor<'_>, ahead: usize| {
+        let end = c.nth(ahead.saturating_sub(1)).map(|t| t.span.end);
+        c.nth(ahead).is_some_and(|t| Some(t.span.start) == end)
+    };
+    // `[10,20]` are two numbers.
+    let parts = digits(token.text)
+        && c.nth(1).is_some_and(|t| t.kind == TokenKind::Comma)
+        && glued(c, 1)
+        && glued(c, 2);
+    let comma = parts && c.nth(2).is_some_and(|t| digits(t.text)) && !c.in_list();
+    let spaced = digits(token.text)
+        && c.nth(1).is_some_and(|t| t.text.len() == 3 && digits(t.text))
+        && !c.starts_line(1);
+    let point = pair(&['.']) && unit_at(c, 1);
+    let groups = token.text.contains(['_', '\'']) && token.text.split(['_', '\'']).all(digits);
+    let negative = token.text.strip_prefix(['-', '+']).is_some_and(digits);
+    let taken = match () {
+        () if comma => 3,
+        () if spaced => 2,
+        () if point || groups || negative => 1,
+        () => return Some(()),
+    };
+    for _ in 0..taken {
+        c.bump();
+    }
+    let span = c.since(token.span);
+    let written = c.text(span);
+    let plain: String = written.chars().filter(char::is_ascii_digit).collect();
+    // Three digits behind a point or comma may be thousands, fewer are a fraction.
+    let thousands = groups || spaced || written.rsplit([',', '.']).next().is_some_and(|last| last.len() == 3);
+    let help = if negative {
+        format!("numbers begin at 0: write `{plain}`, or turn the test round with `not`")
+    } else if thousands {
+        format!("write the digits alone: `{plain}`")
+    } else {
+        "whole numbers only: a fraction is said in a smaller unit, as `1536 KiB` for one and a half `MiB`, `90 s` for one and a half minutes".to_owned()
+    };
+    let diagnostic = Diagnostic::error("E0026", format!("`{}` is no whole number", short(written)), span);
+    let fix = thousands && !negative;
+    let diagnostic = diagnostic.label("digits alone make a number").help(help);
+    c.report(if fix {
+        diagnostic.fix(format!("write `{}`", short(&plain)), span, plain)
+    } else {
+        diagnostic
+    });
+    if unit_at(c, 0) {
+        c.bump();
+    }
+    None
+}
+
 /// A number with a unit that is written otherwise here: `25 mb`, `10 seconds`.
 fn foreign_unit(c: &mut Cursor<'_>, number: Span) -> Option<()> {
     let Some(next) = c.peek().filter(|t| t.kind == TokenKind::Word && !c.starts_line(0)) else {
@@ -79,10 +139,13 @@ fn foreign_unit(c: &mut Cursor<'_>, number: Span) -> Option<()> {
 
 /// Reads digits alone.
 pub(super) fn count(c: &mut Cursor<'_>, what: &str) -> Option<Spanned<u64>> {
-    let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word && !c.next_clause()) else {
+    let number = |t: &Tok<'_>| !c.starts_line(0) || t.text.starts_with(|d: char| d.is_ascii_digit());
+    let next = c.peek().filter(|t| t.kind == TokenKind::Word && !c.next_clause());
+    let Some(token) = next.filter(number) else {
         c.expected(what);
         return None;
     };
+    malformed(c, token)?;
     match leaf::amount(token.text, None) {
         Ok(Amount::Number(n)) => {
             c.bump();
@@ -125,7 +188,7 @@ pub(super) fn count_up_to<T: TryFrom<u64>>(c: &mut Cursor<'_>, what: &str, most:
 
 /// Reads `[a, b]`, or one entry alone.
 pub(super) fn entries(c: &mut Cursor<'_>, what: &str) -> Option<Entries> {
-    if c.at_kind(TokenKind::OpenBracket) {
+    if c.at_kind(TokenKind::OpenBracket) || at_other_bracket(c) {
         return c.node(NodeKind::Entries, |c| {
             let (entries, span) = bracketed(c, |c| entry(c, what))?;
             Some(Entries { entries, span })
@@ -142,21 +205,67 @@ pub(super) fn list<T>(
     what: &str,
     each: impl FnMut(&mut Cursor<'_>) -> Option<T>,
 ) -> Option<(Vec<T>, Span)> {
-    if !c.at_kind(TokenKind::OpenBracket) {
+    if !c.at_kind(TokenKind::OpenBracket) && !at_other_bracket(c) {
         c.expected(&format!("`[` and {what}"));
         return None;
     }
     c.node(NodeKind::Entries, |c| bracketed(c, each))
 }
 
+/// Whether another bracket stands where that of a list should.
+pub(super) fn at_other_bracket(c: &Cursor<'_>) -> bool {
+    c.peek().is_some_and(|t| matches!(t.kind, TokenKind::OpenParen | TokenKind::OpenBrace))
+        && !c.starts_line(0)
+}
+
+/// Why another closing bracket ends a list here; none where it is no end of one. A `}` is one where the block around the list has
+/// a `}` of its own behind it.
+fn closes_list(c: &Cursor<'_>) -> bool {
+    const FAR: usize = 2_000;
+    match c.peek().map(|t| t.kind) {
+        Some(TokenKind::CloseParen) => true,
+        Some(TokenKind::CloseBrace) => {
+            let mut depth = 0_i32;
+            for ahead in 0..FAR {
+                let Some(token) = c.nth(ahead) else { break };
+                match token.kind {
+                    TokenKind::OpenBrace => depth += 1,
+                    TokenKind::CloseBrace => depth -= 1,
+                    TokenKind::Word if ahead > 0 && c.item_ahead(ahead) => break,
+                    _ => {}
+                }
+            }
+            depth + c.blocks < 0
+        }
+        _ => false,
+    }
+}
+
 fn bracketed<T>(
     c: &mut Cursor<'_>,
     mut each: impl FnMut(&mut Cursor<'_>) -> Option<T>,
 ) -> Option<(Vec<T>, Span)> {
-    let open = c.eat(TokenKind::OpenBracket)?;
+    let foreign = match c.peek().filter(|_| at_other_bracket(c)) {
+        Some(token) => {
+            c.other_bracket("[", "a list stands between `[` and `]`");
+            Some((
+                token.span,
+                if token.kind == TokenKind::OpenParen {
+                    TokenKind::CloseParen
+                } else {
+                    TokenKind::CloseBrace
+                },
+            ))
+        }
+        None => None,
+    };
+    let open = match foreign {
+        Some((span, _)) => span,
+        None => c.eat(TokenKind::OpenBracket)?,
+    };
     let mut out = Vec::new();
     let mut commas: Option<Diagnostic> = None;
-    let mut sound = true;
+    let mut sound = foreign.is_none();
     // Lists hold no lists: brackets inside are told once, and what is in them is read on.
     let mut inner = 0_usize;
     loop {
@@ -187,15 +296,26 @@ fn bracketed<T>(
             unclosed(c, open);
             return None;
         };
-        if matches!(token.kind, TokenKind::CloseBrace | TokenKind::OpenBrace | TokenKind::CloseParen)
-            || clause_in_list(c)
-        {
+        // Its partner closes what was opened by another bracket, which has been told.
+        if foreign.is_some_and(|(_, close)| token.kind == close) {
+            c.bump();
+            break;
+        }
+        if closes_list(c) {
+            c.other_bracket("]", "a list ends with `]`");
+            return None;
+        }
+        if matches!(token.kind, TokenKind::CloseBrace | TokenKind::OpenBrace) || clause_in_list(c) {
             unclosed(c, open);
             return None;
         }
         if token.kind == TokenKind::Comma {
             let diagnostic = Diagnostic::error("E0021", "a comma without an entry before it", token.span);
-            c.report(diagnostic.fix("remove it", token.span, ""));
+            c.report(diagnostic.help("one comma stands between two entries: remove this one").fix(
+                "remove it",
+                token.span,
+                "",
+            ));
             c.bump();
             continue;
         }
@@ -219,6 +339,7 @@ fn bracketed<T>(
             let diagnostic = commas.take().unwrap_or_else(|| {
                 Diagnostic::error("E0021", "a comma is missing between two entries", last)
                     .label("behind this")
+                    .help("entries are parted by commas, as in `[a, b]`")
             });
             commas = Some(if diagnostic.fixes.len() < 100 {
                 diagnostic.fix("write `,`", behind, ",")
@@ -228,7 +349,10 @@ fn bracketed<T>(
         } else if starts && !sound {
             pass_over_entry(c);
             let _ = c.eat(TokenKind::Comma);
-        } else if !c.at_kind(TokenKind::CloseBrace) && c.peek().is_some() && !clause_in_list(c) {
+        } else if !c.peek().is_none_or(|t| matches!(t.kind, TokenKind::CloseBrace | TokenKind::CloseParen))
+            && !c.at_kind(TokenKind::OpenBrace)
+            && !clause_in_list(c)
+        {
             c.expected("`,` or `]`");
             pass_over_entry(c);
             let _ = c.eat(TokenKind::Comma);
@@ -266,7 +390,7 @@ fn pass_over_entry(c: &mut Cursor<'_>) {
     while let Some(token) = c.peek() {
         match token.kind {
             TokenKind::Comma | TokenKind::CloseBracket if depth == 0 => break,
-            TokenKind::OpenBrace | TokenKind::CloseBrace => break,
+            TokenKind::OpenBrace | TokenKind::CloseBrace | TokenKind::CloseParen => break,
             _ if clause_in_list(c) => break,
             TokenKind::OpenBracket => depth += 1,
             TokenKind::CloseBracket => depth -= 1,
@@ -279,6 +403,16 @@ fn pass_over_entry(c: &mut Cursor<'_>) {
 
 /// Reads a value or `group NAME`.
 fn entry(c: &mut Cursor<'_>, what: &str) -> Option<Entry> {
+    if let Some(token) = c.peek().filter(|t| t.is_word("group"))
+        && c.nth(1).is_some_and(|t| matches!(t.kind, TokenKind::Comma | TokenKind::CloseBracket))
+    {
+        let diagnostic = Diagnostic::error("E0017", "`group` has no name behind it", token.span)
+            .label("a group's name should follow")
+            .help("write `group NAME`, with no comma between the two");
+        c.report(diagnostic);
+        c.bump();
+        return None;
+    }
     let names_group = c.at_word("group")
         && c.nth(1).is_some_and(|t| t.kind == TokenKind::Word || t.kind == TokenKind::Text);
     if names_group {
@@ -290,7 +424,7 @@ fn entry(c: &mut Cursor<'_>, what: &str) -> Option<Entry> {
 
 /// Reads bare words alone, one or `[a, b]`.
 pub(super) fn words(c: &mut Cursor<'_>, what: &str) -> Option<Vec<Word>> {
-    if c.at_kind(TokenKind::OpenBracket) {
+    if c.at_kind(TokenKind::OpenBracket) || at_other_bracket(c) {
         return list(c, what, |c| c.expect_word(what)).map(|(words, _)| words);
     }
     c.expect_word(what).map(|word| vec![word])

@@ -4,6 +4,7 @@ use super::Finding;
 use crate::diag::Diagnostic;
 use crate::span::Span;
 use edict_table::model::Table;
+use std::collections::BTreeMap;
 
 /// Turns what was proved into diagnostics. `span` tells where a rule's name stands.
 #[must_use]
@@ -101,7 +102,24 @@ pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span
         .example(example),
     }
     };
-    findings.into_iter().map(one).collect()
+    let mut empty: BTreeMap<String, usize> = BTreeMap::new();
+    let mut out: Vec<Diagnostic> = Vec::new();
+    for finding in findings {
+        // One empty list is one mistake, however many rules ask it.
+        let list = match &finding {
+            Finding::Never { rule, empty, .. } => empty.first().map(|list| (*rule, list.clone())),
+            _ => None,
+        };
+        if let Some((rule, list)) = list {
+            if let Some(first) = empty.get(&list).and_then(|place| out.get_mut(*place)) {
+                first.labels.push((at(rule), "nor can this one".to_owned()));
+                continue;
+            }
+            empty.insert(list, out.len());
+        }
+        out.push(one(finding));
+    }
+    out
 }
 
 /// Why several tests cannot hold at once, and what to do about it.

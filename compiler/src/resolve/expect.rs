@@ -12,16 +12,18 @@ use crate::span::Span;
 use edict_table::model::{Action, Mode, OnSigned, Verb};
 
 /// Resolves one `expect`.
-pub fn expect(ctx: &mut Context<'_>, expect: &Expect) {
+pub fn expect(ctx: &mut Context<'_>, expect: &Expect, broken: bool) {
     let mut outcome: Option<(&'static str, Span)> = None;
     let mut code: Option<Spanned<u16>> = None;
     let mut reply: Option<Span> = None;
     let mut by: Option<&Text> = None;
+    // Where an `expect` could not be read, its parts may stand in another.
+    let mut twice = broken;
     for part in &expect.parts {
         match part {
-            Expectation::Accept(span) => one(ctx, &mut outcome, "accept", *span),
+            Expectation::Accept(span) => twice |= one(ctx, &mut outcome, "accept", *span, broken),
             Expectation::Verdict(verb, number) => {
-                one(ctx, &mut outcome, verb.value.name(), verb.span);
+                twice |= one(ctx, &mut outcome, verb.value.name(), verb.span, broken);
                 code = *number;
                 if let Some(number) = number {
                     class(ctx, verb.value, number);
@@ -37,7 +39,9 @@ pub fn expect(ctx: &mut Context<'_>, expect: &Expect) {
             Expectation::At(_) | Expectation::No(_) => {}
         }
     }
-    if let (Some((word @ ("accept" | "allow" | "hold" | "discard"), span)), Some(said)) = (outcome, reply) {
+    if let (false, Some((word @ ("accept" | "allow" | "hold" | "discard"), span)), Some(said)) =
+        (twice, outcome, reply)
+    {
         ctx.report(
             Diagnostic::error("E1805", format!("what is to `{word}` has no reply"), said)
                 .label("only a refusal says something")
@@ -50,9 +54,15 @@ pub fn expect(ctx: &mut Context<'_>, expect: &Expect) {
     }
 }
 
-/// One mail ends in one way.
-fn one(ctx: &mut Context<'_>, before: &mut Option<(&'static str, Span)>, word: &'static str, span: Span) {
-    if let Some((first, at)) = *before {
+/// One mail ends in one way. Whether it was to end in another already.
+fn one(
+    ctx: &mut Context<'_>,
+    before: &mut Option<(&'static str, Span)>,
+    word: &'static str,
+    span: Span,
+    quiet: bool,
+) -> bool {
+    if let Some((first, at)) = before.filter(|_| !quiet) {
         ctx.report(
             Diagnostic::error("E1805", format!("no mail comes to `{first}` and to `{word}` at once"), span)
                 .label("a second outcome")
@@ -62,7 +72,9 @@ fn one(ctx: &mut Context<'_>, before: &mut Option<(&'static str, Span)>, word: &
                 )),
         );
     }
+    let twice = before.is_some();
     *before = before.or(Some((word, span)));
+    twice
 }
 
 /// The code that a refusal is expected to give.

@@ -5,7 +5,7 @@ use crate::ast::Word;
 use crate::diag::Diagnostic;
 use crate::model::ListType;
 use crate::parse::words::nearest;
-use crate::span::Span;
+use crate::span::{Span, within};
 use std::collections::{BTreeMap, HashMap};
 
 /// What a name can name. Lists, groups, relays and rules have name spaces of their own.
@@ -75,7 +75,9 @@ impl Context<'_> {
     pub(super) fn define(&mut self, sort: Sort, name: &str, span: Span, place: usize) -> bool {
         let key = (sort, name.to_owned());
         let Some(named) = self.names.known.get(&key) else {
-            self.names.known.insert(key, Named { place, span: Some(span), poisoned: false });
+            // A name in a damaged head may not be the one that was meant.
+            let poisoned = within(self.damaged, span);
+            self.names.known.insert(key, Named { place, span: Some(span), poisoned });
             return true;
         };
         let word = sort.word();
@@ -136,6 +138,7 @@ impl Context<'_> {
     pub(super) fn tell_unknown(&mut self) {
         let unknown = std::mem::take(&mut self.names.unknown);
         for ((sort, name), mut uses) in unknown {
+            uses.retain(|span| !within(self.damaged, *span));
             uses.sort_unstable();
             let Some((first, others)) = uses.split_first() else { continue };
             let word = sort.word();
@@ -146,13 +149,19 @@ impl Context<'_> {
             }
             let other_sort = [Sort::List, Sort::Group, Sort::Relay]
                 .into_iter()
-                .find(|other| *other != sort && self.names.known.contains_key(&(*other, name.clone())));
+                .filter(|other| *other != sort && sort != Sort::Rule)
+                .find_map(|other| Some((other, self.names.known.get(&(other, name.clone()))?)));
+            // Meant as this, but with a mistake in it.
+            if other_sort.is_some_and(|(_, named)| named.poisoned) {
+                continue;
+            }
+            let other_sort = other_sort.map(|(other, _)| other);
             let mut candidates: Vec<&str> = self
                 .names
                 .known
-                .keys()
-                .filter(|(other, _)| *other == sort)
-                .map(|(_, name)| name.as_str())
+                .iter()
+                .filter(|((other, _), named)| *other == sort && !named.poisoned)
+                .map(|((_, name), _)| name.as_str())
                 .collect();
             candidates.sort_unstable();
             let meant = nearest(&name, candidates);

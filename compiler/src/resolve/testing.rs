@@ -9,6 +9,7 @@ use crate::data::{looks_like_one, network_fault};
 use crate::diag::Diagnostic;
 use crate::span::FileId;
 use edict_table::value::{Address, Domain, parse_network};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Resolves what stands in a test.
@@ -39,17 +40,33 @@ pub fn test(ctx: &mut Context<'_>, file: FileId, test: &Test) {
         }
         lacks(ctx, test);
     }
+    let mut strangers: BTreeMap<String, Vec<&Word>> = BTreeMap::new();
     for expect in &test.expects {
         if let Some(word) = &expect.recipient {
             let wanted = address(ctx, &of_word(word), "");
             // What could not be read may have been the one.
-            let sure = !test.broken && recipients.iter().all(Option::is_some);
-            if wanted.is_some() && sure && !recipients.contains(&wanted) {
-                stranger(ctx, test, word);
+            let sure = !test.broken && recipients.iter().all(Option::is_some) && sound_aliases(ctx);
+            if let Some(wanted) = wanted.filter(|_| sure)
+                && !recipients.contains(&Some(wanted.clone()))
+            {
+                strangers.entry(wanted.as_str().to_owned()).or_default().push(word);
             }
         }
-        expect::expect(ctx, expect);
+        expect::expect(ctx, expect, test.broken);
     }
+    for words in strangers.values() {
+        stranger(ctx, test, words);
+    }
+}
+
+/// Whether every domain alias stands for a domain that there is: else an address may be another than was meant.
+fn sound_aliases(ctx: &Context<'_>) -> bool {
+    let profile = &ctx.model.profile;
+    let inside = |name: &str| {
+        profile.local_domains.iter().any(|d| d == name)
+            || profile.relay_domains.iter().any(|d| d.domain == name)
+    };
+    !ctx.model.faulty.contains("domain-aliases") && profile.domain_aliases.iter().all(|(_, to)| inside(to))
 }
 
 /// A mail has a sender and somebody whom it is for.
@@ -253,7 +270,8 @@ fn record(ctx: &mut Context<'_>, record: &Record) {
     }
 }
 
-fn stranger(ctx: &mut Context<'_>, test: &Test, word: &Word) {
+fn stranger(ctx: &mut Context<'_>, test: &Test, words: &[&Word]) {
+    let Some((word, others)) = words.split_first() else { return };
     let named: Vec<String> = test.recipients.iter().map(|one| format!("`{}`", one.value)).collect();
     let mut diagnostic =
         Diagnostic::error("E1804", format!("`{}` is no recipient of this test", word.value), word.span)
@@ -268,6 +286,9 @@ fn stranger(ctx: &mut Context<'_>, test: &Test, word: &Word) {
             });
     if let Some(first) = test.recipients.first() {
         diagnostic = diagnostic.also(first.span, "the mail is for this one");
+    }
+    for other in others.iter().take(3) {
+        diagnostic = diagnostic.also(other.span, "named here too");
     }
     ctx.report(diagnostic);
 }
