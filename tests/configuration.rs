@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use support::client::Client;
@@ -203,6 +203,33 @@ fn proxies_speak_for_their_clients() {
     daemon.wait_for_log(&["refused", "client=203.0.113.10"]);
     let dialogue = swaks(direct, &["--xclient-addr", "203.0.113.10", "--xclient-optional"]);
     assert!(dialogue.contains("250 2.0.0 Ok: queued"), "not offered where it is not obeyed: {dialogue}");
+}
+
+/// A client that holds a whole /64 is one client; the next /64 is another.
+#[test]
+fn connections_of_one_ipv6_network_count_together() {
+    let folder = tempfile::tempdir().unwrap();
+    build_table("every-kind", &folder.path().join("edict.table"), |_| ());
+    let (direct, proxied) = (free_port(), free_port());
+    let config = format!(
+        "(table: \"edict.table\", clients: (connections_per_client: 2), listeners: [(address: \"{direct}\"), \
+         (address: \"{proxied}\", proxy_from: [\"127.0.0.1\"])])"
+    );
+    let _daemon = Daemon::configured(folder.path(), direct, &config);
+    let mut open = Vec::new();
+    for (client, code) in [
+        ("2001:db8::1", "220 "),
+        ("2001:db8::ffff:2", "220 "),
+        ("2001:db8::3", "421 4.7.0 "),
+        ("2001:db8:0:1::1", "220 "),
+    ] {
+        let mut stream = TcpStream::connect(proxied).unwrap();
+        write!(stream, "PROXY TCP6 {client} 2001:db8::25 4000 25\r\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        assert!(line.starts_with(code), "{client}: {line}");
+        open.push(stream);
+    }
 }
 
 /// `edictd check-config` reads what a start would read: a configuration that it calls good does not fail for a file.

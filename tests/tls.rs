@@ -135,6 +135,10 @@ fn swaks_logs_in() {
     assert!(good, "{dialogue}");
     assert!(dialogue.contains("AUTH PLAIN LOGIN SCRAM-SHA-256"), "{dialogue}");
     server.daemon.wait_for_mail("bob@example.com", 3);
+    let certificate = folder.path().join("mx.pem");
+    let port = server.submission.port().to_string();
+    python("scram.py", &[&port, certificate.to_str().unwrap(), "carol@example.com", "staple"]);
+    server.daemon.wait_for_mail("bob@example.com", 5);
 }
 
 /// Certificates are read again with everything else, and a broken one changes nothing at all.

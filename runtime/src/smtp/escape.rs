@@ -36,6 +36,19 @@ pub(crate) fn reply_text(text: &str, max: usize) -> impl Iterator<Item = u8> + '
         .map(|c| if c == ' ' || c.is_ascii_graphic() { u8::try_from(c).unwrap_or(b'?') } else { b'?' })
 }
 
+/// A reply of somebody else with an enhanced status code, as every reply here has one (RFC 2034 4): where it has none of its
+/// class, that says what the code says and no more.
+pub(crate) fn with_status(reply: &str) -> String {
+    let (code, text) = reply.split_once(' ').unwrap_or((reply, ""));
+    let class = code.get(..1).unwrap_or_default();
+    let status: Vec<&str> = text.split(' ').next().unwrap_or_default().split('.').collect();
+    let number = |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    if status.len() == 3 && status.first() == Some(&class) && status.iter().all(number) {
+        return reply.to_owned();
+    }
+    format!("{code} {class}.0.0 {text}").trim_end().to_owned()
+}
+
 /// What HELO said, as a trace field may hold it: letters, digits and what stands in domains and
 /// address literals; all else becomes `?`.
 pub(crate) fn helo_text(text: &str) -> String {
@@ -60,5 +73,20 @@ mod tests {
         assert_eq!(helo_text("mx.example(\r\n"), "mx.example???");
         assert!(Clean(&"x".repeat(5000)).to_string().len() < 400);
         assert_eq!(Clean("ann@example.com").to_string(), "ann@example.com");
+    }
+    /// RFC 2034.
+    #[test]
+    fn every_reply_has_a_status() {
+        for (reply, want) in [
+            ("550 5.1.1 no such user", "550 5.1.1 no such user"),
+            ("450 4.7.100", "450 4.7.100"),
+            ("550 no such user", "550 5.0.0 no such user"),
+            ("550 4.1.1 of another class", "550 5.0.0 4.1.1 of another class"),
+            ("550 5.1 cut", "550 5.0.0 5.1 cut"),
+            ("550 5.1.1.1 more", "550 5.0.0 5.1.1.1 more"),
+            ("550", "550 5.0.0"),
+        ] {
+            assert_eq!(with_status(reply), want);
+        }
     }
 }

@@ -133,6 +133,15 @@ fn play(bytes: &[u8], packet: usize) -> Came {
     came
 }
 
+/// Whether a text begins with an enhanced status code of this class.
+fn has_status(class: u8, text: &str) -> bool {
+    let mut parts = text.split(' ').next().unwrap_or_default().split('.');
+    let number = |part: &str| !part.is_empty() && part.len() <= 3 && part.bytes().all(|b| b.is_ascii_digit());
+    parts.next().is_some_and(|first| first.as_bytes() == [class])
+        && parts.by_ref().take(2).filter(|part| number(part)).count() == 2
+        && parts.next().is_none()
+}
+
 /// Whatever came in: replies are replies, nothing is relayed, nothing leaves that two readers part differently.
 fn sound(came: &Came) {
     for line in came.said.lines() {
@@ -142,6 +151,12 @@ fn sound(came: &Came) {
         assert!(matches!(bytes.get(3), None | Some(b' ' | b'-')), "{line:?}");
         assert!(bytes.iter().all(|b| (b' '..=b'~').contains(b)), "{line:?}");
         assert!(!line.starts_with("235"), "nobody has a password here");
+        // RFC 2034 4: a status of the code's class everywhere but in the greeting and in what greets back.
+        let text = line.get(4..).unwrap_or_default();
+        let greets =
+            matches!(bytes[0], b'2') && (text.starts_with("mx.example.com") || line.starts_with("250 SIZE "));
+        let listed = line.starts_with("250-");
+        assert!(bytes[0] == b'3' || greets || listed || has_status(bytes[0], text), "{line:?}");
     }
     for (sender, recipients, bytes) in &came.took {
         assert!(!sender.contains(['\r', '\n', '\0']));

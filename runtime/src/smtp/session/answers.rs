@@ -3,7 +3,7 @@
 use super::{Phase, Session};
 use crate::acceptor::Offered;
 use crate::envelope::Refusal;
-use crate::smtp::escape::Clean;
+use crate::smtp::escape::{Clean, with_status};
 use crate::smtp::log;
 use crate::verdict::audit::Job;
 use crate::verdict::lookup::Answer;
@@ -23,7 +23,7 @@ impl Session {
             Offered::Refused(reply) => {
                 let to = transaction.withdraw().map(|wire| format!("<{}>", Clean(&wire))).unwrap_or_default();
                 let from = format!("<{}>", Clean(&transaction.reverse.wire));
-                let refusal = Refusal { reply, rule: None };
+                let refusal = Refusal { reply: with_status(&reply), rule: None };
                 log::refused_for(self, &self.table(), "next-hop", &from, &to, &refusal);
                 self.say(&refusal.reply);
                 return;

@@ -4,6 +4,7 @@ use super::{Phase, Session, Step};
 use crate::acceptor::Receipt;
 use crate::envelope::{Authentication, Fate, Refusal};
 use crate::smtp::context::Metrics;
+use crate::smtp::escape::with_status;
 use crate::smtp::log::Entry;
 use crate::smtp::settings::{Results, Settings};
 use crate::smtp::{journal, log};
@@ -102,6 +103,8 @@ impl Session {
                 self.junk = 0;
             }
             Err(refusal) => {
+                // It may be the next hop's own word.
+                let refusal = Refusal { reply: with_status(&refusal.reply), ..refusal };
                 log::refused(self, &table, "accept", Some(&entry), &refusal);
                 self.say(&refusal.reply);
             }
