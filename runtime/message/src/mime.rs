@@ -8,6 +8,7 @@ use crate::decode::Transfer;
 use crate::header::{self, line_at};
 use crate::limits::{MAX_DEPTH, MAX_HEADER, MAX_PARTS};
 use crate::param::{self, Structured};
+use memchr::memmem;
 use std::ops::Range;
 
 /// What a part holds.
@@ -110,9 +111,16 @@ pub(crate) fn bare_id(id: &str) -> &str {
 /// Takes a message apart.
 pub(crate) fn walk(message: &[u8]) -> Tree {
     let mut walker = Walker { message, tree: Tree::default(), stack: Vec::new(), in_header: false };
+    let dashes = memmem::Finder::new(b"\n--");
     walker.begin(None, 0);
     let mut at = 0;
-    while let Some((end, next)) = line_at(message, at) {
+    loop {
+        if !walker.in_header && !message.get(at..).unwrap_or_default().starts_with(b"--") {
+            // Nothing in a body but a delimiter is of interest, and each begins like this.
+            let Some(found) = message.get(at..).and_then(|rest| dashes.find(rest)) else { break };
+            at += found + 1;
+        }
+        let Some((end, next)) = line_at(message, at) else { break };
         let line = message.get(at..end).unwrap_or_default();
         if line.starts_with(b"--")
             && let Some((level, closing)) = walker.delimiter(line)
@@ -123,13 +131,7 @@ pub(crate) fn walk(message: &[u8]) -> Tree {
         }
         at = next;
     }
-    if walker.in_header {
-        walker.end_header(message.len(), message.len());
-    }
-    while let Some(open) = walker.stack.pop() {
-        walker.close(open.part, message.len());
-    }
-    walker.tree
+    walker.finish()
 }
 
 impl Walker<'_> {
@@ -230,6 +232,17 @@ impl Walker<'_> {
         if inner {
             self.begin(Some(number), body);
         }
+    }
+
+    /// The message ends.
+    fn finish(mut self) -> Tree {
+        if self.in_header {
+            self.end_header(self.message.len(), self.message.len());
+        }
+        while let Some(open) = self.stack.pop() {
+            self.close(open.part, self.message.len());
+        }
+        self.tree
     }
 
     fn close(&mut self, part: usize, end: usize) {

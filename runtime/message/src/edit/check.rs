@@ -144,6 +144,9 @@ fn missing_padding(leaf: &Leaf<'_>) -> usize {
 }
 
 fn decodes_to(body: &[u8], part: &Part, expected: &[u8]) -> bool {
+    if part.transfer.is_identity() {
+        return body == expected;
+    }
     let mut count = 0;
     let mut same = true;
     decode::each(body, part.transfer, |byte, _| {
@@ -177,14 +180,29 @@ fn visible(text: &str) -> impl DoubleEndedIterator<Item = char> {
 /// Whether a text is another with all of `inserted` put in, white space aside.
 fn has_inserted(old: &str, new: &str, inserted: &[String]) -> bool {
     let length = |text: &str| visible(text).count();
-    let (before, after) = (length(old), length(new));
-    if after != before + inserted.iter().map(|i| length(i)).sum::<usize>() {
+    let (was, now) = apart(old, new);
+    let before = length(was);
+    if length(now) != before + inserted.iter().map(|i| length(i)).sum::<usize>() {
         return false;
     }
-    let front = visible(old).zip(visible(new)).take_while(|(a, b)| a == b).count();
-    let back = visible(old).rev().zip(visible(new).rev()).take_while(|(a, b)| a == b).count();
     // With several insertions only the ends and the length are compared; the bytes were compared before.
-    front + back >= before || inserted.len() > 1
+    before == 0 || inserted.len() > 1 || {
+        let front = visible(old).zip(visible(new)).take_while(|(a, b)| a == b).count();
+        let back = visible(old).rev().zip(visible(new).rev()).take_while(|(a, b)| a == b).count();
+        front + back >= length(old)
+    }
+}
+
+/// What is left of two texts without the beginning and the end that they share.
+fn apart<'a>(old: &'a str, new: &'a str) -> (&'a str, &'a str) {
+    let same = old.bytes().zip(new.bytes()).take_while(|(a, b)| a == b).count();
+    let front = old.floor_char_boundary(same).min(new.floor_char_boundary(same));
+    let (old, new) = (old.get(front..).unwrap_or_default(), new.get(front..).unwrap_or_default());
+    let same = old.bytes().rev().zip(new.bytes().rev()).take_while(|(a, b)| a == b).count();
+    let cut = |text: &str| text.ceil_char_boundary(text.len() - same);
+    let back = (old.len() - cut(old)).min(new.len() - cut(new));
+    let end = |text: &str| text.len() - back;
+    (old.get(..end(old)).unwrap_or_default(), new.get(..end(new)).unwrap_or_default())
 }
 
 /// Whether a line of `bytes` could be taken for a delimiter of that boundary.
@@ -198,4 +216,32 @@ pub(super) fn has_boundary(bytes: &[u8], boundary: &str) -> bool {
         at = next;
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The whole texts compared, which is what is meant.
+    fn slowly(old: &str, new: &str, inserted: &[String]) -> bool {
+        let length = |text: &str| visible(text).count();
+        let (before, after) = (length(old), length(new));
+        let front = visible(old).zip(visible(new)).take_while(|(a, b)| a == b).count();
+        let back = visible(old).rev().zip(visible(new).rev()).take_while(|(a, b)| a == b).count();
+        after == before + inserted.iter().map(|i| length(i)).sum::<usize>()
+            && (front + back >= before || inserted.len() > 1)
+    }
+
+    proptest! {
+        #[test]
+        fn what_two_texts_share_is_not_counted_twice(
+            front in "[ab\u{e9}\u{ea}\u{1f600}\u{1f601} ]{0,6}", old in "[ab\u{e9} ]{0,2}",
+            new in "[ab\u{e9}\u{ea}\u{1f600} ]{0,6}", back in "[ab\u{e9}\u{ea} ]{0,6}",
+            inserted in prop::collection::vec("[ab\u{e9} ]{0,4}", 0..3))
+        {
+            let (old, new) = (format!("{front}{old}{back}"), format!("{front}{new}{back}"));
+            prop_assert_eq!(has_inserted(&old, &new, &inserted), slowly(&old, &new, &inserted));
+        }
+    }
 }

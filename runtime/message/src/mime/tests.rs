@@ -1,6 +1,7 @@
 //! The walker on well-formed and broken structures.
 
 use super::*;
+use proptest::prelude::*;
 
 fn shape(message: &str) -> Vec<String> {
     let tree = walk(message.as_bytes());
@@ -65,4 +66,34 @@ fn limits_are_malformed() {
     assert!(walk(messages.as_bytes()).malformed);
     assert!(walk(b"Content-Type: multipart/mixed\n\nx").malformed);
     assert!(walk(b"Content-Type: text/plain\nContent-Type: text/html\n\nx").malformed);
+}
+
+/// Every line looked at, which is what is meant.
+fn walk_by_lines(message: &[u8]) -> Tree {
+    let mut walker = Walker { message, tree: Tree::default(), stack: Vec::new(), in_header: false };
+    walker.begin(None, 0);
+    let mut at = 0;
+    while let Some((end, next)) = line_at(message, at) {
+        let line = message.get(at..end).unwrap();
+        match walker.delimiter(line).filter(|_| line.starts_with(b"--")) {
+            Some((level, closing)) => walker.cut(level, at, closing, next),
+            None if walker.in_header => walker.header_line(at, end, next),
+            None => {}
+        }
+        at = next;
+    }
+    walker.finish()
+}
+
+proptest! {
+    #[test]
+    fn lines_that_cannot_be_delimiters_are_passed_over(lines in prop::collection::vec(prop::sample::select(vec![
+        "Content-Type: multipart/mixed; boundary=a\r\n", "Content-Type: multipart/mixed; boundary=\"-\"\n",
+        "Content-Type: message/rfc822\r\n", "\r\n", "\n", "--a\r\n", "--a--\r\n", "---\r\n", "-----\n", "--", "-", "\n--a",
+        "text\r\n", "X: y\n", "\r", "--a \r\n",
+    ]), 0..24)) {
+        let message = lines.concat();
+        let (fast, slow) = (walk(message.as_bytes()), walk_by_lines(message.as_bytes()));
+        prop_assert_eq!(format!("{fast:?}"), format!("{slow:?}"));
+    }
 }
