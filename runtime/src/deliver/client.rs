@@ -267,8 +267,16 @@ impl Session {
         }
     }
 
-    /// Writes what is in `out`. What was said before that belongs to no command.
+    /// Writes what is in `out`.
     pub(super) async fn write(&mut self, limit: Duration) -> Result<(), Trouble> {
+        let out = std::mem::take(&mut self.out);
+        let written = self.write_bytes(&out, limit).await;
+        self.out = out;
+        written
+    }
+
+    /// Writes bytes. What was said before that belongs to no command.
+    pub(super) async fn write_bytes(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Trouble> {
         if !self.replies.is_empty() {
             return Err(match self.replies.take()? {
                 // RFC 5321 3.8: this one may come at any time.
@@ -276,7 +284,7 @@ impl Session {
                 _ => ReplyError::Unasked.into(),
             });
         }
-        match timeout(limit, self.stream.write_all(&self.out)).await {
+        match timeout(limit, self.stream.write_all(bytes)).await {
             Err(_) => Err(Trouble::Silent),
             Ok(Err(error)) => Err(Trouble::Lost(error.to_string())),
             Ok(Ok(())) => match self.stream.flush().await {

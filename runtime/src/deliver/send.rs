@@ -265,10 +265,14 @@ impl Session {
         let mut pieces = stuff::pieces(bytes, PIECE).peekable();
         loop {
             self.out.clear();
-            if let Some(piece) = pieces.next() {
-                stuff::stuff(piece, &mut self.out);
-            }
+            let piece = pieces.next().unwrap_or_default();
             let last = pieces.peek().is_none();
+            if !last && stuff::is_plain(piece) {
+                let written = self.write_bytes(piece, self.timeouts.data).await;
+                self.written(written, accepted, outcomes).await?;
+                continue;
+            }
+            stuff::stuff(piece, &mut self.out);
             if last {
                 self.out.extend_from_slice(stuff::END);
                 if let Some(next) = next {
@@ -300,13 +304,24 @@ impl Session {
         self.ahead = true;
     }
 
-    /// Writes a piece of a message. Where that fails, it may have said why before it hung up.
+    /// Writes a piece of a message.
     async fn write_data(
         &mut self,
         accepted: &[usize],
         outcomes: &mut [Option<Outcome>],
     ) -> Result<(), Trouble> {
-        let Err(trouble) = self.write(self.timeouts.data).await else { return Ok(()) };
+        let written = self.write(self.timeouts.data).await;
+        self.written(written, accepted, outcomes).await
+    }
+
+    /// Where a piece of a message could not be written, the other side may have said why before it hung up.
+    async fn written(
+        &mut self,
+        written: Result<(), Trouble>,
+        accepted: &[usize],
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<(), Trouble> {
+        let Err(trouble) = written else { return Ok(()) };
         if let Ok(reply) = self.reply(Duration::from_secs(1)).await
             && reply.permanent()
         {
