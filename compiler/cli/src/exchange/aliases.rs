@@ -4,12 +4,13 @@
 //! catch-all would take is written as what the catch-all leads to. Circles are refused: Postfix bounces their mail.
 
 use super::access::SECOND;
+use super::circles::{circles, way};
 use super::keys::{base, mailbox};
 use super::lines::{Line, key_value, logical, split_list};
 use super::write::{self, bracketed};
 use super::{Report, Wish};
 use edict_table::value::{Address, Domain};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// How deep catch-alls may lead to others.
@@ -37,6 +38,8 @@ struct Aliases {
     /// In the order of the file.
     all: Vec<Alias>,
     places: BTreeMap<String, usize>,
+    /// Whole addresses by what stands before the `@`.
+    by_name: BTreeMap<String, Vec<usize>>,
     /// Names whose entry cannot be said, and its line.
     unsaid: Vec<(String, u32)>,
 }
@@ -79,34 +82,53 @@ impl Aliases {
         self.all.push(Alias { line: line.clone(), name, members: good, owner: None, notes, refused: None });
     }
 
+    /// The entries that a member leads to. A bare member is at the first local domain, which may be any of those that
+    /// the map speaks of.
+    fn next(&self, member: &Name) -> Vec<usize> {
+        let mut next: Vec<usize> = self.find(&member.key).into_iter().collect();
+        if let Some(name) = member.key.strip_suffix('@') {
+            for name in [Some(name), base(name)].into_iter().flatten() {
+                next.extend(self.by_name.get(name).into_iter().flatten());
+            }
+        }
+        next
+    }
+
     /// Refuses what leads in a circle, which is an error of a rule set.
     fn break_circles(&mut self) {
+        for (place, alias) in self.all.iter().enumerate() {
+            if let Some((name, domain)) = alias.name.key.rsplit_once('@')
+                && !name.is_empty()
+                && !domain.is_empty()
+            {
+                self.by_name.entry(name.to_owned()).or_default().push(place);
+            }
+        }
         let edges: Vec<Vec<usize>> = self
             .all
             .iter()
             .enumerate()
             .map(|(place, alias)| {
-                let next = alias.members.iter().filter_map(|member| self.find(&member.key));
+                let next = alias.members.iter().flat_map(|member| self.next(member));
                 next.filter(|next| *next != place).collect()
             })
             .collect();
-        let mut alive: BTreeSet<usize> = (0..self.all.len()).collect();
-        // What leads nowhere, or is led to from nowhere, is in no circle.
-        loop {
-            let leads =
-                |place: &usize| edges.get(*place).is_some_and(|next| next.iter().any(|n| alive.contains(n)));
-            let reached: BTreeSet<usize> =
-                alive.iter().filter_map(|place| edges.get(*place)).flatten().copied().collect();
-            let next: BTreeSet<usize> =
-                alive.iter().copied().filter(|place| leads(place) && reached.contains(place)).collect();
-            if next.len() == alive.len() {
-                break;
-            }
-            alive = next;
-        }
-        for place in alive {
-            if let Some(alias) = self.all.get_mut(place) {
-                alias.refused = Some("it leads back to itself, and Postfix bounces such mail".to_owned());
+        for circle in circles(&edges) {
+            for place in &circle {
+                let names = way(&edges, &circle, *place).into_iter().filter_map(|at| self.all.get(at));
+                let names: Vec<String> = names.map(|alias| format!("`{}`", alias.name.shown)).collect();
+                let bare =
+                    self.all.get(*place).is_some_and(|a| a.members.iter().any(|m| m.key.ends_with('@')));
+                let doubt = if bare && !self.all.iter().all(|a| a.name.key.ends_with('@')) {
+                    "; bare names may be at any domain of the map: give theirs with `--domain`"
+                } else {
+                    ""
+                };
+                let by = if names.is_empty() { String::new() } else { format!(" ({})", names.join(" to ")) };
+                if let Some(alias) = self.all.get_mut(*place) {
+                    alias.refused =
+                        Some(format!("it leads back to itself{by}, and Postfix bounces such mail{doubt}"));
+                }
             }
         }
     }

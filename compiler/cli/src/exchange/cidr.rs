@@ -14,6 +14,7 @@ use std::collections::HashMap;
 
 /// A line that counts.
 struct Found {
+    line: u32,
     net: IpNet,
     condition: String,
     outcome: Outcome,
@@ -76,6 +77,9 @@ pub fn cidr(wish: &Wish, text: &str, report: &mut Report) -> String {
             report.refused(number, text, "it is outside of the `if` around it, so it never matches");
             continue;
         }
+        if report.leaves_out(number, text) {
+            continue;
+        }
         let mut notes = Vec::new();
         let outcome = match action::parse(value, &mut notes) {
             Ok(outcome) => {
@@ -91,19 +95,20 @@ pub fn cidr(wish: &Wish, text: &str, report: &mut Report) -> String {
             seen.insert(net, number);
         }
         let condition = around.last().map_or(own.clone(), |outer| format!("{outer} and {own}"));
-        found.push(Found { net, condition, outcome });
+        found.push(Found { line: number, net, condition, outcome });
     }
     if conditional {
         let patterns: Vec<Pattern> = found
             .into_iter()
             .map(|f| Pattern {
+                line: f.line,
                 condition: f.condition,
                 outcome: f.outcome,
                 header: String::new(),
                 doubt: None,
             })
             .collect();
-        return write(wish, Some(Of::Client), &patterns);
+        return write(wish, Some(Of::Client), &patterns, report);
     }
     let entries = found.into_iter().enumerate().map(|(place, f)| Entry {
         key: f.net.to_string(),

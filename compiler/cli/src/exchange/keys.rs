@@ -134,8 +134,32 @@ fn domain(text: &str) -> Result<Key, String> {
     if domain.is_literal() {
         return Err("rules take no address literal for a domain".to_owned());
     }
+    if STATES.contains(&domain.as_str()) {
+        return Err(format!("rules take the word `{domain}` for a state of what is asked, and for no name"));
+    }
+    if is_number(domain.as_str()) {
+        return Err("it is a number or an address, and no domain (RFC 5321 4.1.3)".to_owned());
+    }
     let labels = domain.as_str().split('.').count();
     Ok(Key::new(format!("{dot}{domain}"), 0, 2 * labels + usize::from(dot.is_empty())))
+}
+
+/// What a fact can be beside equal to a value.
+const STATES: &[&str] = &[
+    "absent",
+    "listed",
+    "malformed",
+    "not",
+    "present",
+    "unknown",
+    "unqualified",
+    "unresolvable",
+    "unverified",
+];
+
+/// Whether a name ends in a number, as no domain does.
+pub fn is_number(name: &str) -> bool {
+    name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// `192.168.1`, `10`, `2001:db8`: a network by whole octets or groups, or a whole address; none where it is a name.

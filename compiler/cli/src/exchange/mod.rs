@@ -9,6 +9,7 @@ mod aliases;
 mod asked;
 mod bcc;
 mod cidr;
+mod circles;
 mod export;
 mod headers;
 mod keys;
@@ -19,6 +20,7 @@ mod rank;
 mod regex;
 mod table;
 mod transport;
+mod unreached;
 mod write;
 
 #[cfg(test)]
@@ -28,6 +30,7 @@ pub use export::export;
 
 use clap::ValueEnum;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// The formats.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -145,19 +148,34 @@ impl Imported {
 /// # Errors
 /// Says what is wrong with the text or the wish as a whole.
 pub fn import(wish: &Wish, text: &str) -> Result<Imported, String> {
-    let mut report = Report::default();
+    let mut left_out = BTreeMap::new();
+    loop {
+        let mut report = Report { left_out, ..Report::default() };
+        let done = once(wish, text, &mut report)?;
+        let dead = unreached::lines(&done.text, &report.made);
+        let known = report.left_out.len();
+        left_out = report.left_out;
+        left_out.extend(dead);
+        // Each round leaves out more, so that it ends.
+        if left_out.len() == known {
+            return Ok(done);
+        }
+    }
+}
+
+fn once(wish: &Wish, text: &str, report: &mut Report) -> Result<Imported, String> {
     let body = match wish.format {
-        Format::Aliases => aliases::aliases(wish, text, &mut report),
-        Format::Virtual => aliases::virtuals(wish, text, &mut report),
-        Format::Access => access::access(wish, text, &mut report)?,
-        Format::Cidr => cidr::cidr(wish, text, &mut report),
-        Format::Pcre | Format::Regexp => pattern::access(wish, text, &mut report)?,
-        Format::HeaderChecks => pattern::header_checks(wish, text, &mut report),
-        Format::SenderBccMaps | Format::RecipientBccMaps => bcc::bcc(wish, text, &mut report),
-        Format::Transport => transport::transport(wish, text, &mut report),
-        Format::Csv => table::csv(wish, text, &mut report)?,
+        Format::Aliases => aliases::aliases(wish, text, report),
+        Format::Virtual => aliases::virtuals(wish, text, report),
+        Format::Access => access::access(wish, text, report)?,
+        Format::Cidr => cidr::cidr(wish, text, report),
+        Format::Pcre | Format::Regexp => pattern::access(wish, text, report)?,
+        Format::HeaderChecks => pattern::header_checks(wish, text, report),
+        Format::SenderBccMaps | Format::RecipientBccMaps => bcc::bcc(wish, text, report),
+        Format::Transport => transport::transport(wish, text, report),
+        Format::Csv => table::csv(wish, text, report)?,
     };
-    let mut remarks = report.remarks;
+    let mut remarks = std::mem::take(&mut report.remarks);
     remarks.sort_by_key(|remark| remark.line);
     let text = format!("edict 1\n{body}");
     // What is written here parses; the suite holds it to that.
@@ -169,6 +187,10 @@ pub fn import(wish: &Wish, text: &str) -> Result<Imported, String> {
 #[derive(Debug, Default)]
 struct Report {
     remarks: Vec<Remark>,
+    /// Lines that decide nothing, as an earlier look found out, and why.
+    left_out: BTreeMap<u32, String>,
+    /// Rules by name, and the lines they come from.
+    made: BTreeMap<String, Vec<u32>>,
 }
 
 impl Report {
@@ -191,6 +213,18 @@ impl Report {
         } else {
             self.changed(line, entry, &notes.join("; "));
         }
+    }
+
+    /// Whether a line is known to decide nothing; says so.
+    fn leaves_out(&mut self, line: u32, entry: &str) -> bool {
+        let Some(why) = self.left_out.get(&line).cloned() else { return false };
+        self.refused(line, entry, &why);
+        true
+    }
+
+    /// A rule comes from these lines.
+    fn made(&mut self, rule: String, lines: Vec<u32>) {
+        self.made.insert(rule, lines);
     }
 
     fn add(&mut self, line: u32, fate: Fate, entry: &str, why: &str) {

@@ -4,7 +4,7 @@ use super::access::claimed;
 use super::action::{Outcome, Word};
 use super::rank::in_order;
 use super::write::{VerdictRule, Writer};
-use super::{Of, Wish};
+use super::{Of, Report, Wish};
 use edict_table::model::Verb;
 use std::collections::BTreeMap;
 
@@ -14,6 +14,8 @@ const JOINED: usize = 84;
 /// A condition, and what it decides.
 #[derive(Clone, Debug)]
 pub struct Pattern {
+    /// Where it stands.
+    pub line: u32,
     /// As rules write it.
     pub condition: String,
     /// What it decides.
@@ -55,7 +57,7 @@ type Shape<'a> = (u32, &'a Outcome, Option<u32>, Vec<&'a str>);
 const NAMELESS: &str = "client.name is absent";
 
 /// Writes the rules.
-pub fn write(wish: &Wish, of: Option<Of>, patterns: &[Pattern]) -> String {
+pub fn write(wish: &Wish, of: Option<Of>, patterns: &[Pattern], report: &mut Report) -> String {
     let mut writer = Writer::default();
     let ranks = in_order(patterns.iter().map(|pattern| &pattern.outcome));
     let all: Vec<(u32, &Pattern)> = ranks.into_iter().zip(patterns).collect();
@@ -84,13 +86,13 @@ pub fn write(wish: &Wish, of: Option<Of>, patterns: &[Pattern]) -> String {
             format!("line {line} of the map stands before this, decides otherwise, and cannot be said")
         });
         let unless: Vec<String> = unless.into_iter().map(str::to_owned).collect();
-        for line in lines(&patterns) {
+        for (line, from) in lines(&patterns) {
             let line = without_spared(line, &unless);
             let mut when = vec![line];
             if *verb == Verb::Allow && claim(outcome) {
                 when.push("spf is pass".to_owned());
             }
-            writer.verdict(&VerdictRule {
+            let name = writer.verdict(&VerdictRule {
                 name: &format!("{} {}", wish.name, verb.name()),
                 priority: wish.priority.saturating_add(rank),
                 outcome,
@@ -98,6 +100,7 @@ pub fn write(wish: &Wish, of: Option<Of>, patterns: &[Pattern]) -> String {
                 unless: &unless,
                 watched: watched.as_deref(),
             });
+            report.made(name, from);
         }
     }
     writer.finish()
@@ -113,22 +116,22 @@ fn without_spared(line: String, unless: &[String]) -> String {
     line
 }
 
-/// Conditions joined by `or`, as many as fit into a line.
-fn lines(patterns: &[&Pattern]) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for pattern in patterns {
-        let condition = &pattern.condition;
+/// Conditions joined by `or`, as many as fit into a line, and where they come from.
+fn lines(patterns: &[&Pattern]) -> Vec<(String, Vec<u32>)> {
+    let mut lines: Vec<(String, Vec<u32>)> = Vec::new();
+    for Pattern { condition, line: number, .. } in patterns {
         match lines.last_mut() {
-            Some(line) if line == condition => {}
-            Some(line)
+            Some((line, from)) if line == condition => from.push(*number),
+            Some((line, from))
                 if !condition.contains(" and ")
                     && !line.contains(" and ")
                     && line.len() + condition.len() < JOINED =>
             {
                 line.push_str(" or ");
                 line.push_str(condition);
+                from.push(*number);
             }
-            _ => lines.push(condition.clone()),
+            _ => lines.push((condition.clone(), vec![*number])),
         }
     }
     lines

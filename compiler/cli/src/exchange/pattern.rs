@@ -106,6 +106,9 @@ fn read(wish: &Wish, of: Option<Of>, text: &str, report: &mut Report) -> String 
                 "only watched (`mode audit`): line {before}, which cannot be said, stands before it and decides otherwise"
             ));
         }
+        if report.leaves_out(number, text) {
+            continue;
+        }
         match &outcome {
             Ok(_) => report.done(number, text, &notes),
             Err(why) => report.refused(number, text, &format!("{why}{SPARED}")),
@@ -114,10 +117,10 @@ fn read(wish: &Wish, of: Option<Of>, text: &str, report: &mut Report) -> String 
         never.add(number, &tests);
         for (header, Asked { condition, .. }) in tests {
             let doubt = doubted(&outcome, &header);
-            patterns.push(Pattern { condition, outcome: outcome.clone(), header, doubt });
+            patterns.push(Pattern { line: number, condition, outcome: outcome.clone(), header, doubt });
         }
     }
-    write(wish, of, &patterns)
+    write(wish, of, &patterns, report)
 }
 
 /// Joins a pattern with the `if` around it, header by header.

@@ -160,9 +160,9 @@ impl Writer {
         }
     }
 
-    /// A verdict rule.
-    pub fn verdict(&mut self, rule: &VerdictRule<'_>) {
-        let Outcome::Verdict(verb, reply) = rule.outcome else { return };
+    /// A verdict rule. Returns the name that it got.
+    pub fn verdict(&mut self, rule: &VerdictRule<'_>) -> String {
+        let Outcome::Verdict(verb, reply) = rule.outcome else { return String::new() };
         let name = self.fresh(rule.name);
         let _ = writeln!(self.out, "\n{} {} {{", verb.0.name(), quoted(&name));
         if rule.priority != 100 {
@@ -177,6 +177,7 @@ impl Writer {
             let _ = writeln!(self.out, "    mode audit\n    note {}", quoted(why));
         }
         self.out.push_str("}\n");
+        name
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::kit::edict;
 use crate::postfix::{
     ACTIONS, DOMAINS, Dice, LOCALS, address_keys, client_keys, domains, edict_says, everyone, first, folder,
-    import, import_some, is_flawed, postmap, stranger, table,
+    import, import_some, postmap, stranger, table,
 };
 use edict_table::facts::{Facts, HeaderFacts, HeaderField, Slot};
 use edict_table::value::{Address, Domain, fold_text};
@@ -326,7 +326,6 @@ fn patterns_of_every_kind() {
         both.into_iter().chain(["/\\w\\.d\\b/", "/(?:home|second)\\./", "/\\Aspam/"]).collect();
     let posix: Vec<&str> = both.into_iter().chain(["/\\bd\\./", "/[\\.]a\\./", "/[]<>[]/"]).collect();
     let mut dice = Dice(3);
-    let mut flawed = 0;
     for round in 0..160 {
         let of = ["client", "helo", "sender", "recipient"][round % 4];
         let format = if round % 8 >= 4 { "pcre" } else { "regexp" };
@@ -340,10 +339,6 @@ fn patterns_of_every_kind() {
             assert!(line.contains("never matches"), "{text}{line}");
         }
         let rules = done.out;
-        if is_flawed(&rules) {
-            flawed += 1;
-            continue;
-        }
         let table = table(&rules);
         let cases = cases(of, false);
         // Pattern tables are asked with the whole name alone; a client's address comes after its name.
@@ -357,7 +352,6 @@ fn patterns_of_every_kind() {
             case.agrees(&table, first(&answers, &whole(case)), &format!("{format}\n{text}\n{rules}"));
         }
     }
-    assert!(flawed < 40, "{flawed} of 160 maps were not compared");
 }
 
 const FIELDS: [&str; 9] = [

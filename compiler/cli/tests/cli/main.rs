@@ -5,6 +5,7 @@ mod agreement_maps;
 mod build;
 mod check;
 mod exchange;
+mod imports;
 mod kit;
 #[cfg(test)]
 mod live;

@@ -55,10 +55,14 @@ fn bits(ip: IpAddr) -> u128 {
 /// The ranges of some networks.
 #[must_use]
 pub fn ranges<'n>(networks: impl Iterator<Item = &'n str>) -> Ranges {
-    let mut out: Ranges = networks
-        .filter_map(|text| text.parse::<IpNet>().ok())
-        .map(|net| (bits(net.network()), bits(net.broadcast())))
-        .collect();
+    let nets = networks.filter_map(|text| text.parse::<IpNet>().ok());
+    let (four, mut six): (Vec<IpNet>, Vec<IpNet>) = nets.partition(|net| net.addr().is_ipv4());
+    let range = |net: &IpNet| (bits(net.network()), bits(net.broadcast()));
+    // A network of IPv6 addresses holds no IPv4 address, however wide it is.
+    six.sort_unstable_by_key(range);
+    let mapped = vec![(bits(IpAddr::from([0, 0, 0, 0])), bits(IpAddr::from([255, 255, 255, 255])))];
+    let mut out = subtract(&six.iter().map(range).collect(), &mapped);
+    out.extend(four.iter().map(range));
     out.sort_unstable();
     let mut merged: Ranges = Vec::with_capacity(out.len());
     for (from, to) in out {
@@ -169,6 +173,11 @@ mod tests {
         );
         assert_eq!(address(&space, &[&wide], &[&part, &rest]), Answer::Impossible);
         assert!(matches!(address(&space, &[], &[&wide]), Answer::Found(_)));
+        // Neither kind of address is in the other's networks.
+        let (all_four, all_six) = (ranges(["0.0.0.0/0"].into_iter()), ranges(["::/0"].into_iter()));
+        assert_eq!(address(&space, &[&all_four, &all_six], &[]), Answer::Impossible);
+        assert!(matches!(address(&space, &[&wide], &[&all_six]), Answer::Found(IpAddr::V4(_))));
+        assert!(matches!(address(&space, &[&all_six], &[&all_four]), Answer::Found(IpAddr::V6(_))));
         let six = ranges(["2001:db8::/32"].into_iter());
         assert!(matches!(address(&space, &[&six], &[]), Answer::Found(IpAddr::V6(_))));
     }
