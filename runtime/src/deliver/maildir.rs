@@ -112,10 +112,21 @@ fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
-/// The message with LF line ends.
+/// The message with LF line ends, and without Return-Path fields that came with it: the one of this delivery is to be the only
+/// one (RFC 5321 4.4), and no signature should cover them (RFC 6376 5.4.1).
 fn content(letter: &Letter<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(letter.bytes.len() + 1);
     let mut rest = letter.bytes;
+    let mut dropped = false;
+    while let Some(at) = memchr::memmem::find(rest, b"\r\n").filter(|at| *at > 0) {
+        let line = rest.get(..at).unwrap_or_default();
+        dropped = if matches!(line.first(), Some(b' ' | b'\t')) { dropped } else { is_return_path(line) };
+        if !dropped {
+            out.extend_from_slice(line);
+            out.push(b'\n');
+        }
+        rest = rest.get(at + 2..).unwrap_or_default();
+    }
     while let Some(at) = memchr::memmem::find(rest, b"\r\n") {
         out.extend_from_slice(rest.get(..at).unwrap_or_default());
         out.push(b'\n');
@@ -126,6 +137,12 @@ fn content(letter: &Letter<'_>) -> Vec<u8> {
         out.push(b'\n');
     }
     out
+}
+
+fn is_return_path(line: &[u8]) -> bool {
+    let name = b"return-path";
+    line.get(..name.len()).is_some_and(|front| front.eq_ignore_ascii_case(name))
+        && line.get(name.len()..).is_some_and(|rest| rest.trim_ascii_start().starts_with(b":"))
 }
 
 fn place_one(mail: &Path, folder: &Path, name: &str, parts: &[&[u8]], again: bool) -> io::Result<()> {
@@ -255,6 +272,28 @@ mod tests {
             .unwrap();
         deliver(mail.path(), "mx.example", &[letter_for(&record, true)]);
         assert_eq!((list("new").len(), list("cur").len()), (0, 1));
+    }
+
+    /// RFC 5321 4.4: exactly one Return-Path, ours; what looks like one in the body stays.
+    #[test]
+    fn one_return_path_is_delivered() {
+        for (message, want) in [
+            (
+                "A: 1\r\nRETURN-path : <x@y>\r\n\tmore\r\nB: 2\r\n\r\nReturn-Path: <z>\r\n",
+                "A: 1\nB: 2\n\nReturn-Path: <z>\n",
+            ),
+            (
+                "Return-Path: <x>\r\nReturn-Path: <y>\r\nReturn-Paths: 1\r\n z\r\n\r\n",
+                "Return-Paths: 1\n z\n\n",
+            ),
+            ("Return-Path: <x>\r\n\r\nhi", "\nhi\n"),
+            ("\r\nReturn-Path: <x>\r\n", "\nReturn-Path: <x>\n"),
+            ("", "\n"),
+        ] {
+            let record = crate::spool::test_record(5, message.as_bytes().to_vec());
+            let got = content(&letter_for(&record, false));
+            assert_eq!(String::from_utf8(got).unwrap(), want, "{message:?}");
+        }
     }
 
     #[test]
