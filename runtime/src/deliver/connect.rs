@@ -132,7 +132,7 @@ impl Dialer {
     async fn server(&self, way: &Way<'_>, hostname: &str) -> Result<Session, Trouble> {
         let host = way.host;
         let failed = |why: String| Trouble::Connect(format!("{}:{}", host.name, host.port), why);
-        let lookup = self.exchanges.addresses(host, MAX_ADDRESSES);
+        let lookup = self.exchanges.addresses(host, way.by_mx, MAX_ADDRESSES);
         let addresses = match timeout(self.timeouts.connect, lookup).await {
             Err(_) => return Err(failed("its name does not resolve in time".to_owned())),
             Ok(found) => found.map_err(failed)?,

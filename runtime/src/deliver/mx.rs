@@ -68,20 +68,21 @@ impl Exchanges {
         order(domain, found, ourselves, self.port)
     }
 
-    /// The addresses of a host, at most so many: IPv6 and IPv4 in turn, so that one of each is tried early.
+    /// The addresses of a host, at most so many: IPv6 and IPv4 in turn, so that one of each is tried early. A name that
+    /// DNS gave is whole.
     ///
     /// # Errors
     /// What is to be told.
-    pub async fn addresses(&self, host: &Host, most: usize) -> Result<Vec<SocketAddr>, String> {
+    pub async fn addresses(&self, host: &Host, by_mx: bool, most: usize) -> Result<Vec<SocketAddr>, String> {
         if let Ok(ip) = host.name.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, host.port)]);
         }
         let found: Vec<IpAddr> = if self.servers.is_empty() {
             // The system's way: its files of hosts count too.
-            let found = tokio::net::lookup_host((host.name.as_str(), host.port)).await;
+            let found = tokio::net::lookup_host((asked(&host.name, by_mx), host.port)).await;
             found.map_err(|e| e.to_string())?.map(|address| address.ip()).collect()
         } else {
-            let found = self.resolver()?.lookup_ip(host.name.as_str()).await;
+            let found = self.resolver()?.lookup_ip(asked(&host.name, by_mx)).await;
             found.map_err(|e| e.to_string())?.iter().collect()
         };
         Ok(in_turn(found).into_iter().take(most).map(|ip| SocketAddr::new(ip, host.port)).collect())
@@ -109,6 +110,12 @@ impl Exchanges {
         let built = built.map_err(|e| e.to_string())?;
         Ok(self.resolver.get_or_init(|| built))
     }
+}
+
+/// The name that is looked up. One out of DNS gets its last dot: the system would else try it below its own domains too
+/// (RFC 5321 5.1: relays make no such inferences).
+fn asked(name: &str, by_mx: bool) -> String {
+    if by_mx { format!("{name}.") } else { name.to_owned() }
 }
 
 /// IPv6 and IPv4 one after the other, each kind in its order, the kind of the first one first.
@@ -176,6 +183,13 @@ mod tests {
         assert_eq!(names(&[(10, "a."), (20, "MX.us.example."), (20, "c."), (30, "d.")]).unwrap(), ["a"]);
         assert!(matches!(names(&[(10, "mx.us.example.")]), Err(Trouble::Never((5, 4, 6), _))));
         assert_eq!(names(&[(1, "x.example."); 30]).unwrap().len(), MAX_HOSTS);
+    }
+
+    /// RFC 5321 5.1.
+    #[test]
+    fn names_out_of_dns_are_whole() {
+        assert_eq!(asked("mx.d.example", true), "mx.d.example.");
+        assert_eq!(asked("relay", false), "relay");
     }
 
     #[test]

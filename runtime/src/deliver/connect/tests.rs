@@ -151,7 +151,7 @@ async fn outcome(does: Does, tls: RelayTls, login: Option<&str>, trusted: bool) 
 }
 
 /// STARTTLS response injection (CVE-2021-38371 Exim as client): what came before the handshake is not believed.
-/// TLS downgrade: a relay that must have TLS and is not offered it gets no mail.
+/// TLS downgrade, fail-open: a relay that must have TLS and is not offered it gets no mail.
 #[tokio::test]
 async fn every_level_of_tls() {
     use RelayTls::{Implicit, Off, Opportunistic, Required, Verified};
