@@ -45,6 +45,15 @@ pub fn join(of: &str, path: &str) -> Option<String> {
 pub fn gather(sources: &Sources) -> Gathered {
     let mut out = Gathered::default();
     let Some(main) = sources.find(MAIN) else {
+        if let Some(what) = sources.other(MAIN) {
+            let nowhere = Span { file: ABSENT_MAIN, ..Span::default() };
+            out.diagnostics.push(
+                Diagnostic::error("E1003", format!("`main.edict` is {what}, not a file"), nowhere)
+                    .label("every rule set begins with this file")
+                    .help("put a regular file of this name there"),
+            );
+            return out;
+        }
         let others: Vec<&str> = sources.iter().map(|(p, _)| p).filter(|p| p.ends_with(".edict")).collect();
         let nowhere = Span { file: ABSENT_MAIN, ..Span::default() };
         let mut diagnostic = Diagnostic::error("E1003", "there is no `main.edict`", nowhere)
@@ -108,6 +117,19 @@ fn import_files(
     if !path.contains(['*', '?']) {
         if let Some(file) = sources.find(&path) {
             return vec![file];
+        }
+        if let Some(what) = sources.other(&path) {
+            let help = if what == "a folder" {
+                format!("write `\"{}/*.edict\"` for the rule files in it", written.trim_end_matches('/'))
+            } else {
+                "name a regular file".to_owned()
+            };
+            diagnostics.push(
+                Diagnostic::error("E1001", format!("`{path}` is {what}, not a file"), import.path.span)
+                    .label("a rule file is expected here")
+                    .help(help),
+            );
+            return Vec::new();
         }
         let files: Vec<&str> = sources.iter().map(|(p, _)| p).filter(|p| p.ends_with(".edict")).collect();
         let meant = crate::parse::words::nearest(&path, files.iter().copied());

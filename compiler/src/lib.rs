@@ -78,7 +78,7 @@ fn overshadow(asts: &[Ast], diagnostics: &mut Vec<Diagnostic>, proved: Vec<Diagn
             && let Some(rule) = rule_at(error.span)
         {
             diagnostics.retain(|d| {
-                let same = d.severity == Severity::Warning && span::within(&[rule], d.span);
+                let same = d.severity != Severity::Error && span::within(&[rule], d.span);
                 if same && d.code == "W0102" && error.code == "E2001" {
                     error.labels.push((d.span, d.message.clone()));
                     error.help.clone_from(&d.help);

@@ -42,6 +42,8 @@ pub enum Finding {
         clash: Vec<String>,
         /// Names of the empty lists that the rule asks.
         empty: Vec<String>,
+        /// Messages match its condition, of directions in which such a rule is not asked.
+        elsewhere: bool,
     },
     /// Whatever it matches, others decide.
     Overruled {
@@ -131,18 +133,20 @@ fn stage(table: &Table, at: ConditionId) -> Stage {
     last
 }
 
+const INBOUND: Directions = 1;
+const OUTBOUND: Directions = 2;
+const INTERNAL: Directions = 4;
+const FORWARDED: Directions = 8;
+const EVERY: Directions = INBOUND | OUTBOUND | INTERNAL | FORWARDED;
+
 /// The directions in which a rule is asked (mail-flow: verdicts see recipients as given, which are
 /// never forwarded; quotas count what goes out; routes see inside recipients only on request).
 fn directions(rule: &Rule) -> Directions {
-    const INBOUND: u8 = 1;
-    const OUTBOUND: u8 = 2;
-    const INTERNAL: u8 = 4;
-    const FORWARDED: u8 = 8;
     match &rule.action {
         Action::Verdict(_) | Action::Limit(_) => INBOUND | OUTBOUND | INTERNAL,
         Action::Quota(_) => OUTBOUND,
-        Action::Bcc(_) | Action::Disclaimer(_) => INBOUND | OUTBOUND | INTERNAL | FORWARDED,
-        Action::Route(route) if route.local => INBOUND | OUTBOUND | INTERNAL | FORWARDED,
+        Action::Bcc(_) | Action::Disclaimer(_) => EVERY,
+        Action::Route(route) if route.local => EVERY,
         Action::Route(_) => OUTBOUND | FORWARDED,
     }
 }
@@ -214,6 +218,10 @@ impl Prover<'_> {
                     parts => parts.iter().map(|(at, so)| describe::condition(table, *at, *so)).collect(),
                 },
                 empty: describe::empty_lists(table, rule.condition),
+                elsewhere: {
+                    let question = Question { directions: EVERY, ..question };
+                    matches!(ask(space, &question, |_| Say::Take), Reply::Found(_))
+                },
             }),
             Reply::Never { blame, .. } => self.overruled(space, place, &blame),
         }

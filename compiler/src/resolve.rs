@@ -6,6 +6,7 @@
 
 mod alias;
 mod condition;
+mod contradiction;
 mod data;
 mod expect;
 mod fact;

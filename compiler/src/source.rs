@@ -4,6 +4,7 @@
 //! once for each file, when somebody first asks for a place in it.
 
 use crate::span::{FileId, Span};
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 /// All files of a rule folder by path relative to it, with `/`, sorted by bytes.
@@ -12,6 +13,8 @@ use std::sync::OnceLock;
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     files: Vec<File>,
+    /// What lies in the folder and is no file: each with what it is.
+    others: BTreeMap<String, &'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +52,21 @@ impl Sources {
             }
             Err(place) => self.files.insert(place, file),
         }
+    }
+
+    /// Notes what lies in the folder and is no file, as `a folder` or `a named pipe`, so that this can be told of it.
+    pub fn note(&mut self, path: impl Into<String>, what: &'static str) {
+        self.others.insert(path.into(), what);
+    }
+
+    /// What lies at a path that is no file.
+    #[must_use]
+    pub fn other(&self, path: &str) -> Option<&'static str> {
+        let path = path.trim_end_matches('/');
+        let below = format!("{path}/");
+        let place = self.files.partition_point(|file| file.path < below);
+        let folder = self.files.get(place).is_some_and(|file| file.path.starts_with(&below));
+        self.others.get(path).copied().or(folder.then_some("a folder"))
     }
 
     fn search(&self, path: &str) -> Result<usize, usize> {

@@ -1,5 +1,6 @@
 //! Golden cases: small rule sets with what the compiler says about each. A case is a file in
-//! `tests/golden/`; add one there, no function here. Lines `=== path` begin further files of a case; `=== path latin-1` one that is not UTF-8.
+//! `tests/golden/`; add one there, no function here. Lines `=== path` begin further files of a case; `=== path latin-1` one that is not UTF-8,
+//! `=== path named pipe` what is no file.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
@@ -35,9 +36,10 @@ fn sources(text: &str) -> Sources {
     let mut body = String::new();
     let mut insert = |path: String, body: String| {
         let latin = |text: &str| text.chars().map(|c| u8::try_from(c).unwrap()).collect::<Vec<u8>>();
-        match path.strip_suffix(" latin-1") {
-            Some(path) => out.insert(path, latin(&body)),
-            None => out.insert(path, body),
+        match (path.strip_suffix(" latin-1"), path.strip_suffix(" named pipe")) {
+            (Some(path), _) => out.insert(path, latin(&body)),
+            (_, Some(path)) => out.note(path, "a named pipe"),
+            _ => out.insert(path, body),
         }
     };
     for line in text.split_inclusive('\n') {
@@ -110,6 +112,21 @@ fn cases_say_what_they_said() {
             insta::assert_snapshot!(name.as_str(), render(&sources, &compilation));
         }
     });
+}
+
+/// Each message says what to write instead.
+#[test]
+fn every_message_helps() {
+    let mut without = Vec::new();
+    for (name, text) in cases() {
+        let said = compile(&sources(&text), &Options::default()).diagnostics;
+        without.extend(
+            said.into_iter()
+                .filter(|d| d.help.is_none())
+                .map(|d| format!("{name}: {}: {}", d.code, d.message)),
+        );
+    }
+    assert!(without.is_empty(), "{without:#?}");
 }
 
 /// A case is named after the code that it shows: `E1101-unknown-list`.

@@ -38,6 +38,7 @@ type Said = BTreeMap<(&'static str, String), usize>;
 fn said(sources: &Sources) -> Said {
     let mut out = BTreeMap::new();
     for d in compile(sources, &Options::default()).diagnostics {
+        assert!(d.help.is_some(), "no word on what to write instead: {}: {}", d.code, d.message);
         *out.entry((d.code, d.message)).or_default() += 1;
     }
     out

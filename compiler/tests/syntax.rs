@@ -85,6 +85,9 @@ fn bad_files_say_what_is_wrong() {
         let parsed = parse(FileId(0), &bytes);
         assert!(!parsed.diagnostics.is_empty(), "{name} has no mistake");
         let shown: Vec<String> = parsed.diagnostics.iter().map(|d| show(&sources, d)).collect();
+        for d in &parsed.diagnostics {
+            assert!(d.help.is_some() || d.code == "E0029", "{name}: no help: {}: {}", d.code, d.message);
+        }
         codes.extend(parsed.diagnostics.iter().map(|d| d.code));
         insta::assert_snapshot!(name, shown.join("\n"));
     }

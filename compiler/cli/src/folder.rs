@@ -93,6 +93,18 @@ pub fn read(root: &Path) -> Result<Sources, FolderError> {
     Ok(sources)
 }
 
+/// What is no file, no folder and no link.
+fn special(kind: fs::FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    if kind.is_fifo() {
+        "a named pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
 fn much(path: &Path, most: String) -> FolderError {
     FolderError::Much { path: path.to_owned(), most }
 }
@@ -121,12 +133,16 @@ impl Walk<'_> {
             let relative = format!("{prefix}{name}");
             let kind = entry.file_type().map_err(|e| fail(&path, e))?;
             if kind.is_dir() {
+                self.sources.note(relative.clone(), "a folder");
                 self.folder(&path, &format!("{relative}/"), depth + 1)?;
             } else if kind.is_symlink() {
                 self.link(&path)?;
                 self.file(&path, relative)?;
             } else if kind.is_file() {
                 self.file(&path, relative)?;
+            } else {
+                // Never opened: a pipe would wait for somebody to write.
+                self.sources.note(relative, special(kind));
             }
         }
         Ok(())
@@ -183,6 +199,21 @@ mod tests {
         symlink("lists/a.txt", dir.path().join("link.txt")).unwrap();
         let sources = read(dir.path()).unwrap();
         assert_eq!(names(&sources), ["b/c/d.edict", "link.txt", "lists/a.txt", "main.edict"]);
+    }
+
+    /// A pipe is never opened, which would wait for ever, and is known for what it is.
+    #[test]
+    fn what_is_no_file_is_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("list.txt");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        fs::create_dir(dir.path().join("empty")).unwrap();
+        let sources = read(dir.path()).unwrap();
+        assert_eq!(
+            (sources.other("list.txt"), sources.other("empty")),
+            (Some("a named pipe"), Some("a folder"))
+        );
+        assert!(names(&sources).is_empty());
     }
 
     #[test]

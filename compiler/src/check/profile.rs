@@ -4,6 +4,7 @@ use crate::diag::Diagnostic;
 use crate::model::Model;
 use crate::span::Span;
 use edict_table::model::Auth;
+use ipnet::IpNet;
 use std::collections::BTreeSet;
 
 /// The longest banner and reply text, in bytes (RFC 5321 4.5.3.1.5 leaves 512 for the whole line).
@@ -275,6 +276,16 @@ fn login(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
+/// The shortest prefix that a trusted network may have, where this one is shorter: no wider network belongs to one owner,
+/// apart from the private and link-local ones of IPv6.
+fn too_wide(network: &str) -> Option<u8> {
+    const PRIVATE: [&str; 2] = ["fc00::/7", "fe80::/10"];
+    let network: IpNet = network.parse().ok()?;
+    let private = PRIVATE.iter().filter_map(|p| p.parse::<IpNet>().ok()).any(|p| p.contains(&network));
+    let most = if network.addr().is_ipv4() { 8 } else { 16 };
+    (network.prefix_len() < most && !private).then_some(most)
+}
+
 fn trusted(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
     for network in &model.profile.trusted_networks {
         if network.ends_with("/0") {
@@ -286,6 +297,18 @@ fn trusted(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
                 )
                 .label("anyone could relay through this server")
                 .help("name the networks of your own machines, as `10.20.0.0/16`"),
+            );
+        } else if let Some(most) = too_wide(network) {
+            diagnostics.push(
+                Diagnostic::error(
+                    "E1213",
+                    format!("`{network}` in `trusted-networks` is too wide to be your own"),
+                    at_value(model, "trusted-networks", network),
+                )
+                .label("whoever sits in it could relay through this server")
+                .help(format!(
+                    "name the networks of your own machines, as `10.20.0.0/16`; `/{most}` is the widest that is taken"
+                )),
             );
         }
     }

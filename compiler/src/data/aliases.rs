@@ -176,7 +176,10 @@ impl<'a> Scan<'a> {
         self.at += 1;
         if name.value.is_empty() {
             let at = self.span(0, 1);
-            return Err(Box::new(Diagnostic::error(CODE, "no name stands before this colon", at)));
+            return Err(Box::new(
+                Diagnostic::error(CODE, "no name stands before this colon", at)
+                    .help("write the alias before it, as in `sales: ann, bob@example.com`"),
+            ));
         }
         Ok(name)
     }
@@ -198,11 +201,14 @@ impl<'a> Scan<'a> {
             } else if out.len() < MAX_TARGETS {
                 out.push(word);
             } else {
-                return Err(Box::new(Diagnostic::error(
-                    CODE,
-                    format!("this alias has more than {MAX_TARGETS} targets"),
-                    word.span,
-                )));
+                return Err(Box::new(
+                    Diagnostic::error(
+                        CODE,
+                        format!("this alias has more than {MAX_TARGETS} targets"),
+                        word.span,
+                    )
+                    .help("part them over several aliases, and name those here"),
+                ));
             }
             if !self.rest().starts_with(',') {
                 return Ok(());

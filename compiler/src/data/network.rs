@@ -28,7 +28,30 @@ pub fn looks_like_one(text: &str) -> bool {
     let dotted = |ip: &str| ip.contains('.') && ip.chars().all(|c| c.is_ascii_digit() || c == '.');
     let colons =
         ip.matches(':').count() > 1 && ip.chars().all(|c| c.is_ascii_hexdigit() || ":.[]".contains(c));
-    dotted(ip) || colons || ip.split_once(':').is_some_and(|(ip, port)| dotted(ip) && is_number(port))
+    let range = ip.split_once('-').is_some_and(|(a, b)| dotted(a) && dotted(b));
+    dotted(ip)
+        || colons
+        || range
+        || ip.split_once(':').is_some_and(|(ip, port)| dotted(ip) && is_number(port))
+}
+
+/// The networks of a range, as many as a message can hold.
+fn range(first: &str, last: &str) -> String {
+    const SHOWN: usize = 8;
+    let (Ok(first), Ok(last)) = (first.parse::<Ipv4Addr>(), last.parse::<Ipv4Addr>()) else {
+        return "`192.0.2.0/25`".to_owned();
+    };
+    let networks: Vec<String> = ipnet::Ipv4Subnets::new(first, last, 0)
+        .take(SHOWN + 1)
+        .map(|n| if n.prefix_len() == 32 { n.addr().to_string() } else { n.to_string() })
+        .collect();
+    match networks.len() {
+        0 => "`192.0.2.0/25`".to_owned(),
+        count if count > SHOWN => {
+            format!("`[{}, ...]`", networks.get(..SHOWN).unwrap_or_default().join(", "))
+        }
+        _ => format!("`[{}]`", networks.join(", ")),
+    }
 }
 
 fn is_number(text: &str) -> bool {
@@ -51,7 +74,7 @@ pub fn network_fault(text: &str) -> Fault {
     {
         return fault(
             format!("a range, from `{first}` to `{last}`"),
-            "write the networks that it is made of, each by itself, as `192.0.2.0/25`",
+            format!("write the networks that it is made of, each by itself, as {}", range(first, last)),
         );
     }
     let four = if ip.contains("::") || ip.matches(':').count() > 1 {

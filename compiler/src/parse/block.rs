@@ -128,7 +128,11 @@ fn clauses_until(
                     "several values stand in brackets, as in `[a, b]`"
                 })
             } else {
-                diagnostic
+                let first: Vec<String> = known.iter().take(4).map(|word| format!("`{word}`")).collect();
+                diagnostic.help(format!(
+                    "take it out; each line of a `{item}` begins with a word of its own, as {}",
+                    first.join(", ")
+                ))
             });
             recover(c, known, true);
             continue;
@@ -270,7 +274,10 @@ fn unknown(c: &mut Cursor<'_>, item: &'static str, behind: &str) -> Option<&'sta
             "host" if word == "port" || word.bytes().all(|b| b.is_ascii_digit()) => {
                 diagnostic.help("a port stands behind a colon, as in `host [smtp.example.com:587]`")
             }
-            _ => diagnostic,
+            _ => diagnostic.help(format!(
+                "take it out, or write what belongs behind `{behind}`: {}",
+                form(behind)
+            )),
         });
         return None;
     }
@@ -285,6 +292,22 @@ fn unknown(c: &mut Cursor<'_>, item: &'static str, behind: &str) -> Option<&'sta
     }
     c.report(diagnostic.help(listed()));
     None
+}
+
+/// What stands behind a clause or a setting.
+fn form(clause: &str) -> &'static str {
+    match clause {
+        "when" | "unless" => "tests joined with `and` or `or`, as in `sender in partners and size > 1 MiB`",
+        "at" => "`at most 60 messages per minute`",
+        "reply" => "`reply 554 5.7.1 \"not here\"`",
+        "priority" => "one number, as in `priority 10`",
+        "active" => "`active from 2026-12-01 until 2027-01-15`",
+        "to" | "local-domains" | "trusted-networks" | "postmaster" | "notice-copies" | "recipient"
+        | "host" | "may-send" => "one value, or several as `[a, b]`",
+        "note" | "banner" | "text" | "html" | "header" | "body" | "message" => "one text in quotes",
+        "max-message-size" | "max-attachment-size" | "size" => "one size, as `25 MiB`",
+        _ => "one value",
+    }
 }
 
 /// The report of a word that is kept for a later edition.

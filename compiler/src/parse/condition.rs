@@ -101,7 +101,11 @@ fn chain<'a>(
         if token.is_word(foreign) {
             let diagnostic =
                 Diagnostic::error("E0023", format!("`{foreign}` is written `{word}`"), token.span);
-            c.report(diagnostic.fix(format!("write `{word}`"), token.span, word));
+            c.report(diagnostic.help(format!("write `{word}`")).fix(
+                format!("write `{word}`"),
+                token.span,
+                word,
+            ));
         } else if !token.is_word(word) {
             break;
         }
@@ -298,6 +302,19 @@ fn worded(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
         }
         "not" => {
             let next = c.nth(1)?;
+            if let Some(meant) =
+                [("present", "absent"), ("absent", "present")].iter().find(|(state, _)| next.is_word(state))
+            {
+                let (state, meant) = meant;
+                let span = token.span.to(next.span);
+                let name = short(c.text(fact.span));
+                let diagnostic = Diagnostic::error("E0023", format!("`not {state}` is no test"), span)
+                    .label("a state stands behind `is`")
+                    .help(format!("write `{name} is {meant}`"))
+                    .fix(format!("write `is {meant}`"), span, format!("is {meant}"));
+                c.report(diagnostic);
+                return None;
+            }
             if next.is_word("in") {
                 c.bump();
                 c.bump();
@@ -430,7 +447,7 @@ fn set(c: &mut Cursor<'_>) -> Option<Set> {
     }
     if token.is_word("list") && c.nth(1).is_some_and(|t| t.kind == TokenKind::Word) && !c.starts_line(1) {
         let diagnostic = Diagnostic::error("E0017", "a list is named without `list` before it", token.span);
-        c.report(diagnostic.fix("remove it", token.span, ""));
+        c.report(diagnostic.help("the name alone stands behind `in`").fix("remove it", token.span, ""));
         c.bump();
     }
     if matches!(token.kind, TokenKind::Text | TokenKind::Block) {
@@ -549,7 +566,7 @@ pub(super) fn some_entries(c: &mut Cursor<'_>, what: &str) -> Option<Entries> {
     let entries = entries(c, what)?;
     if entries.entries.is_empty() {
         let diagnostic = Diagnostic::error("E0017", format!("expected {what} in this list"), entries.span);
-        c.report(diagnostic.label("nothing is in it"));
+        c.report(diagnostic.label("nothing is in it").help(format!("write {what} between the brackets")));
         return None;
     }
     Some(entries)

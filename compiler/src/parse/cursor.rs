@@ -342,7 +342,7 @@ impl<'a> Cursor<'a> {
                 self.report(if plain {
                     diagnostic.help(format!("write `{bare}`")).fix("remove the quotes", t.span, bare)
                 } else {
-                    diagnostic
+                    diagnostic.help(format!("write {what} here, as one bare word"))
                 });
                 self.at += 1;
                 None
@@ -495,16 +495,18 @@ impl<'a> Cursor<'a> {
     pub(super) fn missing(&self, what: &str) -> Option<Diagnostic> {
         let next = self.peek().filter(|_| !self.starts_line(0) || self.at == 0);
         match next {
-            Some(t) => {
-                Some(Diagnostic::error("E0017", format!("expected {what}, found {}", named(t)), t.span))
-            }
+            Some(t) => Some(
+                Diagnostic::error("E0017", format!("expected {what}, found {}", named(t)), t.span)
+                    .help(format!("write {what} here")),
+            ),
             None if self.peek().is_none() && self.cut() => None,
             None => {
                 let last = self.last_span();
                 let end = Span { start: last.start, ..last };
                 Some(
                     Diagnostic::error("E0017", format!("expected {what}"), end)
-                        .label(format!("{what} should follow this")),
+                        .label(format!("{what} should follow this"))
+                        .help(format!("write {what} behind it")),
                 )
             }
         }

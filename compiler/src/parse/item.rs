@@ -101,7 +101,13 @@ fn item(c: &mut Cursor<'_>) -> Option<Item> {
                 format!("nothing is open that this `{}` closes", token.text),
                 token.span,
             );
-            c.report(diagnostic.fix("remove it", token.span, ""));
+            c.report(
+                diagnostic.help("remove it, or write the opening one where its block or list begins").fix(
+                    "remove it",
+                    token.span,
+                    "",
+                ),
+            );
             c.node(NodeKind::Error, |c| c.bump());
             return None;
         }
@@ -110,7 +116,7 @@ fn item(c: &mut Cursor<'_>) -> Option<Item> {
         c.report(if token.kind == TokenKind::Comma {
             diagnostic.help("several values stand in brackets, as in `[a, b]`")
         } else {
-            diagnostic
+            diagnostic.help("at this place a keyword stands first, as in `reject \"name\" { ... }` or `list name: address = [...]`")
         });
         to_item(c);
         return None;
@@ -157,7 +163,8 @@ fn unknown(c: &mut Cursor<'_>) -> Option<&'static str> {
     let (word, span) = (token.text, token.span);
     if word == "edict" {
         let diagnostic =
-            Diagnostic::error("E0010", "the edition stands in the first line of a file, once", span);
+            Diagnostic::error("E0010", "the edition stands in the first line of a file, once", span)
+                .help("take this one out");
         c.report(diagnostic);
         return None;
     }
@@ -178,6 +185,7 @@ fn unknown(c: &mut Cursor<'_>) -> Option<&'static str> {
     if let Some(meant) = meant(word, &sort).filter(|_| head && items_with(word).next().is_none()) {
         let diagnostic = Diagnostic::error("E0012", format!("unknown item `{}`", short(word)), span)
             .label(format!("did you mean `{meant}`?"))
+            .help(format!("write `{meant}`"))
             .fix(format!("write `{meant}`"), span, meant);
         c.report(diagnostic);
         return Some(meant);
@@ -288,6 +296,21 @@ fn alias(c: &mut Cursor<'_>, keyword: Span) -> Option<Item> {
             }
             Some(())
         });
+    }
+    let part =
+        c.peek().filter(|t| t.kind == TokenKind::Word && super::words::clauses("alias").contains(&t.text));
+    if let Some(token) = part.filter(|_| !c.flush_left()) {
+        let mut shown = token.text.to_owned();
+        if let Some(next) = c.nth(1).filter(|t| t.kind == TokenKind::Word) {
+            shown = format!("{shown} {}", short(next.text));
+        } else {
+            shown.push_str(" ...");
+        }
+        let diagnostic =
+            Diagnostic::error("E0017", format!("`{}` of an alias stands in a block", token.text), token.span)
+                .label("no `{` before it")
+                .help(format!("write `{{ {shown} }}` behind the members"));
+        c.report(diagnostic);
     }
     alias.span = c.since(keyword);
     alias.broken = c.broken_since(keyword);

@@ -128,6 +128,17 @@ fn condition_clause(c: &mut Cursor<'_>, item: &str) -> Option<crate::ast::Expr> 
 fn active(c: &mut Cursor<'_>) -> Option<Active> {
     let start = c.last_span();
     let from = if c.eat_word("from").is_some() { Some(moment(c)?) } else { None };
+    let date = |t: super::cursor::Tok<'_>| t.kind == TokenKind::Word && leaf::date(t.text).is_some();
+    let other = c.peek().filter(|t| matches!(t.text, "to" | "till" | "through" | "and" | "-" | "bis"));
+    if let Some(token) = other.filter(|_| from.is_some() && c.nth(1).is_some_and(date)) {
+        let diagnostic =
+            Diagnostic::error("E0017", format!("expected `until`, found `{}`", token.text), token.span)
+                .label("before the last day")
+                .help("write `active from 2026-12-01 until 2027-01-15`; the last day is in force too")
+                .fix("write `until`", token.span, "until");
+        c.report(diagnostic);
+        return None;
+    }
     let until = if c.eat_word("until").is_some() { Some(moment(c)?) } else { None };
     if from.is_none() && until.is_none() {
         c.expected("`from` or `until` and a date");

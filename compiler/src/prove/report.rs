@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::diag::Diagnostic;
 use crate::span::Span;
-use edict_table::model::Table;
+use edict_table::model::{Action, Table};
 use std::collections::BTreeMap;
 
 /// Turns what was proved into diagnostics. `span` tells where a rule's name stands.
@@ -13,7 +13,7 @@ pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span
     let at = |place: usize| span(name(place));
     let one = |finding: Finding| {
         match finding {
-        Finding::Never { rule, clash, empty } => match empty.first() {
+        Finding::Never { rule, clash, empty, elsewhere } => match empty.first() {
             Some(list) => Diagnostic::warning(
                 "W2001",
                 format!("rule `{}` matches nothing while list `{list}` is empty", name(rule)),
@@ -29,7 +29,16 @@ pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span
                 )
                 .label("can never match");
                 match clash.as_slice() {
+                    _ if elsewhere => diagnostic.help(unasked(table, rule)),
                     [] => diagnostic.help("take the rule out, or mend its conditions"),
+                    [one] if below_all(one) => diagnostic.help(format!(
+                        "`{one}` is never true: {}; correct the number, or take the test out",
+                        if one.starts_with("recipient.count ") {
+                            "every message has one recipient at least"
+                        } else {
+                            "no number is below 0"
+                        }
+                    )),
                     [one] => match bound_by(one) {
                         Some(setting) => diagnostic.help(format!(
                             "`{one}` is never true: `{setting} {}` refuses such mail before rules are asked; lower the number here, or set a larger `{setting}` in the profile",
@@ -151,14 +160,42 @@ fn bound(table: &Table, setting: &str) -> String {
     }
 }
 
-/// The setting that bounds what a test asks for.
+/// Why a rule is not asked about the only messages that match it.
+fn unasked(table: &Table, rule: usize) -> String {
+    let action = table.rules.get(rule).map(|rule| &rule.action);
+    match action {
+        Some(Action::Route(_)) => {
+            "a route is asked about mail that leaves, and only mail to recipients of this server fits here: write `local yes` in its block to route such mail too".to_owned()
+        }
+        Some(Action::Quota(_)) => {
+            "a quota counts mail that leaves (`outbound`), and only other mail fits here: take that test out, or ask something else".to_owned()
+        }
+        _ => {
+            "such a rule judges recipients as the client named them, and no mail is `forwarded` then: an alias makes it so later, where a `bcc`, a `disclaimer` or a `route` can ask for it".to_owned()
+        }
+    }
+}
+
+/// Whether a test asks for a number that is below all that there can be.
+fn below_all(test: &str) -> bool {
+    let words: Vec<&str> = test.split(' ').collect();
+    matches!(
+        words.as_slice(),
+        ["recipient.count", "<", "1"] | ["recipient.count", "<=" | "is", "0"] | [_, "<", "0", ..]
+    )
+}
+
+/// The setting that bounds what a test asks for: it wants more than that.
 fn bound_by(test: &str) -> Option<&'static str> {
+    let more = [" > ", " >= ", " is "].iter().any(|sign| test.contains(sign)) && !test.contains(" is not ");
+    if !more || test.starts_with("not ") {
+        return None;
+    }
     let bounds = [
         ("size ", "max-message-size"),
         ("attachment.size ", "max-attachment-size"),
         ("recipient.count ", "max-recipients"),
         ("hops ", "max-hops"),
     ];
-    let test = test.strip_prefix("not ").unwrap_or(test);
     bounds.iter().find(|(fact, _)| test.starts_with(fact)).map(|(_, setting)| *setting)
 }

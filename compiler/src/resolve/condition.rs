@@ -5,7 +5,7 @@
 
 use super::fact::fact;
 use super::names::Sort;
-use super::value::{Bare, is_nothing};
+use super::value::{Bare, is_nothing, nothing};
 use super::{Context, pattern};
 use crate::ast::{self, Class, Comparison, Entry, Expr, FactTest, Needles, Value, Word};
 use crate::diag::Diagnostic;
@@ -230,6 +230,12 @@ fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, in_set: bool) -> O
         }
         Type::Domain => {
             if state_of_another(ctx, row, value) || names_something(ctx, row, value) {
+                return None;
+            }
+            if value.class == Class::Text && value.text.is_empty() {
+                let diagnostic = Diagnostic::error("E1111", "an empty text is no domain", value.span)
+                    .label("a domain is expected here");
+                ctx.report(nothing(diagnostic, row.name, value.span));
                 return None;
             }
             let pattern = ctx.domain(value, true)?;

@@ -31,6 +31,24 @@ impl Context<'_> {
             self.files.insert(file);
             return Some(file);
         }
+        if let Some(what) = sources.other(&full) {
+            let first = sources
+                .iter()
+                .map(|(p, _)| p)
+                .find(|p| p.starts_with(&format!("{}/", full.trim_end_matches('/'))));
+            let help = match first {
+                Some(first) if what == "a folder" => {
+                    format!("name one file, as `{first}`; a list is read from one")
+                }
+                _ => "name a regular file: what is read must be the same each time".to_owned(),
+            };
+            self.report(
+                Diagnostic::error("E1002", format!("`{full}` is {what}, not a file"), path.span)
+                    .label("a file is expected here")
+                    .help(help),
+            );
+            return None;
+        }
         let name = |p: &str| p.rsplit('/').next().unwrap_or(p).to_owned();
         let paths: Vec<&str> = sources.iter().map(|(p, _)| p).filter(|p| !p.ends_with(".edict")).collect();
         let elsewhere = paths.iter().find(|p| name(p) == name(&full)).copied();

@@ -87,15 +87,33 @@ pub(super) fn fact(ctx: &mut Context<'_>, test: &FactTest) -> Option<(&'static R
         ctx.report(
             Diagnostic::error(
                 "E1108",
-                format!("`{}` is not the name of a header field", text.value),
+                if text.value.is_empty() {
+                    "an empty text is not the name of a header field".to_owned()
+                } else {
+                    format!("`{}` is not the name of a header field", text.value)
+                },
                 text.span,
             )
             .label("letters, digits and hyphens, without the colon (RFC 5322 2.2)")
-            .help(format!("write `header(\"{}\")`", text.value.trim().trim_end_matches(':'))),
+            .help(header_name(&text.value)),
         );
         return None;
     }
     Some((row, field))
+}
+
+/// What to write in place of a name that no header field can have.
+fn header_name(text: &str) -> String {
+    let plain: String = text
+        .trim()
+        .trim_end_matches(':')
+        .chars()
+        .map(|c| if c.is_whitespace() || c == '_' || c == ':' { '-' } else { c })
+        .filter(|c| c.is_ascii_graphic())
+        .collect();
+    let usable = !plain.is_empty() && plain != text && plain.len() <= 200;
+    let shown = if usable { plain.as_str() } else { "X-Spam-Flag" };
+    format!("write `header(\"{shown}\")`; nothing with a space in it is ever the name of a field")
 }
 
 fn no_parameter(ctx: &mut Context<'_>, test: &FactTest) -> Option<()> {

@@ -164,12 +164,19 @@ impl Context<'_> {
                 .map(|((_, name), _)| name.as_str())
                 .collect();
             candidates.sort_unstable();
-            let meant = nearest(&name, candidates);
+            // The lists that the profile fills are not all called as their settings are.
+            let meant = match (sort, name.as_str()) {
+                (Sort::List, "trusted-networks" | "trusted_networks" | "mynetworks") => Some("trusted"),
+                _ => nearest(&name, candidates),
+            };
             // It may be defined in what could not be read.
             if self.partial && other_sort.is_none() && meant.is_none() {
                 continue;
             }
             diagnostic = match (other_sort, meant) {
+                (None, Some("trusted")) if name.contains("networks") => diagnostic
+                    .help("the networks of the setting `trusted-networks` are the list `trusted`: write `in trusted`")
+                    .fix("write `trusted`", *first, "trusted"),
                 (Some(other), _) => {
                     let is = other.word();
                     diagnostic.help(format!("`{name}` is a {is}; write {}", other.how(&name)))

@@ -475,7 +475,10 @@ fn variables(ctx: &mut Context<'_>, written: &str, place: Span) -> Option<()> {
         let span = Span { file: place.file, start: offset(*at), end: offset(at + name.len() + 2) };
         let mut diagnostic = Diagnostic::error("E1320", format!("there is no variable `{{{name}}}`"), span);
         diagnostic = match nearest(name, template::VARIABLES.iter().copied()) {
-            Some(meant) => diagnostic.label(format!("did you mean `{{{meant}}}`?")).fix(
+            Some(meant) => diagnostic
+                .label("taken for a variable")
+                .help(format!("did you mean `{{{meant}}}`? A brace of the text is written `{{{{`"))
+                .fix(
                 format!("write `{{{meant}}}`"),
                 span,
                 format!("{{{meant}}}"),

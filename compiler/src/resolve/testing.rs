@@ -2,8 +2,8 @@
 //! is told what no mail could ever make right.
 
 use super::Context;
-use super::expect;
 use super::value::{of_word, shape};
+use super::{contradiction, expect};
 use crate::ast::{Answer, Class, Dns, Record, RecordKind, Sender, Test, Text, Value, Word};
 use crate::data::{looks_like_one, network_fault};
 use crate::diag::Diagnostic;
@@ -53,6 +53,9 @@ pub fn test(ctx: &mut Context<'_>, file: FileId, test: &Test) {
             }
         }
         expect::expect(ctx, expect, test.broken);
+    }
+    if !test.broken {
+        contradiction::check(ctx, test);
     }
     for words in strangers.values() {
         stranger(ctx, test, words);

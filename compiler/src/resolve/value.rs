@@ -78,6 +78,23 @@ fn address_help(error: &AddressError) -> &'static str {
     }
 }
 
+/// Nothing between quotes, where an absent value is meant.
+pub(super) fn nothing(diagnostic: Diagnostic, fact: &str, span: Span) -> Diagnostic {
+    match fact {
+        "sender" => diagnostic
+            .help("the null sender of bounces is an absent one: write `sender is absent`")
+            .fix("write `absent`", span, "absent"),
+        "recipient" | "recipient.domain" => {
+            diagnostic.help("every message has a recipient: take this test out, or write an address")
+        }
+        _ => diagnostic.help(format!("write `{fact} is absent` for what is not there")).fix(
+            "write `absent`",
+            span,
+            "absent",
+        ),
+    }
+}
+
 /// A word as a value.
 pub fn of_word(word: &Word) -> Value {
     Value { text: word.value.clone(), class: Class::Word, span: word.span }
@@ -105,13 +122,16 @@ impl Context<'_> {
             let fixed = text.trim_start_matches('.');
             let domain =
                 bare && fixed.contains('.') && Domain::parse(fixed).is_ok() && parse_network(text).is_err();
-            let mut diagnostic = Diagnostic::error(
-                "E1110",
-                format!("`{text}` is {}, not an address", shape(value)),
-                value.span,
-            )
-            .label("an address is expected here");
-            diagnostic = if value.class == Class::Text && Pattern::parse(text).is_ok() && !bare {
+            let message = if text.is_empty() {
+                "an empty text is no address".to_owned()
+            } else {
+                format!("`{text}` is {}, not an address", shape(value))
+            };
+            let mut diagnostic =
+                Diagnostic::error("E1110", message, value.span).label("an address is expected here");
+            diagnostic = if let (true, Bare::Test(fact)) = (text.is_empty(), domains) {
+                nothing(diagnostic, fact, value.span)
+            } else if value.class == Class::Text && Pattern::parse(text).is_ok() && !bare {
                 diagnostic.help("addresses stand without quotes").fix(
                     "take the quotes away",
                     value.span,

@@ -44,7 +44,7 @@ pub enum LoadError {
     #[error("the table is damaged: {0}")]
     Corrupt(String),
     /// It does not begin like a table.
-    #[error("this is no table: it does not begin as one")]
+    #[error("it does not begin as a decision table")]
     Magic,
     /// Shorter or longer than it says.
     #[error("the table is cut off or has something behind it: it says {said} bytes and has {found}")]
