@@ -282,13 +282,16 @@ mod tests {
         let server = server("junk-commands 100000000", settings).await;
         let mut command = Client::new(server.address).await;
         let mut data = Client::new(server.address).await;
+        let mut drip = Client::new(server.address).await;
         let mut unread = Client::new(server.address).await;
         command.reply().await;
-        data.reply().await;
-        data.ask("HELO client.example").await;
-        data.ask("MAIL FROM:<carl@other.example>").await;
-        data.ask("RCPT TO:<ann@example.com>").await;
-        assert!(data.ask("DATA").await.starts_with("354 "));
+        for client in [&mut data, &mut drip] {
+            client.reply().await;
+            client.ask("HELO client.example").await;
+            client.ask("MAIL FROM:<carl@other.example>").await;
+            client.ask("RCPT TO:<ann@example.com>").await;
+            assert!(client.ask("DATA").await.starts_with("354 "));
+        }
         let trickle = async {
             // A byte now and then does not buy time: the whole command has its limit.
             for _ in 0..100 {
@@ -298,6 +301,19 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
+        let drops = async {
+            // Nor does one within a message: on average it must have its pace.
+            let (mut reply, mut sent) = (String::new(), 0);
+            while sent < 400 && reply.is_empty() {
+                let _ = drip.0.get_mut().write_all(b"x").await;
+                sent += 1;
+                tokio::select! {
+                    _ = drip.0.read_line(&mut reply) => {}
+                    () = tokio::time::sleep(Duration::from_millis(50)) => {}
+                }
+            }
+            assert!(reply.starts_with("421 4.4.2 "), "{reply:?} after {sent} bytes");
+        };
         let stay = async {
             assert!(data.reply().await.starts_with("421 4.4.2 "));
             assert_eq!(data.reply().await, "");
@@ -306,7 +322,7 @@ mod tests {
             let noise = "NOOP\r\n".repeat(10_000);
             while unread.0.get_mut().write_all(noise.as_bytes()).await.is_ok() {}
         };
-        tokio::join!(trickle, stay, flood);
+        tokio::join!(trickle, drops, stay, flood);
         while Metrics::get(&server.cx.metrics.open) > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -122,7 +122,7 @@ pub(super) async fn drive(
                     Wake::TimedOut => {
                         session.timed_out();
                         write(&mut io, session.output(), settings.write_timeout).await?;
-                        return io.shutdown().await;
+                        return shut(&mut io, settings.write_timeout).await;
                     }
                 }
             }
@@ -166,7 +166,7 @@ pub(super) async fn drive(
                 if session.has_quit() && input.bytes().is_empty() && matches!(io, Stream::Plain(_)) {
                     return Ok(());
                 }
-                io.shutdown().await?;
+                shut(&mut io, settings.write_timeout).await?;
                 drop(session);
                 return linger(&mut io, &mut input).await;
             }
@@ -283,6 +283,11 @@ async fn write<S: AsyncWrite + Unpin>(io: &mut S, output: &mut Vec<u8>, most: Du
         *output = Vec::new();
     }
     Ok(())
+}
+
+/// Ends our side. TLS has a last word of its own, which a client that reads nothing could keep back for ever.
+async fn shut<S: AsyncWrite + Unpin>(io: &mut S, most: Duration) -> io::Result<()> {
+    timeout(most, io.shutdown()).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 /// Reads what still comes, for a short while.
