@@ -150,6 +150,28 @@ fn every_requirement_names_a_test_that_names_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The same for the extensions: each RFC of a row is named by one of the row's tests.
+#[test]
+fn every_extension_is_named_by_a_test_of_it() {
+    let page = read(&root().join("docs/conformance.md")).unwrap();
+    let parts: Vec<_> = page.split("\n## ").filter(|part| part.starts_with("Extensions, the ")).collect();
+    assert_eq!(parts.len(), 2, "receiving and sending");
+    let mut wrong = Vec::new();
+    for row in parts.into_iter().flat_map(rows) {
+        let [what, _, held] = row.as_slice() else { panic!("{row:?}") };
+        let tests = tests_of(held);
+        let texts: Vec<String> = tests.iter().filter_map(|name| test_text(name).ok()).collect();
+        let numbers =
+            what.split([',', ' ']).filter(|w| w.len() == 4 && w.bytes().all(|b| b.is_ascii_digit()));
+        for number in numbers {
+            if !texts.iter().any(|text| text.contains(number)) {
+                wrong.push(format!("{what}: none of {tests:?} names RFC {number}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn every_test_that_a_page_names_exists() {
     let mut wrong = Vec::new();

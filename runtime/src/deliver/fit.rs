@@ -171,6 +171,7 @@ mod tests {
         }
     }
 
+    /// RFC 3030 3, RFC 6152, RFC 6531: as it is where the hop takes it, else converted, else not at all.
     #[test]
     fn each_message_finds_its_form() {
         for (bytes, sender, declared, offered, want) in [

@@ -1,4 +1,4 @@
-//! SCRAM-SHA-256 as the client: the example of the RFC, honest relays and those that are not.
+//! SCRAM-SHA-256 as the client (RFC 4954, RFC 5802, RFC 7677): the example of the RFC, honest relays and those that are not.
 
 use super::super::client::Timeouts;
 use super::*;

@@ -63,7 +63,7 @@ fn the_field_tells_what_is_known() {
     assert!(field("x", &none).unwrap().contains("; dkim=none;"));
 }
 
-/// Bounds: the number of signatures, their algorithm, the length of the header.
+/// Bounds: the number of signatures, their algorithm (RFC 8301 3.1), the length of the header.
 #[test]
 fn only_so_much_is_checked() {
     let signature =
