@@ -11,10 +11,12 @@ mod aliases;
 mod hint;
 mod list;
 mod network;
+mod repeats;
 
 pub use aliases::{AliasLine, Target, parse_aliases, target};
 pub use list::parse_list;
 pub use network::{Fault, looks_like_one, network_fault};
+pub use repeats::{covers, repeats};
 
 use crate::diag::{Diagnostic, Severity};
 use crate::span::{FileId, Span};

@@ -3,13 +3,14 @@
 //! Conditions are asked in two ways here: what could make them hold ([`possible`]), and what they say
 //! about one plain message ([`holds`]). Both are rough on purpose; exact questions belong to `prove`.
 
+mod text;
+mod wide;
+
 use crate::diag::Diagnostic;
-use crate::model::{AliasKey, Cond, Model, Op, RuleDef, RuleMode, Set, Test};
+use crate::model::{AliasKey, Cond, Model, Op, RuleDef, RuleMode, Test};
 use edict_table::fact::{Fact, Stage};
 use edict_table::facts::Direction;
 use edict_table::model::{Action, Mode, Recipients, Verb};
-use edict_table::value::domain::parents;
-use edict_table::value::{Address, Domain};
 
 /// Tells what is sound and still looks wrong.
 pub fn check(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
@@ -21,12 +22,13 @@ pub fn check(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
             continue;
         }
         attachments(rule, diagnostics);
+        text::check(rule, diagnostics);
         if let Action::Verdict(verdict) = &rule.action {
             match verdict.verb {
                 Verb::Allow => forgeable(rule, diagnostics),
                 Verb::Reject | Verb::Defer | Verb::Discard => {
                     greetings(rule, diagnostics);
-                    caught(model, rule, diagnostics);
+                    wide::check(model, rule, diagnostics);
                 }
                 Verb::Hold => {}
             }
@@ -234,84 +236,6 @@ fn greetings(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
             .also(rule.span, "in this rule")
             .help("add `unless submitted`"),
         );
-    }
-}
-
-fn set_holds(model: &Model, set: &Set, address: &Address) -> bool {
-    let keys = |has: &dyn Fn(&str) -> bool| {
-        has(address.as_str())
-            || has(&format!("@{}", address.domain()))
-            || has(&format!("{}@", address.local()))
-            || parents(address.domain()).any(|up| has(&format!("@.{up}")))
-    };
-    match set {
-        Set::List(at) => {
-            model.lists.get(*at).is_some_and(|l| keys(&|key| l.entries.iter().any(|e| e == key)))
-        }
-        Set::Group(at, _) => {
-            model.groups.get(*at).is_some_and(|g| g.members.iter().any(|m| m.address == *address))
-        }
-        Set::Values(_, values) => keys(&|key| values.iter().any(|v| v == key)),
-    }
-}
-
-/// A refusal that catches bounces, postmaster or abuse only because a `not` is true of them.
-fn caught(model: &Model, rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
-    let (mut sender, mut recipient, mut meant) = (None, None, false);
-    rule.condition.visit(&mut |test, negated| {
-        if negated && is_sender(test.fact) {
-            // Whoever writes `sender is absent` means bounces.
-            match test.op {
-                Op::Present => meant = true,
-                _ => sender = sender.or(Some(test.span)),
-            }
-        }
-        if negated && is_recipient(test.fact) {
-            recipient = recipient.or(Some(test.span));
-        }
-    });
-    // A plain small inbound message of which nothing else is true.
-    let plain = |test: &Test| match test.fact {
-        Fact::Direction => is_direction(test, Direction::Inbound),
-        Fact::Size | Fact::Hops | Fact::RecipientCount | Fact::AttachmentCount => {
-            matches!(test.op, Op::Less(_) | Op::AtMost(_))
-        }
-        _ => false,
-    };
-    if let Some(span) = sender
-        && !meant
-        && holds(&rule.condition, &plain)
-    {
-        diagnostics.push(
-            Diagnostic::warning(
-                "W0203",
-                format!("`{}` catches all bounces: their sender `<>` is in no list", rule.name),
-                span,
-            )
-            .label("a test on an absent sender is no, so its `not` is yes")
-            .also(rule.span, "in this rule")
-            .help("add `and sender is present`"),
-        );
-    }
-    let (Some(span), Some(domain)) = (recipient, model.first_local.as_deref()) else { return };
-    let Ok(domain) = Domain::parse(domain) else { return };
-    for local in ["postmaster", "abuse"] {
-        let address = Address::new(local, &domain);
-        let for_them = |test: &Test| match (&test.op, test.fact) {
-            (Op::In(set), Fact::Recipient | Fact::RecipientDomain) => set_holds(model, set, &address),
-            (Op::In(Set::Values(_, values)), Fact::RecipientLocal) => values.iter().any(|v| v == local),
-            (Op::Glob(_) | Op::Regex(_), fact) if is_recipient(fact) => true,
-            _ => plain(test),
-        };
-        if holds(&rule.condition, &for_them) {
-            diagnostics.push(
-                Diagnostic::warning("W0203", format!("`{}` catches mail for `{address}`", rule.name), span)
-                    .label(format!("`{address}` is not in there, so the `not` is true of it"))
-                    .also(rule.span, "in this rule")
-                    .help(format!("add `unless recipient in [postmaster@{domain}, abuse@{domain}]`: both have to be reachable (RFC 2142)")),
-            );
-            return;
-        }
     }
 }
 

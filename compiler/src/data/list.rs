@@ -185,14 +185,14 @@ impl Reader {
                     self.report.add("W0104", Severity::Warning, || {
                         let (inner_name, outer_name) =
                             (hint::written(self.ty, key(inner)), hint::written(self.ty, key(outer)));
-                        cover(&inner_name, &outer_name, place(inner), place(outer))
+                        super::repeats::cover(&inner_name, &outer_name, place(inner), place(outer))
                     });
                 }
             }
             ListType::Network => {
                 for ((inner, at), (outer, by)) in nested(std::mem::take(&mut self.networks)) {
                     self.report.add("W0104", Severity::Warning, || {
-                        cover(&inner.to_string(), &outer.to_string(), at, by)
+                        super::repeats::cover(&inner.to_string(), &outer.to_string(), at, by)
                     });
                 }
             }
@@ -206,13 +206,6 @@ impl Reader {
         }
         (entries, self.report.finish())
     }
-}
-
-fn cover(inner: &str, outer: &str, at: Span, by: Span) -> Diagnostic {
-    Diagnostic::warning("W0104", format!("`{inner}` is covered by `{outer}`"), at)
-        .label("changes nothing")
-        .also(by, "covers it")
-        .help("take the narrower one out")
 }
 
 /// The place where a comment starts, or the end.

@@ -8,6 +8,7 @@ use super::names::Sort;
 use super::value::{Bare, is_nothing, nothing};
 use super::{Context, pattern};
 use crate::ast::{self, Class, Comparison, Entry, Expr, FactTest, Needles, Value, Word};
+use crate::data::repeats;
 use crate::diag::Diagnostic;
 use crate::model::{Cond, ListType, Op, Set, Test};
 use crate::parse::words::{SETTINGS, nearest};
@@ -455,19 +456,20 @@ fn within(ctx: &mut Context<'_>, row: &Row, set: &ast::Set, test: &FactTest) -> 
             Some(Op::In(Set::Group(place, kind_of(row.ty))))
         }
         ast::Set::Inline(entries) => {
-            let mut out = BTreeSet::new();
+            let mut out: Vec<(String, Span)> = Vec::new();
             let mut sound = true;
             for entry in &entries.entries {
                 match entry {
                     Entry::Value(value) => match one_value(ctx, row, value, true) {
-                        Some(entry) => drop(out.insert(entry)),
+                        Some(entry) => out.push((entry, value.span)),
                         None => sound = false,
                     },
                     Entry::Group(name) => match ctx.find(Sort::Group, name) {
                         Some(place) if row.ty == Type::Address || row.fact == Fact::AuthUser => {
                             if let Some(group) = ctx.model.groups.get_mut(place) {
                                 group.used = true;
-                                out.extend(group.members.iter().map(|m| m.address.as_str().to_owned()));
+                                let members = group.members.iter();
+                                out.extend(members.map(|m| (m.address.as_str().to_owned(), name.span)));
                             }
                         }
                         Some(_) => {
@@ -481,7 +483,10 @@ fn within(ctx: &mut Context<'_>, row: &Row, set: &ast::Set, test: &FactTest) -> 
             if !sound || !not_empty(ctx, entries) {
                 return None;
             }
-            Some(Op::In(Set::Values(kind_of(row.ty), out.into_iter().collect())))
+            let domains = row.ty == Type::Domain;
+            let shown = |entry: &str| if domains { entry.trim_start_matches('@') } else { entry }.to_owned();
+            ctx.extend(repeats(&mut out, row.ty == Type::Text, shown));
+            Some(Op::In(Set::Values(kind_of(row.ty), out.into_iter().map(|(entry, _)| entry).collect())))
         }
     }
 }

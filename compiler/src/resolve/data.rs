@@ -4,7 +4,7 @@ use super::Context;
 use super::names::Sort;
 use super::value::Bare;
 use crate::ast::{self, Entry, List, ListBody, Text};
-use crate::data::parse_list;
+use crate::data::{parse_list, repeats};
 use crate::diag::Diagnostic;
 use crate::gather::join;
 use crate::model::{ListDef, ListType};
@@ -135,22 +135,7 @@ fn inline(ctx: &mut Context<'_>, ty: ast::ListType, entries: &[Entry]) -> Entrie
             ),
         }
     }
-    // Sorting is stable, so that of two equal entries the first in the text comes first.
-    out.sort_by(|a, b| a.0.cmp(&b.0));
-    for pair in out.windows(2) {
-        if let [(first, at), (second, again)] = pair
-            && first == second
-            && at != again
-        {
-            ctx.report(
-                Diagnostic::warning("W0101", format!("`{}` is listed twice", shown(ty, first)), *again)
-                    .label("here a second time")
-                    .also(*at, "listed here already")
-                    .help("take one of the two out"),
-            );
-        }
-    }
-    out.dedup_by(|a, b| a.0 == b.0);
+    ctx.extend(repeats(&mut out, ty == ast::ListType::Text, |entry| shown(ty, entry).to_owned()));
     out.iter().map(|(entry, _)| entry).collect()
 }
 

@@ -1,7 +1,9 @@
 //! Edict text. `edict fmt` brings it into its layout afterwards.
 
 use super::action::Outcome;
-use std::collections::BTreeMap;
+use edict_compiler::data::covers;
+use edict_table::value::{Pattern, parse_network};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// More entries than this go to a list of their own.
@@ -134,8 +136,9 @@ impl Writer {
 
     /// A condition on values; a long list gets a name and stands before the rule.
     pub fn among(&mut self, values: &Values, list: &str) -> String {
+        let entries = without_covered(&values.entries, values.ty);
         let absent = values.absent.then(|| format!("{} is absent", values.fact));
-        let among = match values.entries.as_slice() {
+        let among = match entries.as_slice() {
             [] => None,
             [only] if !only.contains(' ') && is_exact(only, values.ty) => {
                 Some(format!("{} is {only}", values.fact))
@@ -203,6 +206,19 @@ pub struct VerdictRule<'a> {
     pub unless: &'a [String],
     /// Why it is only watched (`mode audit`), where it is.
     pub watched: Option<&'a str>,
+}
+
+/// The entries without those that others cover, which say nothing.
+fn without_covered(entries: &[String], ty: &str) -> Vec<String> {
+    let key = |entry: &String| match ty {
+        "network" => parse_network(entry).map(|net| net.to_string()).ok(),
+        "domain" => Some(format!("@{entry}")),
+        _ => Pattern::parse(entry).map(|pattern| pattern.key()).ok(),
+    };
+    let keys: BTreeSet<String> = entries.iter().filter_map(key).collect();
+    let covered =
+        |entry: &&String| key(entry).is_some_and(|key| covers(&key).iter().any(|up| keys.contains(up)));
+    entries.iter().filter(|entry| !covered(entry)).cloned().collect()
 }
 
 /// Whether `is` says it as well as `in` with a list.
