@@ -133,9 +133,27 @@ impl Aliases {
         }
     }
 
+    /// Members whose own entries are not taken are mailboxes from now on, which nobody may have.
+    fn name_gaps(&mut self) {
+        let refused = self.all.iter().filter(|alias| alias.refused.is_some());
+        let mut gone: BTreeMap<String, u32> = refused.map(|a| (a.name.key.clone(), a.line.number)).collect();
+        gone.extend(self.unsaid.iter().cloned());
+        for alias in &mut self.all {
+            for member in alias.members.iter().filter(|member| member.key != alias.name.key) {
+                if let Some(line) = gone.get(&member.key) {
+                    alias.notes.push(format!(
+                        "`{}` is a mailbox here, since its entry on line {line} is not taken",
+                        member.shown
+                    ));
+                }
+            }
+        }
+    }
+
     /// Reports what became of the entries, and writes them.
     fn finish(mut self, report: &mut Report) -> String {
         self.break_circles();
+        self.name_gaps();
         let mut out = String::new();
         for alias in self.all {
             if let Some(why) = &alias.refused {
@@ -270,7 +288,7 @@ fn catch_alls(out: &mut Aliases) {
             (members != alias.members).then_some(members)
         })
         .collect();
-    let unsaid = std::mem::take(&mut out.unsaid);
+    let unsaid = out.unsaid.clone();
     for (alias, expanded) in out.all.iter_mut().zip(expanded) {
         if let Some(members) = expanded {
             let was: Vec<&str> =
@@ -331,9 +349,19 @@ fn member(wish: &Wish, text: &str) -> Result<Name, String> {
     if inner.starts_with('|') {
         return Err("a command is not delivered to; use a Sieve filter or LMTP".to_owned());
     }
+    if inner == "/dev/null" {
+        return Err(
+            "write a `discard` rule for what goes nowhere: `when recipient.local is \"NAME\"`".to_owned()
+        );
+    }
     if inner.starts_with('/') {
         return Err("a file is not delivered to".to_owned());
     }
+    // A whole address in quotes is that address.
+    let text = match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        Some(inner) if Address::parse(inner).is_ok() => inner,
+        _ => text,
+    };
     if text.starts_with(":include:") {
         return Err("write the members of that file into a `group`".to_owned());
     }

@@ -42,8 +42,16 @@ impl Asked {
     /// Both of them.
     pub fn and(&self, inner: &Self) -> Self {
         let same = inner.parts.is_subset(&self.parts);
+        // What matches is there.
+        let present = self.condition.strip_suffix(" is present");
+        let implied = present.is_some_and(|fact| {
+            !fact.contains(' ')
+                && inner.condition.strip_prefix(fact).is_some_and(|rest| rest.starts_with(" matches /"))
+                && !inner.condition.contains(" or ")
+        });
         let condition = match same {
             true => self.condition.clone(),
+            false if implied => inner.condition.clone(),
             false => format!("{} and {}", held(&self.condition), held(&inner.condition)),
         };
         let presence = match (self.presence, inner.presence) {

@@ -58,11 +58,10 @@ pub fn cidr(wish: &Wish, text: &str, report: &mut Report) -> String {
                 continue;
             }
         };
-        let own = condition(net, negated);
         if is_if {
             conditional = true;
             report.taken(number, text);
-            around.push(around.last().map_or(own.clone(), |outer| format!("{outer} and {own}")));
+            around.push(joined(around.last().zip(nets.last()), (net, negated)));
             nets.push((net, negated));
             continue;
         }
@@ -94,7 +93,7 @@ pub fn cidr(wish: &Wish, text: &str, report: &mut Report) -> String {
         if plain {
             seen.insert(net, number);
         }
-        let condition = around.last().map_or(own.clone(), |outer| format!("{outer} and {own}"));
+        let condition = joined(around.last().zip(nets.last()), (net, negated));
         found.push(Found { line: number, net, condition, outcome });
     }
     if conditional {
@@ -131,6 +130,19 @@ fn never(outer: (IpNet, bool), inner: (IpNet, bool)) -> bool {
         (true, false) => a.contains(&b),
         (false, true) => b.contains(&a),
         (true, true) => a.prefix_len() == 0 || b.prefix_len() == 0,
+    }
+}
+
+/// What a line asks together with the `if` around it: of two networks the smaller says it all.
+fn joined(outer: Option<(&String, &(IpNet, bool))>, (net, negated): (IpNet, bool)) -> String {
+    let own = condition(net, negated);
+    match outer {
+        None => own,
+        Some((around, (outer, false))) if !negated && net.contains(outer) => around.clone(),
+        Some((around, (outer, false))) if !negated && outer.contains(&net) && !around.contains(" and ") => {
+            own
+        }
+        Some((around, _)) => format!("{around} and {own}"),
     }
 }
 
