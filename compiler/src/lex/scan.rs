@@ -330,7 +330,7 @@ impl<'a> Lexer<'a> {
                     .fix("remove it", span, "")
             }
             _ => Diagnostic::error("E0003", format!("`U+{code:04X}` cannot be seen"), span)
-                .help("remove it; in a text write it as `\\u{…}`")
+                .help("delete it, or type the word anew; in a text write it as `\\u{…}`")
                 .fix("remove it", span, ""),
         };
         self.report(diagnostic);

@@ -339,7 +339,7 @@ fn bracketed<T>(
             let diagnostic = commas.take().unwrap_or_else(|| {
                 Diagnostic::error("E0021", "a comma is missing between two entries", last)
                     .label("behind this")
-                    .help("entries are parted by commas, as in `[a, b]`")
+                    .help("entries are parted by commas, as in `[a, b]`; where the two are one word, take the space out")
             });
             commas = Some(if diagnostic.fixes.len() < 100 {
                 diagnostic.fix("write `,`", behind, ",")

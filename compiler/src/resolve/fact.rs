@@ -113,7 +113,8 @@ fn header_name(text: &str) -> String {
         .collect();
     let usable = !plain.is_empty() && plain != text && plain.len() <= 200;
     let shown = if usable { plain.as_str() } else { "X-Spam-Flag" };
-    format!("write `header(\"{shown}\")`; nothing with a space in it is ever the name of a field")
+    let why = if text.contains(char::is_whitespace) { "; no field has a space in its name" } else { "" };
+    format!("write `header(\"{shown}\")`{why}")
 }
 
 fn no_parameter(ctx: &mut Context<'_>, test: &FactTest) -> Option<()> {
