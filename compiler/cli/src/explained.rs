@@ -169,6 +169,14 @@ impl<'a> Shown<'a> {
 
     fn tree(&self, out: &mut String, trace: &Trace, indent: usize) {
         let pad = " ".repeat(indent);
+        // The table keeps `size > 1 KiB` as not at most that: one line says it as it is written.
+        if let (Shape::Not, [Trace { shape: Shape::Test(place), .. }]) =
+            (trace.shape, trace.children.as_slice())
+            && let Some(predicate) = self.model.predicates.get(*place as usize)
+        {
+            let _ = writeln!(out, "{pad}{:<8}{}", truth(trace.value), claim(self.model, predicate, false));
+            return;
+        }
         let _ = writeln!(out, "{pad}{:<8}{}", truth(trace.value), self.test(trace.shape));
         for child in &trace.children {
             self.tree(out, child, indent + 4);
