@@ -8,16 +8,19 @@ mod alias;
 mod condition;
 mod contradiction;
 mod data;
+mod disclaimer;
 mod expect;
 mod fact;
+mod moment;
 mod names;
 mod pattern;
 mod profile;
+mod relay;
 mod rule;
 mod testing;
 mod value;
 
-pub use rule::unix;
+pub use moment::unix;
 
 use crate::ast::{Ast, Item};
 use crate::diag::{Diagnostic, Severity};
@@ -78,7 +81,7 @@ pub fn resolve<'a>(asts: &'a [Ast], sources: &'a Sources, damaged: &'a [Span]) -
     // Relays have to be known to the profile, the profile to whatever holds a bare name.
     for (_, item) in items() {
         if let Item::Relay(relay) = item {
-            rule::relay(&mut ctx, relay);
+            relay::relay(&mut ctx, relay);
         }
     }
     profile::resolve(&mut ctx, asts);

@@ -1,0 +1,91 @@
+//! Texts of disclaimers, with the variables in them.
+
+use super::Context;
+use crate::ast::Text;
+use crate::data::MAX_TOLD;
+use crate::diag::Diagnostic;
+use crate::parse::words::nearest;
+use crate::span::{FileId, Span};
+use edict_table::template;
+
+/// The largest disclaimer, in bytes.
+const MAX_DISCLAIMER: usize = 1 << 20;
+
+/// The text of a disclaimer: what a `"""` block says, or what is in the file of that name.
+pub(super) fn body(ctx: &mut Context<'_>, file: FileId, text: &Text) -> Option<String> {
+    // Where the text stands, for places in it.
+    let mut place = text.span;
+    let raw = if text.block {
+        text.value.clone()
+    } else {
+        let found = ctx.data_file(file, text)?;
+        let whole = ctx.sources.bytes(found);
+        let bytes = whole.strip_prefix(b"\xef\xbb\xbf").unwrap_or(whole);
+        place = Span { file: found, start: if bytes.len() < whole.len() { 3 } else { 0 }, end: 0 };
+        match std::str::from_utf8(bytes) {
+            Ok(raw) => raw.to_owned(),
+            Err(error) => {
+                let line = bytes.iter().take(error.valid_up_to()).filter(|b| **b == b'\n').count() + 1;
+                ctx.report(
+                    Diagnostic::error(
+                        "E1318",
+                        format!("line {line} of `{}` is not UTF-8", text.value),
+                        text.span,
+                    )
+                    .label("texts are UTF-8")
+                    .help("save the file as UTF-8; for messages in another charset it is converted"),
+                );
+                return None;
+            }
+        }
+    };
+    let bare = raw.replace("\r\n", "\n").replace('\r', "\n");
+    let clean = bare.trim_end_matches('\n');
+    let bad = clean.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t'));
+    let problem = if clean.trim().is_empty() {
+        Some("empty")
+    } else if clean.len() > MAX_DISCLAIMER {
+        Some("larger than 1 MiB")
+    } else if bad.is_some() {
+        Some("holds a control character")
+    } else {
+        None
+    };
+    if let Some(problem) = problem {
+        ctx.report(
+            Diagnostic::error("E1319", "this text cannot be added to mail", text.span)
+                .label(problem)
+                .help("write a text of a few lines; a text of several lines can stand here between `\"\"\"`"),
+        );
+        return None;
+    }
+    let written = if text.block { ctx.sources.text(place) } else { raw };
+    variables(ctx, &written, place)?;
+    Some(format!("{clean}\n"))
+}
+
+/// Tells of names in braces that are no variables. `written` is the text as it stands in its file, from `place` on.
+fn variables(ctx: &mut Context<'_>, written: &str, place: Span) -> Option<()> {
+    let unknown = template::unknown(written);
+    for (name, at) in unknown.iter().take(MAX_TOLD) {
+        let offset = |n: usize| place.start + u32::try_from(n).unwrap_or(0);
+        let span = Span { file: place.file, start: offset(*at), end: offset(at + name.len() + 2) };
+        let mut diagnostic = Diagnostic::error("E1320", format!("there is no variable `{{{name}}}`"), span);
+        diagnostic = match nearest(name, template::VARIABLES.iter().copied()) {
+            Some(meant) => diagnostic
+                .label("taken for a variable")
+                .help(format!("did you mean `{{{meant}}}`? A brace of the text is written `{{{{`"))
+                .fix(
+                format!("write `{{{meant}}}`"),
+                span,
+                format!("{{{meant}}}"),
+            ),
+            None => diagnostic.label("taken for a variable").help(format!(
+                "there are `{{{}}}` and `{{user.NAME}}`, an attribute from `edictd.ron`; a brace of the text is written `{{{{`",
+                template::VARIABLES.join("}`, `{")
+            )),
+        };
+        ctx.report(diagnostic);
+    }
+    unknown.is_empty().then_some(())
+}
