@@ -7,12 +7,17 @@
 use super::windows::Windows;
 use aho_corasick::automaton::{Automaton, OverlappingState};
 use aho_corasick::nfa::contiguous::NFA;
-use aho_corasick::{Input, MatchKind, dfa::DFA};
+use aho_corasick::{Input, MatchKind, dfa::DFA, packed};
+use memchr::memmem;
 use std::collections::HashMap;
 use std::ops::Range;
 
 /// The most literals (and 64 times as many bytes) of which a DFA is made.
 const DFA_PATTERNS: usize = 1000;
+/// The most literals that are sought at once before an automaton runs, and the longest text that is done for: made up
+/// for it, a text can be full of what looks like them, and an automaton does not care.
+const FEW: usize = 32;
+const BRIEF: usize = 1024;
 
 /// What a literal is there for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,10 +89,11 @@ impl Builder {
         } else {
             Engine::Nfa(NFA::builder().match_kind(kind).build(&self.patterns).ok()?)
         };
+        let quick = Quick::new(&self.patterns);
         // Of a few literals the library itself knows a byte that must be there, and seeks that faster.
         let windows = if engine.seeks() { None } else { Windows::new(&self.patterns) };
         let uses = self.uses.into_iter().map(|u| u.1).collect();
-        Some(TextIndex { engine, windows, ends, uses, always: self.always })
+        Some(TextIndex { engine, quick, windows, ends, uses, always: self.always })
     }
 }
 
@@ -118,10 +124,32 @@ impl Engine {
     }
 }
 
+/// A search for the first literal. Nearly always there is none, and an automaton need not begin.
+#[derive(Debug)]
+enum Quick {
+    None,
+    One(memmem::Finder<'static>),
+    Few(packed::Searcher),
+}
+
+impl Quick {
+    fn new(literals: &[String]) -> Self {
+        match literals {
+            [one] => Self::One(memmem::Finder::new(one).into_owned()),
+            few if few.len() <= FEW => {
+                let found = packed::Config::new().builder().extend(few).build();
+                found.map_or(Self::None, Self::Few)
+            }
+            _ => Self::None,
+        }
+    }
+}
+
 /// The index of one text fact.
 #[derive(Debug)]
 pub(crate) struct TextIndex {
     engine: Engine,
+    quick: Quick,
     /// Where to run it.
     windows: Option<Windows>,
     /// For each pattern, where its uses end.
@@ -147,6 +175,19 @@ impl TextIndex {
     /// The automaton over what may hold a literal.
     #[inline(always)]
     fn run(&self, automaton: &impl Automaton, text: &str, hit: &mut impl FnMut(&Use)) {
+        let first = match &self.quick {
+            Quick::One(literal) => literal.find(text.as_bytes()),
+            Quick::Few(literals) if text.len() <= BRIEF => literals.find(text).map(|found| found.start()),
+            _ => return self.run_over(automaton, text, hit),
+        };
+        if let Some(first) = first {
+            self.stretch(automaton, text, first..text.len(), hit);
+        }
+    }
+
+    /// The same without a look for the first one.
+    #[inline(always)]
+    fn run_over(&self, automaton: &impl Automaton, text: &str, hit: &mut impl FnMut(&Use)) {
         match &self.windows {
             Some(windows) => {
                 for stretch in windows.stretches(text) {
