@@ -63,9 +63,9 @@ fn replying(text: &str, code: u16, class: u8) -> Vec<u8> {
 /// Name, bytes, and a piece of what is said about it.
 fn classes() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     vec![
-        ("empty", Vec::new(), "no table"),
-        ("other-file", b"edict 1\nprofile {}\n".to_vec(), "no table"),
-        ("text-transfer", raw(|b| _ = b.remove(6)), "no table"),
+        ("empty", Vec::new(), "does not begin as a decision table"),
+        ("other-file", b"edict 1\nprofile {}\n".to_vec(), "does not begin as a decision table"),
+        ("text-transfer", raw(|b| _ = b.remove(6)), "does not begin as a decision table"),
         ("cut-in-header", raw(|b| b.truncate(50)), "cut off"),
         ("cut-in-sections", raw(|b| b.truncate(400)), "cut off"),
         ("cut-at-end", raw(|b| b.truncate(b.len() - 8)), "cut off"),
