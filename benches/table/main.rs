@@ -11,7 +11,7 @@ use std::time::Duration;
 
 criterion_group! {
     name = benches;
-    // One run of everything fits into two minutes, in which a machine can be kept quiet.
+    // One run of everything takes some six minutes.
     config = Criterion::default()
         .sample_size(40)
         .warm_up_time(Duration::from_millis(200))
