@@ -110,10 +110,10 @@ pub fn compile(sources: &Sources, options: &Options) -> Compilation {
         if let Some(checked) = checked {
             let lowered = lower::lower(&checked, sources, &files);
             if options.proofs {
-                let spans: HashMap<&str, Span> =
-                    checked.model().rules.iter().map(|rule| (rule.name.as_str(), rule.span)).collect();
-                let at = |name: &str| spans.get(name).copied().unwrap_or_default();
-                let proved = prove::report::report(&lowered, prove::prove(&lowered), at);
+                let rules: HashMap<&str, &model::RuleDef> =
+                    checked.model().rules.iter().map(|rule| (rule.name.as_str(), rule)).collect();
+                let rule = |name: &str| rules.get(name).copied();
+                let proved = prove::report::report(&lowered, prove::prove(&lowered), rule);
                 overshadow(&asts, &mut diagnostics, proved);
             }
             if !diagnostics.iter().any(|d| d.severity == Severity::Error) {

@@ -237,6 +237,10 @@ pub struct RuleDef {
     pub condition: Cond,
     /// The condition is all that was written.
     pub whole: bool,
+    /// Where the exceptions stand, one a clause `unless`.
+    pub excepts: Vec<Span>,
+    /// A `not` stands behind `when`; `is absent` and comparisons of numbers are none.
+    pub nots: bool,
     /// What it does. Names of relays stand in it as written, checked to exist.
     pub action: Action,
     /// Where clauses of interest stand: `reply`, `to`, `text`, `html`, `via` and so on.
@@ -344,6 +348,15 @@ pub struct Test {
     pub span: Span,
 }
 
+impl Test {
+    /// The fact as rules write it.
+    #[must_use]
+    pub fn written(&self) -> String {
+        let name = self.fact.row().name;
+        if self.parameter.is_empty() { name.to_owned() } else { format!("{name}(\"{}\")", self.parameter) }
+    }
+}
+
 /// What a test asks of a value.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Op {
@@ -379,6 +392,14 @@ pub enum Op {
     Equal(u64),
     /// Its place is among these bits.
     OneOf(u8),
+}
+
+impl Op {
+    /// Whether the opposite is written without `not`: `is absent`, `>` for `<=`.
+    #[must_use]
+    pub fn has_opposite(&self) -> bool {
+        matches!(self, Self::Present | Self::Less(_) | Self::AtMost(_))
+    }
 }
 
 /// A set of values of one type.

@@ -39,7 +39,7 @@ pub enum Finding {
         /// Which.
         rule: usize,
         /// Tests that can not be so together, in words; may be empty.
-        clash: Vec<String>,
+        clash: Vec<describe::Told>,
         /// Names of the empty lists that the rule asks.
         empty: Vec<String>,
         /// Messages match its condition, of directions in which such a rule is not asked.
@@ -214,8 +214,8 @@ impl Prover<'_> {
             Reply::Never { blame, clash } if blame.is_empty() => Some(Finding::Never {
                 rule: place,
                 clash: match query::contradiction(space, rule.condition) {
-                    parts if parts.is_empty() => describe::claims(table, &clash),
-                    parts => parts.iter().map(|(at, so)| describe::condition(table, *at, *so)).collect(),
+                    parts if parts.is_empty() => describe::told_claims(table, &clash),
+                    parts => describe::told_conditions(table, &parts),
                 },
                 empty: describe::empty_lists(table, rule.condition),
                 elsewhere: {

@@ -31,24 +31,25 @@ pub fn check(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
 /// Patterns without a text that must be there.
 fn patterns(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
     let found_otherwise = covered(&rule.condition, false, &has_literal);
-    rule.condition.visit(&mut |test, _| {
+    rule.condition.visit(&mut |test, negated| {
         if has_literal(test) {
             return;
         }
         let (label, help) = if found_otherwise {
             (
-                "run only where the rest of the rule holds",
+                "run only where the rest of the rule holds".to_owned(),
                 "leave it, or write at least two plain characters into it: they are looked for first, at no cost",
             )
         } else {
             (
-                "run over this fact of every message",
-                "write at least two plain characters into it, which are looked for first; or join a test with `and` that rules out most mail",
+                format!("run over the `{}` of every message", test.written()),
+                "join a test with `and` that rules out most mail, as in `sender in LIST and ...`; write two plain characters side by side into the pattern, where it may ask for them; or leave it where such rules are few",
             )
         };
+        let help = fits_all(test, negated).unwrap_or_else(|| help.to_owned());
         let mut diagnostic = Diagnostic::warning(
             "W0210",
-            format!("no text must be there for this pattern of `{}` to match", rule.name),
+            format!("the pattern of `{}` has no fixed text that could be looked for first", rule.name),
             test.span,
         )
         .label(label)
@@ -58,6 +59,24 @@ fn patterns(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
         }
         diagnostics.push(diagnostic);
     });
+}
+
+/// What to write for a glob that any text fits.
+fn fits_all(test: &Test, negated: bool) -> Option<String> {
+    let Op::Glob(glob) = &test.op else { return None };
+    if !glob.contains('*') || glob.contains(|c| !matches!(c, '*' | '?')) {
+        return None;
+    }
+    let fact = test.written();
+    Some(if !test.fact.row().optional || glob.contains('?') {
+        format!(
+            "`{glob}` fits nearly any text: write what you look for, as `\"*lottery*\"`, or take the test out"
+        )
+    } else if negated {
+        format!("`{glob}` fits any text: write `{fact} is absent` for `not {fact} matches \"{glob}\"`")
+    } else {
+        format!("`{glob}` fits any text: write `{fact} is present`")
+    })
 }
 
 /// Whether a test is no pattern, or one that cannot match without a certain text.

@@ -151,6 +151,26 @@ fn possible(cond: &Cond, f: &dyn Fn(&Test) -> (bool, bool)) -> (bool, bool) {
     }
 }
 
+/// Visits the tests, each with whether it is negated, that stand in a way to fulfil a condition, or its opposite, which is open
+/// by what `f` says about each.
+fn reached<'a>(
+    cond: &'a Cond,
+    opposite: bool,
+    f: &dyn Fn(&Test) -> (bool, bool),
+    visit: &mut dyn FnMut(&'a Test, bool),
+) {
+    let (yes, no) = possible(cond, f);
+    if !(if opposite { no } else { yes }) {
+        return;
+    }
+    match cond {
+        Cond::True => {}
+        Cond::Test(test) => visit(test, opposite),
+        Cond::Not(inner) => reached(inner, !opposite, f, visit),
+        Cond::All(parts) | Cond::Any(parts) => parts.iter().for_each(|p| reached(p, opposite, f, visit)),
+    }
+}
+
 /// What a condition says where each test has one answer.
 fn holds(cond: &Cond, f: &dyn Fn(&Test) -> bool) -> bool {
     possible(cond, &|test| (f(test), !f(test))).0
@@ -204,8 +224,19 @@ fn claimed<'a>(cond: &'a Cond, stranger: &dyn Fn(&Test) -> (bool, bool)) -> Opti
 
 /// HELO and reverse names are bad in mail programs, whose users have logged in.
 fn greetings(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
+    let ours = |test: &Test| match (test.fact, &test.op) {
+        (Fact::Submitted, _) | (Fact::AuthUser, Op::Present) => ALWAYS,
+        // Users do not send from `<>`.
+        (fact, Op::Present) if is_sender(fact) => ALWAYS,
+        (Fact::Direction, Op::OneOf(_))
+            if !is_direction(test, Direction::Internal) && !is_direction(test, Direction::Outbound) =>
+        {
+            NEVER
+        }
+        _ => OPEN,
+    };
     let mut found = None;
-    rule.condition.visit(&mut |test, negated| {
+    reached(&rule.condition, false, &ours, &mut |test, negated| {
         let bad = matches!(
             test.fact,
             Fact::ClientUnverified | Fact::HeloUnqualified | Fact::HeloMalformed | Fact::HeloUnresolvable
@@ -215,17 +246,7 @@ fn greetings(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
             found = Some(test);
         }
     });
-    let Some(found) = found else { return };
-    let ours = |test: &Test| match (test.fact, &test.op) {
-        (Fact::Submitted, _) | (Fact::AuthUser, Op::Present) => ALWAYS,
-        (Fact::Direction, Op::OneOf(_))
-            if !is_direction(test, Direction::Internal) && !is_direction(test, Direction::Outbound) =>
-        {
-            NEVER
-        }
-        _ => OPEN,
-    };
-    if possible(&rule.condition, &ours).0 {
+    if let Some(found) = found {
         diagnostics.push(
             Diagnostic::warning(
                 "W0202",

@@ -286,6 +286,11 @@ fn too_wide(network: &str) -> Option<u8> {
     (network.prefix_len() < most && !private).then_some(most)
 }
 
+/// How a network of one's own may look, of the same family.
+fn own_network(network: &str) -> &'static str {
+    if network.contains(':') { "`2001:db8:12::/48`" } else { "`10.20.0.0/16`" }
+}
+
 fn trusted(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
     for network in &model.profile.trusted_networks {
         if network.ends_with("/0") {
@@ -296,7 +301,7 @@ fn trusted(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
                     at_value(model, "trusted-networks", network),
                 )
                 .label("anyone could relay through this server")
-                .help("name the networks of your own machines, as `10.20.0.0/16`"),
+                .help(format!("name the networks of your own machines, as {}", own_network(network))),
             );
         } else if let Some(most) = too_wide(network) {
             diagnostics.push(
@@ -307,7 +312,9 @@ fn trusted(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
                 )
                 .label("whoever sits in it could relay through this server")
                 .help(format!(
-                    "name the networks of your own machines, as `10.20.0.0/16`; `/{most}` is the widest that is taken"
+                    "name the networks of your own machines, as {}; `/{most}` is the widest that is taken{}",
+                    own_network(network),
+                    if network.contains(':') { " of public IPv6" } else { "" }
                 )),
             );
         }

@@ -74,7 +74,10 @@ pub fn network_fault(text: &str) -> Fault {
     {
         return fault(
             format!("a range, from `{first}` to `{last}`"),
-            format!("write the networks that it is made of, each by itself, as {}", range(first, last)),
+            format!(
+                "write the networks that it is made of, each by itself, as {}; a test asks for several with `in`",
+                range(first, last)
+            ),
         );
     }
     let four = if ip.contains("::") || ip.matches(':').count() > 1 {

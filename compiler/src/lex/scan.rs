@@ -138,6 +138,16 @@ impl<'a> Lexer<'a> {
         let length = body.len() + usize::from(closed);
         if !closed && hollow(body) {
             // What follows is read as it stands, a brace above all.
+            if let Some((span, text)) = self.unopened() {
+                let diagnostic = Diagnostic::error("E0031", "this `\"` closes no text", span)
+                    .label("a text seems to end here, and none is open before it")
+                    .help(format!("write the other one where the text begins: `\"{text}\"`"));
+                if self.diagnostics.len() < MAX_DIAGNOSTICS {
+                    let place = self.diagnostics.partition_point(|d| d.span.start <= span.start);
+                    self.diagnostics.insert(place, diagnostic);
+                }
+                return (TokenKind::Bad, 1);
+            }
             let diagnostic = Diagnostic::error("E0031", "this `\"` closes no text", self.span(0, 1))
                 .label("nothing follows that it could open, and no text is open before it")
                 .help("a text stands between two `\"`: write the other one where it begins; a `\"` inside of a text is written `\\\"`");
@@ -155,11 +165,37 @@ impl<'a> Lexer<'a> {
             };
             let whole = length + further;
             let close = self.span(whole - 1, whole);
-            self.report(diagnostic.also(close, "is this where it ends?"));
+            let joined: Vec<&str> = rest.get(..whole).unwrap_or_default().split_whitespace().collect();
+            let joined = joined.join(" ");
+            let written = if joined.len() < 60 { joined } else { "\"…\"".to_owned() };
+            self.report(diagnostic.also(close, "it ends here").help(format!(
+                "a text ends on its line: write `{written}`; one that holds line breaks stands between `\"\"\"`"
+            )));
             return (TokenKind::Text, whole);
         }
         self.escapes(rest.get(..length).unwrap_or(rest));
         (TokenKind::Text, length)
+    }
+
+    /// The first `"` on this line that follows a word as only a closing one does, where a text should open, with what it
+    /// would close: from there on all quotes of the line are taken the wrong way round.
+    fn unopened(&self) -> Option<(Span, &'a str)> {
+        let start = self.text.get(..self.at)?.rfind('\n').map_or(0, |at| at + 1);
+        let line = self.text.get(start..self.at)?;
+        // In a regex a quote is no quote.
+        if line.contains(['/', '\\']) {
+            return None;
+        }
+        let mut opening = line.match_indices('"').map(|(at, _)| at).step_by(2);
+        let at = opening
+            .find(|at| line.get(..*at).is_some_and(|before| before.ends_with(char::is_alphanumeric)))?;
+        let before = line.get(..at)?;
+        let begin = before.rfind([',', '['])? + 1;
+        let text = before.get(begin..)?.trim();
+        let plain = !text.is_empty() && text.len() < 40 && !text.contains(['"', '{', '}', '(', ')']);
+        let place = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+        let span = Span { file: self.file, start: place(start + at), end: place(start + at + 1) };
+        plain.then_some((span, text))
     }
 
     fn block(&mut self, rest: &'a str) -> (TokenKind, usize) {

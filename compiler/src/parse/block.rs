@@ -106,6 +106,10 @@ fn clauses_until(
             return;
         }
         if c.closes_block() {
+            // Where the item surely ends here the bracket is a mistake of its own, whatever is wrong in the clause before.
+            if c.flush_left() && (c.nth(1).is_none() || c.item_ahead(1)) {
+                c.starts_here(false);
+            }
             c.other_bracket("}", "a block ends with `}`");
             return;
         }
@@ -228,10 +232,19 @@ fn unknown(c: &mut Cursor<'_>, item: &'static str, behind: &str) -> Option<&'sta
     }
     if item == "test" && lost_expect(c) {
         let insert = Span { end: span.start, ..span };
+        // What stands behind it on its line, as far as that is one word or text.
+        let operand = c.nth(1).filter(|t| !c.starts_line(1) && t.kind != TokenKind::CloseBrace);
+        let said = match operand {
+            None => format!("`expect {word}`"),
+            Some(t) if matches!(t.kind, TokenKind::Word | TokenKind::Text) && c.starts_line(2) => {
+                format!("`expect {word} {}`", short(t.text))
+            }
+            Some(_) => format!("`expect {word} ...`"),
+        };
         c.report(
             Diagnostic::error("E0014", format!("`{word}` is no clause of `test`"), span)
                 .label("something to expect")
-                .help(format!("write `expect {word} ...`"))
+                .help(format!("write {said}"))
                 .fix("write `expect`", insert, "expect "),
         );
         return None;

@@ -296,7 +296,17 @@ fn quota_bound(c: &mut Cursor<'_>) -> Option<QuotaBound> {
     }
     c.bump();
     let rolling = c.eat_word("rolling").is_some();
-    other_kind(c, "quota", &["second", "minute", "hour"], "per ")?;
+    if let Some(token) = c.peek().filter(|t| ["second", "minute", "hour"].contains(&t.text)) {
+        let message = format!("a `quota` counts by the day, not by the {}", token.text);
+        let diagnostic = Diagnostic::error("E0022", message, token.span)
+            .label("no `quota` counts so")
+            .help(format!(
+                "write `per day`; by the {} only a `limit` counts, and that counts what a client sends: `limit` before the rule's name, and `per client.ip` in it",
+                token.text
+            ));
+        c.wrong_kind(diagnostic);
+        return None;
+    }
     c.choice("window of a quota", &[("day", ())])?;
     Some(QuotaBound { count, of, rolling, span: c.since(start) })
 }

@@ -7,13 +7,46 @@ use edict_table::model::{Condition, ConditionId, ListId, ListKind, Predicate, Ta
 /// How many entries of a list without a name are shown.
 const SHOWN: usize = 4;
 
-/// Claims in words: `` `size < 10` ``.
+/// A part of a contradiction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// As a rule would write it.
+    pub text: String,
+    /// What a `not` or an `unless` takes out, where it is that.
+    pub excluded: Option<String>,
+}
+
+/// Claims of a contradiction.
 #[must_use]
-pub fn claims(table: &Table, claims: &[Claim]) -> Vec<String> {
-    claims
-        .iter()
-        .filter_map(|(at, holds)| table.predicates.get(*at as usize).map(|p| claim(table, p, *holds)))
-        .collect()
+pub fn told_claims(table: &Table, claims: &[Claim]) -> Vec<Told> {
+    let of = |(at, holds): &Claim| {
+        let predicate = table.predicates.get(*at as usize)?;
+        let excluded = !holds && !has_opposite(predicate);
+        Some(Told {
+            text: claim(table, predicate, *holds),
+            excluded: excluded.then(|| claim(table, predicate, true)),
+        })
+    };
+    claims.iter().filter_map(of).collect()
+}
+
+/// Conditions of a contradiction.
+#[must_use]
+pub fn told_conditions(table: &Table, parts: &[(ConditionId, bool)]) -> Vec<Told> {
+    let of = |(at, holds): &(ConditionId, bool)| {
+        let opposite = match table.conditions.get(*at as usize) {
+            Some(Condition::Test(test)) => table.predicates.get(*test as usize).is_some_and(has_opposite),
+            _ => false,
+        };
+        let excluded = !holds && !opposite;
+        Told { text: condition(table, *at, *holds), excluded: excluded.then(|| condition(table, *at, true)) }
+    };
+    parts.iter().map(of).collect()
+}
+
+/// Whether the opposite of a test is written without `not`: `is absent`, `>` for `<=`.
+fn has_opposite(predicate: &Predicate) -> bool {
+    matches!(predicate.test, Test::Present | Test::Less(_) | Test::AtMost(_))
 }
 
 /// How deep a condition is told; what lies below is left out.

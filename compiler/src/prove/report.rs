@@ -1,16 +1,22 @@
 //! Findings as diagnostics.
 
 use super::Finding;
+use super::describe::Told;
 use crate::diag::Diagnostic;
+use crate::model::RuleDef;
 use crate::span::Span;
-use edict_table::model::{Action, Table};
+use edict_table::model::{Action, Profile, Table};
 use std::collections::BTreeMap;
 
-/// Turns what was proved into diagnostics. `span` tells where a rule's name stands.
+/// Turns what was proved into diagnostics. `written` tells what a rule was made of.
 #[must_use]
-pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span) -> Vec<Diagnostic> {
+pub fn report<'m>(
+    table: &Table,
+    findings: Vec<Finding>,
+    written: impl Fn(&str) -> Option<&'m RuleDef>,
+) -> Vec<Diagnostic> {
     let name = |place: usize| table.rules.get(place).map_or("", |rule| rule.name.as_str());
-    let at = |place: usize| span(name(place));
+    let at = |place: usize| written(name(place)).map_or_else(Span::default, |rule| rule.span);
     let one = |finding: Finding| {
         match finding {
         Finding::Never { rule, clash, empty, elsewhere } => match empty.first() {
@@ -31,7 +37,7 @@ pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span
                 match clash.as_slice() {
                     _ if elsewhere => diagnostic.help(unasked(table, rule)),
                     [] => diagnostic.help("take the rule out, or mend its conditions"),
-                    [one] if below_all(one) => diagnostic.help(format!(
+                    [Told { text: one, .. }] if below_all(one) => diagnostic.help(format!(
                         "`{one}` is never true: {}; correct the number, or take the test out",
                         if one.starts_with("recipient.count ") {
                             "every message has one recipient at least"
@@ -39,14 +45,19 @@ pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span
                             "no number is below 0"
                         }
                     )),
-                    [one] => match bound_by(one) {
+                    [Told { text: one, .. }] => match bound_by(one) {
                         Some(setting) => diagnostic.help(format!(
-                            "`{one}` is never true: `{setting} {}` refuses such mail before rules are asked; lower the number here, or set a larger `{setting}` in the profile",
-                            bound(table, setting)
+                            "`{one}` is never true: `{setting} {}`{} refuses such mail before rules are asked; lower the number here, or set a larger `{setting}` in the profile",
+                            bound(&table.profile, setting),
+                            if bound(&table.profile, setting) == bound(&Profile::default(), setting) {
+                                ", the default,"
+                            } else {
+                                ""
+                            }
                         )),
                         None => diagnostic.help(format!("`{one}` is never true; take it out, or correct it")),
                     },
-                    all => diagnostic.help(together(table, all)),
+                    all => together(table, all, written(name(rule)), diagnostic),
                 }
             }
         },
@@ -96,9 +107,9 @@ pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span
         .label(format!("asks for the content, and goes before `{}`", name(refusal)))
         .also(at(refusal), "could be told earlier")
         .help(format!(
-            "ask only what is known before the message in `{}` (`client.ip`, `sender`, `recipient`, `auth.user`), or give it a higher priority number, so that `{}` refuses first",
-            name(allow),
-            name(refusal)
+            "ask only what is known before the message in `{allow}` (`client.ip`, `sender`, `recipient`, `auth.user`), or add an `unless` to `{refusal}` that spares what `{allow}` is about, or leave it: `{refusal}` then waits for the message",
+            allow = name(allow),
+            refusal = name(refusal)
         )),
         Finding::ByName { first, second, example } => Diagnostic::warning(
             "W2002",
@@ -131,26 +142,55 @@ pub fn report(table: &Table, findings: Vec<Finding>, span: impl Fn(&str) -> Span
     out
 }
 
-/// Why several tests cannot hold at once, and what to do about it.
-fn together(table: &Table, all: &[String]) -> String {
-    let said = |word: &str| all.iter().any(|test| test.contains(word));
-    let list = format!("`{}`", all.join("` and `"));
-    let local = |test: &String| {
-        test.starts_with("recipient") && table.profile.local_domains.iter().any(|d| test.contains(d.as_str()))
+/// Says why several tests cannot hold at once, and what to do about it.
+fn together(table: &Table, all: &[Told], rule: Option<&RuleDef>, diagnostic: Diagnostic) -> Diagnostic {
+    let said = |word: &str| all.iter().any(|test| test.text.contains(word));
+    let quoted = |texts: &[&str], word: &str| format!("`{}`", texts.join(&format!("` {word} `")));
+    let texts: Vec<&str> = all.iter().map(|test| test.text.as_str()).collect();
+    let list = quoted(&texts, "and");
+    let local = |test: &Told| {
+        let text = &test.text;
+        text.starts_with("recipient") && table.profile.local_domains.iter().any(|d| text.contains(d.as_str()))
     };
     if said("direction") && (all.iter().any(local) || said("local-domains") || said("relay-domains")) {
-        return format!(
+        return diagnostic.help(format!(
             "{list} can never be true together: mail to a local or relay domain is `inbound` or `internal`, never `outbound`"
-        );
+        ));
     }
-    format!(
-        "{list} can never be true together; correct one of them, join them with `or`, or narrow the `unless`"
-    )
+    let (excepts, nots) = rule.map_or((&[][..], false), |rule| (rule.excepts.as_slice(), rule.nots));
+    let excluded: Vec<&str> = all.iter().filter_map(|test| test.excluded.as_deref()).collect();
+    let asked: Vec<&str> =
+        all.iter().filter(|test| test.excluded.is_none()).map(|test| test.text.as_str()).collect();
+    if excluded.is_empty() {
+        let mend = if excepts.is_empty() { "join them with `or`" } else { "narrow the `unless`" };
+        return diagnostic.help(format!("{list} can never be true together; correct one of them, or {mend}"));
+    }
+    // With `or` such a rule would match nearly all mail: nobody is told to write that.
+    let why = if asked.is_empty() {
+        format!("every message fits {}", quoted(&excluded, "or"))
+    } else if asked == excluded {
+        format!("{} is asked for and excluded at once", quoted(&asked, "and"))
+    } else {
+        format!("whatever fits {} fits {} too", quoted(&asked, "and"), quoted(&excluded, "or"))
+    };
+    if excepts.is_empty() {
+        return diagnostic.help(format!(
+            "{why}, so nothing is left for this rule: change the test with `not`, or take it out"
+        ));
+    }
+    if nots {
+        return diagnostic.help(format!(
+            "{why}, so nothing is left for this rule: narrow the `not` or the `unless`, or take it out"
+        ));
+    }
+    let label = if excepts.len() == 1 { "takes out all that `when` lets in" } else { "an exception" };
+    let diagnostic = excepts.iter().take(3).fold(diagnostic, |d, span| d.also(*span, label));
+    diagnostic
+        .help(format!("{why}, so `unless` takes out all that `when` lets in: narrow it, or take it out"))
 }
 
 /// What a setting allows, as the profile would write it.
-fn bound(table: &Table, setting: &str) -> String {
-    let profile = &table.profile;
+fn bound(profile: &Profile, setting: &str) -> String {
     let size = |bytes: u64| super::describe::number(edict_table::fact::Type::Size, bytes);
     match setting {
         "max-message-size" => size(profile.max_message_size),
@@ -168,10 +208,10 @@ fn unasked(table: &Table, rule: usize) -> String {
             "a route is asked about mail that leaves, and only mail to recipients of this server fits here: write `local yes` in its block to route such mail too".to_owned()
         }
         Some(Action::Quota(_)) => {
-            "a quota counts mail that leaves (`outbound`), and only other mail fits here: take that test out, or ask something else".to_owned()
+            "a quota counts mail that leaves (`outbound`), and only other mail fits here: to bound what comes in write a `limit`, as `limit \"what comes\" { per client.ip  at most 60 messages per minute }`; to count what leaves take that test out".to_owned()
         }
         _ => {
-            "such a rule judges recipients as the client named them, and no mail is `forwarded` then: an alias makes it so later, where a `bcc`, a `disclaimer` or a `route` can ask for it".to_owned()
+            "take the rule out: such a rule judges recipients as the client named them, and no mail is `forwarded` then. What an alias forwards ends with the alias, what a user's program forwards by itself with `auto-forwarding off` in the profile; a `bcc`, a `disclaimer` or a `route` can ask for `forwarded`".to_owned()
         }
     }
 }

@@ -55,14 +55,17 @@ fn resolve(ctx: &mut Context<'_>, test: &FactTest) -> Option<Cond> {
                 let name = &test.fact.name.value;
                 let present = matches!(test.op, ast::Op::Present) != test.negated;
                 let (label, help) = if present {
+                    let instead = example(row);
                     (
                         "always true",
-                        "take this test out, or ask something else: only facts that can be absent are asked so",
+                        format!(
+                            "every message has one: {instead}, or take the test out where others are joined with `and`, else the rule"
+                        ),
                     )
                 } else {
                     (
                         "never true",
-                        "every message has one, so this never holds: in an `or` take this part out, else take the rule out; only facts that can be missing are asked so",
+                        "every message has one, so this never holds: in an `or` take this part out, else take the rule out; only facts that can be missing are asked so".to_owned(),
                     )
                 };
                 ctx.report(
@@ -287,6 +290,8 @@ fn state_of_another(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
     let domain = format!("`{}.domain`", row.name);
     let help = if facts.contains(&domain) {
         format!("write `{}.domain is {}`", row.name, value.text)
+    } else if row.fact == Fact::Recipient && value.text == "unknown" {
+        "take this test out: mail for recipients that are not known is refused by itself, unless the profile says `recipients any`; `recipients known in LIST` there names them".to_owned()
     } else {
         format!("only {} can be `{}`: ask that, or take this test out", facts.join(" and "), value.text)
     };
@@ -316,7 +321,7 @@ fn names_something(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
         Diagnostic::error("E1128", format!("`{text}` is {what}, not a value"), value.span)
             .label(format!("`{}` is compared with what is written here, letter by letter", row.name))
             .help(if what == "a fact" {
-                "a rule cannot compare two facts: write the value itself, or the name of a list".to_owned()
+                "a rule cannot compare two facts: write the value itself, or `in` and the name of a list".to_owned()
             } else {
                 format!("write the values themselves, or give them a name: `list NAME: {} = [...]`, then `in NAME`", type_word(row.ty))
             }),
@@ -496,7 +501,7 @@ fn not_empty(ctx: &mut Context<'_>, entries: &ast::Entries) -> bool {
         ctx.report(
             Diagnostic::error("E1126", "nothing is in an empty list", entries.span)
                 .label("this test never holds")
-                .help("write the values, or take the test out"),
+                .help("write the values; else take this part out where it stands in an `or`, and the rule where it does not"),
         );
     }
     !entries.entries.is_empty()

@@ -24,10 +24,31 @@ pub fn check(ctx: &mut Context<'_>, test: &Test) {
                 Diagnostic::error("E1805", format!("`{}` and `{}` are expected {whom}", a.1, b.1), b.2)
                     .label("never both")
                     .also(a.2, "expected here")
-                    .help("keep one of them; where they are meant for two recipients, give each its own `for`, as in `expect accept for ann@example.com`"),
+                    .help(mend(test, (one, &a.1), (other, &b.1))),
             );
             return;
         }
+    }
+}
+
+/// What to do about two expectations that exclude each other.
+fn mend(test: &Test, one: (&Expect, &str), other: (&Expect, &str)) -> String {
+    let everyone = match (&one.0.recipient, &other.0.recipient) {
+        (None, Some(whom)) => Some((one.1, whom)),
+        (Some(whom), None) => Some((other.1, whom)),
+        (Some(_), Some(_)) => return "keep one of them".to_owned(),
+        (None, None) => None,
+    };
+    let Some((said, whom)) = everyone else {
+        return "keep one of them; where they are meant for two recipients, give each its own `for`, as in `expect accept for ann@example.com`".to_owned();
+    };
+    let another = test.recipients.iter().find(|word| !word.value.eq_ignore_ascii_case(&whom.value));
+    match another {
+        Some(another) => format!(
+            "`{said}` without `for` is meant for every recipient: add `for {}` to it, or keep one of the two",
+            another.value
+        ),
+        None => "keep one of them: the mail has no other recipient".to_owned(),
     }
 }
 

@@ -170,7 +170,7 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
             Diagnostic::error("E1106", format!("`{name}` is a value, not a test"), span)
                 .label("nothing says what is to be compared with it")
                 .help(format!(
-                    "each test names its fact; several values stand in a list, as in `sender in [ann@example.com, {name}]`"
+                    "each test names its fact; several values stand in a list, as in `sender in [..., {name}]`"
                 )),
         );
         return;
@@ -220,7 +220,7 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
         ctx.report(
             Diagnostic::error("E1106", "no fact is named `time`", span)
                 .label("rules cannot ask this")
-                .help("a clause says when a rule is in force: `active from 2026-12-01 until 2027-01-15`"),
+                .help("rules know dates, not the hours of every day: take the test out, or write `active from 2026-12-01 until 2027-01-15` on a line of its own"),
         );
         return;
     }

@@ -53,6 +53,10 @@ pub fn rule(ctx: &mut Context<'_>, file: FileId, rule: &ast::Rule) {
     // Without an action, which was told, nothing is left to ask.
     let Some(action) = action else { return };
     let sound = ctx.errors() == before && !rule.broken && fresh;
+    let mut nots = false;
+    for condition in when.iter().flatten() {
+        condition.visit(&mut |test, negated| nots |= negated && !test.op.has_opposite());
+    }
     let (condition, whole) = match (when, unless, active) {
         (Some(when), Some(unless), Some(active)) => {
             let unless = unless.into_iter().map(Cond::negate);
@@ -72,6 +76,8 @@ pub fn rule(ctx: &mut Context<'_>, file: FileId, rule: &ast::Rule) {
         },
         condition,
         whole,
+        excepts: rule.unless.iter().map(ast::Expr::span).collect(),
+        nots,
         action,
         clauses,
     });

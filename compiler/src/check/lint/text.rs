@@ -23,16 +23,10 @@ pub(super) fn check(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The fact as rules write it.
-fn written(test: &Test) -> String {
-    let name = test.fact.row().name;
-    if test.parameter.is_empty() { name.to_owned() } else { format!("{name}(\"{}\")", test.parameter) }
-}
-
 /// `*.{exe,scr}`, `[a-z]*`: signs of other globs, which stand for themselves here.
 fn foreign_glob(test: &Test) -> Option<Diagnostic> {
     let Op::Glob(glob) = &test.op else { return None };
-    let fact = written(test);
+    let fact = test.written();
     let diagnostic = |sign: &str| {
         let text = format!("`{sign}` stands for itself in this glob");
         Diagnostic::warning("W0212", text, test.span).label("globs know `*`, `?` and `\\`")
@@ -108,7 +102,7 @@ fn starred(test: &Test) -> Option<Diagnostic> {
         let inner = plain(value);
         inner.len() < value.len() && !inner.trim().is_empty() && !value.contains("**")
     })?;
-    let (fact, inner) = (written(test), plain(found));
+    let (fact, inner) = (test.written(), plain(found));
     let help = match word {
         "is" => format!("write `{fact} matches \"{found}\"`"),
         // Emphasis in a subject looks the same: it is what the text then says.
