@@ -9,7 +9,7 @@ mod support;
 mod tests {
     use crate::support::{USERS, context, table, unescape};
     use edict_runtime::smtp::proxy::{Header, Progress, ProxyError, read};
-    use edict_runtime::smtp::{Context, Endpoint, Proxies, Settings, serve};
+    use edict_runtime::smtp::{Context, Endpoint, Metrics, Proxies, Settings, serve};
     use edict_table::value::parse_network;
     use proptest::prelude::*;
     use std::net::SocketAddr;
@@ -79,7 +79,14 @@ mod tests {
     }
 
     async fn server(profile: &str) -> (SocketAddr, Arc<Context>, watch::Sender<bool>) {
-        let (cx, _memory) = context(table(profile, ""), USERS, Settings::default());
+        server_with(profile, Settings::default()).await
+    }
+
+    async fn server_with(
+        profile: &str,
+        settings: Settings,
+    ) -> (SocketAddr, Arc<Context>, watch::Sender<bool>) {
+        let (cx, _memory) = context(table(profile, ""), USERS, settings);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
@@ -95,6 +102,27 @@ mod tests {
         let mut text = String::new();
         let _ = stream.read_to_string(&mut text).await;
         text
+    }
+
+    /// Connection and command exhaustion: those of which no proxy has said yet whose they are leave room for others.
+    #[tokio::test]
+    async fn headers_that_do_not_come_fill_half() {
+        let settings = Settings { max_connections: 4, ..Settings::default() };
+        let (address, cx, _stop) = server_with("", settings).await;
+        let mut silent = Vec::new();
+        for _ in 0..3 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut text = String::new();
+        silent.pop().unwrap().read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "421 4.3.2 too many connections, try again later\r\n");
+        assert_eq!(Metrics::get(&cx.metrics.turned_away), 1);
+        drop(silent.pop());
+        let mut named = String::new();
+        while !named.starts_with("220 ") {
+            // The server may not have seen yet that one is gone.
+            named = talk(address, b"PROXY TCP4 203.0.113.9 192.0.2.2 4000 25\r\nQUIT\r\n").await;
+        }
     }
 
     /// Behind a proxy the client's address decides who may relay, and nobody comes in without a header.

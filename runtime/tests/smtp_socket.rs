@@ -9,7 +9,7 @@ mod support;
 #[cfg(test)]
 mod tests {
     use crate::support::{Memory, USERS, context, table};
-    use edict_runtime::smtp::{Context, Endpoint, Metrics, Settings, serve};
+    use edict_runtime::smtp::{Checked, Context, Endpoint, Metrics, Session, Settings, Step, serve};
     use std::net::SocketAddr;
     use std::sync::Arc;
     use std::time::Duration;
@@ -27,7 +27,11 @@ mod tests {
     }
 
     async fn server(profile: &str, settings: Settings) -> Server {
-        let (cx, memory) = context(table(profile, ""), USERS, settings);
+        server_with(profile, "", settings).await
+    }
+
+    async fn server_with(profile: &str, rules: &str, settings: Settings) -> Server {
+        let (cx, memory) = context(table(profile, rules), USERS, settings);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
@@ -171,6 +175,152 @@ mod tests {
         let mut fourth = Client::new(server.address).await;
         assert!(fourth.reply().await.starts_with("220 "));
         assert_eq!(Metrics::get(&server.cx.metrics.turned_away), 1);
+    }
+
+    /// What hangs for ever without its bound fails here.
+    async fn soon<T>(what: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(60), what).await.expect("no end within a minute")
+    }
+
+    /// Connection and command exhaustion: a client that a rule refuses holds no more connections than others may,
+    /// and each only briefly, whatever it says. RFC 5321 3.1.
+    #[tokio::test]
+    async fn who_is_refused_fills_nothing() {
+        let rules =
+            r#"reject "blocked" { priority 1  when client.ip is 127.0.0.1  reply 554 5.7.1 "Blocked" }"#;
+        let two = server_with("", rules, Settings { max_per_client: 2, ..Settings::default() }).await;
+        let mut held = [Client::new(two.address).await, Client::new(two.address).await];
+        for client in &mut held {
+            assert_eq!(client.reply().await, "554 5.7.1 Blocked\r\n");
+        }
+        let mut third = Client::new(two.address).await;
+        assert!(third.reply().await.starts_with("421 4.7.0 too many connections from your address"));
+        assert_eq!(third.reply().await, "");
+
+        let settings = Settings { refused_timeout: Duration::from_millis(300), ..Settings::default() };
+        let brief = server_with("errors slow after 100, close after 200", rules, settings).await;
+        let mut silent = Client::new(brief.address).await;
+        assert_eq!(silent.reply().await, "554 5.7.1 Blocked\r\n");
+        assert!(soon(silent.reply()).await.starts_with("421 4.4.2 "));
+        assert_eq!(soon(silent.reply()).await, "");
+        // Within its chunk it has no more time.
+        let mut chunk = Client::new(brief.address).await;
+        assert_eq!(chunk.reply().await, "554 5.7.1 Blocked\r\n");
+        chunk.say("BDAT 1000\r\n").await;
+        assert!(soon(chunk.reply()).await.starts_with("421 4.4.2 "));
+    }
+
+    /// Connection and command exhaustion: clients are counted before the handshake, not after it.
+    #[tokio::test]
+    async fn silent_clients_of_implicit_tls_are_counted() {
+        let settings = Settings { max_per_client: 2, ..Settings::default() };
+        let (cx, _memory) = context(table("", ""), USERS, settings);
+        cx.tls.store(Some(crate::support::tls_config()));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_stop, stopped) = watch::channel(false);
+        let role = edict_runtime::smtp::Role::Submissions;
+        tokio::spawn(serve(listener, Endpoint { role, ..Endpoint::default() }, Arc::clone(&cx), stopped));
+        let mut silent = Vec::new();
+        for _ in 0..3 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let third = silent.last_mut().unwrap();
+        assert_eq!(third.read(&mut [0; 8]).await.unwrap(), 0);
+        assert_eq!(Metrics::get(&cx.metrics.turned_away), 1);
+    }
+
+    /// BDAT state and memory: the time of a message runs on between its chunks.
+    #[tokio::test]
+    async fn chunks_buy_no_time() {
+        let brief = Duration::from_millis(300);
+        let server = server("", Settings { data_timeout: brief, ..Settings::default() }).await;
+        let mut client = Client::new(server.address).await;
+        client.reply().await;
+        client.ask("EHLO client.example").await;
+        client.ask("MAIL FROM:<carl@other.example>").await;
+        client.ask("RCPT TO:<ann@example.com>").await;
+        let mut reply = String::new();
+        for _ in 0..400 {
+            reply = client.ask("BDAT 3\r\nx").await;
+            if !reply.starts_with("250 ") {
+                break;
+            }
+            let more = tokio::select! {
+                _ = client.0.fill_buf() => true,
+                () = tokio::time::sleep(Duration::from_millis(50)) => false,
+            };
+            if more {
+                reply = client.reply().await;
+                break;
+            }
+        }
+        assert!(reply.starts_with("421 4.4.2 "), "{reply:?}");
+        while Metrics::get(&server.cx.metrics.open) > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(Metrics::get(&server.cx.metrics.memory), 0);
+    }
+
+    /// AUTH guessing and timing: logins of one client at once are bounded as those one after the other are; the
+    /// others wait for what comes of these.
+    #[test]
+    fn guesses_at_once_are_counted_before_they_are_checked() {
+        let (cx, _memory) =
+            context(table("auth optional\nauth-without-tls allowed", ""), USERS, Settings::default());
+        let checked = |session: &mut Session| match session.step(&[], 1_700_000_000_000).1 {
+            Step::Verify { .. } => true,
+            Step::Wait(_) => false,
+            step => panic!("{step:?}"),
+        };
+        let (mut checks, mut waiting) = (Vec::new(), Vec::new());
+        for _ in 0..30 {
+            let ip = "203.0.113.9".parse().unwrap();
+            let mut session = Session::new(Arc::clone(&cx), Endpoint::default(), ip);
+            session.step(b"EHLO client.example\r\n", 1_700_000_000_000);
+            let line = b"AUTH PLAIN AGFubkBleGFtcGxlLmNvbQBndWVzcw==\r\n";
+            let (used, step) = session.step(line, 1_700_000_000_000);
+            assert_eq!(used, line.len());
+            match step {
+                Step::Verify { .. } => checks.push(session),
+                Step::Wait(_) => waiting.push(session),
+                step => panic!("{step:?}"),
+            }
+        }
+        assert_eq!((checks.len(), waiting.len()), (20, 10));
+        // One that was right, or that could not be checked, makes room for another.
+        checks.pop().unwrap().verified(Checked::Right("ann@example.com".to_owned()), 1_700_000_000_000);
+        checks.pop().unwrap().verified(Checked::Unknown, 1_700_000_000_000);
+        let more = waiting.iter_mut().map(checked).filter(|checked| *checked).count();
+        assert_eq!(more, 2);
+        for session in &mut checks {
+            session.verified(Checked::Wrong, 1_700_000_000_000);
+        }
+        // Eighteen failed, two are under way.
+        assert!(!checked(waiting.last_mut().unwrap()));
+        for session in &mut waiting[..2] {
+            session.verified(Checked::Wrong, 1_700_000_000_000);
+        }
+        let last = waiting.last_mut().unwrap();
+        assert!(matches!(last.step(&[], 1_700_000_000_000).1, Step::Close));
+        assert!(
+            String::from_utf8_lossy(last.output())
+                .ends_with("421 4.7.0 too many failed logins, try again later\r\n")
+        );
+    }
+
+    /// RFC 5321 3.8: a command that comes while the server goes down gets one 421, and the connection ends.
+    #[test]
+    fn going_down_is_said_once() {
+        let (cx, _memory) = context(table("", ""), USERS, Settings::default());
+        let mut session = Session::new(cx, Endpoint::default(), "203.0.113.9".parse().unwrap());
+        session.step(b"HELO client.example\r\n", 1_700_000_000_000);
+        session.output().clear();
+        session.drain();
+        let (_, step) = session.step(b"MAIL FROM:<carl@other.example>\r\n", 1_700_000_000_000);
+        assert!(matches!(step, Step::Close));
+        let said = String::from_utf8_lossy(session.output()).into_owned();
+        assert_eq!(said, "421 4.3.2 this server goes down, try again later\r\n");
     }
 
     /// Reads one reply of a server, all its lines.

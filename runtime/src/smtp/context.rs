@@ -49,6 +49,8 @@ pub struct Context {
     spare: Mutex<Vec<Scratch>>,
     /// Passwords are checked on so many threads at once as there are processors.
     checks: Semaphore,
+    /// Connections that wait for the header of their proxy.
+    pub(super) unnamed: AtomicU64,
     /// Messages whose rules on trial are being looked up.
     pub(super) audits: Arc<Semaphore>,
     random: SystemRandom,
@@ -82,6 +84,7 @@ impl Context {
             limits: Arc::default(),
             spare: Mutex::default(),
             checks: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            unnamed: AtomicU64::new(0),
             audits: Arc::new(Semaphore::new(MAX_AUDITS)),
             random: SystemRandom::new(),
         }
@@ -130,7 +133,7 @@ pub struct Metrics {
     pub sessions: AtomicU64,
     /// Connections that are open.
     pub open: AtomicU64,
-    /// Connections that got a quick 421.
+    /// Connections that were closed at once, with a quick 421 where one can be said.
     pub turned_away: AtomicU64,
     /// Messages that got a 250 and go somewhere.
     pub accepted: AtomicU64,

@@ -1,7 +1,7 @@
 //! Drives one session on one connection: reads, writes, waits, and asks whom the session wants asked.
 //!
-//! Bounds in time: a whole command, more of a message and its average rate, a client that takes no
-//! reply. Nothing here decides anything about mail.
+//! Bounds in time: a whole command, more of a message, its average rate and the whole of it, a client that takes
+//! no reply, one that was refused. Nothing here decides anything about mail.
 
 use super::context::Context;
 use super::input::Input;
@@ -20,6 +20,10 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 /// The least average of a message's bytes each second, after the time-out for data has passed once.
 const MIN_RATE: u64 = 500;
+/// The most time that a message can buy ahead by being faster than that.
+const CREDIT: Duration = Duration::from_secs(120);
+/// The longest time for a message beyond the time-out for data, however fast it comes.
+const LONGEST: Duration = Duration::from_secs(3600);
 /// Output buffers larger than this are let go once written.
 const SMALL_OUTPUT: usize = 1024;
 /// How long a closed connection is read on, so that the client sees the last reply before a reset.
@@ -62,7 +66,9 @@ pub(super) async fn drive(
     // One timer for the whole connection: it is moved on only when it fires too early.
     let mut timer = std::pin::pin!(sleep(settings.command_timeout));
     let mut progress = Instant::now();
-    let mut data: Option<(Instant, u64)> = None;
+    let mut pace: Option<Pace> = None;
+    // When a client that was refused in the greeting was.
+    let mut turned: Option<Instant> = None;
     // The transaction with the next hop, where the message is to be passed on.
     let mut through: Option<Through> = None;
     // When the check of a password began.
@@ -76,11 +82,13 @@ pub(super) async fn drive(
         if used > 0 {
             progress = Instant::now();
         }
-        data = match (session.in_data(), data) {
-            (false, _) => None,
-            (true, None) => Some((progress, 0)),
-            (true, Some((since, bytes))) => Some((since, bytes + used as u64)),
-        };
+        pace = session.in_message().then(|| match pace {
+            None => Pace::new(progress, settings.data_timeout),
+            Some(pace) => pace.after(used as u64, progress, settings.data_timeout),
+        });
+        if session.is_turned() && turned.is_none() {
+            turned = Some(Instant::now());
+        }
         if !matches!(step, Step::Read | Step::Write) {
             // Whoever waits for somebody else leaves the buffer to those who read meanwhile.
             input.park();
@@ -90,15 +98,15 @@ pub(super) async fn drive(
                 check = None;
                 write(&mut io, session.output(), settings.write_timeout).await?;
                 if let Some(open) = &mut through {
-                    send_ahead(&mut session, open, context, &mut progress, &mut data).await;
+                    send_ahead(&mut session, open, context, &mut progress, &mut pace).await;
                 }
-                let deadline = match data {
-                    None => progress + settings.command_timeout,
-                    Some((since, bytes)) => {
-                        let slowest = since + settings.data_timeout + Duration::from_secs(bytes / MIN_RATE);
-                        slowest.min(progress + settings.data_timeout)
-                    }
-                };
+                let quiet = if session.in_data() { settings.data_timeout } else { settings.command_timeout };
+                let ends = [pace.map(|pace| pace.due), turned.map(|since| since + settings.refused_timeout)];
+                let deadline = ends.into_iter().flatten().fold(progress + quiet, Instant::min);
+                // A deadline that came nearer than the timer stands must not be missed.
+                if timer.deadline() > deadline {
+                    Sleep::reset(timer.as_mut(), deadline);
+                }
                 let wake = loop {
                     tokio::select! {
                         biased;
@@ -175,10 +183,6 @@ pub(super) async fn drive(
             // Its transaction ended in another way; the connection serves the next one.
             through = None;
         }
-        // A deadline that came nearer than the timer stands must not be missed.
-        if session.in_data() && timer.deadline() > Instant::now() + settings.data_timeout {
-            timer.set(sleep_until(Instant::now() + settings.data_timeout));
-        }
     }
 }
 
@@ -188,7 +192,7 @@ async fn send_ahead(
     open: &mut Through,
     context: &Context,
     progress: &mut Instant,
-    data: &mut Option<(Instant, u64)>,
+    pace: &mut Option<Pace>,
 ) {
     if session.is_certain() {
         // It makes ready while the client sends.
@@ -206,8 +210,30 @@ async fn send_ahead(
     // A slow next hop is not the client's fault.
     let waited = begin.elapsed();
     *progress += waited;
-    if let Some((since, _)) = data {
-        *since += waited;
+    if let Some(pace) = pace {
+        pace.begin += waited;
+        pace.due += waited;
+    }
+}
+
+/// The time of one message, from its first byte to its end; that of chunks (BDAT) goes on between them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Pace {
+    begin: Instant,
+    /// When it is given up unless more comes.
+    due: Instant,
+}
+
+impl Pace {
+    fn new(now: Instant, wait: Duration) -> Self {
+        Self { begin: now, due: now + wait }
+    }
+
+    /// Each byte buys time, but only so much can be bought ahead, and none past the longest time.
+    fn after(self, bytes: u64, now: Instant, wait: Duration) -> Self {
+        let bought = self.due + Duration::from_millis(bytes.saturating_mul(1000) / MIN_RATE);
+        let due = bought.min(now + wait + CREDIT).min(self.begin + wait + LONGEST);
+        Self { due, ..self }
     }
 }
 
@@ -304,6 +330,23 @@ async fn linger<S: AsyncRead + Unpin>(io: &mut S, input: &mut Input) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// BDAT state and memory: what was sent fast buys a pause, and no more; a message has an end in time.
+    #[test]
+    fn a_message_has_its_time() {
+        let (begin, wait) = (Instant::now(), Duration::from_secs(180));
+        let after =
+            |pace: Pace, bytes, seconds| pace.after(bytes, begin + Duration::from_secs(seconds), wait);
+        let new = Pace::new(begin, wait);
+        assert_eq!(new.due, begin + wait);
+        assert_eq!(after(new, 0, 100).due, begin + wait, "nothing buys nothing");
+        assert_eq!(after(new, 5000, 100).due, begin + wait + Duration::from_secs(10));
+        let fast = after(new, 100 << 20, 1);
+        assert_eq!(fast.due, begin + Duration::from_secs(1) + wait + CREDIT);
+        // At the least rate for ever: an hour.
+        let slow = (1..10_000).fold(new, |pace, second| after(pace, 500, second));
+        assert_eq!(slow.due, begin + wait + LONGEST);
+    }
 
     /// AUTH guessing: how long a check took cannot be told from when its failure is answered.
     #[test]

@@ -5,15 +5,20 @@ use super::sasl::{Checked, Exchange, MAX_LINE, Move};
 use super::session::{Phase, Session, Step};
 use super::settings::Role;
 use crate::dovecot::Asker;
-use crate::verdict::limits::{Counter, Key};
+use crate::verdict::limits::{Counter, Key, Room};
 use crate::verdict::peer::Login;
 use edict_table::load::Loaded;
 use edict_table::model::{Auth, Rate};
+use std::time::Duration;
 
 /// Failed logins of one connection before it is closed.
 const MAX_FAILURES: u32 = 3;
 /// Failed logins of one client, over all its connections, before it must wait.
 const GUESSES: Rate = Rate { count: 20, seconds: 600 };
+/// How long a login waits for its turn before it asks again.
+const TURN: Duration = Duration::from_millis(100);
+/// The last word to a client that guesses.
+pub(super) const TOO_MANY: &str = "421 4.7.0 too many failed logins, try again later";
 const UNCHECKED: &str = "454 4.7.0 cannot check logins now, try again later";
 const FAILED: &str = "535 5.7.8 user name or password is wrong";
 
@@ -41,6 +46,40 @@ impl Session {
         self.cx.limits.has_room(self.guesses(), Counter::Logins, GUESSES, now)
     }
 
+    /// Reserves a failure before anything is checked, so that logins at once are bounded as those one after the
+    /// other are.
+    ///
+    /// # Errors
+    /// What the session does instead, where there is no room.
+    fn reserve_guess(&mut self, now: i64) -> Result<(), Option<Step>> {
+        match self.cx.limits.reserve(self.guesses(), Counter::Logins, GUESSES, now) {
+            Room::Taken(guess) => {
+                self.guess = Some(guess);
+                Ok(())
+            }
+            // Others of this client are being checked: an office behind one address waits its turn.
+            Room::Later => Err(Some(Step::Wait(TURN))),
+            Room::None => {
+                self.hang_up(TOO_MANY);
+                Err(None)
+            }
+        }
+    }
+
+    /// Has a password checked, when it is its turn.
+    pub(super) fn check_login(&mut self, now: i64) -> Option<Step> {
+        if let Err(instead) = self.reserve_guess(now) {
+            return instead;
+        }
+        match std::mem::replace(&mut self.phase, Phase::Checking) {
+            Phase::Check(name, password) => Some(Step::Verify { name, password }),
+            phase => {
+                self.phase = phase;
+                None
+            }
+        }
+    }
+
     /// Asks for a response.
     pub(super) fn challenge(&mut self, exchange: Exchange) {
         self.say(&format!("334 {}", exchange.prompt()));
@@ -57,12 +96,20 @@ impl Session {
                 return (rest.len(), None);
             }
         };
+        if matches!(&self.phase, Phase::Auth(exchange) if exchange.decides())
+            && let Err(step) = self.reserve_guess(now)
+        {
+            return (0, step);
+        }
         let Phase::Auth(exchange) = std::mem::replace(&mut self.phase, Phase::Command) else {
             return (0, None);
         };
         match rest.get(..length).and_then(|line| std::str::from_utf8(line).ok()) {
             Some(line) => self.respond(*exchange, line, now),
-            None => self.say("501 5.5.2 this is no base64"),
+            None => {
+                self.guess = None;
+                self.say("501 5.5.2 this is no base64");
+            }
         }
         (length + 2, None)
     }
@@ -70,18 +117,24 @@ impl Session {
     /// Goes on with an exchange.
     pub(super) fn respond(&mut self, exchange: Exchange, response: &str, now: i64) {
         let Some(nonce) = self.cx.nonce() else {
+            self.guess = None;
             self.say(UNCHECKED);
             return;
         };
         match exchange.take(response, &self.cx.users.load(), &nonce) {
             Move::Ask(text, exchange) => {
+                // A proof that was right is answered by ours.
+                self.guess = None;
                 self.say(&format!("334 {text}"));
                 self.phase = Phase::Auth(Box::new(exchange));
             }
             Move::Check(name, password) => self.phase = Phase::Check(name, password),
             Move::Proved(name) => self.logged_in(&name),
             Move::Failed => self.login_failed(now),
-            Move::Wrong(reply) => self.say(reply),
+            Move::Wrong(reply) => {
+                self.guess = None;
+                self.say(reply);
+            }
         }
     }
 
@@ -94,7 +147,10 @@ impl Session {
         match outcome {
             Checked::Right(name) => self.logged_in(&name),
             Checked::Wrong => self.login_failed(now),
-            Checked::Unknown => self.say(UNCHECKED),
+            Checked::Unknown => {
+                self.guess = None;
+                self.say(UNCHECKED);
+            }
         }
     }
 
@@ -104,13 +160,19 @@ impl Session {
     }
 
     fn logged_in(&mut self, name: &str) {
+        self.guess = None;
         self.peer.login = Some(Login::new(name));
         self.say("235 2.7.0 welcome");
     }
 
     /// One reply whatever was wrong, held back; bounded for the connection and for the client.
     fn login_failed(&mut self, now: i64) {
-        let _ = self.cx.limits.take(self.guesses(), Counter::Logins, GUESSES, now);
+        match self.guess.take() {
+            Some(guess) => guess.count(now),
+            None => {
+                let _ = self.cx.limits.take(self.guesses(), Counter::Logins, GUESSES, now);
+            }
+        }
         self.failures += 1;
         tracing::info!(target: "edict::mail", client = %self.peer.ip, "login failed");
         self.say(FAILED);

@@ -96,6 +96,11 @@ impl Exchange {
         }
     }
 
+    /// Whether the next line tells if the client is who it says.
+    pub(super) fn decides(&self) -> bool {
+        matches!(self, Self::Proof(_))
+    }
+
     /// The first 334 where the client sent nothing yet.
     pub(super) fn prompt(&self) -> String {
         match self {

@@ -110,6 +110,27 @@ impl Drop for Open {
     }
 }
 
+/// One of the connections whose proxy has not said yet whom they are of: no client's bound holds for these, so
+/// they are at most half of all.
+struct Unnamed<'a>(&'a Context);
+
+impl<'a> Unnamed<'a> {
+    fn take(context: &'a Context) -> Option<Self> {
+        let most = (context.settings.load().max_connections as u64).div_ceil(2);
+        if context.unnamed.fetch_add(1, Ordering::Relaxed) >= most {
+            context.unnamed.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Self(context))
+    }
+}
+
+impl Drop for Unnamed<'_> {
+    fn drop(&mut self) {
+        self.0.unnamed.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Under overload: a quick 421, without a task, without waiting.
 fn turn_away(stream: &TcpStream, endpoint: &Endpoint, context: &Context) {
     Metrics::bump(&context.metrics.turned_away);
@@ -130,7 +151,13 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let mut ip = client.ip();
     if endpoint.proxies.sends_header(ip) {
-        match header(&mut stream).await {
+        let Some(waiting) = Unnamed::take(context) else {
+            turn_away(&stream, &endpoint, context);
+            return;
+        };
+        let read = header(&mut stream).await;
+        drop(waiting);
+        match read {
             Ok(Header::Client(address)) => ip = address,
             Ok(Header::Own) => {}
             Err(error) => {
@@ -143,9 +170,15 @@ async fn connection(
             }
         }
     }
-    let mut stream = Stream::Plain(stream);
     let implicit = endpoint.role == Role::Submissions;
     let mut session = Session::new(Arc::clone(context), endpoint, ip);
+    // A handshake takes time, and comes before the greeting, where clients are counted otherwise.
+    if implicit && !session.take_place() {
+        tracing::info!(client = %ip, "too many connections of one client: closed before the handshake");
+        Metrics::bump(&context.metrics.turned_away);
+        return;
+    }
+    let mut stream = Stream::Plain(stream);
     let result = async {
         if implicit {
             encrypt(&mut stream, context).await?;

@@ -12,6 +12,7 @@ mod greet;
 mod receive;
 mod replies;
 
+pub(super) use command::NO_MAIL;
 pub(super) use finish::{authentication, summary};
 
 use super::context::Context;
@@ -22,7 +23,7 @@ use super::sasl::{Exchange, Password};
 use super::settings::{Endpoint, Settings};
 use crate::envelope::Incoming;
 use crate::verdict::audit::Job;
-use crate::verdict::limits::Held;
+use crate::verdict::limits::{Held, Reserved};
 use crate::verdict::lookup::Question;
 use crate::verdict::peer::Peer;
 use crate::verdict::transaction::Transaction;
@@ -69,8 +70,6 @@ pub(super) enum Phase {
     Greet,
     /// Between commands.
     Command,
-    /// Refused in the greeting: waits for QUIT (RFC 5321 3.1).
-    Turned,
     /// Takes a message.
     Data(Box<Receiver>),
     /// Takes a chunk of a message: so many bytes are left; whether it is the last.
@@ -116,15 +115,21 @@ pub struct Session {
     skip: Option<Skip>,
     errors: u32,
     pub(super) failures: u32,
+    /// A login of this client that is being checked.
+    pub(super) guess: Option<Reserved>,
     junk: u32,
     pause: bool,
     closing: bool,
+    /// Refused in the greeting: nothing but QUIT is done (RFC 5321 3.1).
+    turned: bool,
     /// The client said QUIT.
     quit: bool,
     draining: bool,
     /// Bytes of messages counted in the context for this session.
     memory: u64,
     held: Vec<Held>,
+    /// The place among the connections of its client.
+    place: Option<Held>,
     /// Rules on trial were held against this message.
     audited: bool,
     audits: Vec<Job>,
@@ -149,13 +154,16 @@ impl Session {
             skip: None,
             errors: 0,
             failures: 0,
+            guess: None,
             junk: 0,
             pause: false,
             closing: false,
+            turned: false,
             quit: false,
             draining: false,
             memory: 0,
             held: Vec::new(),
+            place: None,
             audited: false,
             audits: Vec::new(),
         }
@@ -166,16 +174,22 @@ impl Session {
         &mut self.out
     }
 
-    /// A message is on its way in: other time limits hold.
+    /// A part of a message is on its way in: other time limits hold.
     #[must_use]
     pub fn in_data(&self) -> bool {
         matches!(self.phase, Phase::Data(_) | Phase::Chunk(..) | Phase::Swallow(..))
     }
 
+    /// A message has begun and has not ended, also between two chunks: its time runs.
+    #[must_use]
+    pub fn in_message(&self) -> bool {
+        self.in_data() || self.chunks.is_some()
+    }
+
     /// Nothing is under way: the driver may let go of what it can.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.transaction.is_none() && matches!(self.phase, Phase::Command | Phase::Turned)
+        self.transaction.is_none() && matches!(self.phase, Phase::Command)
     }
 
     /// Goes on with the input; returns how many bytes of it are dealt with, and what to do next. `now`
@@ -200,7 +214,7 @@ impl Session {
                         return (used, step);
                     }
                 }
-                Phase::Command | Phase::Turned => {
+                Phase::Command => {
                     let (more, step) = self.command(rest, now);
                     used += more;
                     if let Some(step) = step {
@@ -258,10 +272,10 @@ impl Session {
                         return (used, step);
                     }
                 }
-                Phase::Check(name, password) => {
-                    let (name, password) = (std::mem::take(name), password.clone());
-                    self.phase = Phase::Checking;
-                    return (used, Step::Verify { name, password });
+                Phase::Check(..) => {
+                    if let Some(step) = self.check_login(now) {
+                        return (used, step);
+                    }
                 }
                 Phase::Offer(_) => {
                     if let Phase::Offer(so_far) = std::mem::replace(&mut self.phase, Phase::Offering) {
@@ -285,6 +299,12 @@ impl Session {
     /// The table of the transaction, else the live one.
     pub(super) fn table(&self) -> Arc<Loaded> {
         self.transaction.as_ref().map_or_else(|| self.cx.live.current(), |t| Arc::clone(&t.table))
+    }
+
+    /// The client was refused in the greeting: it is waited for only briefly.
+    #[must_use]
+    pub fn is_turned(&self) -> bool {
+        self.turned
     }
 
     /// The client ended it, and waits for nothing but the last reply.

@@ -98,6 +98,8 @@ pub struct Settings {
     pub max_per_client: u32,
     /// The wait for a whole command.
     pub command_timeout: Duration,
+    /// How long a client may stay that was refused in the greeting.
+    pub refused_timeout: Duration,
     /// The wait for more of a message.
     pub data_timeout: Duration,
     /// The wait for a client to take a reply.
@@ -121,6 +123,7 @@ impl Default for Settings {
             max_connections: 2000,
             max_per_client: 100,
             command_timeout: Duration::from_secs(300),
+            refused_timeout: Duration::from_secs(30),
             data_timeout: Duration::from_secs(180),
             write_timeout: Duration::from_secs(60),
             max_line: 4096,

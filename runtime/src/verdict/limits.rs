@@ -58,11 +58,13 @@ struct Window {
     /// Number of the newest slice.
     newest: u64,
     counts: [u32; KEPT],
+    /// Reserved, and not known yet whether they count.
+    reserved: u32,
 }
 
 impl Window {
     fn new(seconds: u32) -> Self {
-        Self { seconds: seconds.max(1), newest: 0, counts: [0; KEPT] }
+        Self { seconds: seconds.max(1), newest: 0, counts: [0; KEPT], reserved: 0 }
     }
 
     fn slice(&self, now: i64) -> u64 {
@@ -106,25 +108,27 @@ impl Limits {
     #[must_use]
     pub fn take(&self, key: Key, counter: Counter, rate: Rate, now: i64) -> bool {
         let mut windows = lock(&self.windows);
-        if windows.len() >= MAX_KEYS && !windows.contains_key(&(key, counter)) {
-            windows.retain(|_, w| {
-                w.advance(now);
-                w.total() > 1
-            });
-            if windows.len() >= MAX_KEYS {
-                windows.clear();
-            }
-        }
-        let window = windows.entry((key, counter)).or_insert_with(|| Window::new(rate.seconds));
-        if window.seconds != rate.seconds.max(1) {
-            *window = Window::new(rate.seconds);
-        }
-        window.advance(now);
+        let window = window(&mut windows, key, counter, rate, now);
         let fine = window.total() < u64::from(rate.count);
         if fine {
             window.add();
         }
         fine
+    }
+
+    /// Reserves one for what may come to count, so that no more are under way at once than may count.
+    #[must_use]
+    pub fn reserve(self: &Arc<Self>, key: Key, counter: Counter, rate: Rate, now: i64) -> Room {
+        let mut windows = lock(&self.windows);
+        let window = window(&mut windows, key, counter, rate, now);
+        if window.total() >= u64::from(rate.count) {
+            return Room::None;
+        }
+        if window.total() + u64::from(window.reserved) >= u64::from(rate.count) {
+            return Room::Later;
+        }
+        window.reserved += 1;
+        Room::Taken(Reserved { limits: Arc::clone(self), key, counter })
     }
 
     /// Whether one more would be allowed. Counts nothing.
@@ -150,6 +154,73 @@ impl Limits {
         }
         *count += 1;
         Some(Held { limits: Arc::clone(self), key })
+    }
+}
+
+/// The window of a key. Where all are taken, those that matter least make room.
+fn window(
+    windows: &mut HashMap<(Key, Counter), Window>,
+    key: Key,
+    counter: Counter,
+    rate: Rate,
+    now: i64,
+) -> &mut Window {
+    if windows.len() >= MAX_KEYS && !windows.contains_key(&(key, counter)) {
+        windows.retain(|_, w| {
+            w.advance(now);
+            w.total() > 1 || w.reserved > 0
+        });
+        if windows.len() >= MAX_KEYS {
+            windows.clear();
+        }
+    }
+    let window = windows.entry((key, counter)).or_insert_with(|| Window::new(rate.seconds));
+    if window.seconds != rate.seconds.max(1) {
+        *window = Window::new(rate.seconds);
+    }
+    window.advance(now);
+    window
+}
+
+/// What came of asking for a reservation.
+#[derive(Debug)]
+pub enum Room {
+    /// Here it is.
+    Taken(Reserved),
+    /// All that is left is reserved by others, and may come back.
+    Later,
+    /// All has been used.
+    None,
+}
+
+/// A reservation in a window; given back when dropped.
+#[derive(Debug)]
+pub struct Reserved {
+    limits: Arc<Limits>,
+    key: Key,
+    counter: Counter,
+}
+
+impl Reserved {
+    /// It counts.
+    pub fn count(self, now: i64) {
+        if let Some(window) = lock(&self.limits.windows).get_mut(&(self.key, self.counter)) {
+            window.advance(now);
+            window.add();
+        }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let key = (self.key, self.counter);
+        let mut windows = lock(&self.limits.windows);
+        if let Some(window) = windows.get_mut(&key) {
+            window.reserved = window.reserved.saturating_sub(1);
+            if window.reserved == 0 && window.total() == 0 {
+                windows.remove(&key);
+            }
+        }
     }
 }
 
@@ -212,6 +283,26 @@ mod tests {
         assert!(limits.take(key("2001:db8:0:1::1"), Counter::Connections, RATE, now));
         assert!(limits.take(key("2001:db8::1"), Counter::Messages, RATE, now));
         assert!(limits.take(key("2001:db8::1"), Counter::Connections, RATE, now + 64_000));
+    }
+
+    #[test]
+    fn reservations_are_counted_or_given_back() {
+        let limits = Arc::new(Limits::default());
+        let reserve = || limits.reserve(key("192.0.2.1"), Counter::Logins, RATE, 5_000_000);
+        let mut taken = Vec::new();
+        for _ in 0..3 {
+            match reserve() {
+                Room::Taken(reserved) => taken.push(reserved),
+                room => panic!("{room:?}"),
+            }
+        }
+        assert!(matches!(reserve(), Room::Later));
+        taken.pop();
+        assert!(matches!(reserve(), Room::Taken(_)), "and back at once");
+        taken.into_iter().for_each(|reserved| reserved.count(5_000_000));
+        let Room::Taken(last) = reserve() else { panic!("one was given back") };
+        last.count(5_000_000);
+        assert!(matches!(reserve(), Room::None));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Command lines: finding one, what no line may hold, and who may run which command when.
 
-use super::{Phase, Session, Step};
+use super::{Session, Step};
 use crate::smtp::lines::{Found, Skip, Skipped, find, is_dirty};
 use crate::smtp::verbs::{self, Flow, Turn};
 
 const BARE_LF: &str = "500 5.5.2 a LF without CR ends no line (RFC 5321 2.3.8)";
+/// To a client that was refused in the greeting.
+pub(in crate::smtp) const NO_MAIL: &str = "503 5.5.1 no mail is taken from here";
 
 impl Session {
     /// Takes one command line.
@@ -78,9 +80,17 @@ impl Session {
             }
             return Flow::Done;
         };
-        if matches!(self.phase, Phase::Turned) && command.name != "QUIT" {
-            self.hang_up_after_errors("503 5.5.1 no mail is taken from here");
-            return Flow::Done;
+        let turn = Turn { args, now };
+        if self.is_turned() {
+            match command.name {
+                "QUIT" => {}
+                // What follows it is its chunk, and no command.
+                "BDAT" => return (command.run)(self, &turn),
+                _ => {
+                    self.say(NO_MAIL);
+                    return Flow::Done;
+                }
+            }
         }
         let waits = command.ends_group || !self.peer.hello.as_ref().is_some_and(|h| h.esmtp);
         if more && waits && command.name != "QUIT" && self.table().profile().strict_pipelining {
@@ -88,19 +98,28 @@ impl Session {
             self.hang_up("503 5.5.0 commands came before the reply that they must wait for");
             return Flow::Done;
         }
-        if command.junk {
-            self.junk += 1;
-            if self.junk > self.table().profile().junk_commands {
-                self.hang_up("421 4.7.0 too many commands that bring no mail");
-                return Flow::Done;
-            }
+        if command.junk && self.is_too_much_junk() {
+            return Flow::Done;
         }
-        let turn = Turn { args, now };
         if let Err(reply) = (command.check)(self, &turn) {
-            self.say(reply);
+            // RFC 5321 3.8: whoever says 421 closes.
+            match reply.starts_with("421") {
+                true => self.hang_up(reply),
+                false => self.say(reply),
+            }
             return Flow::Done;
         }
         (command.run)(self, &turn)
+    }
+
+    /// Counts one more command that brings no mail forward. Where it is one too many, the last word is said.
+    pub(in crate::smtp) fn is_too_much_junk(&mut self) -> bool {
+        self.junk += 1;
+        let much = self.junk > self.table().profile().junk_commands;
+        if much {
+            self.hang_up("421 4.7.0 too many commands that bring no mail");
+        }
+        much
     }
 }
 

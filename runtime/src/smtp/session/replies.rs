@@ -3,6 +3,9 @@
 use super::Session;
 use crate::smtp::escape::reply_text;
 
+/// Errors of a client that was refused in the greeting; one more ends it.
+const MAX_TURNED: u32 = 5;
+
 impl Session {
     /// Writes a reply line; a 5xx counts as an error of the client.
     pub(in crate::smtp) fn say(&mut self, line: &str) {
@@ -12,7 +15,8 @@ impl Session {
             self.errors = self.errors.saturating_add(1);
             let table = self.table();
             let profile = table.profile();
-            if self.errors > profile.errors_close_after {
+            let most = if self.turned { MAX_TURNED } else { u32::MAX };
+            if self.errors > profile.errors_close_after.min(most) {
                 self.hang_up("421 4.7.0 too many errors");
             }
             self.pause |= self.errors > profile.errors_slow_after;
@@ -42,11 +46,5 @@ impl Session {
     /// Holds the replies back for a while.
     pub(in crate::smtp) fn hold_back(&mut self) {
         self.pause = true;
-    }
-
-    /// For those who were refused in the greeting: a few answers, then no more.
-    pub(super) fn hang_up_after_errors(&mut self, line: &str) {
-        self.say(line);
-        self.closing |= self.errors > 5;
     }
 }

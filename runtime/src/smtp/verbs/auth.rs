@@ -1,6 +1,7 @@
 //! AUTH (RFC 4954).
 
 use super::{Flow, Turn};
+use crate::smtp::login::TOO_MANY;
 use crate::smtp::sasl::{Exchange, Mechanism};
 use crate::smtp::session::Session;
 
@@ -38,7 +39,7 @@ pub(super) fn run(session: &mut Session, turn: &Turn<'_>) -> Flow {
         return Flow::Done;
     };
     if !session.may_guess(turn.now) {
-        session.hang_up("421 4.7.0 too many failed logins, try again later");
+        session.hang_up(TOO_MANY);
         return Flow::Done;
     }
     let exchange = Exchange::begin(mechanism);

@@ -8,7 +8,7 @@ use super::{Flow, Turn};
 use crate::envelope::Refusal;
 use crate::smtp::log;
 use crate::smtp::receiver::Receiver;
-use crate::smtp::session::Session;
+use crate::smtp::session::{NO_MAIL, Session};
 
 pub(super) fn check(_: &Session, _: &Turn<'_>) -> Result<(), &'static str> {
     // Every answer but one is given behind the chunk.
@@ -20,6 +20,14 @@ pub(super) fn run(session: &mut Session, turn: &Turn<'_>) -> Flow {
         session.hang_up("501 5.5.4 BDAT needs a length, and nothing but LAST behind it");
         return Flow::Done;
     };
+    if session.is_turned() {
+        session.swallow(length, NO_MAIL.to_owned());
+        return Flow::Done;
+    }
+    // It would keep a message open and bring nothing of it.
+    if length == 0 && !last && session.is_too_much_junk() {
+        return Flow::Done;
+    }
     let receiver = match session.chunks.take() {
         Some(receiver) => Ok(receiver),
         None => begin(session),
