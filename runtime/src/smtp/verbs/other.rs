@@ -3,7 +3,7 @@
 use super::{Flow, Turn};
 use crate::smtp::session::Session;
 use crate::users::Users;
-use crate::verdict::inside::{Existence, found};
+use crate::verdict::inside::{Existence, found, real_address};
 use edict_table::load::Loaded;
 use edict_table::value::Address;
 
@@ -46,10 +46,15 @@ pub(super) fn vrfy(session: &mut Session, turn: &Turn<'_>) -> Flow {
     let users = session.cx.users.load();
     let text = turn.args.trim_start_matches('<').trim_end_matches('>');
     let reply = match Address::parse(text) {
-        Ok(address) if table.is_inside(address.domain()) => {
-            verified(found(&table, &users, &address), Some(&address))
+        Ok(address) => {
+            // As at RCPT: a domain alias holds the mailboxes of the domain that it stands for.
+            let address = real_address(&table, &address).unwrap_or(address);
+            if table.is_inside(address.domain()) {
+                verified(found(&table, &users, &address), Some(&address))
+            } else {
+                "551 5.1.6 not a mailbox of this server".to_owned()
+            }
         }
-        Ok(_) => "551 5.1.6 not a mailbox of this server".to_owned(),
         Err(_) => by_name(&table, &users, text),
     };
     session.say(&reply);
