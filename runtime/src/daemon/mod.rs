@@ -151,11 +151,11 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
     let signals = signals::Signals::new()?;
     let hostname = hostname(&config);
     let (table, users, tls, keys) = Parts::load(&config, launch.embedded)?.into_inner();
-    let (table, users) = (Arc::new(table), Arc::new(ArcSwap::from_pointee(users)));
+    let table = Arc::new(table);
     let signer = Signer::new(keys);
     let live = Arc::new(Live::new(Arc::clone(&table)));
-    let data = open_data(&config, &hostname, &live, &users, &signer)?;
-    let (quotas, queue) = (data.quotas, data.queue);
+    let data = open_data(&config, &hostname, &live, users, &signer)?;
+    let (quotas, queue, users) = (data.quotas, data.queue, data.users);
     let data_error = |e: io::Error| DaemonError::Data(config.data.clone(), e.to_string());
     let pipeline = Pipeline::open(&config.data, &hostname, Arc::clone(&quotas), Arc::new(queue.clone()))
         .map_err(data_error)?
@@ -248,16 +248,17 @@ struct Opened {
     queue: Queue,
     prober: Prober,
     directory: Directory,
+    users: Arc<ArcSwap<Users>>,
     /// What delivery was built from.
     sources: Sources,
 }
 
-/// Opens counters and spool; the spool tells the counters what they have not seen.
+/// Opens counters and spool; the spool tells the counters what they have not seen. The users get their secret.
 fn open_data(
     config: &Config,
     hostname: &str,
     live: &Arc<Live>,
-    users: &Arc<ArcSwap<Users>>,
+    users: Users,
     signer: &Signer,
 ) -> Result<Opened, DaemonError> {
     let failed = |e: String| DaemonError::Data(config.data.clone(), e);
@@ -272,12 +273,13 @@ fn open_data(
     let sources = Sources::read(config, hostname)?;
     let mut settings = sources.settings()?;
     let secret = secret::open(&config.data.join("secret")).map_err(|e| failed(e.to_string()))?;
-    let directory = Directory::new(Arc::clone(users), Srs::new(&secret));
+    let users = Arc::new(ArcSwap::from_pointee(users.seeded(&secret)));
+    let directory = Directory::new(Arc::clone(&users), Srs::new(&secret));
     settings.directory = directory.clone();
     settings.signer = signer.clone();
     let prober = Prober::new(Arc::clone(live), &settings);
     let queue = Queue::start(spool, recovery, Arc::clone(live), settings);
-    Ok(Opened { quotas, queue, prober, directory, sources })
+    Ok(Opened { quotas, queue, prober, directory, users, sources })
 }
 
 /// Serves the admin pages to browsers of this machine.

@@ -332,7 +332,8 @@ impl Reloader {
         let digest = parts.table.digest().to_owned();
         let rules = parts.table.rule_count();
         let source = Source::of(&new, self.launch.embedded);
-        self.context.users.store(Arc::new(parts.users));
+        let before = self.context.users.load_full();
+        self.context.users.store(Arc::new(parts.users.seeded_as(&before)));
         self.context.tls.store(parts.tls);
         self.behind.signer.store(parts.keys);
         self.behind.commit(behind, &new, &hostname, &parts.table);

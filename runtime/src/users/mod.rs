@@ -12,8 +12,9 @@ mod secret;
 pub(crate) use scram::{Challenge, ClientFirst};
 
 use edict_table::value::{Address, address::parse_local, fold};
-use scram::ScramKeys;
+use scram::{ScramKeys, Shape};
 use secret::Secret;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 /// The largest number of users taken from one file.
@@ -28,8 +29,19 @@ pub struct Users {
     /// What strangers' passwords are checked against, so that they take as long as anyone's.
     decoy: Option<Secret>,
     scram: bool,
-    /// Makes the salts of those who are not there.
-    seed: [u8; 32],
+    /// What challenges to strangers look like: most of the entries.
+    shape: Shape,
+    seed: Seed,
+}
+
+/// Makes the salts of those who are not there.
+#[derive(Clone, Copy, Default)]
+struct Seed([u8; 32]);
+
+impl std::fmt::Debug for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seed")
+    }
 }
 
 /// Why a file holds no users.
@@ -50,7 +62,7 @@ impl Users {
     pub fn parse(text: &str) -> Result<Self, UsersError> {
         let mut by_name = HashMap::new();
         let mut decoy: Option<Secret> = None;
-        let mut scram = false;
+        let mut shapes: HashMap<Shape, usize> = HashMap::new();
         for (place, line) in text.lines().enumerate() {
             let wrong = |what| UsersError { line: place + 1, what };
             let line = line.trim();
@@ -63,7 +75,9 @@ impl Users {
             let (name, hash) = line.split_once(':').unwrap_or((line, ""));
             let name = policy_name(name).ok_or_else(|| wrong("the name is no address and no local part"))?;
             let secret = Secret::parse(hash).map_err(wrong)?;
-            scram |= matches!(secret, Secret::Scram(_));
+            if let Secret::Scram(keys) = &secret {
+                *shapes.entry(keys.shape()).or_default() += 1;
+            }
             if decoy.is_none() && secret != Secret::None {
                 decoy = Some(secret.clone());
             }
@@ -74,10 +88,25 @@ impl Users {
                 return Err(wrong("more than two million users"));
             }
         }
-        // The same file gives the same salts, also after a restart; nobody outside knows the file.
-        let seed = *blake3::keyed_hash(blake3::hash(b"edict: salts of nobody").as_bytes(), text.as_bytes())
-            .as_bytes();
-        Ok(Self { by_name, decoy, scram, seed })
+        // Of several that are as frequent the smallest, so that the same file always gives the same one.
+        let frequent = shapes.iter().max_by_key(|(shape, count)| (**count, Reverse(**shape)));
+        let shape = frequent.map(|(shape, _)| *shape).unwrap_or_default();
+        Ok(Self { by_name, decoy, scram: !shapes.is_empty(), shape, seed: Seed::default() })
+    }
+
+    /// Has the salts of those who are not there hang on the daemon's secret and on nothing else, so that they stay what
+    /// they are when the file changes or the daemon starts again. A daemon that takes logins must do this or
+    /// [`Users::seeded_as`]: without it anybody can work them out.
+    #[must_use]
+    pub fn seeded(self, secret: &[u8]) -> Self {
+        let seed = Seed(blake3::derive_key("edict 2026-11-29 challenges of nobody", secret));
+        Self { seed, ..self }
+    }
+
+    /// Goes on with the salts of the users before a reload.
+    #[must_use]
+    pub fn seeded_as(self, before: &Self) -> Self {
+        Self { seed: before.seed, ..self }
     }
 
     /// How many there are.
@@ -114,19 +143,16 @@ impl Users {
         }
     }
 
-    /// Begins SCRAM-SHA-256. Who is not there gets a challenge that nobody can answer.
+    /// Begins SCRAM-SHA-256. Who is not there gets a challenge that nobody can answer. It is made for those who are
+    /// there, too, and thrown away: no name takes longer than another.
     pub(crate) fn challenge(&self, first: ClientFirst, nonce: &[u8; 18]) -> Challenge {
         let name = policy_name(&first.name).unwrap_or_default();
-        match self.by_name.get(name.as_str()) {
-            Some(Secret::Scram(keys)) => Challenge::new(first, (**keys).clone(), nonce, true),
-            _ => {
-                let like = self.by_name.values().find_map(|secret| match secret {
-                    Secret::Scram(keys) => Some(&**keys),
-                    _ => None,
-                });
-                Challenge::new(first, ScramKeys::decoy(&self.seed, &name, like), nonce, false)
-            }
-        }
+        let decoy = ScramKeys::decoy(&self.seed.0, &name, self.shape);
+        let (keys, real) = match self.by_name.get(name.as_str()) {
+            Some(Secret::Scram(keys)) => (&**keys, true),
+            _ => (&decoy, false),
+        };
+        Challenge::new(first, keys.clone(), nonce, real)
     }
 
     /// Whether a user has this mailbox, with or without `+extension`. The domain must be a local one:
@@ -265,18 +291,87 @@ mod tests {
         assert_eq!(edit("", "a", Some("a:b")), ("a:b\n".to_owned(), false));
     }
 
+    fn challenged(users: &Users, name: &str) -> Challenge {
+        let first = ClientFirst::parse(&format!("n,,n={name},r=x")).unwrap();
+        users.challenge(first, &[1; 18])
+    }
+
+    /// An entry of so many iterations with a salt of so many bytes.
+    fn scram_entry(name: &str, iterations: u32, salt: usize) -> String {
+        let keys = ScramKeys::derive("x", &vec![7; salt], iterations.try_into().unwrap());
+        format!("{name}:{{SCRAM-SHA-256}}{}\n", keys.entry())
+    }
+
     /// AUTH guessing: who is not there looks like who is.
     /// AUTH guessing and timing.
     #[test]
     fn scram_tells_nobody_who_exists() {
         let users = Users::parse(&entry("scram", "x", Scheme::ScramSha256, &[7; 16]).unwrap()).unwrap();
-        let message = |name: &str| {
-            let first = ClientFirst::parse(&format!("n,,n={name},r=x")).unwrap();
-            users.challenge(first, &[1; 18]).message().to_owned()
-        };
+        let message = |name: &str| challenged(&users, name).message().to_owned();
         assert_eq!(message("nobody"), message("nobody"));
         assert_ne!(message("nobody"), message("somebody"));
         assert_eq!(message("nobody").len(), message("scram").len());
+        let long = Users::parse(&scram_entry("scram", 5000, 64)).unwrap();
+        let message = |name: &str| challenged(&long, name).message().to_owned();
+        assert_eq!(message("nobody").len(), message("scram").len(), "a salt as long as any");
+    }
+
+    /// AUTH guessing and timing: a stranger's salt is what it was after a reload, as a user's is.
+    #[test]
+    fn strangers_salts_outlive_changes_of_the_file() {
+        let text = scram_entry("ann", 5000, 16);
+        let before = Users::parse(&text).unwrap().seeded(b"secret");
+        let more = text + &scram_entry("bob", 5000, 16);
+        let restarted = Users::parse(&more).unwrap().seeded(b"secret");
+        let reloaded = Users::parse(&more).unwrap().seeded_as(&before);
+        for name in ["ann", "carl", "nobody@example.com"] {
+            let want = challenged(&before, name).message().to_owned();
+            assert_eq!(challenged(&restarted, name).message(), want, "{name}");
+            assert_eq!(challenged(&reloaded, name).message(), want, "{name}");
+        }
+        let other = Users::parse(&more).unwrap().seeded(b"another secret");
+        assert_ne!(challenged(&other, "carl").message(), challenged(&before, "carl").message());
+        assert_eq!(challenged(&other, "ann").message(), challenged(&before, "ann").message());
+    }
+
+    /// AUTH guessing and timing: no load of a file whose entries differ chooses another entry to look like.
+    #[test]
+    fn strangers_look_like_most_entries() {
+        let shown = |text: &str| {
+            let message = challenged(&Users::parse(text).unwrap(), "nobody").message().to_owned();
+            let (front, iterations) = message.rsplit_once(",i=").unwrap();
+            (iterations.parse::<u32>().unwrap(), front.rsplit_once(",s=").unwrap().1.len())
+        };
+        let mut text: String = (0..20_u32).map(|n| scram_entry(&format!("u{n}"), 5000 + n, 16)).collect();
+        for _ in 0..20 {
+            assert_eq!(shown(&text), (5000, 24), "as frequent as others, and the smallest");
+        }
+        text += &scram_entry("v", 5007, 16);
+        for _ in 0..20 {
+            assert_eq!(shown(&text), (5007, 24));
+        }
+        text += &(scram_entry("w", 5003, 32) + &scram_entry("x", 5003, 32) + &scram_entry("y", 5003, 32));
+        assert_eq!(shown(&text), (5003, 44));
+    }
+
+    /// AUTH guessing and timing: the work of a login is the same, whoever it is and however many there are.
+    #[test]
+    fn a_login_costs_as_much_for_strangers() {
+        let users = Users::parse(&(scram_entry("ann", 5000, 16) + "bob:\n")).unwrap();
+        let costs = |name: &str| {
+            let before = scram::SIGNED.get();
+            let challenge = challenged(&users, name);
+            let nonce = challenge.message().split_once(',').unwrap().0.to_owned();
+            // 32 bytes that are no proof.
+            let last = format!("c=biws,{nonce},p={}=", "A".repeat(43));
+            assert_eq!(challenge.finish(&last), None);
+            scram::SIGNED.get() - before
+        };
+        let known = costs("ann");
+        assert!(known > 0);
+        for name in ["nobody", "bob", "nobody@example.com", "a b"] {
+            assert_eq!(costs(name), known, "{name}");
+        }
     }
 
     #[test]

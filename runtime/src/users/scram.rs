@@ -13,6 +13,8 @@ use std::num::NonZeroU32;
 const ITERATIONS: u32 = 16_384;
 /// The most iterations that an entry may ask for.
 const MAX_ITERATIONS: u32 = 10_000_000;
+/// The longest salt, in bytes.
+const MAX_SALT: usize = 2 * KEY;
 /// Bytes of each key.
 pub(crate) const KEY: usize = digest::SHA256_OUTPUT_LEN;
 
@@ -25,8 +27,16 @@ pub(super) struct ScramKeys {
     server: [u8; KEY],
 }
 
+#[cfg(test)]
+std::thread_local! {
+    /// How often this thread has signed: what a login costs, for tests.
+    pub(super) static SIGNED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// HMAC with SHA-256.
 pub(crate) fn sign(key: &[u8], text: &[u8]) -> [u8; KEY] {
+    #[cfg(test)]
+    SIGNED.set(SIGNED.get() + 1);
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text);
     tag.as_ref().first_chunk().copied().unwrap_or_default()
 }
@@ -50,7 +60,7 @@ impl ScramKeys {
         let salt = STANDARD.decode(next()?).ok()?;
         let stored = STANDARD.decode(next()?).ok()?.try_into().ok()?;
         let server = STANDARD.decode(next()?).ok()?.try_into().ok()?;
-        let fine = iterations.get() <= MAX_ITERATIONS && !salt.is_empty() && salt.len() <= 64;
+        let fine = iterations.get() <= MAX_ITERATIONS && !salt.is_empty() && salt.len() <= MAX_SALT;
         (fine && next().is_none()).then_some(Self { iterations, salt, stored, server })
     }
 
@@ -74,16 +84,32 @@ impl ScramKeys {
         format!("{},{},{},{}", self.iterations, b64(&self.salt), b64(&self.stored), b64(&self.server))
     }
 
+    /// What a challenge shows of an entry beside its salt.
+    pub(super) fn shape(&self) -> Shape {
+        Shape { iterations: self.iterations, salt: self.salt.len() }
+    }
+
     /// Keys for somebody who is not there: the same for the same name, and as good as unknown.
-    pub(super) fn decoy(seed: &[u8; 32], name: &str, like: Option<&Self>) -> Self {
-        let salt = sign(seed, name.as_bytes());
-        let length = like.map_or(16, |keys| keys.salt.len()).min(KEY);
-        Self {
-            iterations: like.map_or(NonZeroU32::MIN.saturating_add(ITERATIONS - 1), |keys| keys.iterations),
-            salt: salt.get(..length).unwrap_or_default().to_vec(),
-            stored: sign(seed, &[b"stored", name.as_bytes()].concat()),
-            server: sign(seed, &[b"server", name.as_bytes()].concat()),
-        }
+    pub(super) fn decoy(seed: &[u8; 32], name: &str, shape: Shape) -> Self {
+        // What is told apart by its first byte is never the same text, whatever the name.
+        let part = |what: u8| sign(seed, &[&[what], name.as_bytes()].concat());
+        let mut salt = [part(1), part(2)].concat();
+        salt.truncate(shape.salt);
+        Self { iterations: shape.iterations, salt, stored: part(3), server: part(4) }
+    }
+}
+
+/// Iterations, and bytes of the salt.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Shape {
+    iterations: NonZeroU32,
+    salt: usize,
+}
+
+impl Default for Shape {
+    /// That of new entries.
+    fn default() -> Self {
+        Self { iterations: NonZeroU32::MIN.saturating_add(ITERATIONS - 1), salt: 16 }
     }
 }
 
