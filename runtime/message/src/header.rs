@@ -1,6 +1,7 @@
 //! Header fields as bytes: finding, removing, and building new ones.
 //!
-//! Nothing is decoded here. Limits: at most [`MAX_FIELDS`] fields are read of at most [`MAX_HEADER`] bytes.
+//! Nothing is decoded here. Limits: [`fields`] keeps at most [`MAX_FIELDS`] of at most [`MAX_HEADER`] bytes. [`each`], and
+//! with it what removes fields, keeps none and has no limits: nobody can hide a field behind many others.
 
 use crate::edit::Edit;
 use crate::limits::{MAX_FIELDS, MAX_HEADER, MAX_LINE};
@@ -57,15 +58,14 @@ pub(crate) fn line_at(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
 pub fn fields(message: &[u8]) -> Fields<'_> {
     let mut out = Fields { body: message.len(), ..Fields::default() };
     let mut at = 0;
-    // The field being read: where it begins, and where its value does.
-    let mut open: Option<(Range<usize>, usize)> = None;
+    let mut open: Option<Open> = None;
     while let Some((end, next)) = line_at(message, at) {
         if end == at {
             out.body = next;
             break;
         }
         let line = message.get(at..end).unwrap_or_default();
-        let folded = matches!(line.first(), Some(b' ' | b'\t'));
+        let folded = is_folded(line);
         // The field that is open counts; what continues it begins no other.
         let full = !folded && out.fields.len() + usize::from(open.is_some()) >= MAX_FIELDS;
         if next > MAX_HEADER || full {
@@ -76,18 +76,63 @@ pub fn fields(message: &[u8]) -> Fields<'_> {
         match (folded, open.as_ref(), name_of(line)) {
             (true, Some(_), _) => {}
             (true, None, _) | (false, _, None) => {
-                close(message, &mut out.fields, open.take(), at);
+                out.fields.extend(open.take().and_then(|open| close(message, open, at)));
                 out.malformed = true;
             }
             (false, _, Some(name)) => {
-                close(message, &mut out.fields, open.take(), at);
+                out.fields.extend(open.take().and_then(|open| close(message, open, at)));
                 open = Some((at..at + name.0, at + name.1));
             }
         }
         at = next;
     }
-    close(message, &mut out.fields, open, at);
+    out.fields.extend(open.and_then(|open| close(message, open, at)));
     out
+}
+
+/// All fields of the header at the beginning of a message, one after the other, however many there are.
+#[must_use]
+pub fn each(message: &[u8]) -> Each<'_> {
+    Each { message, at: 0, open: None }
+}
+
+/// See [`each`].
+#[derive(Clone, Debug)]
+pub struct Each<'a> {
+    message: &'a [u8],
+    at: usize,
+    open: Option<Open>,
+}
+
+impl<'a> Iterator for Each<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        while let Some((end, next)) = line_at(self.message, self.at) {
+            if end == self.at {
+                break;
+            }
+            let line = self.message.get(self.at..end).unwrap_or_default();
+            let at = std::mem::replace(&mut self.at, next);
+            if is_folded(line) {
+                continue;
+            }
+            let begun = name_of(line).map(|(name, value)| (at..at + name, at + value));
+            let before = std::mem::replace(&mut self.open, begun);
+            if let Some(field) = before.and_then(|open| close(self.message, open, at)) {
+                return Some(field);
+            }
+        }
+        self.open.take().and_then(|open| close(self.message, open, self.at))
+    }
+}
+
+/// A field that is being read: where its name is, and where its value begins.
+type Open = (Range<usize>, usize);
+
+/// Whether the line goes on with the field before it.
+fn is_folded(line: &[u8]) -> bool {
+    matches!(line.first(), Some(b' ' | b'\t'))
 }
 
 /// Length of the name and offset behind the colon, where the line begins a field.
@@ -99,13 +144,12 @@ fn name_of(line: &[u8]) -> Option<(usize, usize)> {
     fine.then_some((name.len(), colon + 1))
 }
 
-fn close<'a>(message: &'a [u8], out: &mut Vec<Field<'a>>, open: Option<(Range<usize>, usize)>, end: usize) {
-    let Some((name, value)) = open else { return };
-    let Some(bytes) = message.get(name.clone()) else { return };
+fn close(message: &[u8], (name, value): Open, end: usize) -> Option<Field<'_>> {
+    let bytes = message.get(name.clone())?;
     let raw = message.get(value..end).unwrap_or_default();
     let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
     let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
-    out.push(Field { name: bytes, value: raw, range: name.start..end });
+    Some(Field { name: bytes, value: raw, range: name.start..end })
 }
 
 /// The offset behind the first blank line from a line start on.
@@ -134,8 +178,10 @@ pub fn remove(message: &[u8], name: &str) -> Vec<Edit> {
 /// Edits that remove every field for which `which` says so.
 #[must_use]
 pub fn remove_where(message: &[u8], which: impl Fn(&Field<'_>) -> bool) -> Vec<Edit> {
-    let gone = fields(message).fields.into_iter().filter(|field| which(field));
-    gone.map(|field| Edit { range: field.range, bytes: Vec::new() }).collect()
+    each(message)
+        .filter(|field| which(field))
+        .map(|field| Edit { range: field.range, bytes: Vec::new() })
+        .collect()
 }
 
 /// The line end a message uses: what ends its first line, CRLF where there is none.

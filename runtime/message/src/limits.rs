@@ -1,4 +1,5 @@
-//! The bounds of this package. Past them a message is malformed: its facts say so, and no edit is made.
+//! The bounds of this package. Past them a message is malformed: its facts say so, and no edit is made but to remove
+//! whole fields, for which the header has no end.
 
 /// Bytes of the header of the message, and of the header of one part. Postfix takes 100 KiB a field.
 pub const MAX_HEADER: usize = 512 << 10;

@@ -8,7 +8,7 @@
 )]
 
 use edict_message::edit::{Edit, Order, Untouched, apply, disclaim};
-use edict_message::{address, facts, header};
+use edict_message::{address, facts, header, limits};
 use edict_table::model::{OnSigned, Replies};
 use mail_parser::MessageParser;
 use proptest::prelude::*;
@@ -168,6 +168,10 @@ fn sound(message: &[u8], edits: &[Edit]) {
 fn all(message: &[u8]) {
     let _ = (facts::header_facts(message), facts::body_facts(message), address::list(message));
     sound(message, &header::remove(message, "bcc"));
+    let read = header::fields(message);
+    if read.body < limits::MAX_HEADER && read.fields.len() < limits::MAX_FIELDS {
+        assert!(header::each(message).eq(read.fields));
+    }
     for (above, signed) in [(false, OnSigned::Skip), (true, OnSigned::Wrap)] {
         let order = order(above, signed);
         if let Ok(edits) = disclaim(message, &order) {

@@ -8,11 +8,13 @@ use super::finals::Final;
 use super::view::View;
 use crate::directory;
 use crate::envelope::{Fate, Incoming};
-use edict_message::header::{Builder, Fields};
+use edict_message::header::{self, Builder};
+use edict_message::limits::MAX_FIELDS;
 use edict_table::load::{Loaded, RuleId};
 use edict_table::model::{Action, Bcc, Kind, Mode};
 use edict_table::value::Address;
 use std::collections::HashSet;
+use std::ops::Range;
 
 /// Copies of one message.
 pub const MAX_COPIES: usize = 1_000;
@@ -139,12 +141,20 @@ pub fn top(incoming: &Incoming, mark: &str, record: bool) -> Builder {
     top
 }
 
-/// Where the message carries such fields already: forged ones, which a recording copy must not keep.
+/// Where the message carries such fields already: forged ones, which a recording copy must not keep. Neighbours are one
+/// place; none where there are more than [`MAX_FIELDS`] places.
 #[must_use]
-pub fn forged(fields: &Fields<'_>) -> Vec<std::ops::Range<usize>> {
-    let ours =
-        |field: &&edict_message::header::Field<'_>| field.is(SENDER_FIELD) || field.is(RECIPIENT_FIELD);
-    fields.fields.iter().filter(ours).map(|field| field.range.clone()).collect()
+pub fn forged(message: &[u8]) -> Option<Vec<Range<usize>>> {
+    let mut places: Vec<Range<usize>> = Vec::new();
+    for field in header::each(message).filter(|f| f.is(SENDER_FIELD) || f.is(RECIPIENT_FIELD)) {
+        let full = places.len() == MAX_FIELDS;
+        match places.last_mut() {
+            Some(last) if last.end == field.range.start => last.end = field.range.end,
+            _ if full => return None,
+            _ => places.push(field.range),
+        }
+    }
+    Some(places)
 }
 
 /// Who sends copies, and hears of those that are lost: the postmaster.

@@ -241,7 +241,7 @@ fn envelopes(
     for copy in shape.wanted {
         let base = shape.texts.variants.get(if copy.modified { modified } else { 0 });
         let base = base.map(Vec::as_slice).unwrap_or_default();
-        let edits = copy_edits(shape, incoming, stored, base, copy.record);
+        let edits = copy_edits(shape, incoming, stored, base, copy.record)?;
         let place = variants.place(&edits)?;
         dispatches.copy(copy, &owner, place, variants.get(place).unwrap_or(&blank));
     }
@@ -255,22 +255,25 @@ fn copy_edits(
     stored: &[u8],
     base: &[Edit],
     record: bool,
-) -> Vec<Edit> {
+) -> Result<Vec<Edit>, Refusal> {
+    let forged = |bytes: &[u8]| {
+        let places = copies::forged(bytes).ok_or_else(|| refuse("554 5.6.0 Too many forged fields", None))?;
+        Ok::<_, Refusal>(places.into_iter().map(cut))
+    };
     let mut own = vec![header::prepend(copies::top(incoming, shape.mark, record))];
     if base.is_empty() {
         if record {
-            own.extend(copies::forged(&header::fields(stored)).into_iter().map(cut));
+            own.extend(forged(stored)?);
         }
-        return own;
+        return Ok(own);
     }
     if record {
         // The header is enough, as the edits leave it: the message as a whole is not made for this.
         let end = header::fields(stored).body;
         let above: Vec<Edit> = base.iter().filter(|edit| edit.range.start < end).cloned().collect();
-        let edited = edict_message::edit::apply(stored.get(..end).unwrap_or_default(), &above);
-        own.extend(copies::forged(&header::fields(&edited)).into_iter().map(cut));
+        own.extend(forged(&edict_message::edit::apply(stored.get(..end).unwrap_or_default(), &above))?);
     }
-    compose(stored.len(), base, &own)
+    Ok(compose(stored.len(), base, &own))
 }
 
 fn cut(range: std::ops::Range<usize>) -> Edit {

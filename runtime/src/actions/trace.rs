@@ -9,7 +9,8 @@ use crate::dkim::{Keys, sign};
 use crate::envelope::Incoming;
 use crate::verdict::authentic::claims;
 use edict_message::date::rfc5322;
-use edict_message::header::{Builder, Field, Fields, Received};
+use edict_message::header::{self, Builder, Field, Fields, Received};
+use edict_message::limits::MAX_HEADER;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -30,46 +31,40 @@ pub fn stored(
         top.add("Authentication-Results", results);
     }
     top.add("Received", &received(incoming, hostname, seconds));
-    let is_empty = |field: &&Field<'_>| field.value.trim_ascii().is_empty();
-    let has = |name: &str| fields.fields.iter().any(|field| field.is(name) && !is_empty(&field));
-    let mut gone: Vec<std::ops::Range<usize>> = Vec::new();
+    let is_empty = |field: &Field<'_>| field.value.trim_ascii().is_empty();
     if incoming.submitted {
+        let has = |name: &str| header::each(&incoming.bytes).any(|field| field.is(name) && !is_empty(&field));
         if !has("Message-ID") {
             top.add("Message-ID", &format!("<{}@{hostname}>", incoming.id));
         }
         if !has("Date") {
             top.add("Date", &rfc5322(seconds, offset));
         }
-        gone.extend(
-            fields
-                .fields
-                .iter()
-                .filter(|field| {
-                    let replaced = (field.is("Message-ID") || field.is("Date")) && is_empty(field);
-                    replaced || field.is("Bcc") || field.is("Return-Path")
-                })
-                .map(|field| field.range.clone()),
-        );
-        // They are made anew; a second one from before the changes would only fail.
-        gone.extend(keys.map(|keys| sign::own(fields, |d| d == keys.domain())).unwrap_or_default());
-        gone.sort_by_key(|range| range.start);
     }
-    if !told.id.is_empty() {
-        let forged =
-            fields.fields.iter().filter(|f| f.is("Authentication-Results") && claims(f.value, &told.id));
-        gone.extend(forged.map(|field| field.range.clone()));
-        gone.sort_unstable_by_key(|range| range.start);
-    }
+    let unwanted = |field: &Field<'_>| {
+        let replaced = (field.is("Message-ID") || field.is("Date")) && is_empty(field);
+        // Our signatures are made anew; a second one from before the changes would only fail.
+        let stale = || keys.is_some_and(|keys| sign::is_own(field, |domain| domain == keys.domain()));
+        replaced || field.is("Bcc") || field.is("Return-Path") || stale()
+    };
+    // One that is longer than a header may be is nobody's honest word, and is not read.
+    let forged = |field: &Field<'_>| {
+        field.is("Authentication-Results")
+            && (field.value.len() > MAX_HEADER || claims(field.value, &told.id))
+    };
     let mut out = top.finish();
     out.reserve_exact(incoming.bytes.len() + 2);
     // A message without any header: its text must not become one.
-    if fields.fields.is_empty() && fields.malformed {
+    if fields.malformed && header::each(&incoming.bytes).next().is_none() {
         out.extend_from_slice(b"\r\n");
     }
     let mut from = 0;
-    for range in gone {
-        out.extend_from_slice(incoming.bytes.get(from..range.start).unwrap_or_default());
-        from = range.end;
+    // To the end of the header, past all limits: what is to go must not be hidden behind two thousand other fields.
+    for field in header::each(&incoming.bytes) {
+        if (incoming.submitted && unwanted(&field)) || (!told.id.is_empty() && forged(&field)) {
+            out.extend_from_slice(incoming.bytes.get(from..field.range.start).unwrap_or_default());
+            from = field.range.end;
+        }
     }
     out.extend_from_slice(incoming.bytes.get(from..).unwrap_or_default());
     out

@@ -5,7 +5,8 @@
 //! reads that clock itself. The private key never leaves [`Key`], and its Debug shows no part of it.
 
 use edict_message::edit::Edit;
-use edict_message::header::Fields;
+use edict_message::header::{Field, Fields};
+use edict_message::limits::MAX_HEADER;
 use mail_auth::common::crypto::{Ed25519Key, HashContext, HashImpl, RsaKey, Sha256, SigningKey};
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dkim::{DkimSigner, Done};
@@ -232,10 +233,16 @@ fn end_of_text(pieces: &[&[u8]]) -> Option<usize> {
 /// signed anew.
 #[must_use]
 pub fn own(fields: &Fields<'_>, ours: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
-    let own = fields.fields.iter().filter(|field| {
-        field.is("DKIM-Signature") && tag(field.value, "d").is_some_and(|d| ours(&d.to_ascii_lowercase()))
-    });
+    let own = fields.fields.iter().filter(|field| is_own(field, &ours));
     own.map(|field| field.range.clone()).collect()
+}
+
+/// Whether this is such a signature. One that is longer than a header may be is nobody's.
+#[must_use]
+pub fn is_own(field: &Field<'_>, ours: impl Fn(&str) -> bool) -> bool {
+    field.is("DKIM-Signature")
+        && field.value.len() <= MAX_HEADER
+        && tag(field.value, "d").is_some_and(|d| ours(&d.to_ascii_lowercase()))
 }
 
 /// The value of a tag in a tag list (RFC 6376 3.2), white space removed.

@@ -235,6 +235,26 @@ async fn a_recording_copy_keeps_no_forged_envelope() {
     assert!(!copy.contains("victim") && !copy.contains("boss"), "{copy}");
 }
 
+/// No number of fields hides a forged one. More gaps between forged ones than a header may have fields are refused.
+#[tokio::test]
+async fn a_recording_copy_is_read_to_the_end_of_its_header() {
+    let table = Rules::new().bcc("all", When::Always, &["a@archive.example"], "record").load();
+    let desk = Desk::new();
+    desk.shelf.gate.add_permits(1);
+    let sent = |header: String| {
+        let bytes = format!("{header}Subject: x\r\n\r\nHi\r\n");
+        desk.send(Mail::arriving(&table, "x@far.example", &["ann@example.com"]).bytes(bytes))
+    };
+    let forged = "X-Edict-Sender: <boss@x.example>\r\n";
+    sent(format!("{}{forged}", "A: 1\r\n".repeat(2_000))).await.unwrap();
+    let copy = message(&desk.last(), 1);
+    assert!(!copy.contains("boss") && copy.ends_with("A: 1\r\nSubject: x\r\n\r\nHi\r\n"));
+    sent(forged.repeat(3_000)).await.unwrap();
+    assert!(!message(&desk.last(), 1).contains("boss"), "neighbours go at once");
+    let refusal = sent(format!("A: 1\r\n{forged}").repeat(2_001)).await.unwrap_err();
+    assert_eq!(refusal.reply, "554 5.6.0 Too many forged fields");
+}
+
 #[tokio::test]
 async fn audit_rules_only_say_so() {
     let table = Rules::new().bcc("try", When::Always, &["a@archive.example"], "").audit().load();

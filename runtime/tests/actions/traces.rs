@@ -4,6 +4,7 @@ use crate::support::{Desk, Mail, Rules, message};
 
 async fn stored(mail: Mail) -> String {
     let desk = Desk::new();
+    desk.shelf.gate.add_permits(1);
     desk.send(mail).await.unwrap();
     message(&desk.last(), 0)
 }
@@ -149,4 +150,31 @@ async fn results_are_told_and_forged_ones_removed() {
     );
     let mail = Mail::arriving(&table, "x@far.example", &["ann@example.com"]).bytes(sent);
     assert!(stored(mail).await.ends_with(sent));
+}
+
+/// RFC 8601 5: no number of fields and no length of one hides a forged field, or a Bcc that was submitted.
+/// MIME and header bombs.
+#[tokio::test]
+async fn nothing_hides_behind_a_long_header() {
+    let table = Rules::new().load();
+    let rest = "Authentication-Results: other.example; dkim=pass\r\nSubject: x\r\n\r\nBcc: Hi\r\n";
+    let forged =
+        "Bcc: boss@example.com,\r\n c@x.example\r\nAuthentication-Results: mx.example.com; dmarc=pass\r\n";
+    for front in ["A: 1\r\n".repeat(2_000), format!("A: {}\r\n", "x".repeat(512 << 10))] {
+        let sent = format!("{front}{forged}{rest}");
+        let mut mail = Mail::arriving(&table, "x@far.example", &["ann@example.com"]).bytes(sent);
+        mail.0.authentication.id = "mx.example.com".to_owned();
+        let text = stored(mail).await;
+        let want = format!("\r\n{front}Bcc: boss@example.com,\r\n c@x.example\r\n{rest}");
+        assert!(text.ends_with(&want), "what came from outside keeps its Bcc");
+        // An own Date and Message-ID are found there, too.
+        let sent = format!("{front}Date: then\r\nMessage-ID: <one@x.example>\r\n{forged}{rest}");
+        let mut mail = Mail::submitted(&table, "ann@example.com", &["far@other.example"]).bytes(sent);
+        mail.0.authentication.id = "mx.example.com".to_owned();
+        let text = stored(mail).await;
+        let want = format!("\r\n{front}Date: then\r\nMessage-ID: <one@x.example>\r\n{rest}");
+        assert!(text.ends_with(&want));
+        assert_eq!(text.matches("Date: ").count(), 1);
+        assert_eq!(text.matches("Message-ID: ").count(), 1);
+    }
 }

@@ -46,6 +46,38 @@ fn removes_every_field_of_a_name() {
     assert_eq!(got, b"To: c@x\r\n\r\nBcc: body\r\n");
 }
 
+/// MIME and header bombs: nobody can hide a field behind many others, or behind one that is long.
+#[test]
+fn no_limit_hides_a_field() {
+    let long = format!("B: {}\r\n", "x".repeat(MAX_HEADER));
+    let folds = format!("B: x\r\n{}", " y\r\n".repeat(MAX_HEADER / 4));
+    for front in ["A: 1\r\n".repeat(MAX_FIELDS), long, folds, "no field\r\n".repeat(MAX_FIELDS)] {
+        let message = format!("{front}Bcc: a@x,\r\n b@x\r\nTo: c@x\r\nbcc : d@x\r\n\r\nBcc: body\r\n");
+        let got = apply(message.as_bytes(), &remove(message.as_bytes(), "Bcc"));
+        let got = String::from_utf8(got).unwrap();
+        assert_eq!(got.strip_prefix(&front), Some("To: c@x\r\n\r\nBcc: body\r\n"));
+    }
+    // A field that begins before the limit and ends behind it goes as a whole.
+    let message = format!("A: 1\r\nBcc: x\r\n{}To: c@x\r\n\r\n", " y\r\n".repeat(MAX_HEADER / 4));
+    let got = apply(message.as_bytes(), &remove(message.as_bytes(), "bcc"));
+    assert_eq!(String::from_utf8(got).unwrap(), "A: 1\r\nTo: c@x\r\n\r\n");
+}
+
+#[test]
+fn both_ways_to_read_a_header_read_the_same() {
+    for message in [
+        &b""[..],
+        b"\r\nA: body",
+        b"A: 1",
+        b"A: 1\r\n",
+        b"A: 1\r\n 2\r\nB : 3\r\n\r\nC: 4\r\n",
+        b" fold first\r\nA: 1\nno field\n fold\nB:\n\t2\n: x\n\nC: 4",
+    ] {
+        let read = fields(message).fields;
+        assert_eq!(each(message).collect::<Vec<_>>(), read, "{:?}", message.escape_ascii().to_string());
+    }
+}
+
 #[test]
 fn nothing_can_be_injected() {
     let received = Received {
