@@ -10,7 +10,7 @@ use crate::verdict::lookup::Answer;
 use crate::verdict::transaction::Passing;
 
 impl Session {
-    /// The answer to [`Step::Offer`].
+    /// The answer to [`Step::Offer`](super::Step::Offer).
     pub fn offered(&mut self, offered: Offered) {
         if !matches!(self.phase, Phase::Offering) {
             return;
@@ -38,7 +38,7 @@ impl Session {
         self.transaction.as_ref().is_some_and(|t| t.passing == Passing::Taken)
     }
 
-    /// Answers to [`Step::Look`].
+    /// Answers to [`Step::Look`](super::Step::Look).
     pub fn answered(&mut self, answers: Vec<Answer>) {
         for answer in answers {
             if let Some(transaction) = &mut self.transaction {
