@@ -8,11 +8,9 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use support::client::Client;
 use support::daemon::Daemon;
+use support::kill_load::KillLoad;
 use support::{build_table, life_sink, wait_for};
 
 const CLIENTS: usize = 16;
@@ -30,42 +28,11 @@ fn what_got_a_250_survives_sigkill() {
         &["--table", table.to_str().unwrap(), "--relay", &sink.address.to_string()],
     );
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let next = Arc::new(AtomicU64::new(0));
-    let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
-    let address = daemon.address;
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| {
-            let (stop, next, acknowledged) =
-                (Arc::clone(&stop), Arc::clone(&next), Arc::clone(&acknowledged));
-            std::thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    // The daemon is down for a moment after each kill; that is the test.
-                    let Ok(mut client) = Client::hello(address) else {
-                        std::thread::sleep(Duration::from_millis(5));
-                        continue;
-                    };
-                    while !stop.load(Ordering::Relaxed) {
-                        let number = next.fetch_add(1, Ordering::Relaxed).to_string();
-                        let message = format!("X-Number: {number}\nSubject: n\n\n{}", "body\n".repeat(200));
-                        // One in three goes inside, so that both ways of delivery are killed.
-                        let to = if number.ends_with(['3', '6', '9']) {
-                            "alice@example.com"
-                        } else {
-                            "u@out.example"
-                        };
-                        match client.message("bob@example.com", &[to], &message) {
-                            Ok(reply) if reply.starts_with("250") => {
-                                acknowledged.lock().unwrap().insert(number);
-                            }
-                            Ok(reply) => panic!("refused: {reply}"),
-                            Err(_) => break,
-                        }
-                    }
-                }
-            })
-        })
-        .collect();
+    // One in three goes inside, so that both ways of delivery are killed.
+    let load = KillLoad::start(daemon.address, CLIENTS, |number| {
+        let inside = number.ends_with(['3', '6', '9']);
+        ("bob@example.com", if inside { "alice@example.com" } else { "u@out.example" })
+    });
 
     let mut killed = Vec::new();
     for _ in 0..kills {
@@ -77,10 +44,7 @@ fn what_got_a_250_survives_sigkill() {
         sink.next_life();
         daemon.restart();
     }
-    stop.store(true, Ordering::Relaxed);
-    for client in clients {
-        client.join().unwrap();
-    }
+    let acknowledged = load.end();
 
     wait_for("an empty queue", || daemon.counter("queued") == 0);
     let arrived = sink.arrived.lock().unwrap();
@@ -89,7 +53,6 @@ fn what_got_a_250_survives_sigkill() {
         let number = message.lines().find_map(|line| line.strip_prefix("X-Number: ")).unwrap();
         assert!(mailbox.insert(number.to_owned()), "{number} is in the mailbox twice");
     }
-    let acknowledged = acknowledged.lock().unwrap();
     let came = |number: &&String| arrived.contains_key(*number) || mailbox.contains(*number);
     let lost: Vec<_> = acknowledged.iter().filter(|number| !came(number)).collect();
     let twice: Vec<_> = arrived.iter().filter(|(_, lives)| lives.len() > 1).collect();

@@ -4,6 +4,8 @@
 
 #[path = "mistakes/change.rs"]
 mod change;
+#[path = "fuzzed/files.rs"]
+mod files;
 #[path = "mistakes/good.rs"]
 mod good;
 
@@ -12,25 +14,9 @@ use edict_compiler::parse::parse;
 use edict_compiler::source::Sources;
 use edict_compiler::span::FileId;
 use edict_compiler::{Options, compile};
+use files::split;
 use good::Good;
 use std::collections::BTreeMap;
-
-/// A rule set in the form of the golden cases: `=== path` begins a further file.
-fn split(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let mut files = Vec::new();
-    let (mut path, mut body) = ("main.edict".to_owned(), Vec::new());
-    for line in bytes.split_inclusive(|b| *b == b'\n') {
-        match line.strip_prefix(b"=== ") {
-            Some(next) => {
-                files.push((path, std::mem::take(&mut body)));
-                path = String::from_utf8_lossy(next).trim().to_owned();
-            }
-            None => body.extend_from_slice(line),
-        }
-    }
-    files.push((path, body));
-    files
-}
 
 /// What is said of a rule set, each with how often.
 type Said = BTreeMap<(&'static str, String), usize>;

@@ -12,13 +12,12 @@ mod hop;
 mod large;
 
 use hop::Hop;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::client::Client;
 use support::daemon::Daemon;
+use support::kill_load::KillLoad;
 use support::{build_table, counting_sink, free_port, wait_for};
 
 /// A daemon that passes through to this hop.
@@ -174,51 +173,19 @@ fn what_got_a_250_was_taken_when_the_daemon_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let (sink, counts) = counting_sink::start();
     let mut daemon = daemon(folder.path(), sink);
-    let stop = Arc::new(AtomicBool::new(false));
-    let next = Arc::new(AtomicU64::new(0));
-    let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
-    let address = daemon.address;
-    let clients: Vec<_> = (0..12)
-        .map(|_| {
-            let (stop, next, acknowledged) =
-                (Arc::clone(&stop), Arc::clone(&next), Arc::clone(&acknowledged));
-            std::thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    // The daemon is down for a moment after each kill; that is the test.
-                    let Ok(mut client) = Client::hello(address) else {
-                        std::thread::sleep(Duration::from_millis(5));
-                        continue;
-                    };
-                    while !stop.load(Ordering::Relaxed) {
-                        let number = next.fetch_add(1, Ordering::Relaxed).to_string();
-                        let message = format!("X-Number: {number}\nSubject: n\n\n{}", "body\n".repeat(200));
-                        // One in three is stored, since it is counted.
-                        let sender = if number.ends_with(['3', '6', '9']) { "boss" } else { "bob" };
-                        let sender = format!("{sender}@example.com");
-                        match client.message(&sender, &["far@out.example"], &message) {
-                            Ok(reply) if reply.starts_with("250") => {
-                                acknowledged.lock().unwrap().insert(number);
-                            }
-                            Ok(reply) => panic!("refused: {reply}"),
-                            Err(_) => break,
-                        }
-                    }
-                }
-            })
-        })
-        .collect();
+    // One in three is stored, since it is counted.
+    let load = KillLoad::start(daemon.address, 12, |number| {
+        let counted = number.ends_with(['3', '6', '9']);
+        (if counted { "boss@example.com" } else { "bob@example.com" }, "far@out.example")
+    });
     for n in 0..kills {
         std::thread::sleep(Duration::from_millis(60 + u64::from(n) * 97 % 400));
         daemon.kill();
         daemon.restart();
     }
-    stop.store(true, Ordering::Relaxed);
-    for client in clients {
-        client.join().unwrap();
-    }
+    let acknowledged = load.end();
     wait_for("an empty queue", || daemon.counter("queued") == 0);
     let arrived: BTreeMap<String, usize> = counts.lock().unwrap().clone();
-    let acknowledged = acknowledged.lock().unwrap();
     let lost: Vec<_> = acknowledged.iter().filter(|number| !arrived.contains_key(*number)).collect();
     assert!(acknowledged.len() > kills as usize, "there was load");
     assert!(lost.is_empty(), "acknowledged, but never taken by the next hop: {lost:?}");

@@ -1,6 +1,9 @@
 //! What must hold for any bytes: for the lexer, the parser, the layout, data files and the whole compiler. Each
 //! function panics where it does not. Memory is bounded by [`room`]; who calls measures it.
 
+#[path = "files.rs"]
+mod files;
+
 use edict_compiler::ast::{Ast, ListType};
 use edict_compiler::data::{parse_aliases, parse_list};
 use edict_compiler::diag::{Diagnostic, Severity};
@@ -13,6 +16,7 @@ use edict_compiler::{Options, compile};
 use edict_table::emit::try_emit;
 use edict_table::load::Loaded;
 use edict_table::value::Pattern;
+pub use files::split;
 use std::sync::Arc;
 
 /// The most memory that reading so many bytes may take.
@@ -147,21 +151,4 @@ pub fn whole(files: &[(String, Vec<u8>)]) {
     let Ok(bytes) = try_emit(&table) else { return };
     let loaded = Loaded::new(Arc::new(bytes)).expect("what was written loads");
     assert_eq!(loaded.to_table(), table);
-}
-
-/// A rule set in the form of the golden cases: `=== path` begins a further file.
-pub fn split(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let mut files = Vec::new();
-    let (mut path, mut body) = ("main.edict".to_owned(), Vec::new());
-    for line in bytes.split_inclusive(|b| *b == b'\n') {
-        match line.strip_prefix(b"=== ") {
-            Some(next) => {
-                files.push((path, std::mem::take(&mut body)));
-                path = String::from_utf8_lossy(next).trim().to_owned();
-            }
-            None => body.extend_from_slice(line),
-        }
-    }
-    files.push((path, body));
-    files
 }
