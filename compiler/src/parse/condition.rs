@@ -117,7 +117,8 @@ fn chain<'a>(
 }
 
 fn one(c: &mut Cursor<'_>) -> Option<Expr> {
-    let Some(token) = c.peek() else {
+    // The next clause is no test: a half-written one before it stays open.
+    let Some(token) = c.peek().filter(|t| !t.is_word("when") && !t.is_word("unless")) else {
         c.expected("a test");
         return None;
     };
