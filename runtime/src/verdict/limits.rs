@@ -2,7 +2,9 @@
 //!
 //! A window is kept as seventeen slices of a sixteenth each: no stretch of the stated length ever
 //! holds more than the stated count; a client may wait up to a sixteenth longer than it had to.
-//! Tables are bounded: when one is full, the keys that matter least are forgotten.
+//! The table of windows is bounded. When it is full, a new key takes the place of one that is far from its bound; a key
+//! that is at its bound, or that counts all clients, keeps its place. Where no place is found the new key goes
+//! uncounted: whoever has so many addresses gains no more by that than by taking a fresh one each time.
 
 use edict_table::model::Rate;
 use edict_table::value::network::client_key;
@@ -13,8 +15,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Slices of a window; one more is kept, since the oldest still reaches into the window.
 const SLICES: u64 = 16;
 const KEPT: usize = SLICES as usize + 1;
-/// Keys kept in each table.
+/// Windows kept.
 const MAX_KEYS: usize = 1 << 17;
+/// Places of a full table that are looked at for one new key.
+const LOOKS: usize = 16;
 
 /// What is counted apart: a rule by its name's hash, what of it, and the client (unspecified: all).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -32,6 +36,11 @@ impl Key {
         let client = client.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), client_key);
         Self { rule: u64::from_le_bytes(first), client }
     }
+
+    /// Counts all clients together. There are no more of these than rules.
+    fn is_for_all(&self) -> bool {
+        self.client.is_unspecified()
+    }
 }
 
 /// Which counter of a rule.
@@ -48,13 +57,96 @@ pub enum Counter {
 /// All counters.
 #[derive(Debug, Default)]
 pub struct Limits {
-    windows: Mutex<HashMap<(Key, Counter), Window>>,
+    windows: Mutex<Windows>,
     open: Mutex<HashMap<Key, u32>>,
+}
+
+/// Windows in slots, so that a hand can go round them in small steps when there is no room.
+#[derive(Debug)]
+struct Windows {
+    places: HashMap<(Key, Counter), usize>,
+    slots: Vec<((Key, Counter), Window)>,
+    hand: usize,
+    most: usize,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self { places: HashMap::new(), slots: Vec::new(), hand: 0, most: MAX_KEYS }
+    }
+}
+
+impl Windows {
+    fn get(&mut self, key: &(Key, Counter)) -> Option<&mut Window> {
+        let place = *self.places.get(key)?;
+        self.slots.get_mut(place).map(|(_, window)| window)
+    }
+
+    /// The window of a key, a new one where there was none; none where there is no room for one.
+    fn window(&mut self, key: (Key, Counter), rate: Rate, now: i64) -> Option<&mut Window> {
+        if !self.places.contains_key(&key) {
+            let end = self.slots.len();
+            let place = if end < self.most {
+                end
+            } else if let Some(place) = self.expendable(now) {
+                place
+            } else if key.0.is_for_all() {
+                // Must not be lost in a crowd, and there are few of them.
+                end
+            } else {
+                return None;
+            };
+            let new = (key, Window::new(rate));
+            match self.slots.get_mut(place) {
+                Some(slot) => {
+                    let (old, _) = std::mem::replace(slot, new);
+                    self.places.remove(&old);
+                }
+                None => self.slots.push(new),
+            }
+            self.places.insert(key, place);
+        }
+        let window = self.get(&key)?;
+        if window.seconds != rate.seconds.max(1) {
+            *window = Window::new(rate);
+        }
+        window.bound = rate.count;
+        window.advance(now);
+        Some(window)
+    }
+
+    /// Of the next few slots, one that counts nothing any more, else the one that is farthest from its bound.
+    fn expendable(&mut self, now: i64) -> Option<usize> {
+        let mut least: Option<(usize, u64, u64)> = None;
+        for _ in 0..LOOKS.min(self.slots.len()) {
+            let place = self.hand;
+            self.hand = (place + 1) % self.slots.len().max(1);
+            let Some(((key, _), window)) = self.slots.get_mut(place) else { continue };
+            window.advance(now);
+            let (total, bound) = (window.total(), u64::from(window.bound));
+            if window.reserved > 0 {
+                continue;
+            }
+            if total == 0 {
+                return Some(place);
+            }
+            if total >= bound || key.is_for_all() {
+                continue;
+            }
+            // Below its bound a total fits 32 bits, so the products fit.
+            if least.is_none_or(|(_, t, b)| total * b < t * bound) {
+                least = Some((place, total, bound));
+            }
+        }
+        least.map(|(place, ..)| place)
+    }
 }
 
 #[derive(Debug)]
 struct Window {
     seconds: u32,
+    /// What the total was last held against.
+    bound: u32,
     /// Number of the newest slice.
     newest: u64,
     counts: [u32; KEPT],
@@ -63,8 +155,9 @@ struct Window {
 }
 
 impl Window {
-    fn new(seconds: u32) -> Self {
-        Self { seconds: seconds.max(1), newest: 0, counts: [0; KEPT], reserved: 0 }
+    fn new(rate: Rate) -> Self {
+        let seconds = rate.seconds.max(1);
+        Self { seconds, bound: rate.count, newest: 0, counts: [0; KEPT], reserved: 0 }
     }
 
     fn slice(&self, now: i64) -> u64 {
@@ -103,12 +196,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Limits {
+    /// With room for so many windows.
+    #[cfg(test)]
+    fn with_room(most: usize) -> Self {
+        Self { windows: Mutex::new(Windows { most, ..Windows::default() }), ..Self::default() }
+    }
+
     /// Counts one more where the rate allows it; false, and nothing is counted, where it does not.
     /// `now` is in Unix milliseconds.
     #[must_use]
     pub fn take(&self, key: Key, counter: Counter, rate: Rate, now: i64) -> bool {
         let mut windows = lock(&self.windows);
-        let window = window(&mut windows, key, counter, rate, now);
+        let Some(window) = windows.window((key, counter), rate, now) else { return rate.count > 0 };
         let fine = window.total() < u64::from(rate.count);
         if fine {
             window.add();
@@ -120,7 +219,10 @@ impl Limits {
     #[must_use]
     pub fn reserve(self: &Arc<Self>, key: Key, counter: Counter, rate: Rate, now: i64) -> Room {
         let mut windows = lock(&self.windows);
-        let window = window(&mut windows, key, counter, rate, now);
+        let taken = || Room::Taken(Reserved { limits: Arc::clone(self), key, counter });
+        let Some(window) = windows.window((key, counter), rate, now) else {
+            return if rate.count > 0 { taken() } else { Room::None };
+        };
         if window.total() >= u64::from(rate.count) {
             return Room::None;
         }
@@ -128,13 +230,13 @@ impl Limits {
             return Room::Later;
         }
         window.reserved += 1;
-        Room::Taken(Reserved { limits: Arc::clone(self), key, counter })
+        taken()
     }
 
     /// Whether one more would be allowed. Counts nothing.
     #[must_use]
     pub fn has_room(&self, key: Key, counter: Counter, rate: Rate, now: i64) -> bool {
-        lock(&self.windows).get_mut(&(key, counter)).is_none_or(|window| {
+        lock(&self.windows).get(&(key, counter)).is_none_or(|window| {
             window.advance(now);
             window.total() < u64::from(rate.count)
         })
@@ -155,31 +257,6 @@ impl Limits {
         *count += 1;
         Some(Held { limits: Arc::clone(self), key })
     }
-}
-
-/// The window of a key. Where all are taken, those that matter least make room.
-fn window(
-    windows: &mut HashMap<(Key, Counter), Window>,
-    key: Key,
-    counter: Counter,
-    rate: Rate,
-    now: i64,
-) -> &mut Window {
-    if windows.len() >= MAX_KEYS && !windows.contains_key(&(key, counter)) {
-        windows.retain(|_, w| {
-            w.advance(now);
-            w.total() > 1 || w.reserved > 0
-        });
-        if windows.len() >= MAX_KEYS {
-            windows.clear();
-        }
-    }
-    let window = windows.entry((key, counter)).or_insert_with(|| Window::new(rate.seconds));
-    if window.seconds != rate.seconds.max(1) {
-        *window = Window::new(rate.seconds);
-    }
-    window.advance(now);
-    window
 }
 
 /// What came of asking for a reservation.
@@ -204,7 +281,7 @@ pub struct Reserved {
 impl Reserved {
     /// It counts.
     pub fn count(self, now: i64) {
-        if let Some(window) = lock(&self.limits.windows).get_mut(&(self.key, self.counter)) {
+        if let Some(window) = lock(&self.limits.windows).get(&(self.key, self.counter)) {
             window.advance(now);
             window.add();
         }
@@ -213,13 +290,8 @@ impl Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        let key = (self.key, self.counter);
-        let mut windows = lock(&self.limits.windows);
-        if let Some(window) = windows.get_mut(&key) {
+        if let Some(window) = lock(&self.limits.windows).get(&(self.key, self.counter)) {
             window.reserved = window.reserved.saturating_sub(1);
-            if window.reserved == 0 && window.total() == 0 {
-                windows.remove(&key);
-            }
         }
     }
 }
@@ -283,6 +355,107 @@ mod tests {
         assert!(limits.take(key("2001:db8:0:1::1"), Counter::Connections, RATE, now));
         assert!(limits.take(key("2001:db8::1"), Counter::Messages, RATE, now));
         assert!(limits.take(key("2001:db8::1"), Counter::Connections, RATE, now + 64_000));
+    }
+
+    /// A client by number, each in a /64 of its own.
+    fn client(number: u32) -> Key {
+        key(&format!("2001:db8:{:x}:{:x}::1", number >> 16, number & 0xffff))
+    }
+
+    fn kept(limits: &Limits) -> usize {
+        let windows = lock(&limits.windows);
+        assert_eq!(windows.places.len(), windows.slots.len());
+        windows.slots.len()
+    }
+
+    /// Connection and command exhaustion: a crowd that fills the table lets nobody back in who is shut out.
+    #[test]
+    fn a_full_table_keeps_those_who_are_shut_out() {
+        let limits = Limits::with_room(64);
+        let all = Key::new("rule", None);
+        let now = 1_000_000;
+        let shut: Vec<Key> = (0..8).map(client).collect();
+        for key in &shut {
+            for _ in 0..RATE.count {
+                assert!(limits.take(*key, Counter::Logins, RATE, now));
+            }
+        }
+        assert!(limits.take(all, Counter::Messages, Rate { count: 2, seconds: 60 }, now));
+        // Each counts twice, so that no window is worth nothing.
+        for number in 100..1_000 {
+            assert!(limits.take(client(number), Counter::Logins, RATE, now));
+            assert!(limits.take(client(number), Counter::Logins, RATE, now));
+            assert!(kept(&limits) <= 64);
+        }
+        for key in &shut {
+            assert!(!limits.has_room(*key, Counter::Logins, RATE, now));
+            assert!(!limits.take(*key, Counter::Logins, RATE, now));
+        }
+        let rate = Rate { count: 2, seconds: 60 };
+        assert!(limits.take(all, Counter::Messages, rate, now));
+        assert!(!limits.take(all, Counter::Messages, rate, now), "the count of all is not forgotten");
+        // The window over, they come in as ever, and their places go to others.
+        let later = now + 64_000;
+        assert!(shut.iter().all(|key| limits.has_room(*key, Counter::Logins, RATE, later)));
+        for number in 2_000..2_200 {
+            assert!(limits.take(client(number), Counter::Logins, RATE, later));
+        }
+        assert_eq!(kept(&limits), 64);
+    }
+
+    /// A guess that is being checked keeps its place, or a crowd could let the same client guess at will.
+    #[test]
+    fn a_full_table_keeps_reservations() {
+        let limits = Arc::new(Limits::with_room(16));
+        let now = 1_000_000;
+        let held: Vec<Room> =
+            (0..RATE.count).map(|_| limits.reserve(client(1), Counter::Logins, RATE, now)).collect();
+        assert!(held.iter().all(|room| matches!(room, Room::Taken(_))));
+        for number in 100..200 {
+            assert!(limits.take(client(number), Counter::Logins, RATE, now));
+        }
+        assert!(matches!(limits.reserve(client(1), Counter::Logins, RATE, now), Room::Later));
+        drop(held);
+        assert!(matches!(limits.reserve(client(1), Counter::Logins, RATE, now), Room::Taken(_)));
+        assert_eq!(kept(&limits), 16);
+    }
+
+    #[test]
+    fn those_who_count_least_are_forgotten_first() {
+        let limits = Limits::with_room(16);
+        let now = 1_000_000;
+        for number in 0..16 {
+            for _ in 0..=u32::from(number % 4 == 0) {
+                assert!(limits.take(client(number), Counter::Messages, RATE, now));
+            }
+        }
+        for number in 100..112 {
+            assert!(limits.take(client(number), Counter::Messages, RATE, now));
+        }
+        for number in [0, 4, 8, 12] {
+            assert!(limits.take(client(number), Counter::Messages, RATE, now));
+            assert!(!limits.has_room(client(number), Counter::Messages, RATE, now), "counted three");
+        }
+    }
+
+    #[test]
+    fn a_table_of_those_who_are_shut_out_shuts_out_nobody_else() {
+        let limits = Limits::with_room(32);
+        let now = 1_000_000;
+        for number in 0..32 {
+            for _ in 0..RATE.count {
+                assert!(limits.take(client(number), Counter::Messages, RATE, now));
+            }
+        }
+        for _ in 0..10 {
+            assert!(limits.take(client(100), Counter::Messages, RATE, now));
+        }
+        assert!((0..32).all(|number| !limits.has_room(client(number), Counter::Messages, RATE, now)));
+        assert_eq!(kept(&limits), 32);
+        // A rule that takes nothing takes nothing, and one for all clients together is counted nevertheless.
+        assert!(!limits.take(client(101), Counter::Messages, Rate { count: 0, seconds: 60 }, now));
+        let taken = (0..10).filter(|_| limits.take(Key::new("rule", None), Counter::Messages, RATE, now));
+        assert_eq!(taken.count(), 3);
     }
 
     #[test]
