@@ -20,6 +20,17 @@ impl Client {
         if greeting.starts_with("220") { Ok(client) } else { Err(io::Error::other(greeting)) }
     }
 
+    /// Connects as a proxy does, for a client of this address; with the greeting, whatever it is.
+    pub fn proxied(address: SocketAddr, client: &str) -> io::Result<(Self, String)> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut it = Self { reader: BufReader::new(stream) };
+        it.send(format!("PROXY TCP4 {client} 192.0.2.25 4000 25\r\n").as_bytes())?;
+        let greeting = it.reply()?;
+        Ok((it, greeting))
+    }
+
     /// Connects and says EHLO.
     pub fn hello(address: SocketAddr) -> io::Result<Self> {
         let mut client = Self::connect(address)?;

@@ -112,6 +112,17 @@ impl Daemon {
         self.child.take().unwrap().wait().unwrap().success()
     }
 
+    /// Waits for the end of one that was told to stop.
+    pub fn ended(&mut self) -> std::process::ExitStatus {
+        let mut status = None;
+        wait_for("the daemon to end", || {
+            status = self.child.as_mut().unwrap().try_wait().unwrap();
+            status.is_some()
+        });
+        self.child = None;
+        status.unwrap()
+    }
+
     /// Runs `edictd WORDS --data DIR` against it: its exit code, and what it printed on either side.
     pub fn ask(&self, words: &[&str]) -> (i32, String) {
         let out = Command::new(env!("CARGO_BIN_EXE_edictd"))
