@@ -19,14 +19,11 @@ pub fn run(args: &CheckArgs, console: &mut Console) -> Result<bool, Failure> {
             return Err(Failure::Use("`--fix` edits files; standard input is none".to_owned()));
         }
         let mut edits = 0;
-        while let Some(round) = fix::apply(root, &sources, &result.diagnostics)? {
+        for _ in 0..fix::MAX_ROUNDS {
+            let Some(round) = fix::apply(root, &sources, &result.diagnostics)? else { break };
             edits += round;
             sources = folder::read(root)?;
             result = progress::during("checking rules", || compile(&sources, &options));
-            // Each round mends at least one thing; a pair of edits that undo each other must end too.
-            if edits > fix::MAX_EDITS {
-                break;
-            }
         }
         console.remark(&format!("{edits} edit{} applied", if edits == 1 { "" } else { "s" }));
     }

@@ -31,7 +31,7 @@ pub fn import(args: &ImportArgs, console: &mut Console) -> Result<bool, Failure>
     let rules = if nothing { "" } else { done.text.as_str() };
     match args.print {
         ResultFormat::Json => {
-            let object = json!({ "rules": rules, "lines": done.remarks });
+            let object = json!({ "rules": rules, "lines": done.remarks, "notes": done.notes });
             writeln!(console.out(), "{object}")?;
         }
         ResultFormat::Human => {
@@ -41,6 +41,9 @@ pub fn import(args: &ImportArgs, console: &mut Console) -> Result<bool, Failure>
                 let file = args.file.display();
                 console
                     .remark(&format!("{file}:{}: {fate}: `{}`: {}", remark.line, remark.entry, remark.why));
+            }
+            for note in &done.notes {
+                console.remark(&format!("{}: note: {note}", args.file.display()));
             }
             let (taken, changed) = (done.count(Fate::Taken), done.count(Fate::Changed));
             let none = if nothing { "; nothing was imported" } else { "" };

@@ -11,8 +11,8 @@ use edict_compiler::span::FileId;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// When to stop, should edits ask for ever more edits.
-pub const MAX_EDITS: usize = 100_000;
+/// When to stop, should edits undo each other: a round mends all that is told at once, and the next one what was behind it.
+pub const MAX_ROUNDS: usize = 100;
 
 /// Applies one round. None where there was nothing to apply.
 pub fn apply(root: &Path, sources: &Sources, all: &[Diagnostic]) -> Result<Option<usize>, Failure> {

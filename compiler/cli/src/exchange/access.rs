@@ -4,6 +4,7 @@
 //! that was taken in part never decides about more mail than it did.
 
 use super::action::{self, Outcome};
+use super::extensions;
 use super::keys::{self, Key, NULL, above, covers};
 use super::lines::{key_value, logical};
 use super::rank::{Entry, rank};
@@ -11,7 +12,7 @@ use super::write::{Values, VerdictRule, Writer, address};
 use super::{Of, Report, Wish};
 use edict_table::model::Verb;
 use edict_table::value::parse_network;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a line is left out.
 pub const SECOND: &str = "a second entry for this key; the first one counts";
@@ -49,21 +50,21 @@ pub fn access(wish: &Wish, text: &str, report: &mut Report) -> Result<String, St
             None => report.refused(line.number, &line.text, "there is no action; Postfix ignores this line"),
         }
     }
-    Ok(table.finish())
+    Ok(table.finish(report))
 }
 
 /// Entries on their way into rules.
 pub struct Table<'a> {
     wish: &'a Wish,
     of: Of,
-    seen: BTreeSet<String>,
+    seen: BTreeMap<String, u32>,
     entries: Vec<Entry>,
 }
 
 impl<'a> Table<'a> {
     /// An empty one.
     pub fn new(wish: &'a Wish, of: Of) -> Self {
-        Self { wish, of, seen: BTreeSet::new(), entries: Vec::new() }
+        Self { wish, of, seen: BTreeMap::new(), entries: Vec::new() }
     }
 
     /// Takes an entry, and reports on it.
@@ -72,9 +73,10 @@ impl<'a> Table<'a> {
             Ok(key) => key,
             Err(why) => return report.refused(row.line, row.text, &why),
         };
-        if !self.seen.insert(key.text.clone()) {
+        if self.seen.contains_key(&key.text) {
             return report.refused(row.line, row.text, SECOND);
         }
+        self.seen.insert(key.text.clone(), row.line);
         let mut notes = Vec::new();
         let outcome = match row.value.and_then(|value| action::parse(value, &mut notes)) {
             Ok(outcome) => {
@@ -95,7 +97,8 @@ impl<'a> Table<'a> {
     }
 
     /// The rules.
-    pub fn finish(self) -> String {
+    pub fn finish(self, report: &mut Report) -> String {
+        extensions::tell(self.wish, &self.seen, self.of == Of::Sender, report);
         rules(self.wish, self.of, self.entries)
     }
 }

@@ -1,53 +1,52 @@
-//! aliases(5) and Postfix virtual(5).
+//! aliases(5), and what virtual(5) has in common with it.
 //!
-//! Postfix looks a member up again, under a catch-all too; in Edict who is named is that mailbox. So a member that a
-//! catch-all would take is written as what the catch-all leads to. Circles are refused: Postfix bounces their mail.
+//! Circles are refused: Postfix puts their mail off or bounces it. Members that have an extension, and whose entry has
+//! none, are written as that entry's name, since Edict takes extensions off at inside domains alone.
 
 use super::access::SECOND;
 use super::circles::{circles, way};
 use super::keys::{base, mailbox};
-use super::lines::{Line, key_value, logical, split_list};
+use super::lines::{Line, logical, split_list};
 use super::write::{self, bracketed};
 use super::{Report, Wish};
 use edict_table::value::{Address, Domain};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// How deep catch-alls may lead to others.
-const MAX_DEPTH: usize = 20;
-
 /// A name: as rules write it, and as it is compared (`ann@x.example`, `@x.example`, `ann@` for a bare name).
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Name {
-    shown: String,
-    key: String,
+pub struct Name {
+    pub shown: String,
+    pub key: String,
 }
 
-struct Alias {
-    line: Line,
-    name: Name,
-    members: Vec<Name>,
-    owner: Option<String>,
-    notes: Vec<String>,
+pub struct Alias {
+    pub line: Line,
+    pub name: Name,
+    pub members: Vec<Name>,
+    pub owner: Option<String>,
+    pub notes: Vec<String>,
     /// Why it is not taken after all.
-    refused: Option<String>,
+    pub refused: Option<String>,
+    /// It leads back to itself.
+    pub circle: bool,
 }
 
 #[derive(Default)]
-struct Aliases {
+pub struct Aliases {
     /// In the order of the file.
-    all: Vec<Alias>,
-    places: BTreeMap<String, usize>,
+    pub all: Vec<Alias>,
+    pub places: BTreeMap<String, usize>,
     /// Whole addresses by what stands before the `@`.
     by_name: BTreeMap<String, Vec<usize>>,
     /// Names whose entry cannot be said, and its line.
-    unsaid: Vec<(String, u32)>,
+    pub unsaid: Vec<(String, u32)>,
 }
 
 impl Aliases {
     /// The entry that an address or a bare name leads to. A bare name holds at every local domain, and which those are
     /// is not known here.
-    fn find(&self, key: &str) -> Option<usize> {
+    pub fn find(&self, key: &str) -> Option<usize> {
         let get = |key: &str| self.places.get(key).copied();
         let (name, domain) = key.rsplit_once('@')?;
         let tries: Vec<&str> = [Some(name), base(name)].into_iter().flatten().collect();
@@ -56,7 +55,7 @@ impl Aliases {
     }
 
     /// Takes an entry, or says on the spot why not.
-    fn take(&mut self, wish: &Wish, line: &Line, name: &str, members: &[String], report: &mut Report) {
+    pub fn take(&mut self, wish: &Wish, line: &Line, name: &str, members: &[String], report: &mut Report) {
         let name = match key(wish, name) {
             Ok(name) => name,
             Err(why) => return report.refused(line.number, &line.text, &why),
@@ -79,7 +78,15 @@ impl Aliases {
         }
         self.places.insert(name.key.clone(), self.all.len());
         let notes = bad.iter().map(|why| format!("left out {why}")).collect();
-        self.all.push(Alias { line: line.clone(), name, members: good, owner: None, notes, refused: None });
+        self.all.push(Alias {
+            line: line.clone(),
+            name,
+            members: good,
+            owner: None,
+            notes,
+            refused: None,
+            circle: false,
+        });
     }
 
     /// The entries that a member leads to. A bare member is at the first local domain, which may be any of those that
@@ -94,8 +101,41 @@ impl Aliases {
         next
     }
 
-    /// Refuses what leads in a circle, which is an error of a rule set.
-    fn break_circles(&mut self) {
+    /// Writes members as the entries that take them without their extension: Postfix takes it off at every domain.
+    pub fn take_extensions_off(&mut self) {
+        let mut shorter: Vec<(usize, usize, Name)> = Vec::new();
+        for (place, alias) in self.all.iter().enumerate() {
+            for (at, member) in alias.members.iter().enumerate() {
+                let Some((local, domain)) = member.key.rsplit_once('@') else { continue };
+                let short = base(local).map(|base| format!("{base}@{domain}"));
+                let next = short.and_then(|key| self.places.get(&key)).and_then(|next| self.all.get(*next));
+                // What leads to its own entry is a mailbox, by the name that it has there.
+                if let Some(next) = next
+                    && next.name.key != alias.name.key
+                    && !domain.is_empty()
+                    && !self.places.contains_key(&member.key)
+                {
+                    shorter.push((place, at, next.name.clone()));
+                }
+            }
+        }
+        for (place, at, name) in shorter {
+            let Some(alias) = self.all.get_mut(place) else { continue };
+            if let Some(member) = alias.members.get_mut(at) {
+                alias
+                    .notes
+                    .push(format!("`{}` is written as `{}`, whose entry takes it", member.shown, name.shown));
+                *member = name;
+            }
+        }
+        for alias in &mut self.all {
+            let mut seen = std::collections::BTreeSet::new();
+            alias.members.retain(|member| seen.insert(member.key.clone()));
+        }
+    }
+
+    /// Refuses what leads in a circle, which is an error of a rule set. `does` is what Postfix does to such mail.
+    pub fn break_circles(&mut self, does: &str) {
         for (place, alias) in self.all.iter().enumerate() {
             if let Some((name, domain)) = alias.name.key.rsplit_once('@')
                 && !name.is_empty()
@@ -126,15 +166,16 @@ impl Aliases {
                 };
                 let by = if names.is_empty() { String::new() } else { format!(" ({})", names.join(" to ")) };
                 if let Some(alias) = self.all.get_mut(*place) {
-                    alias.refused =
-                        Some(format!("it leads back to itself{by}, and Postfix bounces such mail{doubt}"));
+                    let why = format!("it leads back to itself{by}, and Postfix {does} such mail{doubt}");
+                    alias.refused = Some(why);
+                    alias.circle = true;
                 }
             }
         }
     }
 
     /// Members whose own entries are not taken are mailboxes from now on, which nobody may have.
-    fn name_gaps(&mut self) {
+    pub fn name_gaps(&mut self) {
         let refused = self.all.iter().filter(|alias| alias.refused.is_some());
         let mut gone: BTreeMap<String, u32> = refused.map(|a| (a.name.key.clone(), a.line.number)).collect();
         gone.extend(self.unsaid.iter().cloned());
@@ -151,9 +192,7 @@ impl Aliases {
     }
 
     /// Reports what became of the entries, and writes them.
-    fn finish(mut self, report: &mut Report) -> String {
-        self.break_circles();
-        self.name_gaps();
+    pub fn write(self, report: &mut Report) -> String {
         let mut out = String::new();
         for alias in self.all {
             if let Some(why) = &alias.refused {
@@ -213,7 +252,10 @@ pub fn aliases(wish: &Wish, text: &str, report: &mut Report) -> String {
             (None, _) => out.take(wish, &line, &format!("owner-{list}"), &members, report),
         }
     }
-    out.finish(report)
+    out.take_extensions_off();
+    out.break_circles("bounces");
+    out.name_gaps();
+    out.write(report)
 }
 
 /// `name: value`; the name may stand in quotes.
@@ -224,103 +266,6 @@ fn split_name(text: &str) -> Option<(String, &str)> {
     }
     let (name, value) = text.split_once(':')?;
     Some((name.trim().to_owned(), value.trim()))
-}
-
-/// Imports virtual(5).
-pub fn virtuals(wish: &Wish, text: &str, report: &mut Report) -> String {
-    let mut out = Aliases::default();
-    let lines = logical(text);
-    let mut pairs = Vec::new();
-    for line in &lines {
-        match key_value(&line.text) {
-            Some(pair) => pairs.push((line, pair)),
-            None => report.refused(
-                line.number,
-                &line.text,
-                "there is no address behind the key; Postfix ignores it",
-            ),
-        }
-    }
-    // Postfix asks with whole addresses before it asks with bare names.
-    let (whole, bare): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(_, (name, _))| name.contains('@'));
-    for (line, (name, value)) in whole.into_iter().chain(bare) {
-        let members = split_list(value, true);
-        if let (Some(from), [only]) = (name.strip_prefix('@'), members.as_slice())
-            && let Some(to) = only.strip_prefix('@')
-        {
-            let why = match (Domain::parse(from), Domain::parse(to)) {
-                (Ok(from), Ok(to)) => format!("write `domain-aliases [{from} is {to}]` into the profile"),
-                _ => "it is no domain".to_owned(),
-            };
-            report.refused(line.number, &line.text, &why);
-            continue;
-        }
-        if !name.contains('@') && Domain::parse(&name).is_ok() && name.contains('.') {
-            let why = format!("write `{name}` into `local-domains` of the profile");
-            report.refused(line.number, &line.text, &why);
-            continue;
-        }
-        let known = out.all.len();
-        out.take(wish, line, &name, &members, report);
-        if let Some(alias) = out.all.get_mut(known)
-            && alias.name.key.ends_with('@')
-        {
-            alias.notes.push("at every local domain".to_owned());
-        }
-    }
-    out.all.sort_by_key(|alias| alias.line.number);
-    out.places = out.all.iter().enumerate().map(|(place, alias)| (alias.name.key.clone(), place)).collect();
-    catch_alls(&mut out);
-    out.finish(report)
-}
-
-/// What catch-alls mean in Postfix, where rules would say less or more.
-fn catch_alls(out: &mut Aliases) {
-    let expanded: Vec<Option<Vec<Name>>> = out
-        .all
-        .iter()
-        .map(|alias| {
-            let mut members = Vec::new();
-            alias
-                .members
-                .iter()
-                .for_each(|member| reach(out, &alias.name.key, member, MAX_DEPTH, &mut members));
-            (members != alias.members).then_some(members)
-        })
-        .collect();
-    let unsaid = out.unsaid.clone();
-    for (alias, expanded) in out.all.iter_mut().zip(expanded) {
-        if let Some(members) = expanded {
-            let was: Vec<&str> =
-                alias.members.iter().filter(|m| !members.contains(m)).map(|m| m.shown.as_str()).collect();
-            alias
-                .notes
-                .push(format!("{}: written as what the catch-all of its domain leads to", was.join(", ")));
-            alias.members = members;
-        }
-        if !alias.name.key.starts_with('@') {
-            continue;
-        }
-        alias.notes.push("takes what nobody has, and not users as in Postfix".to_owned());
-        let exception = unsaid.iter().find(|(key, _)| key.ends_with(&alias.name.key));
-        if let Some((key, line)) = exception {
-            alias.refused = Some(format!("{key} on line {line} is an exception to it, and cannot be said"));
-        }
-    }
-}
-
-/// A member, or what the catch-all that would take it leads to.
-fn reach(out: &Aliases, from: &str, member: &Name, depth: usize, to: &mut Vec<Name>) {
-    let domain = member.key.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let catch_all = format!("@{domain}");
-    let place = out.places.get(&catch_all).filter(|_| !domain.is_empty());
-    match place.and_then(|place| out.all.get(*place)) {
-        Some(all) if depth > 0 && catch_all != from && out.find(&member.key).is_none() => {
-            all.members.iter().for_each(|next| reach(out, &catch_all, next, depth - 1, to));
-        }
-        _ if to.iter().any(|have| have.key == member.key) => {}
-        _ => to.push(member.clone()),
-    }
 }
 
 /// The name of an alias as rules write it: an address, `@domain`, or a bare name.

@@ -4,6 +4,7 @@
 //! that have a copy of their own elsewhere, or an entry that rules cannot say.
 
 use super::access::{SECOND, SPARED};
+use super::extensions;
 use super::keys::{base, mailbox};
 use super::lines::{key_value, logical};
 use super::write::{self, Values, Writer, clauses, quoted};
@@ -67,6 +68,7 @@ pub fn bcc(wish: &Wish, text: &str, report: &mut Report) -> String {
 /// Keys and their copies; none where a copy cannot be said.
 fn read(wish: &Wish, text: &str, report: &mut Report) -> BTreeMap<String, Option<String>> {
     let mut entries: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut places: BTreeMap<String, u32> = BTreeMap::new();
     let lines: Vec<_> = logical(text);
     let pairs = lines.iter().filter_map(|line| Some((line, key_value(&line.text)?)));
     // Postfix asks with whole addresses before it asks with bare names.
@@ -96,6 +98,7 @@ fn read(wish: &Wish, text: &str, report: &mut Report) -> BTreeMap<String, Option
                 let notes =
                     wish.domain.as_ref().filter(|_| is_bare).map(|domain| format!("at {domain} alone"));
                 report.done(line.number, &line.text, &notes.into_iter().collect::<Vec<_>>());
+                places.insert(key.clone(), line.number);
                 entries.insert(key, Some(target));
             }
             Err(why) => {
@@ -104,6 +107,7 @@ fn read(wish: &Wish, text: &str, report: &mut Report) -> BTreeMap<String, Option
             }
         }
     }
+    extensions::tell(wish, &places, wish.format == Format::SenderBccMaps, report);
     for line in lines.iter().filter(|line| key_value(&line.text).is_none()) {
         report.refused(line.number, &line.text, "there is no address; Postfix ignores this line");
     }

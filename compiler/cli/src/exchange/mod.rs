@@ -11,6 +11,7 @@ mod bcc;
 mod cidr;
 mod circles;
 mod export;
+mod extensions;
 mod headers;
 mod keys;
 mod lines;
@@ -21,6 +22,7 @@ mod regex;
 mod table;
 mod transport;
 mod unreached;
+mod virtuals;
 mod write;
 
 #[cfg(test)]
@@ -134,6 +136,8 @@ pub struct Imported {
     pub text: String,
     /// Line by line, in order.
     pub remarks: Vec<Remark>,
+    /// What is to be known of the map as a whole.
+    pub notes: Vec<String>,
 }
 
 impl Imported {
@@ -166,7 +170,7 @@ pub fn import(wish: &Wish, text: &str) -> Result<Imported, String> {
 fn once(wish: &Wish, text: &str, report: &mut Report) -> Result<Imported, String> {
     let body = match wish.format {
         Format::Aliases => aliases::aliases(wish, text, report),
-        Format::Virtual => aliases::virtuals(wish, text, report),
+        Format::Virtual => virtuals::virtuals(wish, text, report),
         Format::Access => access::access(wish, text, report)?,
         Format::Cidr => cidr::cidr(wish, text, report),
         Format::Pcre | Format::Regexp => pattern::access(wish, text, report)?,
@@ -180,13 +184,14 @@ fn once(wish: &Wish, text: &str, report: &mut Report) -> Result<Imported, String
     let text = format!("edict 1\n{body}");
     // What is written here parses; the suite holds it to that.
     let text = edict_compiler::fmt::format(&text).unwrap_or(text);
-    Ok(Imported { text, remarks })
+    Ok(Imported { text, remarks, notes: std::mem::take(&mut report.notes) })
 }
 
 /// Gathers remarks.
 #[derive(Debug, Default)]
 struct Report {
     remarks: Vec<Remark>,
+    notes: Vec<String>,
     /// Lines that decide nothing, as an earlier look found out, and why.
     left_out: BTreeMap<u32, String>,
     /// Rules by name, and the lines they come from.
@@ -213,6 +218,18 @@ impl Report {
         } else {
             self.changed(line, entry, &notes.join("; "));
         }
+    }
+
+    /// Says more of a line that was taken.
+    fn amend(&mut self, line: u32, why: &str) {
+        let taken = |remark: &&mut Remark| remark.line == line && remark.fate != Fate::Refused;
+        let Some(remark) = self.remarks.iter_mut().find(taken) else { return };
+        remark.fate = Fate::Changed;
+        if remark.why.contains(why) {
+            return;
+        }
+        remark.why.push_str(if remark.why.is_empty() { "" } else { "; " });
+        remark.why.push_str(why);
     }
 
     /// Whether a line is known to decide nothing; says so.

@@ -54,7 +54,7 @@ pub fn csv(wish: &Wish, text: &str, report: &mut Report) -> Result<String, Strin
         let key = keys::plain(&wish, of, key);
         table.take(access::Row { line, text: &text, key, value }, report);
     }
-    Ok(table.finish())
+    Ok(table.finish(report))
 }
 
 /// The action as access(5) has it: a reply may begin with its code.

@@ -5,6 +5,7 @@
 
 use super::access::{SECOND, SPARED};
 use super::action::{self, Outcome};
+use super::extensions;
 use super::keys::{base, mailbox};
 use super::lines::{key_value, logical};
 use super::rank::{Entry, rank};
@@ -31,6 +32,7 @@ enum Hop {
 /// Imports a map.
 pub fn transport(wish: &Wish, text: &str, report: &mut Report) -> String {
     let mut hops: BTreeMap<String, Hop> = BTreeMap::new();
+    let mut places: BTreeMap<String, u32> = BTreeMap::new();
     for line in logical(text) {
         let mut notes = Vec::new();
         let Some((key, value)) = key_value(&line.text) else {
@@ -58,8 +60,10 @@ pub fn transport(wish: &Wish, text: &str, report: &mut Report) -> String {
                 Hop::Spare
             }
         };
+        places.insert(key.clone(), line.number);
         hops.insert(key, hop);
     }
+    extensions::tell(wish, &places, true, report);
     write(wish, &hops)
 }
 

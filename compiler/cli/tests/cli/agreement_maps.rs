@@ -251,8 +251,9 @@ pub fn explained(rules: &str, all: &[String]) -> BTreeMap<String, BTreeSet<Strin
 }
 
 /// One map of either kind: what is said of it, and how many addresses it led somewhere else.
-fn agree(format: &str, text: &str, keys: fn(&str) -> Vec<String>) -> usize {
+fn agree(format: &str, text: &str, keys: fn(&str) -> Vec<String>, circles: &mut usize) -> usize {
     let done = import_some(&[format, "-", "--name", "old"], text);
+    let rules = table(&done.out);
     let locals = ["ann", "bob", "carl", "dora", "ann+x", "list+a"];
     let all: Vec<String> =
         locals.iter().flat_map(|l| ["home.example", "second.example"].map(|d| format!("{l}@{d}"))).collect();
@@ -270,11 +271,24 @@ fn agree(format: &str, text: &str, keys: fn(&str) -> Vec<String>) -> usize {
     let finals = explained(&done.out, &all);
     let mut moved = 0;
     for who in &all {
-        // A circle bounces in Postfix; the import refuses it.
+        let address = Address::parse(who).unwrap();
+        let verdict = decided(&rules, &Facts { recipient: Slot::Known(&address), ..stranger() });
+        let put_off = verdict.map(|v| v.reply.unwrap().code);
+        // A circle is put off in Postfix, and so it is by what the import writes, whatever the catch-all takes. local(8)
+        // bounces it.
         let Some(want) = follow(&answers, keys, who, 40) else {
-            assert!(done.err.contains("leads back to itself"), "{text}\n{}", done.err);
+            assert!(
+                done.err.contains("in a circle") || done.err.contains("leads back to itself"),
+                "{text}\n{}",
+                done.err
+            );
+            if format == "virtual" {
+                assert_eq!(put_off, Some(451), "{who}\n{text}\n{}", done.out);
+                *circles += 1;
+            }
             continue;
         };
+        assert_eq!(put_off, None, "{who}\n{text}\n{}", done.out);
         moved += usize::from(want != BTreeSet::from([who.clone()]));
         assert_eq!(finals[who], want, "{format} {who}\n{text}\n{}\n{}", done.out, done.err);
     }
@@ -294,10 +308,14 @@ fn virtual_aliases() {
         "ann",
         "dora",
         "list+a",
+        "fay@else.example",
+        "fay+a@else.example",
     ];
     let members = [
         "ann@home.example",
         "bob@home.example",
+        "fay+a@else.example",
+        "fay+b@else.example",
         "carl@second.example",
         "dora@second.example",
         "x@out.example",
@@ -307,10 +325,10 @@ fn virtual_aliases() {
         "z@out.example",
     ];
     let mut dice = Dice(13);
-    let mut moved = 0;
-    for _ in 0..40 {
+    let (mut moved, mut circles) = (0, 0);
+    for _ in 0..60 {
         let mut map: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for _ in 0..6 {
+        for _ in 0..7 {
             let list: BTreeSet<&str> = (0..2).map(|_| dice.roll(&members)).collect();
             let key = dice.roll(&keys);
             // A catch-all leads out: see `a_catch_all_of_several` for one that leads in.
@@ -319,9 +337,9 @@ fn virtual_aliases() {
             map.insert(key, list);
         }
         let text: String = map.iter().map(|(key, list)| format!("{key} {}\n", list.join(", "))).collect();
-        moved += agree("virtual", &text, virtual_keys);
+        moved += agree("virtual", &text, virtual_keys, &mut circles);
     }
-    assert!(moved > 150, "{moved}");
+    assert!(moved > 150 && circles > 10, "{moved} {circles}");
 }
 
 #[test]
@@ -352,7 +370,7 @@ fn local_aliases() {
         let lines = map
             .iter()
             .map(|(name, list)| format!("{name}: {}\n", list.iter().copied().collect::<Vec<_>>().join(", ")));
-        moved += agree("aliases", &lines.collect::<String>(), alias_keys);
+        moved += agree("aliases", &lines.collect::<String>(), alias_keys, &mut 0);
     }
     assert!(moved > 150, "{moved}");
 }

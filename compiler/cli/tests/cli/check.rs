@@ -118,6 +118,25 @@ fn proofs_can_be_left_out() {
     assert!(!without.contains("[E2") && !without.contains("[W2"), "{without}");
 }
 
+/// Of a statement one mistake is told at a time; one run mends them all the same, and ends as if each had stood alone.
+#[test]
+fn one_run_mends_a_line_with_several_mistakes() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = "wen sender.domain == b.example && size => 10 kib || not subject contain \"x\" || client.ip in trustd";
+    let good = "when sender.domain is b.example and size >= 10 KiB or not subject contains \"x\" or client.ip in trusted";
+    let rules = |line: &str| {
+        format!(
+            "edict 1\n\nprofile {{ hostname mx.example   local-domains [example.org] }}\n\nreject \"a\" {{ {line} }}\n"
+        )
+    };
+    std::fs::write(dir.path().join("main.edict"), rules(line)).unwrap();
+    let args = ["check", ".", "--fix", "--format", "short"];
+    let done = edict(dir.path(), &args);
+    assert_eq!(std::fs::read_to_string(dir.path().join("main.edict")).unwrap(), rules(good), "{}", done.out);
+    assert!(done.err.contains("9 edits applied"), "{}", done.err);
+    assert!(edict(dir.path(), &args).err.contains("0 edits applied"));
+}
+
 #[test]
 fn fixes_are_applied_where_they_leave_no_choice() {
     let dir = copy("broken");

@@ -322,6 +322,58 @@ fn mail_goes_where_alias_maps_say() {
     }
 }
 
+/// What leads in a circle is put off, whatever a catch-all would take; an extension is taken off at other domains too.
+#[test]
+fn circles_are_put_off_and_extensions_followed() {
+    let map = "ann@second.example bob@second.example\nbob@second.example ann@second.example\n\
+               list@second.example ann@second.example, y@out.example\nann+own@second.example z@out.example\n\
+               @second.example catch@out.example\n@one.example x@two.example\n@two.example x@one.example\n\
+               round@home.example x@one.example\nback@home.example bob@third.example\n@third.example back@home.example\nfay@else.example x@out.example\n\
+               gus@home.example fay+news@else.example, hal+news@else.example\n";
+    let dir = tempfile::tempdir().unwrap();
+    write_map(dir.path(), "virtual", map);
+    let main = format!("{MAIN}virtual_alias_maps = texthash:{}/virtual\n", dir.path().display());
+    let postfix = Postfix::start(dir.path(), &main);
+    let done = crate::postfix::import_some(&["virtual", "-", "--name", "old"], map);
+    let rules = table(&done.out);
+    let mut client = Client::connect(&postfix);
+    assert!(client.say("HELO neutral.invalid").starts_with("250"));
+    let (mut mails, mut put_off) = (Vec::new(), 0);
+    for to in [
+        "ann@second.example",
+        "ann+x@second.example",
+        "ann+own@second.example",
+        "bob@second.example",
+        "list@second.example",
+        "list+x@second.example",
+        "emil@second.example",
+        "round@home.example",
+        "back@home.example",
+        "x@third.example",
+        "gus@home.example",
+    ] {
+        let told = client.message("s@out.example", to, "Subject: x\r\n\r\nx");
+        let address = Address::parse(to).unwrap();
+        let verdict = decided(&rules, &Facts { recipient: Slot::Known(&address), ..stranger() });
+        match verdict.and_then(|v| v.reply) {
+            Some(reply) => {
+                assert!(told.starts_with(&format!("{} 4.6.0", reply.code)), "{to}: {told}\n{}", done.out);
+                put_off += 1;
+            }
+            None => {
+                assert!(told.starts_with("250"), "{to}: {told}\n{}", done.out);
+                mails.push(("s@out.example".to_owned(), to.to_owned()));
+            }
+        }
+    }
+    assert_eq!(put_off, 8);
+    let all: Vec<String> = mails.iter().map(|(_, to)| to.clone()).collect();
+    let told = explained(&done.out, &all);
+    for ((_, to), went) in mails.iter().zip(deliver(&postfix, &mails)) {
+        assert_eq!(went, told[to], "{to}\n{}", done.out);
+    }
+}
+
 #[test]
 fn mail_goes_where_local_aliases_say() {
     let map = "ann: \\ann, x@out.example\nbob: ann, y@out.example\nlist: bob, carl\ncarl+x: z@out.example\n\
