@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures the SMTP front alone: throughput, latency beside a crowd, latency beside reloads.
+"""Measures the SMTP front alone: throughput, latency beside a crowd, latency beside reloads, failed logins.
 
 Needs smtp-source, smtp-sink and postfix (Debian: postfix) and release builds:
 
@@ -7,6 +7,7 @@ Needs smtp-source, smtp-sink and postfix (Debian: postfix) and release builds:
     benches/front/run.py throughput [--rounds 3] [--messages 20000]
     benches/front/run.py crowd [--rounds 6] [--idle 1000] [--slow 100]
     benches/front/run.py reload [--rounds 20] [--entries 100000]
+    benches/front/run.py login [--rounds 60]
 
 throughput  smtp-source with 50 sessions of 4 KiB messages straight to smtp-sink, and to edictd with a rule that
             discards all, in turn. The ratio is edictd's rate over that of the straight run beside it.
@@ -14,10 +15,15 @@ crowd       seconds from connecting to the last reply of one message, alone and 
             connections beside it, in turn on two daemons.
 reload      milliseconds of each greeting and each reply, first without reloads, then with one every half second; the
             same with Postfix. The table has so many list entries.
+login       milliseconds from a wrong password to its reply, of users whose passwords are kept in each way and of
+            names that nobody has, in turn: the ratio of the medians, and how likely a difference of ranks as large
+            is where there is none (Mann-Whitney, two sides). Once in a file of one kind of hash, once of three.
 """
 
 import argparse
+import base64
 import json
+import math
 import os
 import pathlib
 import resource
@@ -38,11 +44,12 @@ BODY = b"Subject: weekly report\r\n\r\n" + b"It is the same as last week, more o
 class Front:
     """edictd with rules that drop everything, and so many senders on a list that none of them is on."""
 
-    def __init__(self, options, folder, entries=0):
+    def __init__(self, options, folder, entries=0, users=None):
         source = folder / "rules"
         source.mkdir()
+        auth = "auth optional\nauth-without-tls allowed" if users else "auth off"
         rules = ["edict 1", "profile {", "hostname bench.example", "local-domains [example.com]",
-                 "trusted-networks [127.0.0.0/8, ::1]", "recipients any", "auth off", "}",
+                 "trusted-networks [127.0.0.0/8, ::1]", "recipients any", auth, "}",
                  'discard "all" { when client.ip in [127.0.0.0/8] }']
         if entries:
             names = "".join(f"user{i}@blocked{i % 1000}.example\n" for i in range(entries))
@@ -56,7 +63,7 @@ class Front:
         self.port = free_port()
         config = folder / "edictd.ron"
         config.write_text(f'(table: "edict.table", data: "data", listeners: [(address: "127.0.0.1:{self.port}")], '
-                          f'clients: (connections: 5000))')
+                          f'{f"users: {json.dumps(str(users))}, " if users else ""}clients: (connections: 5000))')
         self.process = subprocess.Popen([options.edictd, "--config", str(config)], stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL, env={**os.environ, "RUST_LOG": options.log})
         wait_for(self.port, self.process)
@@ -71,10 +78,10 @@ class Front:
 class Client:
     """A connection that times every reply."""
 
-    def __init__(self, port, times=None):
+    def __init__(self, port, times=None, source=None):
         self.times = [] if times is None else times
         begun = time.monotonic()
-        self.socket = socket.create_connection(("127.0.0.1", port), 30)
+        self.socket = socket.create_connection(("127.0.0.1", port), 30, source and (source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reply(begun)
 
@@ -252,10 +259,62 @@ def reload(options):
     return rows
 
 
+def login(options):
+    kinds = ["argon2id", "sha512-crypt", "scram-sha-256"]
+    rows = []
+    for file in (kinds[:1], kinds):
+        with Folder(options.scratch) as folder:
+            users = folder / "users"
+            for kind in file:
+                command = [options.edictd, "passwd", f"{kind}@example.com", "--file", str(users), "--scheme", kind]
+                made = subprocess.run(command, input="right\n", capture_output=True, text=True)
+                if made.returncode:
+                    sys.exit(f"edictd passwd: {made.stderr}")
+            front = Front(options, folder, users=users)
+            times = failures(front.port, [*file, "nobody"], options.rounds)
+            front.stop()
+        for kind in file:
+            known, unknown = times[kind], times["nobody"]
+            rows.append({"file": "+".join(file), "known": kind, "known_median_ms": statistics.median(known),
+                         "unknown_median_ms": statistics.median(unknown),
+                         "ratio": statistics.median(known) / statistics.median(unknown),
+                         "p": rank_test(known, unknown), "samples": f"{len(known)}+{len(unknown)}"})
+    return rows
+
+
+def failures(port, kinds, rounds):
+    """Milliseconds to the reply of a wrong password, for each kind of name in turn; each stranger has another name."""
+    times = {kind: [] for kind in kinds}
+    for turn in range(rounds):
+        # Three failures end a connection, twenty shut a client out: each connection is another client's.
+        for place, kind in enumerate(kinds[turn % len(kinds):] + kinds[:turn % len(kinds)]):
+            client = Client(port, source=f"127.1.{turn % 250}.{1 + turn // 250 * 10 + place}")
+            client.say(b"EHLO client.example\r\n")
+            name = f"nobody{turn}" if kind == "nobody" else kind
+            secret = base64.b64encode(f"\0{name}@example.com\0wrong".encode())
+            begun = time.monotonic()
+            client.socket.sendall(b"AUTH PLAIN " + secret + b"\r\n")
+            reply = client.socket.recv(4096)
+            times[kind].append(1000 * (time.monotonic() - begun))
+            if not reply.startswith(b"535"):
+                sys.exit(f"a wrong password got {reply}")
+            client.close()
+    return times
+
+
+def rank_test(one, two):
+    """How likely ranks differ so much by chance: Mann-Whitney, two sides, by the normal distribution."""
+    both = sorted((value, side) for side, values in enumerate((one, two)) for value in values)
+    ranks = sum(place for place, (_, side) in enumerate(both, 1) if side == 0)
+    expected = len(one) * (len(both) + 1) / 2
+    spread = math.sqrt(len(one) * len(two) * (len(both) + 1) / 12)
+    return math.erfc(abs(ranks - expected) / spread / math.sqrt(2))
+
+
 def main():
     root = pathlib.Path(__file__).resolve().parent.parent.parent
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("what", choices=["throughput", "crowd", "reload"])
+    parser.add_argument("what", choices=["throughput", "crowd", "reload", "login"])
     parser.add_argument("--edictd", default=str(root / "target/release/edictd"))
     parser.add_argument("--edict", default=str(root / "target/release/edict"))
     parser.add_argument("--rounds", type=int)
@@ -271,7 +330,8 @@ def main():
     options = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    run, rounds = {"throughput": (throughput, 3), "crowd": (crowd, 6), "reload": (reload, 20)}[options.what]
+    run, rounds = {"throughput": (throughput, 3), "crowd": (crowd, 6), "reload": (reload, 20),
+                   "login": (login, 60)}[options.what]
     options.rounds = options.rounds or rounds
     rows = run(options)
     if options.format == "json":

@@ -9,7 +9,7 @@ mod support;
 #[cfg(test)]
 mod tests {
     use crate::support::{Memory, USERS, context, table};
-    use edict_runtime::smtp::{Checked, Context, Endpoint, Metrics, Session, Settings, Step, serve};
+    use edict_runtime::smtp::{Context, Endpoint, Metrics, Session, Settings, Step, serve};
     use std::net::SocketAddr;
     use std::sync::Arc;
     use std::time::Duration;
@@ -262,51 +262,34 @@ mod tests {
         assert_eq!(Metrics::get(&server.cx.metrics.memory), 0);
     }
 
-    /// AUTH guessing and timing: logins of one client at once are bounded as those one after the other are; the
-    /// others wait for what comes of these.
+    /// Connection and command exhaustion: recipients refused for now count as one, but not without end.
     #[test]
-    fn guesses_at_once_are_counted_before_they_are_checked() {
+    fn recipients_refused_for_now_count_in_the_end() {
+        let rules = r#"defer "grey" { when recipient is ann@example.com  reply 450 4.7.1 "Come again" }"#;
         let (cx, _memory) =
-            context(table("auth optional\nauth-without-tls allowed", ""), USERS, Settings::default());
-        let checked = |session: &mut Session| match session.step(&[], 1_700_000_000_000).1 {
-            Step::Verify { .. } => true,
-            Step::Wait(_) => false,
-            step => panic!("{step:?}"),
-        };
-        let (mut checks, mut waiting) = (Vec::new(), Vec::new());
-        for _ in 0..30 {
-            let ip = "203.0.113.9".parse().unwrap();
-            let mut session = Session::new(Arc::clone(&cx), Endpoint::default(), ip);
-            session.step(b"EHLO client.example\r\n", 1_700_000_000_000);
-            let line = b"AUTH PLAIN AGFubkBleGFtcGxlLmNvbQBndWVzcw==\r\n";
-            let (used, step) = session.step(line, 1_700_000_000_000);
-            assert_eq!(used, line.len());
+            context(table("errors slow after 10, close after 20", rules), USERS, Settings::default());
+        let mut session = Session::new(cx, Endpoint::default(), "203.0.113.9".parse().unwrap());
+        session.step(b"EHLO client.example\r\n", 1_700_000_000_000);
+        session.step(b"MAIL FROM:<carl@other.example>\r\n", 1_700_000_000_000);
+        session.output().clear();
+        let (mut waiting, mut said, mut waits) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..5000 {
+            let (used, step) = session.step(&waiting, 1_700_000_000_000);
+            waiting.drain(..used);
+            said.append(session.output());
             match step {
-                Step::Verify { .. } => checks.push(session),
-                Step::Wait(_) => waiting.push(session),
+                Step::Read => waiting.extend_from_slice(b"RCPT TO:<ann@example.com>\r\n"),
+                Step::Wait(_) => waits += 1,
+                Step::Close => break,
+                Step::Write => {}
                 step => panic!("{step:?}"),
             }
         }
-        assert_eq!((checks.len(), waiting.len()), (20, 10));
-        // One that was right, or that could not be checked, makes room for another.
-        checks.pop().unwrap().verified(Checked::Right("ann@example.com".to_owned()), 1_700_000_000_000);
-        checks.pop().unwrap().verified(Checked::Unknown, 1_700_000_000_000);
-        let more = waiting.iter_mut().map(checked).filter(|checked| *checked).count();
-        assert_eq!(more, 2);
-        for session in &mut checks {
-            session.verified(Checked::Wrong, 1_700_000_000_000);
-        }
-        // Eighteen failed, two are under way.
-        assert!(!checked(waiting.last_mut().unwrap()));
-        for session in &mut waiting[..2] {
-            session.verified(Checked::Wrong, 1_700_000_000_000);
-        }
-        let last = waiting.last_mut().unwrap();
-        assert!(matches!(last.step(&[], 1_700_000_000_000).1, Step::Close));
-        assert!(
-            String::from_utf8_lossy(last.output())
-                .ends_with("421 4.7.0 too many failed logins, try again later\r\n")
-        );
+        let said = String::from_utf8(said).unwrap();
+        let refused = said.matches("450 4.7.1 Come again\r\n").count();
+        assert!(said.ends_with("421 4.7.0 too many errors\r\n"));
+        // One, then 999 that do not count, then twenty that do, half of them slowly.
+        assert_eq!((refused, waits), (1020, 11));
     }
 
     /// RFC 5321 3.8: a command that comes while the server goes down gets one 421, and the connection ends.

@@ -15,9 +15,9 @@ pub(crate) use scram::{Challenge, ClientFirst};
 
 use edict_table::value::{Address, address::parse_local, fold};
 use scram::{ScramKeys, Shape};
-use secret::Secret;
+use secret::{Cost, Secret};
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The largest number of users taken from one file.
 pub const MAX_USERS: usize = 2_000_000;
@@ -29,14 +29,30 @@ const MAX_LINE: usize = 1024;
 pub struct Users {
     by_name: HashMap<Box<str>, Secret>,
     /// What strangers' passwords are checked against, so that they take as long as anyone's.
-    decoy: Option<Secret>,
+    decoys: Decoys,
     scram: bool,
     /// What challenges to strangers look like: most of the entries.
     shape: Shape,
     seed: Seed,
 }
 
-/// Makes the salts of those who are not there.
+/// An entry of each cost, with how many entries cost as much or stand before it.
+#[derive(Clone, Debug, Default)]
+struct Decoys(Vec<(u64, Secret)>);
+
+impl Decoys {
+    /// The entry for a name: always the same one, and of each cost as many names have it as users have. So what a
+    /// check takes tells nothing of whether there is such a user, in a file of several kinds of hashes too.
+    fn of(&self, name: &str, seed: &Seed) -> Option<&Secret> {
+        let all = self.0.last()?.0;
+        // Told apart from what salts are made of by its first byte.
+        let tag = scram::sign(&seed.0, &[&[5], name.as_bytes()].concat());
+        let place = u64::from_le_bytes(tag.first_chunk().copied().unwrap_or_default()) % all;
+        self.0.iter().find(|(end, _)| place < *end).map(|(_, secret)| secret)
+    }
+}
+
+/// Makes the salts of those who are not there, and chooses whose hash they are checked against.
 #[derive(Clone, Copy, Default)]
 struct Seed([u8; 32]);
 
@@ -63,7 +79,7 @@ impl Users {
     /// Says which line is wrong.
     pub fn parse(text: &str) -> Result<Self, UsersError> {
         let mut by_name = HashMap::new();
-        let mut decoy: Option<Secret> = None;
+        let mut costs: BTreeMap<Cost, (u64, Secret)> = BTreeMap::new();
         let mut shapes: HashMap<Shape, usize> = HashMap::new();
         for (place, line) in text.lines().enumerate() {
             let wrong = |what| UsersError { line: place + 1, what };
@@ -80,8 +96,8 @@ impl Users {
             if let Secret::Scram(keys) = &secret {
                 *shapes.entry(keys.shape()).or_default() += 1;
             }
-            if decoy.is_none() && secret != Secret::None {
-                decoy = Some(secret.clone());
+            if let Some(cost) = secret.cost() {
+                costs.entry(cost).or_insert_with(|| (0, secret.clone())).0 += 1;
             }
             if by_name.insert(name.into_boxed_str(), secret).is_some() {
                 return Err(wrong("a user of this name stands above"));
@@ -93,10 +109,16 @@ impl Users {
         // Of several that are as frequent the smallest, so that the same file always gives the same one.
         let frequent = shapes.iter().max_by_key(|(shape, count)| (**count, Reverse(**shape)));
         let shape = frequent.map(|(shape, _)| *shape).unwrap_or_default();
-        Ok(Self { by_name, decoy, scram: !shapes.is_empty(), shape, seed: Seed::default() })
+        let mut end = 0;
+        let decoys = costs.into_values().map(|(count, secret)| {
+            end += count;
+            (end, secret)
+        });
+        let decoys = Decoys(decoys.collect());
+        Ok(Self { by_name, decoys, scram: !shapes.is_empty(), shape, seed: Seed::default() })
     }
 
-    /// Has the salts of those who are not there hang on the daemon's secret and on nothing else, so that they stay what
+    /// Has the salts and hashes of those who are not there hang on the daemon's secret and on nothing else, so that they stay what
     /// they are when the file changes or the daemon starts again. A daemon that takes logins must do this or
     /// [`Users::seeded_as`]: without it anybody can work them out.
     #[must_use]
@@ -133,11 +155,13 @@ impl Users {
     /// has; not for threads that serve.
     #[must_use]
     pub fn verify(&self, name: &str, password: &str) -> bool {
-        let secret = policy_name(name).and_then(|name| self.by_name.get(name.as_str()));
-        match secret {
+        let name = policy_name(name).unwrap_or_default();
+        // Chosen for those who are there, too: no name takes longer than another.
+        let decoy = self.decoys.of(&name, &self.seed);
+        match self.by_name.get(name.as_str()) {
             Some(secret) if *secret != Secret::None => secret.fits(password),
             _ => {
-                if let Some(decoy) = &self.decoy {
+                if let Some(decoy) = decoy {
                     let _ = decoy.fits(password);
                 }
                 false
@@ -190,7 +214,7 @@ pub fn entry(name: &str, password: &str, scheme: Scheme, salt: &[u8; 16]) -> Opt
     match scheme {
         Scheme::Argon2id => secret::argon2id(password, salt, secret::PARAMETERS),
         Scheme::ScramSha256 => Some(scram::new_entry(password, salt)),
-        Scheme::Sha512Crypt => secret::sha512_crypt(password, salt),
+        Scheme::Sha512Crypt => secret::sha512_crypt(password, salt, secret::ROUNDS),
     }
     .map(|secret| format!("{name}:{secret}"))
 }

@@ -84,6 +84,11 @@ impl ScramKeys {
         format!("{},{},{},{}", self.iterations, b64(&self.salt), b64(&self.stored), b64(&self.server))
     }
 
+    /// How often a password is hashed.
+    pub(super) fn iterations(&self) -> u32 {
+        self.iterations.get()
+    }
+
     /// What a challenge shows of an entry beside its salt.
     pub(super) fn shape(&self) -> Shape {
         Shape { iterations: self.iterations, salt: self.salt.len() }

@@ -23,6 +23,24 @@ pub(super) enum Secret {
     Scram(Box<ScramKeys>),
 }
 
+/// What it takes to check a password: the function and what it is told to do. Salts and names apart, entries of one
+/// cost take as long as each other.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) enum Cost {
+    /// Memory in KiB, passes, lanes.
+    Argon2(u32, u32, u32),
+    /// Rounds.
+    Sha512Crypt(u32),
+    /// Iterations.
+    Scram(u32),
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// What this thread has checked passwords with, for tests.
+    pub(super) static CHECKED: std::cell::RefCell<Vec<Cost>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -49,11 +67,7 @@ impl Secret {
             return Ok(Self::Argon2(text.into()));
         }
         if let Some(rest) = text.strip_prefix("$6$") {
-            let rounds = match rest.strip_prefix("rounds=") {
-                Some(rounds) => rounds.split('$').next().and_then(|r| r.parse().ok()).unwrap_or(u32::MAX),
-                None => 5000,
-            };
-            if rounds > 10_000_000 {
+            if rounds(rest) > 10_000_000 {
                 return Err("the sha512-crypt hash asks for more than ten million rounds");
             }
             if rest.split('$').count() < 2 {
@@ -68,8 +82,23 @@ impl Secret {
         Err("the hash is none of $argon2id$, $6$ and {SCRAM-SHA-256}")
     }
 
+    /// What a check of it takes; none where there is nothing to check.
+    pub(super) fn cost(&self) -> Option<Cost> {
+        match self {
+            Self::None => None,
+            Self::Argon2(text) => {
+                let params = PasswordHash::new(text).ok().and_then(|hash| Params::try_from(&hash).ok())?;
+                Some(Cost::Argon2(params.m_cost(), params.t_cost(), params.p_cost()))
+            }
+            Self::Sha512Crypt(text) => Some(Cost::Sha512Crypt(rounds(text.strip_prefix("$6$")?))),
+            Self::Scram(keys) => Some(Cost::Scram(keys.iterations())),
+        }
+    }
+
     /// Whether the password fits.
     pub(super) fn fits(&self, password: &str) -> bool {
+        #[cfg(test)]
+        CHECKED.with_borrow_mut(|checked| checked.extend(self.cost()));
         match self {
             Self::None => false,
             Self::Argon2(hash) => Argon2::default().verify_password(password.as_bytes(), &**hash).is_ok(),
@@ -78,6 +107,14 @@ impl Secret {
             }
             Self::Scram(keys) => keys.fits(password),
         }
+    }
+}
+
+/// The rounds of a crypt string behind its `$6$`; more than can be where they cannot be read.
+fn rounds(rest: &str) -> u32 {
+    match rest.strip_prefix("rounds=") {
+        Some(rounds) => rounds.split('$').next().and_then(|r| r.parse().ok()).unwrap_or(u32::MAX),
+        None => 5000,
     }
 }
 
@@ -101,11 +138,11 @@ pub(super) fn argon2id(password: &str, salt: &[u8; 16], parameters: (u32, u32, u
 }
 
 /// Rounds of new sha512-crypt entries: as costly as OWASP asks of PBKDF2 with this hash.
-const ROUNDS: u32 = 210_000;
+pub(super) const ROUNDS: u32 = 210_000;
 
 /// A sha512-crypt entry for a password. Of the salt twelve bytes are used: crypt(3) takes sixteen characters.
-pub(super) fn sha512_crypt(password: &str, salt: &[u8; 16]) -> Option<String> {
-    let params = sha_crypt::Params::new(ROUNDS).ok()?;
+pub(super) fn sha512_crypt(password: &str, salt: &[u8; 16], rounds: u32) -> Option<String> {
+    let params = sha_crypt::Params::new(rounds).ok()?;
     let crypt = sha_crypt::ShaCrypt::new(sha_crypt::Algorithm::Sha512Crypt, params);
     let salt = salt.first_chunk::<12>()?;
     crypt.hash_password_with_salt(password.as_bytes(), salt).ok().map(|hash| hash.to_string())

@@ -138,6 +138,82 @@ fn a_login_costs_as_much_for_strangers() {
     }
 }
 
+/// Users with entries of every kind, and two of one kind that cost differently. Each one's password is `right`.
+fn mixed() -> Vec<(&'static str, String, Cost)> {
+    let argon = |parameters| secret::argon2id("right", &[7; 16], parameters).unwrap();
+    let scram = ScramKeys::derive("right", &[7; 16], 3000.try_into().unwrap()).entry();
+    [
+        ("argon", argon((8, 1, 1)), Cost::Argon2(8, 1, 1)),
+        ("costly", argon((64, 2, 2)), Cost::Argon2(64, 2, 2)),
+        ("crypt", secret::sha512_crypt("right", &[7; 16], 1000).unwrap(), Cost::Sha512Crypt(1000)),
+        ("scram", format!("{{SCRAM-SHA-256}}{scram}"), Cost::Scram(3000)),
+    ]
+    .map(|(name, hash, cost)| (name, format!("{name}:{hash}\n"), cost))
+    .into()
+}
+
+/// What a check of this password is made with.
+fn checked_with(users: &Users, name: &str, password: &str) -> Vec<Cost> {
+    secret::CHECKED.take();
+    let right = users.verify(name, password);
+    assert_eq!(right, password == "right" && mixed().iter().any(|(user, ..)| *user == name), "{name}");
+    secret::CHECKED.take().into_iter().collect()
+}
+
+/// AUTH guessing and timing: one hash function runs once, with the same parameters, whether the password is right or
+/// wrong, of somebody or of nobody.
+#[test]
+fn a_password_costs_as_much_for_strangers() {
+    for (user, entry, cost) in mixed() {
+        let users = Users::parse(&format!("nologin:\n{entry}")).unwrap().seeded(b"secret");
+        for name in [user, "nologin", "nobody", "nobody@example.com", "a b", ""] {
+            for password in ["right", "wrong", ""] {
+                assert_eq!(checked_with(&users, name, password), [cost], "{name} beside {user}");
+            }
+        }
+    }
+    let none = Users::parse("nologin:\n").unwrap();
+    assert_eq!(checked_with(&none, "nobody", "wrong"), []);
+    assert_eq!(checked_with(&none, "nologin", "wrong"), []);
+}
+
+/// AUTH guessing and timing: in a file of several kinds of hashes each stranger costs what somebody costs, always the
+/// same, and of each cost there are as many strangers as there are users.
+#[test]
+fn strangers_cost_what_users_cost() {
+    let mut text = "nologin:\n".to_owned();
+    let mut shares = Vec::new();
+    for (place, (user, entry, cost)) in mixed().into_iter().enumerate() {
+        // One, two, four and eight of fifteen.
+        text += &entry;
+        for copy in 1..1 << place {
+            text += &entry.replacen(':', &format!("{copy}:"), 1);
+        }
+        assert_eq!(text.lines().filter(|line| line.starts_with(user)).count(), 1 << place);
+        shares.push((cost, f64::from(1 << place) / 15.0));
+    }
+    let users = Users::parse(&text).unwrap().seeded(b"secret");
+    for (user, _, cost) in mixed() {
+        assert_eq!(checked_with(&users, user, "right"), [cost]);
+        assert_eq!(checked_with(&users, user, "wrong"), [cost]);
+    }
+    for number in 0..40 {
+        let name = format!("nobody{number}@example.com");
+        let once = checked_with(&users, &name, "wrong");
+        assert!(matches!(once.as_slice(), [one] if shares.iter().any(|(cost, _)| cost == one)), "{once:?}");
+        assert_eq!(checked_with(&users, &name.to_uppercase(), "other"), once, "{name}");
+    }
+    let mut count: HashMap<Cost, u32> = HashMap::new();
+    for number in 0..6000 {
+        let decoy = users.decoys.of(&format!("nobody{number}"), &users.seed).unwrap();
+        *count.entry(decoy.cost().unwrap()).or_default() += 1;
+    }
+    for (cost, share) in shares {
+        let is = f64::from(count[&cost]) / 6000.0;
+        assert!((is - share).abs() < 0.03, "{cost:?}: {is} instead of {share}");
+    }
+}
+
 #[test]
 fn mistakes_name_their_line() {
     for (text, line) in [("a:\na:\n", 2), ("x y:\n", 1), ("\n@example.com:\n", 2), ("a:$1$x$y\n", 1)] {

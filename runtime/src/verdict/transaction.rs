@@ -127,6 +127,8 @@ pub(crate) struct Transaction {
     pub(crate) trusted: bool,
     /// A submitted recipient was turned away because there are too many.
     pub(crate) surplus: bool,
+    /// Recipients that were refused for now.
+    pub(crate) later: u32,
     /// Unix milliseconds at MAIL.
     started: i64,
     scratch: Scratch,
@@ -181,6 +183,7 @@ impl Transaction {
             sender,
             announced,
             surplus: false,
+            later: 0,
             started: now,
             scratch,
             sender_inside,
@@ -253,6 +256,7 @@ impl Transaction {
             announced: self.announced,
             trusted: self.trusted,
             surplus: self.surplus,
+            later: self.later,
             started: self.started,
             scratch: Scratch::new(),
             sender_inside: self.sender_inside,

@@ -25,7 +25,7 @@ impl Session {
                 let from = format!("<{}>", Clean(&transaction.reverse.wire));
                 let refusal = Refusal { reply: with_status(&reply), rule: None };
                 log::refused_for(self, &self.table(), "next-hop", &from, &to, &refusal);
-                self.say(&refusal.reply);
+                self.refuse_recipient(&refusal.reply);
                 return;
             }
         }

@@ -1,4 +1,5 @@
-//! What a session says. Every reply of 5xx counts as an error of the client.
+//! What a session says, and what of it counts as an error of the client: every command that is refused, for good
+//! (5xx) or for now (4xx). What is refused for now can be asked for ever otherwise, at the price of a lookup each time.
 
 use super::Session;
 use crate::smtp::escape::reply_text;
@@ -6,12 +7,15 @@ use crate::smtp::escape::reply_text;
 /// Errors of a client that was refused in the greeting; one more ends it.
 const MAX_TURNED: u32 = 5;
 
+/// Recipients of one message that are refused for now and count as one error: the server's own wish that some come
+/// again, or a greylist, must not end the session of a client that does as it is told. From there on each counts.
+const MAX_LATER: u32 = 1000;
+
 impl Session {
-    /// Writes a reply line; a 5xx counts as an error of the client.
+    /// Writes a reply line; a refusal counts as an error of the client.
     pub(in crate::smtp) fn say(&mut self, line: &str) {
-        self.out.extend(reply_text(line, 510));
-        self.out.extend_from_slice(b"\r\n");
-        if line.starts_with('5') {
+        self.put(line);
+        if line.starts_with(['4', '5']) {
             self.errors = self.errors.saturating_add(1);
             let table = self.table();
             let profile = table.profile();
@@ -23,6 +27,25 @@ impl Session {
         }
     }
 
+    /// Refuses a recipient.
+    pub(in crate::smtp) fn refuse_recipient(&mut self, line: &str) {
+        if line.starts_with('4')
+            && let Some(transaction) = &mut self.transaction
+        {
+            transaction.later = transaction.later.saturating_add(1);
+            if (2..=MAX_LATER).contains(&transaction.later) {
+                self.put(line);
+                return;
+            }
+        }
+        self.say(line);
+    }
+
+    fn put(&mut self, line: &str) {
+        self.out.extend(reply_text(line, 510));
+        self.out.extend_from_slice(b"\r\n");
+    }
+
     /// Writes a line of a 250 reply to which more lines follow.
     pub(in crate::smtp) fn say_more(&mut self, text: &str) {
         self.out.extend_from_slice(b"250-");
@@ -32,8 +55,7 @@ impl Session {
 
     /// Says a last word.
     pub(in crate::smtp) fn hang_up(&mut self, line: &str) {
-        self.out.extend(reply_text(line, 510));
-        self.out.extend_from_slice(b"\r\n");
+        self.put(line);
         self.closing = true;
     }
 

@@ -52,7 +52,7 @@ pub(super) fn run(session: &mut Session, turn: &Turn<'_>) -> Flow {
                         let (about, found) = (transaction.about(&session.peer), transaction.findings());
                         log::audit(&about, "rcpt", &found);
                     }
-                    session.say(&refusal.reply);
+                    session.refuse_recipient(&refusal.reply);
                 }
                 Gate::Ask(need) => {
                     let table = session.table();
