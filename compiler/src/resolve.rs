@@ -13,12 +13,15 @@ mod expect;
 mod fact;
 mod moment;
 mod names;
+mod operand;
 mod pattern;
 mod profile;
 mod relay;
 mod rule;
+mod set;
 mod testing;
 mod value;
+mod wording;
 
 pub use moment::unix;
 

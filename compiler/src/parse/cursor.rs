@@ -1,10 +1,11 @@
 //! The parser's place among the tokens: looking ahead, taking, marking nodes, reporting.
 
+mod expect;
+mod judge;
+
 use super::statement::{Settled, Start, settle};
-use super::words::{ITEMS, items_with, nearest};
-use crate::ast::{Spanned, Text};
 use crate::diag::{Diagnostic, Severity};
-use crate::lex::{Lexed, MAX_DIAGNOSTICS, TokenKind, leaf};
+use crate::lex::{Lexed, MAX_DIAGNOSTICS, TokenKind};
 use crate::span::{FileId, Span};
 use crate::tree::{Node, NodeKind, Tree};
 
@@ -161,33 +162,9 @@ impl<'a> Cursor<'a> {
         self.lexed.tokens.last().map_or(0, |t| t.end)
     }
 
-    /// What is meant as a regex where the lexer looks for none: from a `/` at the start of the next word to the
-    /// one that closes it on that line. What stands between the two, and the span of it all.
-    pub(super) fn regex_here(&self) -> Option<(&'a str, Span)> {
-        let token = self.peek().filter(|t| t.kind == TokenKind::Word && t.text.starts_with('/'))?;
-        let rest = self.lexed.text.get(token.span.start as usize + 1..)?;
-        let line = rest.lines().next().unwrap_or_default();
-        let mut escaped = false;
-        let close = line.char_indices().find_map(|(at, c)| {
-            let closes = c == '/' && !escaped;
-            escaped = c == '\\' && !escaped;
-            closes.then_some(at)
-        })?;
-        let inner = line.get(..close).filter(|inner| !inner.is_empty())?;
-        let end = token.span.start + 2 + u32::try_from(close).ok()?;
-        Some((inner, Span { end, ..token.span }))
-    }
-
     /// What stands at a span of the file.
     pub(super) fn text(&self, span: Span) -> &'a str {
         self.lexed.text.get(span.start as usize..span.end as usize).unwrap_or_default()
-    }
-
-    /// Whether the next token is an entry of a list, by its neighbour.
-    pub(super) fn in_list(&self) -> bool {
-        let before = self.at.checked_sub(1).and_then(|i| self.places.get(i));
-        let before = before.and_then(|p| self.lexed.tokens.get(*p as usize));
-        before.is_some_and(|t| matches!(t.kind, TokenKind::OpenBracket | TokenKind::Comma))
     }
 
     /// The span of the token taken last; the file's start if there is none.
@@ -218,99 +195,6 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
-    /// Whether a mistake was reported from a place on: by the lexer up to the token taken last, by the
-    /// parser up to now.
-    pub(super) fn broken_since(&self, start: Span) -> bool {
-        let end = self.last_span().end;
-        let lexed = self.diagnostics.get(..self.lexed.diagnostics.len()).unwrap_or_default();
-        let from = lexed.partition_point(|d| d.span.start < start.start);
-        let by_lexer = lexed.get(from).is_some_and(|d| d.span.start <= end);
-        // Only a bounded number is kept.
-        let own = self.diagnostics.iter().skip(lexed.len()).rev().any(|d| d.span.start >= start.start);
-        by_lexer || own || self.unreported > 0
-    }
-
-    /// Whether something stands behind a clause, on its line, that is no clause of the item.
-    pub(super) fn junk(&self, item: &str) -> bool {
-        let next = self.peek().filter(|_| !self.starts_line(0));
-        next.is_some_and(|t| match t.kind {
-            TokenKind::Word => !super::words::clauses(item).contains(&t.text),
-            TokenKind::CloseBrace => false,
-            _ => true,
-        })
-    }
-
-    /// Whether a text or regex that was left open took along what closes something: that has been told.
-    pub(super) fn swallowed(&self, open: Span, closing: char) -> bool {
-        let lexed = self.diagnostics.get(..self.lexed.diagnostics.len()).unwrap_or_default();
-        let from = lexed.partition_point(|d| d.span.start < open.start);
-        let open_texts = lexed.iter().skip(from).filter(|d| matches!(d.code, "E0005" | "E0007"));
-        let text = |span: Span| self.lexed.text.get(span.start as usize..span.end as usize);
-        open_texts.filter_map(|d| text(d.span)).any(|text| text.contains(closing))
-    }
-
-    /// Whether the next token opens a clause or an item, though a value should stand here: a keyword at the
-    /// start of a line, with an operand of its own behind it. A line end alone means nothing.
-    pub(super) fn next_clause(&self) -> bool {
-        let keyword = |w: &str| ITEMS.contains(&w) || items_with(w).next().is_some();
-        let operand = |t: Tok<'_>| match t.kind {
-            TokenKind::Text | TokenKind::Block | TokenKind::OpenBracket | TokenKind::Null => true,
-            TokenKind::Word => !keyword(t.text) && !matches!(t.text, "and" | "or" | "is" | "via"),
-            _ => false,
-        };
-        // These are no values anywhere.
-        let always = self.word().is_some_and(|w| matches!(w, "when" | "unless" | "expect"));
-        if always && self.starts_line(0) {
-            return true;
-        }
-        self.starts_line(0)
-            && self.word().is_some_and(keyword)
-            && !self.starts_line(1)
-            && self.nth(1).is_some_and(operand)
-    }
-
-    /// Whether another closing bracket stands where the `}` of a block should: at the very start of a line, or as the
-    /// last of a file or before a new item.
-    pub(super) fn closes_block(&self) -> bool {
-        let other = self.at_kind(TokenKind::CloseParen) || self.at_kind(TokenKind::CloseBracket);
-        other && (self.flush_left() || self.nth(1).is_none() || self.item_ahead(1))
-    }
-
-    /// Whether an item starts so many tokens ahead, as it mostly does: flush left.
-    pub(super) fn item_ahead(&self, ahead: usize) -> bool {
-        let keyword = self.nth(ahead).is_some_and(|t| t.kind == TokenKind::Word && ITEMS.contains(&t.text));
-        keyword && self.starts_line(ahead) && !self.gap(ahead).ends_with([' ', '\t'])
-    }
-
-    /// Reports a bracket that is of another kind than the one that belongs here, and takes it.
-    pub(super) fn other_bracket(&mut self, wanted: &'static str, why: &str) {
-        if let Some(token) = self.bump() {
-            let message = format!("expected `{wanted}`, found `{}`", token.text);
-            let diagnostic = Diagnostic::error("E0017", message, token.span)
-                .label("another kind of bracket")
-                .help(format!("{why}: write `{wanted}`"))
-                .fix(format!("write `{wanted}`"), token.span, wanted);
-            self.report(diagnostic);
-        }
-    }
-
-    /// Reports a keyword that was written twice in a row, and takes the second one.
-    pub(super) fn doubled(&mut self, keyword: &str) {
-        if let Some(next) = self.peek().filter(|t| t.is_word(keyword) && !self.starts_line(0)) {
-            let diagnostic = Diagnostic::error("E0017", format!("`{keyword}` stands twice"), next.span)
-                .label("the second one")
-                .help("keep one of them")
-                .fix("remove it", next.span, "");
-            self.report(diagnostic);
-            self.at += 1;
-        }
-    }
-
-    /// An unclosed text swallowed the rest: what is missing at the end has been explained.
-    pub(super) fn cut(&self) -> bool {
-        self.lexed.cut
-    }
-
     // Taking.
 
     pub(super) fn bump(&mut self) -> Option<Tok<'a>> {
@@ -325,136 +209,6 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn eat_word(&mut self, word: &str) -> Option<Span> {
         if self.at_word(word) { self.bump().map(|t| t.span) } else { None }
-    }
-
-    /// Takes a bare word, or reports that `what` is missing.
-    pub(super) fn expect_word(&mut self, what: &str) -> Option<Spanned<String>> {
-        match self.peek() {
-            Some(t) if t.kind == TokenKind::Word && !self.next_clause() => {
-                self.at += 1;
-                Some(Spanned::new(t.text.to_owned(), t.span))
-            }
-            Some(t) if matches!(t.kind, TokenKind::Text | TokenKind::Block) => {
-                let bare = leaf::text(t.text);
-                let diagnostic =
-                    Diagnostic::error("E0017", format!("expected {what} without quotes"), t.span);
-                let plain = !bare.is_empty() && bare.len() < 80 && !bare.contains(char::is_whitespace);
-                self.report(if plain {
-                    diagnostic.help(format!("write `{bare}`")).fix("remove the quotes", t.span, bare)
-                } else {
-                    diagnostic.help(format!("write {what} here, as one bare word"))
-                });
-                self.at += 1;
-                None
-            }
-            _ => {
-                self.expected(what);
-                None
-            }
-        }
-    }
-
-    /// Takes a keyword, or reports that it is missing.
-    pub(super) fn expect_keyword(&mut self, word: &str) -> Option<Span> {
-        let found = self.eat_word(word);
-        if found.is_none() {
-            self.expected(&format!("`{word}`"));
-        }
-        found
-    }
-
-    /// Takes a quoted text, or reports that `what` is missing.
-    pub(super) fn expect_text(&mut self, what: &str) -> Option<Text> {
-        match self.peek() {
-            Some(t) if matches!(t.kind, TokenKind::Text | TokenKind::Block) => {
-                self.at += 1;
-                Some(Text { value: leaf::text(t.text), block: t.kind == TokenKind::Block, span: t.span })
-            }
-            Some(t) if t.kind == TokenKind::Word && !self.starts_line(0) => {
-                let quoted = leaf::quote(t.text);
-                let message = format!("expected {what}, found the bare word `{}`", short(t.text));
-                let help =
-                    match self.nth(1).filter(|next| next.kind == TokenKind::Word && !self.starts_line(1)) {
-                        _ if t.text == "not" => {
-                            "`not` stands before the whole test, in front of its fact".to_owned()
-                        }
-                        _ if matches!(t.text, "regex" | "glob") => {
-                            "a regex stands between slashes, as `/^free/`, a glob in quotes, as `\"*.exe\"`"
-                                .to_owned()
-                        }
-                        Some(next) => format!(
-                            "a text stands in quotes, all of it: `\"{} {} …\"`",
-                            short(t.text),
-                            short(next.text)
-                        ),
-                        None => format!("a text stands in quotes: `{}`", short(&quoted)),
-                    };
-                let diagnostic = Diagnostic::error("E0017", message, t.span).help(help);
-                // Several words may be one text, and some are operators elsewhere: no edit is certain then.
-                let goes_on = !self.starts_line(1)
-                    && self.nth(1).is_some_and(|next| match next.kind {
-                        TokenKind::Text | TokenKind::Block | TokenKind::Regex => true,
-                        TokenKind::Word => !matches!(next.text, "and" | "or"),
-                        _ => false,
-                    });
-                let certain = !goes_on && !matches!(t.text, "not" | "regex" | "glob" | "any" | "all" | "of");
-                self.report(if certain {
-                    diagnostic.fix("put it in quotes", t.span, quoted)
-                } else {
-                    diagnostic
-                });
-                self.at += 1;
-                Some(Text { value: t.text.to_owned(), block: false, span: t.span })
-            }
-            _ => {
-                self.expected(what);
-                None
-            }
-        }
-    }
-
-    /// Takes one of a closed set of words, or reports what they are.
-    pub(super) fn choice<T: Copy + PartialEq>(
-        &mut self,
-        of: &str,
-        words: &[(&'static str, T)],
-    ) -> Option<Spanned<T>> {
-        let listed = || {
-            // Words of the same meaning are named by the first.
-            let first = |at: usize, value: &T| words.iter().take(at).all(|(_, other)| other != value);
-            let named = words.iter().enumerate().filter(|(at, (_, value))| first(*at, value));
-            let words: Vec<String> = named.map(|(_, (word, _))| format!("`{word}`")).collect();
-            match words.split_last() {
-                Some((last, [])) => last.clone(),
-                Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
-                None => String::new(),
-            }
-        };
-        let Some(token) = self.peek().filter(|t| t.kind == TokenKind::Word) else {
-            self.expected(&listed());
-            return None;
-        };
-        if let Some((_, value)) = words.iter().find(|(word, _)| *word == token.text) {
-            self.at += 1;
-            return Some(Spanned::new(*value, token.span));
-        }
-        if self.starts_line(0) {
-            self.expected(&listed());
-            return None;
-        }
-        let message = format!("`{}` is no {of}", short(token.text));
-        let mut diagnostic =
-            Diagnostic::error("E0022", message, token.span).help(format!("write {}", listed()));
-        if let Some(meant) = nearest(token.text, words.iter().map(|(word, _)| *word)) {
-            diagnostic = diagnostic.label(format!("did you mean `{meant}`?")).fix(
-                format!("write `{meant}`"),
-                token.span,
-                meant,
-            );
-        }
-        self.report(diagnostic);
-        self.at += 1;
-        None
     }
 
     // Reporting.
@@ -480,35 +234,6 @@ impl<'a> Cursor<'a> {
             self.diagnostics.push(diagnostic);
         } else {
             self.unreported += 1;
-        }
-    }
-
-    /// Reports that something is missing here.
-    pub(super) fn expected(&mut self, what: &str) {
-        let diagnostic = self.missing(what);
-        if let Some(diagnostic) = diagnostic {
-            self.report(diagnostic);
-        }
-    }
-
-    /// The report that something is missing here; none where an unclosed text explains it.
-    pub(super) fn missing(&self, what: &str) -> Option<Diagnostic> {
-        let next = self.peek().filter(|_| !self.starts_line(0) || self.at == 0);
-        match next {
-            Some(t) => Some(
-                Diagnostic::error("E0017", format!("expected {what}, found {}", named(t)), t.span)
-                    .help(format!("write {what} here")),
-            ),
-            None if self.peek().is_none() && self.cut() => None,
-            None => {
-                let last = self.last_span();
-                let end = Span { start: last.start, ..last };
-                Some(
-                    Diagnostic::error("E0017", format!("expected {what}"), end)
-                        .label(format!("{what} should follow this"))
-                        .help(format!("write {what} behind it")),
-                )
-            }
         }
     }
 

@@ -1,9 +1,8 @@
 //! What stands at the top level of a file, apart from rules, profile and tests.
 
 use super::block::{block, reserved, starts_item, to_item};
-use super::condition::some_entries;
 use super::cursor::{Cursor, named, short};
-use super::value::entries;
+use super::list::{entries, some_entries};
 use super::words::{ITEMS, RESERVED, items_with, meant, nearest};
 use super::{rule, setting, testing};
 use crate::ast::{Alias, Aliases, Ast, Group, Import, Item, List, ListBody, ListType, Relay, Spanned};

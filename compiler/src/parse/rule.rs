@@ -1,9 +1,11 @@
 //! Rules of every kind: head, common clauses, and the clauses of each kind.
 
 use super::block::block;
-use super::condition::{condition, missing_connective, some_entries};
+use super::condition::{condition, missing_connective};
 use super::cursor::{Cursor, short};
-use super::value::{count, count_up_to, moment, reply, value};
+use super::list::some_entries;
+use super::reply::reply;
+use super::value::{count, count_up_to, moment, value};
 use super::words::clauses;
 use crate::ast::{
     Action, Active, Class, Item, LimitBound, LimitOf, Mode, QuotaBound, QuotaOf, Rule, Spanned, Window,

@@ -2,7 +2,8 @@
 
 use super::block::block;
 use super::cursor::{Cursor, short};
-use super::value::{count, entries, list, value, words};
+use super::list::{entries, list, words};
+use super::value::{count, value};
 use crate::ast::{DomainAlias, Item, Profile, Recipients, RelayDomain, Setting, SettingValue, Spanned};
 use crate::diag::Diagnostic;
 use crate::lex::TokenKind;

@@ -2,8 +2,10 @@
 
 use super::block::block;
 use super::cursor::{Cursor, named, short};
+use super::list::{entries, list, words};
+use super::reply::reply_code;
 use super::rule::quantity;
-use super::value::{entries, list, moment, reply_code, value, words};
+use super::value::{moment, value};
 use crate::ast::{
     Answer, Class, Dns, Expect, Expectation, Item, Record, RecordKind, Sender, Spanned, Test, Text, Thing,
     Usage,

@@ -1,0 +1,365 @@
+//! What is asked of a fact: operators, those of other languages, and their operands.
+
+use super::condition::is_fact;
+use super::cursor::{Cursor, named, short};
+use super::list::{at_other_bracket, entries};
+use super::value::value;
+use super::words::nearest;
+use crate::ast::{Comparison, FactRef, Needles, Op, Set, Spanned, Value};
+use crate::diag::Diagnostic;
+use crate::lex::{TokenKind, leaf};
+use crate::span::Span;
+
+/// Words that begin what is asked of a fact, and what people write in their place.
+pub(super) const OPERATORS: &[&str] = &["is", "in", "not", "contains", "starts", "ends", "matches"];
+
+pub(super) const FOREIGN: &[(&str, &str)] = &[
+    ("equals", "is"),
+    ("eq", "is"),
+    ("are", "is"),
+    ("has", "contains"),
+    ("includes", "contains"),
+    ("contain", "contains"),
+    ("like", "matches"),
+    ("match", "matches"),
+    ("~", "matches"),
+    ("=~", "matches"),
+    ("begins", "starts"),
+    ("startswith", "starts with"),
+    ("starts-with", "starts with"),
+    ("endswith", "ends with"),
+    ("ends-with", "ends with"),
+    ("gt", ">"),
+    ("lt", "<"),
+    ("present", "is present"),
+    ("exists", "is present"),
+    ("absent", "is absent"),
+    ("missing", "is absent"),
+    ("isnt", "is not"),
+    ("isn't", "is not"),
+    ("&&", "and"),
+    ("||", "or"),
+];
+
+pub(super) fn operator(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
+    let Some(token) = c.peek() else { return Some((false, Op::Holds)) };
+    let comparison = |comparison| Some(Spanned::new(comparison, token.span));
+    let compare = match token.kind {
+        TokenKind::Less => comparison(Comparison::Less),
+        TokenKind::AtMost => comparison(Comparison::AtMost),
+        TokenKind::More => comparison(Comparison::More),
+        TokenKind::AtLeast => comparison(Comparison::AtLeast),
+        TokenKind::Equals | TokenKind::NotEquals | TokenKind::Null => {
+            let ours = if token.kind == TokenKind::Equals { "is" } else { "is not" };
+            if let Some(next) = c.nth(1).filter(|next| next.span.start == token.span.end) {
+                let turned = match (token.kind, next.kind) {
+                    (TokenKind::Equals, TokenKind::More) => Some(("=>", ">=")),
+                    (TokenKind::Equals, TokenKind::Less) => Some(("=<", "<=")),
+                    _ => None,
+                };
+                if let Some((theirs, ours)) = turned {
+                    return foreign(c, theirs, ours, token.span.to(next.span));
+                }
+            }
+            return foreign(c, token.text, ours, token.span);
+        }
+        TokenKind::Word => return worded(c, fact),
+        TokenKind::Text | TokenKind::Block | TokenKind::Regex | TokenKind::OpenBracket
+            if !c.starts_line(0) =>
+        {
+            let message = format!("expected a test of `{}`, found {}", short(&fact.name.value), named(token));
+            c.report(Diagnostic::error("E0017", message, token.span).help(forms()));
+            return None;
+        }
+        _ => None,
+    };
+    let Some(compare) = compare else { return Some((false, Op::Holds)) };
+    c.bump();
+    let bound = value(c, "a number")?;
+    Some((false, Op::Compare(compare, bound)))
+}
+
+fn forms() -> &'static str {
+    "tests are `is`, `is not`, `in`, `not in`, `contains`, `starts with`, `ends with`, `matches`, `<`, `<=`, `>`, `>=`, `is present`, `is absent`"
+}
+
+fn foreign(c: &mut Cursor<'_>, theirs: &str, ours: &str, span: Span) -> Option<(bool, Op)> {
+    let diagnostic = Diagnostic::error("E0023", format!("`{}` is no test", short(theirs)), span)
+        .label(format!("did you mean `{ours}`?"))
+        .help(forms())
+        .fix(format!("write `{ours}`"), span, ours);
+    c.report(diagnostic);
+    None
+}
+
+fn worded(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
+    let token = c.peek()?;
+    match token.text {
+        "is" => {
+            c.bump();
+            is(c, fact, token.span)
+        }
+        "in" => {
+            c.bump();
+            Some((false, Op::In(set(c)?)))
+        }
+        "not" => {
+            let next = c.nth(1)?;
+            if let Some(meant) =
+                [("present", "absent"), ("absent", "present")].iter().find(|(state, _)| next.is_word(state))
+            {
+                let (state, meant) = meant;
+                let span = token.span.to(next.span);
+                let name = short(c.text(fact.span));
+                let diagnostic = Diagnostic::error("E0023", format!("`not {state}` is no test"), span)
+                    .label("a state stands behind `is`")
+                    .help(format!("write `{name} is {meant}`"))
+                    .fix(format!("write `is {meant}`"), span, format!("is {meant}"));
+                c.report(diagnostic);
+                return None;
+            }
+            if next.is_word("in") {
+                c.bump();
+                c.bump();
+                return Some((true, Op::In(set(c)?)));
+            }
+            let name = short(&fact.name.value);
+            let span = fact.span.to(token.span);
+            let message = format!("`not` cannot stand before `{}`", short(next.text));
+            let diagnostic = Diagnostic::error("E0023", message, token.span)
+                .help(format!("write `not` before the whole test: `not {name} {} …`", short(next.text)));
+            let plain = fact.parameter.is_none();
+            c.report(if plain {
+                diagnostic.fix("put `not` first", span, format!("not {name}"))
+            } else {
+                diagnostic
+            });
+            None
+        }
+        "contains" => {
+            c.bump();
+            Some((false, Op::Contains(needles(c, "contains", token.span)?)))
+        }
+        "starts" | "ends" => {
+            c.bump();
+            c.expect_keyword("with")?;
+            let starts = token.text == "starts";
+            let name = if starts { "starts with" } else { "ends with" };
+            let span = c.since(token.span);
+            let needles = needles(c, name, span)?;
+            Some((false, if starts { Op::StartsWith(needles) } else { Op::EndsWith(needles) }))
+        }
+        "matches" => {
+            c.bump();
+            matches(c)
+        }
+        word => {
+            let ours = FOREIGN.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
+            if matches!(word, "&&" | "||") || c.starts_line(0) {
+                return Some((false, Op::Holds));
+            }
+            // A keyword of the grammar or another fact ends a bare test; what is near an operator is a slip.
+            let ends = matches!(word, "and" | "or")
+                || super::words::items_with(word).next().is_some()
+                || is_fact(word);
+            match ours.or_else(|| nearest(word, OPERATORS.iter().copied())) {
+                Some(ours) if !ends => foreign(c, word, ours, token.span),
+                _ if ends => Some((false, Op::Holds)),
+                _ => {
+                    let diagnostic =
+                        Diagnostic::error("E0023", format!("`{}` is no test", short(word)), token.span)
+                            .help(forms());
+                    c.report(diagnostic);
+                    None
+                }
+            }
+        }
+    }
+}
+
+fn is(c: &mut Cursor<'_>, fact: &FactRef, start: Span) -> Option<(bool, Op)> {
+    let negated = c.eat_word("not").is_some();
+    let so_far = c.since(start);
+    let Some(token) = c.peek() else {
+        c.expected("a value");
+        return None;
+    };
+    match (token.kind, token.text) {
+        (TokenKind::Word, "present") => {
+            c.bump();
+            Some((negated, Op::Present))
+        }
+        (TokenKind::Word, "absent") => {
+            c.bump();
+            Some((negated, Op::Absent))
+        }
+        (TokenKind::Word, "listed") => {
+            c.bump();
+            c.expect_keyword("in")?;
+            Some((negated, Op::ListedIn(c.expect_text("the zone of a DNS list")?)))
+        }
+        (TokenKind::Word, "is") => foreign(c, "is is", "is", so_far.to(token.span)),
+        (TokenKind::Word, "in")
+            if c.nth(1).is_some_and(|t| {
+                matches!(t.kind, TokenKind::Word | TokenKind::OpenBracket) && !c.starts_line(1)
+            }) =>
+        {
+            foreign(c, "is in", if negated { "not in" } else { "in" }, so_far.to(token.span))
+        }
+        (TokenKind::OpenBracket, _) => foreign(c, "is […]", if negated { "not in" } else { "in" }, so_far),
+        (TokenKind::Word, "group")
+            if c.nth(1).is_some_and(|t| t.kind == TokenKind::Word) && !c.starts_line(1) =>
+        {
+            foreign(c, "is group", if negated { "not in" } else { "in" }, so_far)
+        }
+        (TokenKind::Null, _) => {
+            let name = short(&fact.name.value);
+            let state = if negated { "present" } else { "absent" };
+            let span = so_far.to(token.span);
+            let diagnostic = Diagnostic::error("E0023", "`<>` is no value", token.span)
+                .help(format!("the null sender is an absent one: write `{name} is {state}`"))
+                .fix(format!("write `is {state}`"), span, format!("is {state}"));
+            c.report(diagnostic);
+            None
+        }
+        (TokenKind::Less | TokenKind::More | TokenKind::AtMost | TokenKind::AtLeast, sign) => {
+            foreign(c, &format!("is {sign}"), sign, so_far.to(token.span))
+        }
+        _ => Some((negated, Op::Is(value(c, "a value")?))),
+    }
+}
+
+/// Whether a word of conditions stands where a name should.
+pub(super) fn at_connective(c: &Cursor<'_>) -> bool {
+    c.word().is_some_and(|word| matches!(word, "and" | "or" | "not" | "is" | "in"))
+}
+
+fn set(c: &mut Cursor<'_>) -> Option<Set> {
+    let Some(token) = c.peek().filter(|_| !at_connective(c)) else {
+        c.expected("the name of a list, or values in `[…]`");
+        return None;
+    };
+    if token.kind == TokenKind::OpenBracket || at_other_bracket(c) {
+        return entries(c, "a value").map(Set::Inline);
+    }
+    let group = token.is_word("group")
+        && c.nth(1).is_some_and(|t| matches!(t.kind, TokenKind::Word | TokenKind::Text));
+    if group {
+        c.bump();
+        return c.expect_word("a group's name").map(Set::Group);
+    }
+    if token.is_word("list") && c.nth(1).is_some_and(|t| t.kind == TokenKind::Word) && !c.starts_line(1) {
+        let diagnostic = Diagnostic::error("E0017", "a list is named without `list` before it", token.span);
+        c.report(diagnostic.help("the name alone stands behind `in`").fix("remove it", token.span, ""));
+        c.bump();
+    }
+    if matches!(token.kind, TokenKind::Text | TokenKind::Block) {
+        // Brackets make values of it, a name a list, a path the file of one: only the writer knows.
+        let text = leaf::text(token.text);
+        let message = "`in` takes the name of a list without quotes, or values in `[…]`";
+        let help = if text.contains(['/', '.']) {
+            format!(
+                "a file is read by a list: `list NAME: address from \"{text}\"`, then `in NAME`; a value stands in brackets"
+            )
+        } else {
+            format!("write `in {text}` for the list of that name, or the values in brackets")
+        };
+        c.report(Diagnostic::error("E0017", message, token.span).help(help));
+        c.bump();
+        return None;
+    }
+    c.expect_word("the name of a list, or values in `[…]`").map(Set::List)
+}
+
+fn needles(c: &mut Cursor<'_>, operator: &str, start: Span) -> Option<Needles> {
+    if c.at_word("any") {
+        c.bump();
+        c.expect_keyword("of")?;
+        if at_connective(c) {
+            c.expected("the name of a list, or texts in `[…]`");
+            return None;
+        }
+        return match c.peek() {
+            Some(t) if t.kind == TokenKind::OpenBracket || at_other_bracket(c) => {
+                entries(c, "a text").map(Needles::Inline)
+            }
+            Some(t) if matches!(t.kind, TokenKind::Text | TokenKind::Block) => {
+                let written = format!("[{}]", t.text);
+                c.report(
+                    Diagnostic::error(
+                        "E0017",
+                        "`any of` takes several texts in `[…]`, or the name of a list",
+                        t.span,
+                    )
+                    .help(format!(
+                        "write `{operator} {}` for this one, or `any of {}`",
+                        short(t.text),
+                        short(&written)
+                    ))
+                    .fix("put it in brackets", t.span, written),
+                );
+                c.bump();
+                None
+            }
+            _ => c.expect_word("the name of a list, or texts in `[…]`").map(Needles::List),
+        };
+    }
+    if c.at_kind(TokenKind::OpenBracket) {
+        return foreign(c, &format!("{operator} […]"), &format!("{operator} any of"), start).and(None);
+    }
+    let text: Value = text_value(c, operator, start)?;
+    Some(Needles::One(text))
+}
+
+/// A value that should be a text; a bare word is reported with its quotes, a regex with its own operator.
+fn text_value(c: &mut Cursor<'_>, operator: &str, start: Span) -> Option<Value> {
+    if let Some((inner, span)) = c.regex_here() {
+        let diagnostic = Diagnostic::error("E0017", format!("`{operator}` takes a text, not a regex"), span)
+            .label("a regex");
+        let (instead, place) = match operator {
+            "starts with" => (format!("matches /^({inner})/"), "`^` is the start of the text"),
+            "ends with" => (format!("matches /({inner})$/"), "`$` is the end of the text"),
+            _ => (format!("matches /{inner}/"), "it is found anywhere in the text"),
+        };
+        let help = format!("write `{}`; {place}", short(&instead));
+        c.report(diagnostic.help(help).fix("ask with `matches`", start.to(span), instead));
+        return None;
+    }
+    if c.word().is_some() {
+        c.expect_text("a text")?;
+        return None;
+    }
+    value(c, "a text")
+}
+
+fn matches(c: &mut Cursor<'_>) -> Option<(bool, Op)> {
+    let Some(token) = c.peek() else {
+        c.expected("a glob in quotes or a `/regex/`");
+        return None;
+    };
+    match token.kind {
+        TokenKind::Regex => {
+            c.bump();
+            let regex = leaf::regex(token.text);
+            if regex.is_empty() {
+                c.report(
+                    Diagnostic::error("E0007", "this regex is empty", token.span)
+                        .help("it would match everything"),
+                );
+                return None;
+            }
+            Some((false, Op::Regex(Spanned::new(regex, token.span))))
+        }
+        TokenKind::Text => Some((false, Op::Glob(c.expect_text("a glob")?))),
+        TokenKind::Word if c.at_word("any") => {
+            let diagnostic = Diagnostic::error("E0023", "`matches` takes one pattern", token.span)
+                .help("write a test for each and `or` between them, or one `/regex/` with `|`");
+            c.report(diagnostic);
+            None
+        }
+        _ => {
+            c.expect_text("a glob in quotes or a `/regex/`")?;
+            None
+        }
+    }
+}
