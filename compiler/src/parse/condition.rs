@@ -86,7 +86,12 @@ fn chain<'a>(
 fn one(c: &mut Cursor<'_>) -> Option<Expr> {
     // The next clause is no test: a half-written one before it stays open.
     let Some(token) = c.peek().filter(|t| !t.is_word("when") && !t.is_word("unless")) else {
-        c.expected("a test");
+        let before = c.text(c.last_span());
+        let help =
+            format!("write a test behind it, as in `{before} sender in partners`, or take `{before}` out");
+        if let Some(diagnostic) = c.missing("a test") {
+            c.report(diagnostic.help(help));
+        }
         return None;
     };
     let deeper = token.is_word("not") || token.kind == TokenKind::OpenParen;

@@ -162,8 +162,14 @@ fn together(table: &Table, all: &[Told], rule: Option<&RuleDef>, diagnostic: Dia
     let asked: Vec<&str> =
         all.iter().filter(|test| test.excluded.is_none()).map(|test| test.text.as_str()).collect();
     if excluded.is_empty() {
-        let mend = if excepts.is_empty() { "join them with `or`" } else { "narrow the `unless`" };
-        return diagnostic.help(format!("{list} can never be true together; correct one of them, or {mend}"));
+        if excepts.is_empty() {
+            let mend = "correct one of them, or join them with `or`";
+            return diagnostic.help(format!("{list} can never be true together; {mend}"));
+        }
+        let diagnostic = excepts.iter().take(3).fold(diagnostic, |d, span| d.also(*span, "an exception"));
+        return diagnostic.help(format!(
+            "{list} can never be true together, where what stands behind `unless` counts as its opposite; correct one of them, or narrow the `unless`"
+        ));
     }
     // With `or` such a rule would match nearly all mail: nobody is told to write that.
     let why = if asked.is_empty() {
@@ -180,7 +186,8 @@ fn together(table: &Table, all: &[Told], rule: Option<&RuleDef>, diagnostic: Dia
     }
     if nots {
         return diagnostic.help(format!(
-            "{why}, so nothing is left for this rule: narrow the `not` or the `unless`, or take it out"
+            "{why}, so nothing is left for this rule: narrow the `not` or the `unless` that asks for {}, or take that part out",
+            quoted(&excluded, "or")
         ));
     }
     let label = if excepts.len() == 1 { "takes out all that `when` lets in" } else { "an exception" };

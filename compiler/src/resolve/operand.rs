@@ -12,6 +12,9 @@ use edict_table::fact::{Fact, REGISTRY, Row, Type};
 use edict_table::model::ListKind;
 use edict_table::value::Pattern;
 
+/// Settings that are lists too.
+const BUILT_IN: [&str; 2] = ["local-domains", "relay-domains"];
+
 /// Texts that may stand without quotes, since they are names.
 pub fn bare_text(fact: Fact) -> bool {
     matches!(fact, Fact::AuthUser | Fact::SenderLocal | Fact::RecipientLocal)
@@ -125,7 +128,9 @@ fn names_something(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
     ctx.report(
         Diagnostic::error("E1128", format!("`{text}` is {what}, not a value"), value.span)
             .label(format!("`{}` is compared with what is written here, letter by letter", row.name))
-            .help(if what == "a fact" {
+            .help(if row.ty == Type::Domain && BUILT_IN.contains(&text) {
+                format!("the name of a list stands behind `in`, without brackets: write `{} in {text}`", row.name)
+            } else if what == "a fact" {
                 "a rule cannot compare two facts: write the value itself, or `in` and the name of a list".to_owned()
             } else {
                 format!("write the values themselves, or give them a name: `list NAME: {} = [...]`, then `in NAME`", type_word(row.ty))

@@ -64,9 +64,10 @@ impl<'a> Cursor<'a> {
                                 .to_owned()
                         }
                         Some(next) => format!(
-                            "a text stands in quotes, all of it: `\"{} {} …\"`",
+                            "a text stands in quotes, all of it: `\"{} {}{}\"`",
                             short(t.text),
-                            short(next.text)
+                            short(next.text),
+                            if self.nth(2).is_some_and(|t| t.kind == TokenKind::Word) { " …" } else { "" }
                         ),
                         None => format!("a text stands in quotes: `{}`", short(&quoted)),
                     };
