@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 #[path = "fuzzed/front.rs"]
+#[expect(dead_code, reason = "shared with the test of packets")]
 mod front;
 
 #[cfg(test)]
@@ -91,7 +92,8 @@ mod tests {
             let begin = random.below(dialogue.len());
             let end = (begin + random.below(1500)).min(dialogue.len());
             let part = changed(&dialogue[begin..end], &mut random);
-            show("session", &part, front::session);
+            let choice = u16::try_from(random.next() & 0xffff).unwrap().to_le_bytes();
+            show("session", &[&choice[..], &part].concat(), front::session);
         }
     }
 }

@@ -152,4 +152,39 @@ mod tests {
             );
         }
     }
+    /// XCLIENT, wherever packets end: the same replies, and the trust is the client's that it names.
+    #[tokio::test]
+    async fn xclient_comes_in_any_packets() {
+        let profile = "pipelining lenient\nerrors slow after 100, close after 200";
+        let (cx, _memory) = context(table(profile, ""), USERS, Settings::default());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_stop, stopped) = watch::channel(false);
+        let proxies = Proxies { proxy: Vec::new(), xclient: vec![parse_network("127.0.0.1").unwrap()] };
+        let endpoint = Endpoint { proxies: Arc::new(proxies), ..Endpoint::default() };
+        tokio::spawn(serve(listener, endpoint, Arc::clone(&cx), stopped));
+        for (client, taken) in [("10.1.2.3", true), ("203.0.113.9", false)] {
+            // The second one is the client's own, and is for nobody.
+            let wire = format!(
+                "XCLIENT ADDR={client} HELO=client.example\r\nXCLIENT ADDR=10.9.9.9\r\nMAIL FROM:<a@other.example>\r\n\
+                 RCPT TO:<b@outside.example>\r\nQUIT\r\n"
+            );
+            let whole = talk(address, wire.as_bytes()).await;
+            assert_eq!(whole.matches("220 mx.example.com").count(), 2, "{whole}");
+            assert_eq!(whole.matches("550 5.7.0 XCLIENT is not for this client\r\n").count(), 1, "{whole}");
+            assert_eq!(whole.contains("250 2.1.5 Ok\r\n"), taken, "{whole}");
+            assert_eq!(whole.contains("550 5.7.1 relaying denied\r\n"), !taken, "{whole}");
+            for cut in 1..wire.len() {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                stream.write_all(&wire.as_bytes()[..cut]).await.unwrap();
+                // The server has its turn before the rest is there.
+                tokio::task::yield_now().await;
+                stream.write_all(&wire.as_bytes()[cut..]).await.unwrap();
+                let mut text = String::new();
+                stream.read_to_string(&mut text).await.unwrap();
+                assert_eq!(text, whole, "{cut}");
+            }
+        }
+    }
 }

@@ -374,6 +374,55 @@ mod tests {
         assert_eq!(Metrics::get(&server.cx.metrics.memory), 0);
     }
 
+    /// STARTTLS command injection (CVE-2011-0411): wherever packets end, what came in the clear behind STARTTLS is
+    /// forgotten, or is no handshake.
+    #[tokio::test]
+    async fn nothing_gets_past_starttls_in_any_packets() {
+        let own = rcgen::generate_simple_self_signed(vec!["mx.example.com".to_owned()]).unwrap();
+        let server = server("pipelining lenient\njunk-commands 1000", Settings::default()).await;
+        let tls = edict_runtime::smtp::tls::server_config(
+            own.cert.pem().as_bytes(),
+            own.signing_key.serialize_pem().as_bytes(),
+            edict_runtime::smtp::tls::MinimumTls::V12,
+        );
+        server.cx.tls.store(Some(tls.unwrap()));
+        let command = "STARTTLS\r\n";
+        let wire = format!("{command}EHLO early.example\r\nMAIL FROM:<injected@other.example>\r\n");
+        for cut in 0..=wire.len() {
+            let mut clear = Client::new(server.address).await;
+            clear.reply().await;
+            clear.ask("EHLO client.example").await;
+            clear.say(&wire[..cut]).await;
+            let told = cut >= command.len();
+            if told {
+                assert!(clear.reply().await.starts_with("220 2.0.0 "));
+            }
+            clear.say(&wire[cut..]).await;
+            if !told {
+                assert!(clear.reply().await.starts_with("220 2.0.0 "));
+            }
+            assert!(clear.0.buffer().is_empty());
+            if told && cut < wire.len() {
+                // The server takes it for a handshake that nobody can finish.
+                let mut rest = Vec::new();
+                let _ = clear.0.get_mut().read_to_end(&mut rest).await;
+                assert!(rest.first().is_none_or(|byte| *byte == 0x15), "a TLS alert or nothing: {rest:?}");
+                continue;
+            }
+            let name = rustls::pki_types::ServerName::try_from("mx.example.com").unwrap();
+            let stream = connector(&own).connect(name, clear.0.into_inner()).await.unwrap();
+            let mut stream = BufReader::new(stream);
+            // Neither the greeting nor the sender from before: 503 to a command that needs EHLO, then 250.
+            stream.write_all(b"MAIL FROM:<carl@other.example>\r\n").await.unwrap();
+            assert_eq!(reply(&mut stream).await, "503 5.5.1 say EHLO first\r\n", "{cut}");
+            stream.write_all(b"EHLO client.example\r\n").await.unwrap();
+            assert!(reply(&mut stream).await.starts_with("250-mx.example.com\r\n"));
+            stream.write_all(b"MAIL FROM:<carl@other.example>\r\n").await.unwrap();
+            assert_eq!(reply(&mut stream).await, "250 2.1.0 Ok\r\n", "{cut}");
+        }
+        assert!(server.memory.taken.lock().unwrap().is_empty());
+    }
+
     /// RFC 8314 3.3: TLS from the first byte. A client that says nothing holds up nobody (CVE-2013-2125).
     #[tokio::test]
     async fn implicit_tls() {

@@ -1,137 +1,10 @@
-//! What must hold of the SMTP front whatever comes: one small policy, a session, and a property for each of AUTH, BDAT,
-//! PROXY headers and whole sessions. Shared by `fuzzed.rs` and the targets in `tests/fuzz`.
+//! What must hold of the SMTP front whatever comes: a property for each of AUTH, BDAT, PROXY headers and whole sessions, on
+//! any [`Ground`]. Shared by `fuzzed.rs`, `smtp_splits.rs` and the targets in `tests/fuzz`.
 
-use arc_swap::ArcSwap;
-use edict_compiler::source::Sources;
-use edict_runtime::acceptor::{Accepting, Acceptor, QuotaQuery, Receipt};
-use edict_runtime::envelope::{Incoming, MessageId, Refusal};
-use edict_runtime::live::Live;
+pub mod ground;
+
 use edict_runtime::smtp::proxy::{Header, Progress, read};
-use edict_runtime::smtp::{Checked, Context, Endpoint, Role, Session, Settings, Step};
-use edict_runtime::users::Users;
-use edict_table::emit::emit;
-use edict_table::load::Loaded;
-use std::sync::{Arc, OnceLock};
-
-const RULES: &str = r#"edict 1
-profile {
-    hostname         mx.example.com
-    local-domains    [example.com]
-    trusted-networks [10.0.0.0/8]
-    pipelining       lenient
-    auth             optional
-    auth-without-tls allowed
-    max-message-size 2 KiB
-    max-recipients   4
-    errors           slow after 50, close after 100
-}
-reject "casino" { when body contains "casino"  reply 550 5.7.1 "No gambling" }
-reject "bob" { priority 1  when recipient is bob@example.com }
-discard "eve" { priority 1  when recipient is eve@example.com }
-reject "attachment" { when attachment.name matches "*.exe" }
-"#;
-
-/// One of them has an entry for SCRAM, or that would not be offered.
-const USERS: &str = "ann@example.com:\nbob@example.com:\neve@example.com:\n\
-    carl@example.com:{SCRAM-SHA-256}1,MDEyMzQ1Njc4OWFiY2RlZg==,\
-    MKG5kW+STbrffPRvjy1s3AajDGDg4IBSmRSRmQIoQ3Y=,lRHtdUSleirTXqak7yFtR+uyMo2M1cvucMGUEvsbQSM=\n";
-
-struct Taker;
-
-impl Acceptor for Taker {
-    fn next_id(&self) -> MessageId {
-        MessageId(1)
-    }
-    fn ready(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-    fn over_quota(&self, _: &QuotaQuery<'_>) -> Result<(), Refusal> {
-        Ok(())
-    }
-    fn accept(&self, _: Incoming) -> Accepting<'_> {
-        Box::pin(std::future::ready(Ok(Receipt::default())))
-    }
-}
-
-fn table() -> Arc<Loaded> {
-    static TABLE: OnceLock<Arc<Loaded>> = OnceLock::new();
-    Arc::clone(TABLE.get_or_init(|| {
-        let mut sources = Sources::default();
-        sources.insert("main.edict", RULES.to_owned());
-        let compiled = edict_compiler::compile(&sources, &edict_compiler::Options { proofs: false });
-        Arc::new(Loaded::new(Arc::new(emit(&compiled.table.unwrap()))).unwrap())
-    }))
-}
-
-/// What a session came to.
-#[derive(PartialEq, Eq, Debug, Default)]
-struct Came {
-    /// Everything it said.
-    said: String,
-    /// Messages that were taken: sender, recipients, bytes.
-    took: Vec<(String, Vec<String>, Vec<u8>)>,
-    /// It ended.
-    closed: bool,
-    /// Logins that were asked about; all are refused.
-    logins: usize,
-}
-
-/// A session with a stranger.
-fn stranger() -> Session {
-    let users = Arc::new(ArcSwap::from_pointee(Users::parse(USERS).unwrap()));
-    let context = Context::new(Arc::new(Live::new(table())), Arc::new(Taker), users, Settings::default());
-    Session::new(
-        Arc::new(context),
-        Endpoint { role: Role::Mx, ..Endpoint::default() },
-        "203.0.113.9".parse().unwrap(),
-    )
-}
-
-/// Feeds a session, so many bytes at a time.
-fn play(bytes: &[u8], packet: usize) -> Came {
-    let mut session = stranger();
-    let mut came = Came::default();
-    let mut waiting = Vec::new();
-    let mut said = Vec::new();
-    let mut packets = bytes.chunks(packet.max(1));
-    loop {
-        let (used, step) = session.step(&waiting, 1_700_000_000_000);
-        assert!(used <= waiting.len());
-        waiting.drain(..used);
-        said.append(session.output());
-        match step {
-            Step::Read => match packets.next() {
-                Some(packet) => waiting.extend_from_slice(packet),
-                None => break,
-            },
-            Step::Write | Step::Wait(_) => {}
-            Step::Accept(incoming) => {
-                let recipients = incoming.recipients.iter().map(|r| r.wire.clone()).collect();
-                came.took.push((incoming.sender.wire.clone(), recipients, incoming.bytes));
-                session.accepted(Ok(Receipt::default()));
-            }
-            Step::Verify { .. } => {
-                came.logins += 1;
-                session.verified(Checked::Wrong, 1_700_000_000_000);
-            }
-            Step::Look(questions) => {
-                session.answered(questions.into_iter().map(|q| q.unknown()).collect());
-            }
-            Step::StartTls | Step::Offer(..) => panic!("neither is offered"),
-            Step::Close => {
-                came.closed = true;
-                break;
-            }
-        }
-    }
-    // Nonces differ from run to run.
-    let said = String::from_utf8(said).expect("replies are ASCII");
-    assert!(said.is_empty() || said.ends_with("\r\n"));
-    let lines = said.split_terminator("\r\n");
-    came.said =
-        lines.map(|l| if l.starts_with("334 ") { "334\n".to_owned() } else { format!("{l}\n") }).collect();
-    came
-}
+use ground::{Came, Ground};
 
 /// Whether a text begins with an enhanced status code of this class.
 fn has_status(class: u8, text: &str) -> bool {
@@ -143,7 +16,7 @@ fn has_status(class: u8, text: &str) -> bool {
 }
 
 /// Whatever came in: replies are replies, nothing is relayed, nothing leaves that two readers part differently.
-fn sound(came: &Came) {
+pub fn sound(ground: Ground, came: &Came) {
     for line in came.said.lines() {
         assert!(line.len() <= 510, "{line:?}");
         let bytes = line.as_bytes();
@@ -160,26 +33,33 @@ fn sound(came: &Came) {
     }
     for (sender, recipients, bytes) in &came.took {
         assert!(!sender.contains(['\r', '\n', '\0']));
-        assert!(!recipients.is_empty() && recipients.len() <= 4);
+        assert!(!recipients.is_empty() && recipients.len() <= ground.max_recipients());
         for recipient in recipients {
+            assert!(!recipient.contains(['\r', '\n', '\0']), "{recipient:?}");
             let (local, domain) = recipient.rsplit_once('@').unwrap();
+            if ground.xclient() {
+                // It may have spoken for one of our users.
+                continue;
+            }
             assert!(domain.eq_ignore_ascii_case("example.com"), "relayed to {recipient}");
             assert!(!local.contains(['\r', '\n', '\0', '%', '!', '@']), "{recipient:?}");
         }
-        assert!(bytes.len() <= 2048);
+        assert!(bytes.len() <= ground.max_size());
         assert!(bytes.is_empty() || bytes.ends_with(b"\r\n"));
         let text: String = bytes.iter().map(|b| char::from(*b)).collect();
         assert!(!text.replace("\r\n", "").contains(['\r', '\n', '\0']), "{text:?}");
     }
 }
 
-/// Any bytes as a client's side of a session: replies are replies, nothing is relayed, and packets change nothing.
+/// Any bytes as a client's side of a session: replies are replies, nothing is relayed, and packets change nothing. The
+/// first byte says on what ground, the second how long the packets are.
 pub fn session(bytes: &[u8]) {
-    let whole = play(bytes, usize::MAX);
-    sound(&whole);
-    let packet = bytes.first().map_or(1, |b| usize::from(*b) + 1);
-    assert_eq!(play(bytes, packet), whole);
-    assert_eq!(play(bytes, 1), whole);
+    let Some((&[ground, packet], bytes)) = bytes.split_first_chunk() else { return };
+    let ground = Ground(ground);
+    let whole = ground.play(bytes, |left| left);
+    sound(ground, &whole);
+    ground.play(bytes, |_| usize::from(packet) + 1).agrees(&whole);
+    ground.play(bytes, |_| 1).agrees(&whole);
 }
 
 /// BDAT: chunks of any length and content in one transaction. What is taken is what the chunks held, no more and no
@@ -201,10 +81,10 @@ pub fn bdat(bytes: &[u8]) {
         rest = after;
         chunks += 1;
     }
-    let whole = play(&wire, usize::MAX);
-    sound(&whole);
+    let whole = Ground::PLAIN.play(&wire, |left| left);
+    sound(Ground::PLAIN, &whole);
     let packet = bytes.first().map_or(1, |b| usize::from(*b) + 1);
-    assert_eq!(play(&wire, packet), whole);
+    assert_eq!(Ground::PLAIN.play(&wire, |_| packet), whole);
     // Greeting, EHLO, MAIL, RCPT, then a reply to each BDAT and to nothing else.
     let replies = whole.said.lines().filter(|line| line.as_bytes().get(3) == Some(&b' ')).count();
     assert!(replies <= 4 + chunks + usize::from(whole.closed), "{}", whole.said);
@@ -230,9 +110,9 @@ pub fn auth(bytes: &[u8]) {
         _ => b"AUTH ",
     };
     let wire = [b"EHLO c.example\r\n", start, rest, b"\r\nMAIL FROM:<a@b.example>\r\n"].concat();
-    let whole = play(&wire, usize::MAX);
-    sound(&whole);
-    assert_eq!(play(&wire, usize::from(which) + 1), whole);
+    let whole = Ground::PLAIN.play(&wire, |left| left);
+    sound(Ground::PLAIN, &whole);
+    assert_eq!(Ground::PLAIN.play(&wire, |_| usize::from(which) + 1), whole);
 }
 
 /// The longest PROXY header: the sixteen bytes of version 2 and what may follow them.
