@@ -43,6 +43,8 @@ pub enum Command {
     Test(TestArgs),
     /// Tell what happens to a mail, and why
     Explain(ExplainArgs),
+    /// Put recorded mail through a table
+    Replay(ReplayArgs),
     /// Show what is inside a table
     Show(ShowArgs),
     /// Make rules out of the maps of other mail systems
@@ -372,6 +374,29 @@ pub struct ExplainArgs {
     #[arg(long)]
     pub all: bool,
     /// How to print it
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: ResultFormat,
+}
+
+/// `edict replay`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  edict replay rules /var/lib/edict/journal\n  edict replay rules journal --against /etc/edict/edict.table\n  edict replay rules ~/Maildir sent.mbox mail.eml --recipient ann@example.com\n\nNo DNS is asked: names resolve, clients are on no list, and local mailboxes exist. SPF, DKIM and DMARC are not in a\njournal and count as not checked; of a mail whose body was not kept, rules see an empty one of its size.\n\nExit code: 0, and with --against 1 where a mail is treated differently."
+)]
+pub struct ReplayArgs {
+    /// A table, or a folder of rules; `-` is a table on standard input
+    #[arg(value_name = "TABLE|RULES")]
+    pub table: PathBuf,
+    /// Recorded mail: the daemon's journal, a message, an mbox or a Maildir
+    #[arg(value_name = "MAIL", required = true)]
+    pub mail: Vec<PathBuf>,
+    /// Another table or folder of rules; only what changes from it is shown
+    #[arg(long, value_name = "OLD")]
+    pub against: Option<PathBuf>,
+    /// Who gets mail that does not say so itself; give it several times for several
+    #[arg(long, value_name = "ADDRESS")]
+    pub recipient: Vec<String>,
+    /// How to print it; JSON is one object a line
     #[arg(long, value_enum, default_value = "human")]
     pub format: ResultFormat,
 }

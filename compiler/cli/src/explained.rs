@@ -105,13 +105,14 @@ fn amount(unit: Unit, count: u64) -> String {
 
 impl<'a> Shown<'a> {
     /// `reject "bad networks" (access/lists.edict:9)`
-    fn named(&self, id: RuleId) -> String {
+    pub fn named(&self, id: RuleId) -> String {
         let Some(rule) = self.table.rule(id) else { return "a rule that is not there".to_owned() };
         let at = if rule.file.is_empty() { String::new() } else { format!(" ({}:{})", rule.file, rule.line) };
         format!("{} \"{}\"{at}", word(&rule), rule.name)
     }
 
-    fn by(&self, decided: &Decided) -> String {
+    /// What decided: a rule, a setting, or that none did.
+    pub fn by(&self, decided: &Decided) -> String {
         match decided.ended {
             Ended::Default => "no rule decides".to_owned(),
             Ended::Rule(id, _) | Ended::Quota(id) => format!("by {}", self.named(id)),

@@ -11,6 +11,7 @@ mod fmt;
 mod keygen;
 mod manual;
 mod new;
+mod replay;
 mod show;
 mod test;
 
@@ -31,6 +32,7 @@ pub fn run(command: Command, console: &mut Console) -> Result<bool, Failure> {
         Command::Keygen(args) => keygen::run(&args, console),
         Command::Test(args) => test::run(&args, console),
         Command::Explain(args) => explain::run(&args, console),
+        Command::Replay(args) => replay::run(&args, console),
         Command::Show(args) => show::run(&args, console),
         Command::Import(args) => exchange::import(&args, console),
         Command::Export(args) => exchange::export(&args, console),

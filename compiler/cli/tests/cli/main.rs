@@ -13,6 +13,7 @@ mod new;
 mod office;
 mod pages;
 mod postfix;
+mod replay;
 mod running;
 mod sarif;
 mod signing;
