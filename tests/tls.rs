@@ -71,10 +71,11 @@ fn server(folder: &Path, minimum: &str) -> Server {
     Server { daemon: Daemon::configured(folder, mx, &config), submission, submissions }
 }
 
-fn python(script: &str, arguments: &[&str]) {
+fn python(script: &str, arguments: &[&str]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(script);
     let out = Command::new("python3").arg(path).args(arguments).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
 #[test]
@@ -139,6 +140,32 @@ fn swaks_logs_in() {
     let port = server.submission.port().to_string();
     python("scram.py", &[&port, certificate.to_str().unwrap(), "carol@example.com", "staple"]);
     server.daemon.wait_for_mail("bob@example.com", 5);
+}
+
+/// AUTH guessing: logins by SCRAM work on, and the salts of those who are not there stay what they are, as a user's does,
+/// over a reload that changes the file, a restart, and a kill.
+#[test]
+fn challenges_outlive_reloads_and_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = server(folder.path(), "1.2");
+    let users = folder.path().join("users");
+    let scram = |user| assert_eq!(passwd(&users, &["--scheme", "scram-sha-256", user], "staple").0, 0);
+    scram("carol@example.com");
+    assert_eq!(server.daemon.ask(&["reload"]).0, 0);
+    let certificate = folder.path().join("mx.pem");
+    let port = server.submission.port().to_string();
+    let shown = || python("scram.py", &[&port, certificate.to_str().unwrap(), "carol@example.com", "staple"]);
+    let before = shown();
+    assert_eq!(before.lines().count(), 2, "{before}");
+    scram("dave@example.com");
+    assert_eq!(server.daemon.ask(&["reload"]).0, 0);
+    assert_eq!(shown(), before, "after a reload");
+    assert!(server.daemon.stop());
+    server.daemon.restart();
+    assert_eq!(shown(), before, "after a restart");
+    server.daemon.kill();
+    server.daemon.restart();
+    assert_eq!(shown(), before, "after a kill");
 }
 
 /// Certificates are read again with everything else, and a broken one changes nothing at all.

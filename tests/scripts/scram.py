@@ -1,6 +1,8 @@
 """Logs in by SCRAM-SHA-256 (RFC 5802, RFC 7677), written anew out of Python's own primitives.
 
 scram.py SUBMISSION CERTIFICATE USER PASSWORD
+
+Prints what the challenges to the user and to nobody hold, salt and iterations, which must not change.
 """
 
 import base64
@@ -59,3 +61,18 @@ assert wrong == nobody and wrong[0] == 535, (wrong, nobody)
 assert known["i"] == unknown["i"] and len(known["s"]) == len(unknown["s"]), (known, unknown)
 assert login("nobody@example.com", password)[1]["s"] == unknown["s"] != known["s"]
 assert login(user, password)[1]["s"] == known["s"]
+# A wrong password and a user who is not there get the same words by every mechanism.
+for mechanism in ("PLAIN", "LOGIN"):
+    told = set()
+    for name, secret in ((user, password + "!"), ("nobody@example.com", password)):
+        with smtplib.SMTP("127.0.0.1", port) as s:
+            s.starttls(context=ssl.create_default_context(cafile=certificate))
+            s.ehlo()
+            if mechanism == "PLAIN":
+                told.add(s.docmd("AUTH", "PLAIN " + b64(f"\0{name}\0{secret}".encode())))
+            else:
+                begin = s.docmd("AUTH", "LOGIN"), s.docmd(b64(name.encode()))
+                told.add((begin, s.docmd(b64(secret.encode()))))
+    assert len(told) == 1 and wrong in (told | {t[1] for t in told}), (mechanism, told)
+for parts in (known, unknown):
+    print(parts["s"], parts["i"])
