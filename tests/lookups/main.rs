@@ -37,7 +37,9 @@ reject "sender" { when sender.domain is unresolvable and recipient is sender@exa
 reject "spf" { when spf is fail and recipient is spf@example.org }
 reject "dmarc" { when dmarc is fail and recipient is dmarc@example.org }
 reject "dkim" { when dkim.domain is example.com and recipient is dkim@example.org }
-reject "listed" { when client.ip is listed in "list.example" and recipient is listed@example.org }
+reject "listed" { when client.ip is listed in "list.example" and recipient in [listed@example.org, lists@example.org] }
+reject "listed too" { when client.ip is listed in "second.example" and recipient is lists@example.org }
+reject "listed elsewhere" { when client.ip is listed in "third.example" and recipient is third@example.org }
 "#;
 
     /// A daemon behind a proxy, and its name server on a thread of its own.
@@ -259,6 +261,12 @@ reject "listed" { when client.ip is listed in "list.example" and recipient is li
         assert_eq!(say("192.0.2.9", "helo", "a@good.example"), ["mail.good.example A"]);
         assert_eq!(say("192.0.2.9", "name", "a@good.example"), ["9.2.0.192.in-addr.arpa PTR"]);
         assert_eq!(say("192.0.2.9", "spf", "a@pass.example"), ["pass.example TXT"]);
+        assert_eq!(say("192.0.2.9", "listed", "a@good.example"), ["9.2.0.192.list.example A"]);
+        // Lists that rules hang on at the same moment are asked together; others are not asked at all.
+        assert_eq!(
+            say("192.0.2.9", "lists", "a@good.example"),
+            ["9.2.0.192.list.example A", "9.2.0.192.second.example A"]
+        );
         assert_eq!(
             say("192.0.2.9", "dmarc", "a@pass.example"),
             ["_dmarc.elsewhere.example TXT", "_dmarc.example TXT"]

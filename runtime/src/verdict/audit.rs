@@ -137,9 +137,7 @@ impl Job {
                 continue;
             };
             let (found, open) = held(&table, &facts, &mut scratch, self.transaction.wire(*place));
-            for fact in lookup::at_end(open).iter() {
-                self.need.insert(fact);
-            }
+            self.need.add(lookup::at_end(open));
             for (id, finding) in found {
                 if !self.told.contains(&(*place, id)) {
                     self.told.push((*place, id));
@@ -197,7 +195,7 @@ impl Transaction {
             let lookups = lookup::at_end(open);
             if !lookups.is_empty() {
                 places.push(place);
-                lookups.iter().for_each(|fact| need.insert(fact));
+                need.add(lookups);
             }
         }
         if places.is_empty() {

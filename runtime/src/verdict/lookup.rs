@@ -88,7 +88,7 @@ pub trait Resolver: Send + Sync {
 
 /// Of the facts that are needed, those that a lookup can tell once a client has connected.
 pub(crate) fn at_connect(need: FactSet) -> FactSet {
-    only(need, &[Fact::ClientName, Fact::ClientUnverified, Fact::ClientListed])
+    need.only(&[Fact::ClientName, Fact::ClientUnverified, Fact::ClientListed])
 }
 
 /// Of the facts that are needed, those that a lookup can tell from MAIL on.
@@ -101,7 +101,7 @@ pub(crate) fn at_mail(need: FactSet) -> FactSet {
         Fact::SenderUnresolvable,
         Fact::Spf,
     ];
-    only(need, FACTS)
+    need.only(FACTS)
 }
 
 /// Of the facts that are needed, those that a lookup can tell at the end of the data.
@@ -111,14 +111,6 @@ pub(crate) fn at_end(need: FactSet) -> FactSet {
         if need.contains(fact) {
             found.insert(fact);
         }
-    }
-    found
-}
-
-fn only(need: FactSet, facts: &[Fact]) -> FactSet {
-    let mut found = FactSet::EMPTY;
-    for fact in facts.iter().copied().filter(|fact| need.contains(*fact)) {
-        found.insert(fact);
     }
     found
 }

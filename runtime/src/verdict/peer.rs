@@ -125,11 +125,9 @@ impl Peer {
     /// The questions whose answers tell these facts.
     pub(crate) fn questions(&self, table: &Loaded, need: FactSet, sender: Option<&Address>) -> Vec<Question> {
         let mut questions = Vec::new();
-        if need.contains(Fact::ClientListed) {
-            let asked = |zone: &&str| self.listed.iter().any(|(known, _)| known == zone);
-            let zones = table.zones().filter(|zone| !asked(zone));
-            questions.extend(zones.map(|zone| Question::Listed(zone.to_owned(), self.ip)));
-        }
+        let asked = |zone: &&str| self.listed.iter().any(|(known, _)| known == zone);
+        let zones = table.zones_of(need).filter(|zone| !asked(zone));
+        questions.extend(zones.map(|zone| Question::Listed(zone.to_owned(), self.ip)));
         if need.contains(Fact::ClientName) || need.contains(Fact::ClientUnverified) {
             questions.push(Question::Name(self.ip));
         }

@@ -184,29 +184,69 @@ pub struct Facts<'a> {
     pub time: Slot<i64>,
 }
 
-/// A set of facts: what a decision still needs.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct FactSet(u64);
+/// A set of facts: what a decision still needs. Where [`Fact::ClientListed`] is among them, also of which DNS lists; two
+/// sets of the same facts are equal, whatever the lists.
+#[derive(Clone, Copy, Default)]
+pub struct FactSet {
+    facts: u64,
+    /// By their places among the table's zones; the last bit stands for all from there on.
+    zones: u64,
+}
+
+/// The place from which on zones share a bit.
+const LAST_ZONE: usize = 63;
 
 impl FactSet {
     /// None.
-    pub const EMPTY: Self = Self(0);
+    pub const EMPTY: Self = Self { facts: 0, zones: 0 };
 
     /// Adds one.
     pub fn insert(&mut self, fact: Fact) {
-        self.0 |= 1 << (fact as u8);
+        self.facts |= 1 << (fact as u8);
+    }
+
+    /// Adds [`Fact::ClientListed`] for the zone at this place.
+    pub(crate) fn insert_zone(&mut self, place: usize) {
+        self.insert(Fact::ClientListed);
+        self.zones |= 1 << place.min(LAST_ZONE);
+    }
+
+    /// Adds all of another set.
+    pub fn add(&mut self, other: Self) {
+        self.facts |= other.facts;
+        self.zones |= other.zones;
+    }
+
+    /// Those that are among `facts`.
+    #[must_use]
+    pub fn only(self, facts: &[Fact]) -> Self {
+        let mut mask = Self::EMPTY;
+        facts.iter().for_each(|fact| mask.insert(*fact));
+        Self { facts: self.facts & mask.facts, ..self }
+    }
+
+    /// Whether each of its facts is in another set.
+    #[must_use]
+    pub(crate) fn is_within(self, other: Self) -> bool {
+        self.facts & !other.facts == 0
     }
 
     /// Whether it is among them.
     #[must_use]
     pub fn contains(self, fact: Fact) -> bool {
-        self.0 & (1 << (fact as u8)) != 0
+        self.facts & (1 << (fact as u8)) != 0
+    }
+
+    /// Whether the zone at this place is wanted; where none was named, any is.
+    pub(crate) fn wants_zone(self, place: usize) -> bool {
+        self.contains(Fact::ClientListed)
+            && (self.zones == 0 || self.zones & (1 << place.min(LAST_ZONE)) != 0)
     }
 
     /// Whether none is.
     #[must_use]
     pub fn is_empty(self) -> bool {
-        self.0 == 0
+        self.facts == 0
     }
 
     /// Each of them, in the order of the registry.
@@ -214,6 +254,14 @@ impl FactSet {
         crate::fact::REGISTRY.iter().map(|row| row.fact).filter(move |f| self.contains(*f))
     }
 }
+
+impl PartialEq for FactSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.facts == other.facts
+    }
+}
+
+impl Eq for FactSet {}
 
 impl std::fmt::Debug for FactSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -19,6 +19,7 @@ pub(crate) use columns::{Class, Column};
 pub use sections::SectionSize;
 
 use crate::fact::Fact;
+use crate::facts::FactSet;
 use crate::index::matcher::Matchers;
 use crate::index::probe::{self, Index, shape};
 use crate::index::store;
@@ -153,6 +154,8 @@ pub struct Loaded {
     pub(crate) kinds: [Range<u32>; 6],
     /// Whether verdict rules are on trial; found out when somebody asks.
     pub(crate) audits: OnceLock<bool>,
+    /// Verdict rules in force that ask a DNS list, best rank first; found out when one is asked.
+    pub(crate) listing: OnceLock<Vec<u32>>,
     named_lists: HashMap<String, u32>,
     local: HashSet<String>,
     inside: HashSet<String>,
@@ -219,6 +222,7 @@ impl Loaded {
             varies,
             kinds,
             audits: OnceLock::new(),
+            listing: OnceLock::new(),
             named_lists,
             local,
             inside,
@@ -305,6 +309,16 @@ impl Loaded {
     /// The zones that `client.ip is listed in` asks about, each once.
     pub fn zones(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().filter(|c| c.fact == Fact::ClientListed).map(|c| c.parameter.as_str())
+    }
+
+    /// The place of a zone among [`Loaded::zones`].
+    pub(crate) fn zone_place(&self, zone: &str) -> usize {
+        self.zones().take_while(|other| *other != zone).count()
+    }
+
+    /// The zones that [`Fact::ClientListed`] stands for in what a decision needs.
+    pub fn zones_of(&self, need: FactSet) -> impl Iterator<Item = &str> {
+        self.zones().enumerate().filter(move |(place, _)| need.wants_zone(*place)).map(|(_, zone)| zone)
     }
 
     /// The alias for an address: exact, then without `+ext` (inside), then `@domain`.

@@ -90,6 +90,7 @@ async fn relay(stream: DuplexStream, does: Does) -> Vec<String> {
     }
 }
 
+/// RFC 4954 4, RFC 5802 3: the password never goes out in the clear, and the relay proves that it knows it.
 #[tokio::test]
 async fn relays_that_offer_scram() {
     for (does, password, want) in [

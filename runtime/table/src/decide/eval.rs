@@ -382,8 +382,12 @@ impl<'a, 'f> Eval<'a, 'f> {
         match node.op.get() {
             op::TEST => {
                 let column = self.view.predicates.get(node.a.get() as usize).map(|p| p.column.get());
-                if let Some(column) = column.and_then(|c| self.table.columns.get(c as usize)) {
-                    facts.insert(column.fact);
+                match column.and_then(|c| self.table.columns.get(c as usize)) {
+                    Some(asked) if asked.fact == Fact::ClientListed => {
+                        facts.insert_zone(self.table.zone_place(&asked.parameter));
+                    }
+                    Some(column) => facts.insert(column.fact),
+                    None => {}
                 }
             }
             op::NOT => self.hangs_on(node.a.get(), value, facts),

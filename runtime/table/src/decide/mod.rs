@@ -15,6 +15,7 @@ mod stages;
 mod truth;
 mod values;
 mod walk;
+mod zones;
 
 pub use crate::index::matcher::{PatternError, check_regex, required as required_literals};
 pub use audit::{Audit, audit, audited, has_audits};
@@ -164,6 +165,7 @@ impl<'a> Eval<'a, '_> {
             let mut facts = FactSet::EMPTY;
             let condition = self.condition(standing.pending);
             self.hangs_on(condition, Truth::Pending, &mut facts);
+            self.zones_beside(&mut facts);
             return Outcome::Need(facts);
         }
         let (last, ruling) = if standing.best == NO_RULE {
