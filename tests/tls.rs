@@ -106,7 +106,7 @@ fn smtplib_logs_in_over_tls_and_never_without() {
     assert!(!server.daemon.read_log().contains("correct horse"), "no password is logged: {line}");
 }
 
-/// A user with swaks: STARTTLS and a login, each mechanism, and a user whose entry is SCRAM.
+/// A user with swaks: STARTTLS and a login, each mechanism, and a user whose entry is SCRAM (RFC 5802, RFC 7677).
 #[test]
 fn swaks_logs_in() {
     let folder = tempfile::tempdir().unwrap();

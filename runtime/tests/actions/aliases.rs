@@ -72,7 +72,7 @@ async fn postmaster_goes_to_the_profile() {
     .await;
 }
 
-/// RFC 5321 3.9.2: the owner of a list takes the place of the envelope sender.
+/// RFC 5321 3.9, 3.9.2: the owner of a list takes the place of the envelope sender.
 #[tokio::test]
 async fn notification_follows_the_expansion_and_ends_at_an_owner() {
     let table = rules().load();
