@@ -2,7 +2,8 @@
 //!
 //! A worker serves one connection (or one batch of mailboxes). Nobody starts a task per message. While
 //! a hop cannot be reached one worker tries again, soon at first; jobs wait for [`PATIENCE`], then they
-//! are handed back and new ones are refused until the next try.
+//! are handed back and new ones are refused until the next try. Who tries again does so in its [`Seat`]: whatever
+//! way a worker ends, its lane knows that nobody tries any more.
 
 use super::Inner;
 use super::entry::Job;
@@ -42,8 +43,38 @@ struct Down {
     until: Instant,
     tries: u32,
     reason: Reason,
-    /// A worker waits to try again.
-    probing: bool,
+    /// The bell of the worker that waits to try again.
+    prober: Option<Arc<Notify>>,
+}
+
+impl Down {
+    /// Somebody will try again soon.
+    fn is_probed(&self) -> bool {
+        self.prober.is_some()
+    }
+
+    fn is_probed_by(&self, bell: &Arc<Notify>) -> bool {
+        self.prober.as_ref().is_some_and(|prober| Arc::ptr_eq(prober, bell))
+    }
+}
+
+impl LaneState {
+    /// The worker with this bell ends.
+    fn leave(&mut self, bell: &Arc<Notify>) {
+        self.workers = self.workers.saturating_sub(1);
+        self.resting.retain(|other| !Arc::ptr_eq(other, bell));
+        if let Some(down) = self.down.as_mut().filter(|down| down.is_probed_by(bell)) {
+            down.prober = None;
+        }
+    }
+}
+
+/// A worker's place in its lane, which counts the worker while it has one.
+pub(super) struct Seat {
+    pub lane: Arc<Lane>,
+    /// Calls the worker when it rests, and tells it from others.
+    bell: Arc<Notify>,
+    left: bool,
 }
 
 /// What a worker does after its connection failed.
@@ -66,7 +97,7 @@ impl Lane {
     pub fn renew(&self, limit: usize) {
         let mut state = self.state();
         state.limit = limit;
-        state.down.take_if(|down| !down.probing);
+        state.down.take_if(|down| !down.is_probed());
     }
 
     fn state(&self) -> MutexGuard<'_, LaneState> {
@@ -83,7 +114,7 @@ impl Lane {
         }
         if let Some(down) = &state.down {
             let now = Instant::now();
-            if !down.probing && now < down.until {
+            if !down.is_probed() && now < down.until {
                 return Err((job, down.reason.clone()));
             }
         }
@@ -92,43 +123,11 @@ impl Lane {
             bell.notify_one();
             return Ok(false);
         }
-        let wanted = state.workers < state.limit && !state.down.as_ref().is_some_and(|d| d.probing);
+        let wanted = state.workers < state.limit && !state.down.as_ref().is_some_and(Down::is_probed);
         if wanted {
             state.workers += 1;
         }
         Ok(wanted)
-    }
-
-    /// Takes up to `most` jobs; waits for the first for so long, to be called by `bell`, which is the
-    /// worker's own. Empty: the worker ends, and is not counted any more.
-    pub async fn next(&self, most: usize, rest: Duration, bell: &Arc<Notify>) -> Vec<Job> {
-        loop {
-            {
-                let mut state = self.state();
-                if state.closed {
-                    state.workers = state.workers.saturating_sub(1);
-                    return Vec::new();
-                }
-                if state.queue.len() > 0 {
-                    return std::iter::from_fn(|| state.queue.pop()).take(most).collect();
-                }
-                state.resting.push(Arc::clone(bell));
-            }
-            if tokio::time::timeout(rest, bell.notified()).await.is_ok() {
-                continue;
-            }
-            {
-                let mut state = self.state();
-                let place = state.resting.iter().position(|other| Arc::ptr_eq(other, bell));
-                if let Some(place) = place {
-                    state.resting.swap_remove(place);
-                    state.workers = state.workers.saturating_sub(1);
-                    return Vec::new();
-                }
-            }
-            // Called in that very moment.
-            bell.notified().await;
-        }
     }
 
     /// Takes one job more for a worker that has one in hand: one up to so many bytes, and only where nobody
@@ -166,13 +165,7 @@ impl Lane {
         drop(jobs);
     }
 
-    /// A worker ends outside [`Lane::next`].
-    pub fn leave(&self) {
-        let mut state = self.state();
-        state.workers = state.workers.saturating_sub(1);
-    }
-
-    /// The hop was reached. Gives back how many workers more are to be started; they are counted.
+    /// The hop was reached, or there is another way now. Gives back how many workers more are to be started; they are counted.
     pub fn reached(&self) -> usize {
         let mut state = self.state();
         if state.down.take().is_none() {
@@ -183,13 +176,71 @@ impl Lane {
         more
     }
 
+    /// Whether a worker waits to try again.
+    #[cfg(test)]
+    pub fn is_probed(&self) -> bool {
+        self.state().down.as_ref().is_some_and(Down::is_probed)
+    }
+
+    /// Whether it can be forgotten.
+    pub fn is_idle(&self) -> bool {
+        let state = self.state();
+        let down = state.down.as_ref().is_some_and(|d| d.until > Instant::now());
+        state.workers == 0 && state.queue.len() == 0 && !down
+    }
+}
+
+impl Seat {
+    /// For a worker that the lane counts already.
+    pub fn new(lane: Arc<Lane>) -> Self {
+        Self { lane, bell: Arc::new(Notify::new()), left: false }
+    }
+
+    /// Ends the worker.
+    fn leave(&mut self, state: &mut LaneState) {
+        if !std::mem::replace(&mut self.left, true) {
+            state.leave(&self.bell);
+        }
+    }
+
+    /// Takes up to `most` jobs; waits for the first for so long. Empty: the worker ends.
+    pub async fn next(&mut self, most: usize, rest: Duration) -> Vec<Job> {
+        let lane = Arc::clone(&self.lane);
+        loop {
+            {
+                let mut state = lane.state();
+                if state.closed {
+                    self.leave(&mut state);
+                    return Vec::new();
+                }
+                if state.queue.len() > 0 {
+                    return std::iter::from_fn(|| state.queue.pop()).take(most).collect();
+                }
+                state.resting.push(Arc::clone(&self.bell));
+            }
+            if tokio::time::timeout(rest, self.bell.notified()).await.is_ok() {
+                continue;
+            }
+            {
+                let mut state = lane.state();
+                if state.resting.iter().any(|other| Arc::ptr_eq(other, &self.bell)) {
+                    self.leave(&mut state);
+                    return Vec::new();
+                }
+            }
+            // Called in that very moment.
+            self.bell.notified().await;
+        }
+    }
+
     /// The hop was not reached with this job in hand.
-    pub fn failed(&self, job: Job, reason: Reason, probing: bool) -> AfterFailure {
-        let mut state = self.state();
+    pub fn failed(&mut self, job: Job, reason: Reason) -> AfterFailure {
+        let lane = Arc::clone(&self.lane);
+        let mut state = lane.state();
         let now = Instant::now();
         let waits = job.since;
         if state.closed {
-            state.workers = state.workers.saturating_sub(1);
+            self.leave(&mut state);
             return AfterFailure::Leave;
         }
         let down = state.down.get_or_insert_with(|| Down {
@@ -197,11 +248,11 @@ impl Lane {
             until: now,
             tries: 0,
             reason: reason.clone(),
-            probing: false,
+            prober: None,
         });
-        if down.probing && !probing {
+        if down.is_probed() && !down.is_probed_by(&self.bell) {
             state.queue.push_front(job.lane, job);
-            state.workers = state.workers.saturating_sub(1);
+            self.leave(&mut state);
             return AfterFailure::Leave;
         }
         let wait = FIRST_WAIT.saturating_mul(1 << down.tries.min(10)).min(LAST_WAIT);
@@ -210,22 +261,21 @@ impl Lane {
         down.reason = reason.clone();
         down.until = now + wait;
         if now.duration_since(down.since) + wait < PATIENCE && now.duration_since(waits) < PATIENCE {
-            down.probing = true;
+            down.prober = Some(Arc::clone(&self.bell));
             state.queue.push_front(job.lane, job);
             return AfterFailure::Wait(wait);
         }
-        down.probing = false;
         let mut jobs = vec![job];
         jobs.extend(std::iter::from_fn(|| state.queue.pop()));
-        state.workers = state.workers.saturating_sub(1);
+        self.leave(&mut state);
         AfterFailure::GiveUp(jobs, reason)
     }
+}
 
-    /// Whether it can be forgotten.
-    pub fn is_idle(&self) -> bool {
-        let state = self.state();
-        let down = state.down.as_ref().is_some_and(|d| d.until > Instant::now());
-        state.workers == 0 && state.queue.len() == 0 && !down
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let lane = Arc::clone(&self.lane);
+        self.leave(&mut lane.state());
     }
 }
 

@@ -52,7 +52,12 @@ impl Queue {
     pub fn take_over(&self, live: Arc<Live>, settings: Settings) {
         let guide = LiveGuide::new(live, settings.outside.clone(), settings.directory.clone());
         let dialer = settings.dialer();
-        let ways = Arc::new(Ways::new(settings, dialer, Box::new(guide)));
+        self.go_by(Ways::new(settings, dialer, Box::new(guide)));
+    }
+
+    /// Goes on in these ways.
+    pub(super) fn go_by(&self, ways: Ways) {
+        let ways = Arc::new(ways);
         self.inner.ways.store(Arc::clone(&ways));
         let lanes: Vec<Arc<Lane>> =
             self.inner.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();

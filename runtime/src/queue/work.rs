@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::entry::{Entry, Job, LARGE, Wish};
-use super::hop::{AfterFailure, Lane};
+use super::hop::{AfterFailure, Lane, Seat};
 use super::route::Hop;
 use super::ways::Ways;
 use crate::deliver::client::{Session, Trouble};
@@ -11,12 +11,12 @@ use crate::envelope::Record;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
-/// How long a connection to a relay waits for another message.
-const RELAY_REST: Duration = Duration::from_secs(30);
+/// How long a connection to a relay waits for another message. Tests see workers end, too.
+const RELAY_REST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
 /// The same for a server of somebody else's.
-const MX_REST: Duration = Duration::from_secs(3);
+const MX_REST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 3 });
 /// How long one connection is used.
 const MAX_AGE: Duration = Duration::from_secs(300);
 /// The same, and how long a connection is used, while all that may be open are.
@@ -38,20 +38,27 @@ impl Inner {
     /// Starts a worker that the lane counts already.
     pub(super) fn start_worker(self: &Arc<Self>, lane: &Arc<Lane>) {
         self.workers.fetch_add(1, Ordering::SeqCst);
-        let (counted, lane) = (Counted(Arc::clone(self)), Arc::clone(lane));
+        let (counted, mut seat) = (Counted(Arc::clone(self)), Seat::new(Arc::clone(lane)));
         tokio::spawn(async move {
             // A reload may change how mail stays here: then it goes on in the other way.
             loop {
-                let maildir = counted.0.ways.load().is_maildir(&lane.hop);
+                let maildir = counted.0.ways.load().is_maildir(&seat.lane.hop);
                 let after = match maildir {
-                    true => local(&counted.0, &lane).await,
-                    false => remote(&counted.0, &lane).await,
+                    true => local(&counted.0, &mut seat).await,
+                    false => remote(&counted.0, &mut seat).await,
                 };
                 if after == After::End {
                     return;
                 }
             }
         });
+    }
+
+    /// The lane's mail can go now, as far as is known: what waits has all the workers that it may have.
+    fn reached(self: &Arc<Self>, lane: &Arc<Lane>) {
+        for _ in 0..lane.reached() {
+            self.start_worker(lane);
+        }
     }
 
     /// No more is to be begun: the daemon ends, or nothing can be recorded.
@@ -111,15 +118,16 @@ fn letter<'a>(job: &'a Job, record: &'a Record, bytes: &'a [u8]) -> Option<Lette
     })
 }
 
-async fn local(inner: &Arc<Inner>, lane: &Arc<Lane>) -> After {
-    let bell = Arc::new(Notify::new());
+async fn local(inner: &Arc<Inner>, seat: &mut Seat) -> After {
+    let lane = Arc::clone(&seat.lane);
+    // Folders are there at once, whatever was the matter with another way.
+    inner.reached(&lane);
     loop {
-        let jobs = lane.next(MAILDIR_BATCH, RELAY_REST, &bell).await;
+        let jobs = seat.next(MAILDIR_BATCH, RELAY_REST).await;
         if jobs.is_empty() {
             return After::End;
         }
         if inner.stopping() {
-            lane.leave();
             return After::End;
         }
         if !inner.ways.load().is_maildir(&lane.hop) {
@@ -177,11 +185,10 @@ async fn deliver_local(inner: &Arc<Inner>, loaded: Vec<Loaded>) {
     }
 }
 
-async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) -> After {
+async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
+    let lane = &Arc::clone(&seat.lane);
     let rest = if matches!(lane.hop, Hop::Mx(_)) { MX_REST } else { RELAY_REST };
-    let bell = Arc::new(Notify::new());
     let mut session: Option<Connection> = None;
-    let mut probing = false;
     // The next job, where it was taken while the one before was under way.
     let mut waiting: Option<Loaded> = None;
     loop {
@@ -198,7 +205,7 @@ async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) -> After {
         let loaded = match waiting.take() {
             Some(loaded) => Some(loaded),
             None => {
-                let Some(job) = lane.next(1, rest, &bell).await.pop() else { break };
+                let Some(job) = seat.next(1, rest).await.pop() else { break };
                 if inner.ways.load().is_maildir(&lane.hop) {
                     lane.put_back(job);
                     if let Some(connection) = session {
@@ -210,7 +217,6 @@ async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) -> After {
             }
         };
         if inner.stopping() {
-            lane.leave();
             break;
         }
         let Some((job, record, _permit)) = loaded else { continue };
@@ -225,17 +231,16 @@ async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) -> After {
         };
         match attempt(inner, lane, &mut session, (&job, &record), next.as_ref()).await {
             Ok(outcomes) => {
-                probing = false;
                 waiting = next;
-                for _ in 0..lane.reached() {
-                    inner.start_worker(lane);
-                }
+                inner.reached(lane);
                 inner.finish(job, outcomes, &lane.hop);
             }
             Err(Trouble::Never(status, text)) => {
                 let outcome = Outcome::Failed(Reason::new(status, text));
                 let outcomes = vec![outcome; job.targets.len()];
                 waiting = next;
+                // It is known again what becomes of its mail.
+                inner.reached(lane);
                 inner.finish(job, outcomes, &lane.hop);
             }
             Err(trouble) => {
@@ -246,9 +251,8 @@ async fn remote(inner: &Arc<Inner>, lane: &Arc<Lane>) -> After {
                 let reason = trouble.reason();
                 tracing::info!(hop = %lane.hop, reason = reason.text, "a next hop cannot be reached");
                 drop(record);
-                match lane.failed(job, reason, probing) {
+                match seat.failed(job, reason) {
                     AfterFailure::Wait(wait) => {
-                        probing = true;
                         tokio::select! {
                             () = tokio::time::sleep(wait) => {}
                             () = inner.stop() => {}

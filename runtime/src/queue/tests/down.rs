@@ -53,3 +53,113 @@ async fn a_refused_sender_is_asked_about_again() {
     let bodies: Vec<String> = seen.all().into_iter().map(|(_, body)| body).collect();
     assert_eq!(bodies, [".\r\n", "X: 2\r\n\r\n.\r\n"]);
 }
+
+/// A server that hangs up at EHLO until it is up.
+async fn flapping() -> (u16, Seen, Arc<AtomicBool>) {
+    let up = Arc::new(AtomicBool::new(false));
+    let is_up = Arc::clone(&up);
+    let (port, seen) =
+        server(move |line| (line.contains("HLO ") && !is_up.load(Ordering::SeqCst)).then_some(None)).await;
+    (port, seen, up)
+}
+
+/// Waits until somebody waits to try this hop again.
+async fn probed(queue: &Queue, hop: &Hop) {
+    let lane = queue.inner.lane(hop);
+    for _ in 0..1000 {
+        if lane.is_probed() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody tries again");
+}
+
+/// Waits until no worker is left.
+async fn at_rest(queue: &Queue) {
+    for _ in 0..3000 {
+        if queue.inner.workers.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the workers do not end");
+}
+
+/// The worker that was to try again finds nothing to try with, and ends. Mail that comes later goes out all the same.
+#[tokio::test]
+async fn a_hop_is_not_stuck_where_what_waited_was_taken_away() {
+    for held in [false, true] {
+        let data = tempfile::tempdir().unwrap();
+        let (port, seen, up) = flapping().await;
+        let slow = Settings { retry_first: Duration::from_secs(3600), ..settings(data.path()) };
+        let queue = start(data.path(), &[("far.example", relay(port))], slow);
+        queue.submit(message(1, &["a@far.example"], "X: 1\n\n")).await.unwrap();
+        probed(&queue, &relay(port)).await;
+        if held {
+            queue.hold(MessageId(1)).await.unwrap();
+        } else {
+            queue.remove(MessageId(1)).await.unwrap();
+        }
+        at_rest(&queue).await;
+        up.store(true, Ordering::SeqCst);
+        queue.submit(message(2, &["a@far.example"], "X: 2\n\n")).await.unwrap();
+        if held {
+            for _ in 0..1000 {
+                if queue.counters().queued == 1 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            assert_eq!(queue.counters().queued, 1, "the held one");
+        } else {
+            empty(&queue).await;
+        }
+        assert_eq!(seen.all().len(), 1);
+    }
+}
+
+/// A domain whose server cannot be reached, then is ourselves by name, then is well again.
+#[tokio::test]
+async fn a_hop_is_not_stuck_where_mail_for_it_can_never_go() {
+    let data = tempfile::tempdir().unwrap();
+    let tries = AtomicUsize::new(0);
+    let (port, seen) = server(move |line| {
+        let hello = line.starts_with("EHLO").then(|| tries.fetch_add(1, Ordering::SeqCst));
+        match hello {
+            Some(0) => Some(None),
+            Some(1) => Some(Some("250 mx.example\r\n".to_owned())),
+            _ => None,
+        }
+    })
+    .await;
+    let hop = Hop::Mx("[127.0.0.1]".to_owned());
+    let settings = Settings { mx_port: port, ..settings(data.path()) };
+    let queue = start(data.path(), &[("far.example", hop)], settings);
+    queue.submit(message(1, &["a@far.example"], "X: 1\n\n")).await.unwrap();
+    empty(&queue).await;
+    assert_eq!((queue.counters().failed, seen.all().len()), (1, 0));
+    at_rest(&queue).await;
+    queue.submit(message(2, &["a@far.example"], "X: 2\n\n")).await.unwrap();
+    empty(&queue).await;
+    assert_eq!(seen.all().len(), 1);
+}
+
+/// An LMTP server is down when a reload brings Maildirs.
+#[tokio::test]
+async fn local_mail_is_not_stuck_where_a_reload_changes_its_way() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, _, _up) = flapping().await;
+    let lmtp = Local::LmtpTcp("127.0.0.1".to_owned(), port);
+    let queue = start(data.path(), &[], Settings { local: lmtp, ..settings(data.path()) });
+    queue.submit(message(1, &["a@here.example"], "X: 1\n\n")).await.unwrap();
+    probed(&queue, &Hop::Local).await;
+    let settings = settings(data.path());
+    let dialer = settings.dialer();
+    queue.go_by(Ways::new(settings, dialer, Box::new(Map(BTreeMap::new(), Vec::new()))));
+    empty(&queue).await;
+    at_rest(&queue).await;
+    queue.submit(message(2, &["a@here.example"], "X: 2\n\n")).await.unwrap();
+    empty(&queue).await;
+    assert_eq!(mailbox(data.path(), "here.example/a").len(), 2);
+}
