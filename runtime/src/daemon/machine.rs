@@ -2,17 +2,25 @@
 //!
 //! Neither is needed to serve: where the system refuses, the log says so.
 
+use crate::config::Config;
 use rustix::process::{Resource, getrlimit, setpriority_process, setrlimit};
 use rustix::thread::gettid;
 
-/// Descriptors for everything but clients: spool, next hops, lists, the admin socket.
-const OTHERS: u64 = 512;
+/// Descriptors for everything but clients and next hops: files that are read at a time, the spool's log, probes,
+/// name servers, lists, the admin socket.
+const OTHERS: u64 = 1024;
 /// How much a reload gives way to the threads that serve.
 const BACK_SEAT: i32 = 10;
 
-/// Raises the number of descriptors to what so many connections need, as far as the system allows.
-pub fn raise_descriptors(connections: u32) {
-    let wanted = u64::from(connections) + OTHERS;
+/// How many may be in use beside clients.
+fn others(config: &Config) -> u64 {
+    let passed = config.pass_through.map_or(0, |bounds| bounds.connections);
+    OTHERS + u64::from(config.queue.connections_in_all) + u64::from(passed)
+}
+
+/// Raises the number of descriptors to what all connections need, as far as the system allows.
+pub fn raise_descriptors(config: &Config) {
+    let wanted = u64::from(config.clients.connections) + others(config);
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= wanted) {
         return;
@@ -21,16 +29,16 @@ pub fn raise_descriptors(connections: u32) {
     let set = setrlimit(Resource::Nofile, limit);
     if set.is_err() || limit.current.is_some_and(|current| current < wanted) {
         let have = getrlimit(Resource::Nofile).current.unwrap_or(wanted);
-        tracing::warn!(have, wanted, "too few file descriptors for `clients.connections`: raise LimitNOFILE");
+        tracing::warn!(have, wanted, "too few file descriptors for all connections: raise LimitNOFILE");
     }
 }
 
 /// How many clients there are descriptors for: past them a quick 421 is better than a connection that nobody
 /// takes.
 #[must_use]
-pub fn room() -> usize {
+pub fn room(config: &Config) -> usize {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit.saturating_sub(OTHERS).max(limit / 2)).unwrap_or(usize::MAX)
+    usize::try_from(limit.saturating_sub(others(config)).max(limit / 2)).unwrap_or(usize::MAX)
 }
 
 /// Lets this thread run when others do not need the processor. It cannot be taken back.

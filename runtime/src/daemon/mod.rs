@@ -1,7 +1,7 @@
 //! The daemon from start to end: what is opened in which order, what signals do, how it stops.
 //!
 //! Order matters: log, table, users, certificates, counters, spool (replayed into the counters), queue, sockets. A daemon
-//! that cannot do all of it does not start.
+//! that cannot do all of it does not start, and does not touch the mail it found either: delivery begins last.
 
 mod behind;
 mod delivery;
@@ -29,7 +29,7 @@ use crate::queue::Queue;
 use crate::quota::Quotas;
 use crate::quota::shared::{SharedSettings, WhenDown};
 use crate::smtp::{self, Context};
-use crate::spool::{self, Spool, SpoolError};
+use crate::spool::{self, Recovery, Spool, SpoolError};
 use crate::users::Users;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use behind::Behind;
@@ -210,6 +210,7 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
         Some(http) => Some(start_pages(http, &config, &control).await?),
         None => None,
     };
+    queue.begin(data.recovery);
     tracing::info!(
         table = short(table.digest()),
         rules = table.rule_count(),
@@ -246,6 +247,8 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
 struct Opened {
     quotas: Arc<Quotas>,
     queue: Queue,
+    /// What the queue is to begin with.
+    recovery: Recovery,
     prober: Prober,
     directory: Directory,
     users: Arc<ArcSwap<Users>>,
@@ -278,8 +281,8 @@ fn open_data(
     settings.directory = directory.clone();
     settings.signer = signer.clone();
     let prober = Prober::new(Arc::clone(live), &settings);
-    let queue = Queue::start(spool, recovery, Arc::clone(live), settings);
-    Ok(Opened { quotas, queue, prober, directory, users, sources })
+    let queue = Queue::at_rest(spool, &recovery, Arc::clone(live), settings);
+    Ok(Opened { quotas, queue, recovery, prober, directory, users, sources })
 }
 
 /// Serves the admin pages to browsers of this machine.

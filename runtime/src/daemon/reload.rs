@@ -212,7 +212,7 @@ fn load_tls(config: &TlsConfig) -> Result<Arc<ServerConfig>, ReloadError> {
 
 /// Puts what does not need reading in force: who checks passwords, and the bounds on clients.
 pub fn apply(config: &Config, hostname: &str, context: &Context) {
-    machine::raise_descriptors(config.clients.connections);
+    machine::raise_descriptors(config);
     context.settings.store(Arc::new(smtp_settings(config, hostname)));
     let dovecot = match &config.auth {
         AuthConfig::Users => None,
@@ -233,7 +233,7 @@ pub fn smtp_settings(config: &Config, hostname: &str) -> Settings {
     let clients = &config.clients;
     Settings {
         hostname: hostname.to_owned(),
-        max_connections: (clients.connections as usize).min(machine::room()),
+        max_connections: (clients.connections as usize).min(machine::room(config)),
         max_per_client: clients.connections_per_client,
         command_timeout: Duration::from_secs(clients.command_seconds),
         data_timeout: Duration::from_secs(clients.data_seconds),

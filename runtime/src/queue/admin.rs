@@ -204,16 +204,19 @@ impl Queue {
         let inner = Arc::clone(&self.inner);
         let work = move || {
             let store = inner.spool.deferred();
-            let mut state = store.state(id);
-            change(&mut state);
-            match store.update(id, &state) {
-                Ok(()) => {
+            let changed = store.state(id).map_err(|e| e.to_string()).and_then(|mut state| {
+                change(&mut state);
+                store.update(id, &state).map_err(|e| e.to_string())?;
+                Ok(state)
+            });
+            match changed {
+                Ok(state) => {
                     inner.plan(id, &state);
                     Ok(())
                 }
                 Err(error) => {
                     inner.index().insert(due, id);
-                    Err(QueueError::Disk(error.to_string()))
+                    Err(QueueError::Disk(error))
                 }
             }
         };
@@ -248,7 +251,7 @@ impl Inner {
             }
             None => {
                 let (record, size) = self.spool.deferred().load_head(id)?;
-                let state = self.spool.deferred().state(id);
+                let state = self.spool.deferred().state(id)?;
                 let standing = if state.held { Standing::Held } else { Standing::Deferred };
                 (record, size, state, standing)
             }

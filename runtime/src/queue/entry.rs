@@ -179,7 +179,10 @@ impl Entry {
         let read = tokio::task::spawn_blocking(move || match place {
             // It may be on the move: the deferred store has it then.
             Place::Log(position) | Place::Moving(position) => {
-                spool.read(position).or_else(|e| spool.deferred().load(id).map_err(|_| e))
+                spool.read(position).or_else(|error| match spool.deferred().load(id) {
+                    Err(SpoolError::Gone) => Err(error),
+                    moved => moved,
+                })
             }
             Place::Deferred | Place::Finished => spool.deferred().load(id),
         });

@@ -197,11 +197,25 @@ impl Queue {
     /// Starts delivery of what was recovered and of what is submitted. Inside a tokio runtime.
     #[must_use]
     pub fn start(spool: Spool, recovery: Recovery, live: Arc<Live>, settings: Settings) -> Self {
-        let guide = LiveGuide::new(live, settings.outside.clone(), settings.directory.clone());
-        let tls = settings.roots.clone().map(Tls::with_roots).unwrap_or_default();
-        Self::start_with(spool, recovery, Box::new(guide), tls, settings)
+        let queue = Self::at_rest(spool, &recovery, live, settings);
+        queue.begin(recovery);
+        queue
     }
 
+    /// A queue that leaves alone what was recovered until it is to [`begin`](Self::begin).
+    #[must_use]
+    pub fn at_rest(spool: Spool, recovery: &Recovery, live: Arc<Live>, settings: Settings) -> Self {
+        let guide = LiveGuide::new(live, settings.outside.clone(), settings.directory.clone());
+        let tls = settings.roots.clone().map(Tls::with_roots).unwrap_or_default();
+        Self::new(spool, recovery, Box::new(guide), tls, settings)
+    }
+
+    /// Starts delivery of what was recovered. Inside a tokio runtime, once.
+    pub fn begin(&self, recovery: Recovery) {
+        schedule::start(&self.inner, recovery);
+    }
+
+    #[cfg(test)]
     fn start_with(
         spool: Spool,
         recovery: Recovery,
@@ -209,6 +223,12 @@ impl Queue {
         tls: Tls,
         settings: Settings,
     ) -> Self {
+        let queue = Self::new(spool, &recovery, guide, tls, settings);
+        queue.begin(recovery);
+        queue
+    }
+
+    fn new(spool: Spool, recovery: &Recovery, guide: Box<dyn Guide>, tls: Tls, settings: Settings) -> Self {
         let queued = recovery.log.len() + recovery.deferred.len();
         let dialer = Dialer { tls, ..settings.dialer() };
         let inner = Arc::new(Inner {
@@ -230,7 +250,6 @@ impl Queue {
             deferred: AtomicU64::new(0),
             queued: AtomicU64::new(queued as u64),
         });
-        schedule::start(&inner, recovery);
         Self { inner }
     }
 

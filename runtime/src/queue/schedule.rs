@@ -4,8 +4,8 @@ use super::entry::{Entry, LARGE, Place, Start};
 use super::{Inner, now};
 use crate::envelope::{MessageId, Record};
 use crate::spool::deferred::State;
-use crate::spool::{Note, Recovered, Recovery, SpoolError};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::spool::{Note, Position, Recovered, Recovery, SpoolError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -22,6 +22,8 @@ const SWEEP: Duration = Duration::from_secs(10);
 const MAX_SEGMENTS: usize = 8;
 /// After a restart the deferred messages are looked at within this time, spread, in milliseconds.
 const SPREAD: i64 = 5000;
+/// Messages whose failed reads are counted.
+const MAX_TROUBLED: usize = 10_000;
 
 /// Deferred messages by the time at which they are due, in Unix milliseconds, held ones at the end; and by name.
 /// All that is in memory of a message that waits.
@@ -188,25 +190,44 @@ async fn take_up_log(inner: &Arc<Inner>, log: Vec<Recovered>) {
         if inner.draining() {
             return;
         }
-        let (spool, position) = (inner.spool.clone(), found.position);
-        let read = tokio::task::spawn_blocking(move || spool.read(position)).await;
-        let record = match read.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten() {
+        let record = match inner.read_log(found.id, found.position).await {
             Ok(record) => Arc::new(record),
+            Err(SpoolError::Unreadable(_)) => return,
             Err(error) => {
-                tracing::error!(id = %found.id, %error, "a message in the spool's log cannot be read");
+                inner.set_aside_log(found.id, found.position, &error);
                 continue;
             }
         };
         let size = record.bytes.len();
         let state = State { settled: found.settled, ..State::default() };
-        let place = Place::Log(position);
+        let place = Place::Log(found.position);
         let start = Start { place, state, again: true, size, permit: None };
         let entry = Entry::new(inner, &record, start);
         inner.schedule(entry, &record);
     }
 }
 
+impl Inner {
+    /// Reads a message in the log, again until the disk lets it. [`SpoolError::Unreadable`] only when the queue drains.
+    async fn read_log(&self, id: MessageId, position: Position) -> Result<Record, SpoolError> {
+        let mut tries = 0;
+        loop {
+            let spool = self.spool.clone();
+            let read = tokio::task::spawn_blocking(move || spool.read(position)).await;
+            match read.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten() {
+                Err(error @ SpoolError::Unreadable(_)) => {
+                    tries += 1;
+                    self.read_again(id, &error, tries).await?;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
 async fn run(inner: &Arc<Inner>) {
+    // How often in a row messages could not be read.
+    let mut troubled: HashMap<MessageId, u32> = HashMap::new();
     let permits = Arc::new(Semaphore::new(MAX_DEFERRED));
     while !inner.draining() && !inner.spool.failed() {
         let (id, wait) = {
@@ -236,7 +257,19 @@ async fn run(inner: &Arc<Inner>) {
         let Ok(permit) = permit else { return };
         let its = Arc::clone(inner);
         let read = tokio::task::spawn_blocking(move || take(&its, id)).await;
-        match read.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten() {
+        let read = read.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten();
+        if let Err(SpoolError::Unreadable(reason)) = &read {
+            if troubled.len() >= MAX_TROUBLED {
+                troubled.clear();
+            }
+            let tries = troubled.entry(id).or_default();
+            *tries += 1;
+            tracing::warn!(%id, reason, "a deferred message cannot be read now; it is tried again");
+            inner.index().insert(now() + inner.wait(*tries), id);
+            continue;
+        }
+        troubled.remove(&id);
+        match read {
             Ok(Some((record, size, state))) => {
                 let start = Start { place: Place::Deferred, state, again: true, size, permit: Some(permit) };
                 let record = Arc::new(record);
@@ -252,7 +285,7 @@ async fn run(inner: &Arc<Inner>) {
 /// Reads a deferred message that is due. None: its state says that it is not.
 fn take(inner: &Inner, id: MessageId) -> Result<Option<(Record, usize, State)>, SpoolError> {
     let store = inner.spool.deferred();
-    let state = store.state(id);
+    let state = store.state(id)?;
     if state.held || state.due > now() {
         inner.plan(id, &state);
         return Ok(None);

@@ -10,7 +10,7 @@ use super::{Inner, now};
 use crate::deliver::{Hand, Outcome, Reason};
 use crate::envelope::{DispatchKind, MessageId, Record};
 use crate::spool::deferred::State;
-use crate::spool::{Note, SpoolError};
+use crate::spool::{Note, Position, SpoolError};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -19,6 +19,10 @@ use std::time::Duration;
 
 /// How long to wait before a step that the disk refused is tried again.
 const DISK_WAIT: Duration = Duration::from_secs(5);
+/// The longest wait before a message under way is read again.
+const READ_WAIT: Duration = Duration::from_secs(60);
+/// How often a deferred message is read again before it makes room for others.
+const READ_TRIES: u32 = 3;
 
 type Results = Vec<(u16, u16, Outcome)>;
 
@@ -94,11 +98,21 @@ impl Inner {
     }
 
     async fn settle(self: &Arc<Self>, entry: &Arc<Entry>, results: Results) -> Result<(), SpoolError> {
-        let (record, _permit) = match entry.record().await {
-            Ok(found) => found,
-            Err(error) => {
-                self.give_up_unreadable(entry, &error);
-                return Ok(());
+        let mut tries = 0;
+        let (record, _permit) = loop {
+            match entry.record().await {
+                Ok(found) => break found,
+                Err(SpoolError::Unreadable(_)) if tries >= READ_TRIES && entry.place() == Place::Deferred => {
+                    return self.put_off(entry, results).await;
+                }
+                Err(error @ SpoolError::Unreadable(_)) => {
+                    tries += 1;
+                    self.read_again(entry.id, &error, tries).await?;
+                }
+                Err(error) => {
+                    self.give_up_damaged(entry, &error);
+                    return Ok(());
+                }
             }
         };
         let now = now();
@@ -150,7 +164,47 @@ impl Inner {
         state.attempts += u32::from(open.active > 0);
         state.held = open.active == 0 || wish == Wish::Hold;
         state.due = now + self.wait(state.attempts);
-        self.keep(entry, &record, state).await
+        self.keep(entry, Some(&record), state).await
+    }
+
+    /// Waits before something is read again that could not be read, longer each time.
+    ///
+    /// # Errors
+    /// The error, when the queue drains: the restart reads it.
+    pub(super) async fn read_again(
+        &self,
+        id: MessageId,
+        error: &SpoolError,
+        tries: u32,
+    ) -> Result<(), SpoolError> {
+        if self.draining() {
+            return Err(error.clone());
+        }
+        tracing::warn!(%id, %error, "a message under way cannot be read now; it is tried again");
+        let wait = Duration::from_millis(u64::try_from(self.wait(tries)).unwrap_or(0));
+        tokio::select! {
+            () = tokio::time::sleep(wait.min(READ_WAIT)) => {}
+            () = self.stop() => {}
+        }
+        Ok(())
+    }
+
+    /// Plans another attempt for a deferred message that cannot be read for longer. Whom it was delivered to is
+    /// remembered; who refused it is asked again, since nobody can be told of it.
+    async fn put_off(self: &Arc<Self>, entry: &Arc<Entry>, results: Results) -> Result<(), SpoolError> {
+        let mut state = entry.state.clone();
+        let delivered = results.iter().filter(|(.., o)| matches!(o, Outcome::Delivered { .. }));
+        state.settled.extend(delivered.map(|(dispatch, target, _)| (*dispatch, *target)));
+        state.settled.sort_unstable();
+        state.settled.dedup();
+        if entry.wish() == Wish::Remove {
+            self.forget(entry).await;
+            return Ok(());
+        }
+        state.attempts += 1;
+        state.held = entry.wish() == Wish::Hold;
+        state.due = now() + self.wait(state.attempts);
+        self.keep(entry, None, state).await
     }
 
     /// Sends the notices that an attempt calls for. Each is durable on return.
@@ -191,7 +245,7 @@ impl Inner {
     }
 
     /// Milliseconds until the next attempt: doubling, with jitter.
-    fn wait(&self, attempts: u32) -> i64 {
+    pub(super) fn wait(&self, attempts: u32) -> i64 {
         let doublings = attempts.saturating_sub(1).min(20);
         let ways = self.ways.load();
         let wait = ways.settings.retry_first.saturating_mul(1 << doublings).min(ways.settings.retry_max);
@@ -199,21 +253,22 @@ impl Inner {
         i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
     }
 
-    /// Stores what is left of a message for another attempt.
+    /// Stores what is left of a message for another attempt; of one that is in the deferred store already, the
+    /// state alone.
     async fn keep(
         self: &Arc<Self>,
         entry: &Arc<Entry>,
-        record: &Arc<Record>,
+        record: Option<&Arc<Record>>,
         state: State,
     ) -> Result<(), SpoolError> {
         // Bounds how many write at a time; notices do not wait behind them.
         let _mover = self.movers.acquire().await;
         let place = entry.settled_place().await;
         loop {
-            let (spool, place, kept) = (self.spool.clone(), place, (Arc::clone(record), state.clone()));
-            let stored = tokio::task::spawn_blocking(move || match place {
-                Place::Log(_) | Place::Moving(_) => spool.deferred().put(&kept.0, &kept.1),
-                Place::Deferred | Place::Finished => spool.deferred().update(kept.0.id, &kept.1),
+            let (spool, id, record, state) = (self.spool.clone(), entry.id, record.cloned(), state.clone());
+            let stored = tokio::task::spawn_blocking(move || match (place, record) {
+                (Place::Log(_) | Place::Moving(_), Some(record)) => spool.deferred().put(&record, &state),
+                _ => spool.deferred().update(id, &state),
             });
             match stored.await.map_err(std::io::Error::other).flatten() {
                 Ok(()) => break,
@@ -274,22 +329,29 @@ impl Inner {
         self.queued.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn give_up_unreadable(&self, entry: &Entry, error: &SpoolError) {
+    fn give_up_damaged(&self, entry: &Entry, error: &SpoolError) {
         match entry.place() {
             Place::Deferred | Place::Finished => self.set_aside(entry.id, error),
-            Place::Log(position) | Place::Moving(position) => {
-                tracing::error!(id = %entry.id, %error, "a message in the spool's log is lost");
-                self.spool.release(position);
-                self.gone(entry.id);
-            }
+            Place::Log(position) | Place::Moving(position) => self.set_aside_log(entry.id, position, error),
         }
     }
 
-    /// Takes a deferred message that cannot be read out of the queue; its file stays for people.
+    /// Takes a damaged message in the log out of the queue.
+    pub(super) fn set_aside_log(&self, id: MessageId, position: Position, error: &SpoolError) {
+        tracing::error!(%id, %error, "a message in the spool's log is lost");
+        self.spool.release(position);
+        self.gone(id);
+    }
+
+    /// Takes a damaged deferred message out of the queue; its file stays for people.
     pub(super) fn set_aside(&self, id: MessageId, error: &SpoolError) {
-        tracing::error!(%id, %error, "a deferred message cannot be read; its file is set aside");
-        if let Err(error) = self.spool.deferred().set_aside(id) {
-            tracing::error!(%id, %error, "nor can it be set aside");
+        if *error == SpoolError::Gone {
+            tracing::error!(%id, "the file of a deferred message is gone");
+        } else {
+            tracing::error!(%id, %error, "a deferred message cannot be read; its file is set aside");
+            if let Err(error) = self.spool.deferred().set_aside(id) {
+                tracing::error!(%id, %error, "nor can it be set aside");
+            }
         }
         self.gone(id);
     }

@@ -3,6 +3,7 @@
 mod down;
 mod fair;
 mod groups;
+mod reads;
 
 use super::*;
 use crate::deliver::client::Timeouts;

@@ -7,7 +7,7 @@ use super::deferred::Deferred;
 use super::disk::{Disk, read_exact};
 use super::frame::{self, FRAME_HEADER, Kind, SegmentHeader};
 use super::segment::{self, FIRST, Log};
-use super::{Ledger, Note, Options, Position, SpoolError};
+use super::{Ledger, Note, Options, Position, SpoolError, read_error};
 use crate::envelope::Record;
 use std::fs::File;
 use std::io;
@@ -185,26 +185,26 @@ impl Shared {
     }
 
     pub fn read(&self, position: Position) -> Result<Record, SpoolError> {
-        let unreadable = |why: &str| SpoolError::Unreadable(why.to_owned());
+        let damaged = |why: &str| SpoolError::Damaged(why.to_owned());
         let (file, nonce) = {
             let log = self.log();
-            let segment = log.find(position.generation).ok_or_else(|| unreadable("its segment is gone"))?;
+            let segment = log.find(position.generation).ok_or(SpoolError::Gone)?;
             (Arc::clone(&segment.file), segment.header.nonce)
         };
         let bytes = read_exact(&*file, u64::from(position.offset), FRAME_HEADER + position.length as usize)
-            .map_err(|e| SpoolError::Unreadable(e.to_string()))?;
-        let header = frame::decode(&bytes, nonce).ok_or_else(|| unreadable("bad frame"))?;
+            .map_err(|e| read_error(&e))?;
+        let header = frame::decode(&bytes, nonce).ok_or_else(|| damaged("bad frame"))?;
         let payload = bytes.get(FRAME_HEADER..).unwrap_or_default();
         if header.seq != position.seq || !frame::sound(&header, payload, nonce) {
-            return Err(unreadable("checksum"));
+            return Err(damaged("checksum"));
         }
         match header.kind {
-            Kind::Message => super::recover::decode_message(payload).ok_or_else(|| unreadable("bad head")),
+            Kind::Message => super::recover::decode_message(payload).ok_or_else(|| damaged("bad head")),
             Kind::External => {
-                let head: Record = postcard::from_bytes(payload).map_err(|_| unreadable("bad head"))?;
+                let head: Record = postcard::from_bytes(payload).map_err(|_| damaged("bad head"))?;
                 self.deferred.load(head.id)
             }
-            Kind::Note => Err(unreadable("no message")),
+            Kind::Note => Err(damaged("no message")),
         }
     }
 
@@ -448,7 +448,18 @@ fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
         let tail = log.live.front().map_or(generation, segment::Segment::generation);
         SegmentHeader { generation, nonce, tail, first: log.next_seq }
     };
-    let begun = segment::begin(&*shared.disk, &shared.log_folder, number, shared.options.segment, header)
+    let file = match segment::open(&*shared.disk, &shared.log_folder, number) {
+        Ok(file) => file,
+        Err(error) => {
+            // Nothing is written yet: it may be had later, when a descriptor is free.
+            let mut log = shared.log();
+            log.free.extend(surplus);
+            log.free.push(number);
+            tracing::warn!(%error, "cannot open another segment of the spool's log");
+            return Err(SpoolError::Slow);
+        }
+    };
+    let begun = segment::begin(file, number, shared.options.segment, header)
         .map_err(|e| shared.fail("new segment", &e))?;
     let mut log = shared.log();
     log.live.push_back(begun);
@@ -477,7 +488,8 @@ fn make(shared: &Shared) -> Result<u32, SpoolError> {
         Err(error) => {
             tracing::warn!(%error, "cannot make another segment for the spool's log");
             let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-            Err(if full { SpoolError::Full } else { SpoolError::Failed(error.to_string()) })
+            // What was there before is as it was: no reason to stop for good.
+            Err(if full { SpoolError::Full } else { SpoolError::Slow })
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::disk::{Disk, Mode, read_exact};
 use super::frame::{u32_at, u64_at};
-use super::{SpoolError, folder_error};
+use super::{SpoolError, folder_error, read_error};
 use crate::envelope::{MessageId, Record};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -113,7 +113,7 @@ impl Deferred {
     /// Reads a record with its bytes.
     ///
     /// # Errors
-    /// [`SpoolError::Unreadable`].
+    /// As [`Spool::read`](super::Spool::read).
     pub fn load(&self, id: MessageId) -> Result<Record, SpoolError> {
         let file = match self.disk.open(&self.path(id, ""), Mode::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -126,14 +126,14 @@ impl Deferred {
                 let length = usize::try_from(file.length()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
                 read_exact(&*file, 0, length)
             })
-            .map_err(|e| SpoolError::Unreadable(e.to_string()))?;
-        decode(bytes).ok_or_else(|| SpoolError::Unreadable("its file is damaged".to_owned()))
+            .map_err(|e| read_error(&e))?;
+        decode(bytes).ok_or_else(damaged)
     }
 
     /// Reads a record without its bytes, and tells how many those are.
     ///
     /// # Errors
-    /// [`SpoolError::Unreadable`].
+    /// As [`Spool::read`](super::Spool::read).
     pub fn load_head(&self, id: MessageId) -> Result<(Record, u64), SpoolError> {
         let read = || -> io::Result<Option<(Record, u64)>> {
             let file = match self.disk.open(&self.path(id, ""), Mode::Read) {
@@ -154,20 +154,31 @@ impl Deferred {
         };
         match read() {
             Ok(Some(found)) => Ok(found),
-            Ok(None) => Err(SpoolError::Unreadable("its file is damaged".to_owned())),
-            Err(error) => Err(SpoolError::Unreadable(error.to_string())),
+            Ok(None) => Err(damaged()),
+            Err(error) => Err(read_error(&error)),
         }
     }
 
     /// Reads the state; the default one where there is none or it is damaged: then all is tried again.
-    #[must_use]
-    pub fn state(&self, id: MessageId) -> State {
-        self.read_state(id).unwrap_or_default()
+    ///
+    /// # Errors
+    /// [`SpoolError::Unreadable`]: whom it was delivered to and whether it is held is not known now.
+    pub fn state(&self, id: MessageId) -> Result<State, SpoolError> {
+        match self.read_state(id) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::default()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(State::default()),
+            Err(error) => Err(read_error(&error)),
+            Ok(Some(state)) => Ok(state),
+            Ok(None) => {
+                tracing::warn!(%id, "the state of a deferred message is damaged: its recipients are tried again");
+                Ok(State::default())
+            }
+        }
     }
 
     /// Adds to what needs nothing more, where it is not known yet.
     pub(super) fn merge_settled(&self, id: MessageId, settled: &[(u16, u16)]) -> io::Result<()> {
-        let mut state = self.state(id);
+        let mut state = self.state(id).map_err(io::Error::other)?;
         let before = state.settled.len();
         state.settled.extend_from_slice(settled);
         state.settled.sort_unstable();
@@ -175,16 +186,16 @@ impl Deferred {
         if state.settled.len() == before { Ok(()) } else { self.update(id, &state) }
     }
 
-    fn read_state(&self, id: MessageId) -> Option<State> {
-        let file = self.disk.open(&self.path(id, ".s"), Mode::Read).ok()?;
-        let length = file.length().ok().filter(|n| (8..=MAX_STATE).contains(n))?;
-        let bytes = read_exact(&*file, 0, usize::try_from(length).ok()?).ok()?;
-        let (sum, body) = bytes.split_at_checked(8)?;
-        if u64_at(sum, 0)? != xxh3_64(body) {
-            tracing::warn!(%id, "the state of a deferred message is damaged: its recipients are tried again");
-            return None;
+    /// None where it is damaged.
+    fn read_state(&self, id: MessageId) -> io::Result<Option<State>> {
+        let file = self.disk.open(&self.path(id, ".s"), Mode::Read)?;
+        let length = file.length()?;
+        if !(8..=MAX_STATE).contains(&length) {
+            return Ok(None);
         }
-        postcard::from_bytes(body).ok()
+        let bytes = read_exact(&*file, 0, usize::try_from(length).unwrap_or(0))?;
+        let Some((sum, body)) = bytes.split_at_checked(8) else { return Ok(None) };
+        Ok(postcard::from_bytes(body).ok().filter(|_| u64_at(sum, 0) == Some(xxh3_64(body))))
     }
 
     /// Sets a message aside that cannot be read: for people to look at, out of the queue.
@@ -281,6 +292,10 @@ impl Deferred {
         file.sync()?;
         self.disk.rename(&half, &self.path(id, ".s"))
     }
+}
+
+fn damaged() -> SpoolError {
+    SpoolError::Damaged("its file is not what was written".to_owned())
 }
 
 fn head_sum(head: &[u8]) -> u32 {

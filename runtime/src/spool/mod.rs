@@ -52,9 +52,15 @@ pub enum SpoolError {
     /// The record can never be stored.
     #[error("the record is too large for the spool")]
     TooLarge,
-    /// What was to be read is not there, or not whole.
+    /// The system did not let it be read: it may be there and whole, and is read again later.
     #[error("a spooled message cannot be read: {0}")]
     Unreadable(String),
+    /// What stands there is not what was written.
+    #[error("a spooled message is damaged: {0}")]
+    Damaged(String),
+    /// It is not there any more.
+    #[error("a spooled message is gone")]
+    Gone,
     /// Another process holds the folder.
     #[error("{0} is in use by another process")]
     Locked(PathBuf),
@@ -272,7 +278,7 @@ impl Spool {
     /// Reads a record back from the log. Blocks.
     ///
     /// # Errors
-    /// [`SpoolError::Unreadable`].
+    /// [`SpoolError::Unreadable`], [`SpoolError::Damaged`] or [`SpoolError::Gone`].
     pub fn read(&self, position: Position) -> Result<Record, SpoolError> {
         self.shared.read(position)
     }
@@ -316,6 +322,16 @@ impl Spool {
 
 fn encode_head(record: &Record) -> Result<Vec<u8>, SpoolError> {
     postcard::to_allocvec(record).map_err(|e| SpoolError::Failed(e.to_string()))
+}
+
+/// What an error of a read says of what was to be read.
+fn read_error(error: &io::Error) -> SpoolError {
+    match error.kind() {
+        io::ErrorKind::NotFound => SpoolError::Gone,
+        // A file of ours is never shorter than what it says of itself.
+        io::ErrorKind::UnexpectedEof => SpoolError::Damaged("it is cut short".to_owned()),
+        _ => SpoolError::Unreadable(error.to_string()),
+    }
 }
 
 fn folder_error(path: &Path, error: &io::Error) -> SpoolError {

@@ -107,17 +107,20 @@ fn fill(disk: &dyn Disk, path: &Path, size: u32) -> io::Result<()> {
     file.sync()
 }
 
+/// Opens a segment that is to be begun.
+pub(super) fn open(disk: &dyn Disk, folder: &Path, number: u32) -> io::Result<Box<dyn Handle>> {
+    disk.open(&path(folder, number), Mode::Write)
+}
+
 /// Begins a segment: its header is durable before anything else is written into it, so that what it
 /// held before is never half there under the old header. A copy stands at the end, for the case that
 /// the sector of the first goes bad.
 pub(super) fn begin(
-    disk: &dyn Disk,
-    folder: &Path,
+    file: Box<dyn Handle>,
     number: u32,
     size: u32,
     header: SegmentHeader,
 ) -> io::Result<Segment> {
-    let file = disk.open(&path(folder, number), Mode::Write)?;
     file.write_at(&header.encode(), 0)?;
     file.write_at(&header.encode(), u64::from(end(size)))?;
     file.sync()?;

@@ -40,6 +40,8 @@ struct State {
     cut_at: Option<u64>,
     fail_syncs: bool,
     fail_creates: bool,
+    fail_opens: bool,
+    refused: u64,
     read_only: bool,
     free: Option<u64>,
     /// Bytes whose writes are counted.
@@ -95,6 +97,14 @@ impl SimDisk {
     }
     pub fn fail_creates(&self, on: bool) {
         self.state().fail_creates = on;
+    }
+    /// Whether there are no descriptors for files that are there.
+    pub fn fail_opens(&self, on: bool) {
+        self.state().fail_opens = on;
+    }
+    /// How many were not opened for that.
+    pub fn refused(&self) -> u64 {
+        self.state().refused
     }
     pub fn read_only(&self) {
         self.state().read_only = true;
@@ -194,6 +204,10 @@ impl Disk for SimDisk {
         let mut state = self.step(mode == Mode::Create)?;
         let (folder, name) = split(path);
         let there = state.dirs.get(&folder).ok_or(io::ErrorKind::NotFound)?.now.get(&name).copied();
+        if state.fail_opens && mode != Mode::Create && there.is_some() {
+            state.refused += 1;
+            return Err(io::Error::from_raw_os_error(24));
+        }
         let id = match (there, mode) {
             (Some(id), Mode::Read | Mode::Write) => id,
             (None, Mode::Read | Mode::Write) => return Err(io::ErrorKind::NotFound.into()),

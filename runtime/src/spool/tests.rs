@@ -357,6 +357,42 @@ fn a_full_disk_refuses_and_recovers() {
     });
 }
 
+/// What cannot be read for want of descriptors is neither damaged nor gone, and its state is not a fresh one.
+#[test]
+fn an_error_that_passes_is_no_damage() {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    let held = deferred::State { held: true, settled: vec![(0, 1)], ..Default::default() };
+    spool.deferred().put(&record(1, body(1, 100)), &held).unwrap();
+    disk.fail_opens(true);
+    assert!(matches!(spool.deferred().state(MessageId(1)), Err(SpoolError::Unreadable(_))));
+    assert!(matches!(spool.deferred().load(MessageId(1)), Err(SpoolError::Unreadable(_))));
+    assert!(matches!(spool.deferred().load_head(MessageId(1)), Err(SpoolError::Unreadable(_))));
+    assert_eq!(spool.deferred().load(MessageId(2)), Err(SpoolError::Gone));
+    disk.fail_opens(false);
+    assert_eq!(spool.deferred().state(MessageId(1)), Ok(held));
+}
+
+/// A segment that cannot be opened now is begun later: nothing was written that the disk may have lost.
+#[test]
+fn want_of_descriptors_does_not_stop_the_log() {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(async {
+        disk.fail_opens(true);
+        for id in 1..20 {
+            assert_eq!(spool.append(Arc::new(record(id, body(id, 8000)))).await, Err(SpoolError::Slow));
+        }
+        disk.fail_opens(false);
+        for id in 20..60 {
+            spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap();
+        }
+    });
+    drop(spool);
+    let (_, found) = open(&disk, &Arc::default());
+    assert_eq!(found.log.len(), 40);
+}
+
 #[test]
 fn a_read_only_disk_is_an_error() {
     let disk = SimDisk::default();
@@ -390,12 +426,12 @@ fn damaged_deferred_files_are_told() {
     for id in [1u64, 2, 3] {
         spool.deferred().put(&record(id, body(id, 100)), &state).unwrap();
     }
-    assert_eq!(spool.deferred().state(MessageId(1)), state);
+    assert_eq!(spool.deferred().state(MessageId(1)), Ok(state));
     let path = |id: u64, suffix| format!("/data/spool/deferred/{id:02x}/{}{suffix}", MessageId(id));
     disk.damage(Path::new(&path(1, ".s")), 9);
     disk.damage(Path::new(&path(2, "")), 90);
-    assert_eq!(spool.deferred().state(MessageId(1)), deferred::State::default());
-    assert!(matches!(spool.deferred().load(MessageId(2)), Err(SpoolError::Unreadable(_))));
+    assert_eq!(spool.deferred().state(MessageId(1)), Ok(deferred::State::default()));
+    assert!(matches!(spool.deferred().load(MessageId(2)), Err(SpoolError::Damaged(_))));
     spool.deferred().set_aside(MessageId(2)).unwrap();
     drop(spool);
     let (_, found) = open(&disk, &Arc::default());

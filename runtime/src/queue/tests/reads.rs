@@ -1,0 +1,120 @@
+//! Messages that cannot be read for a while: they stay in the queue, with what is known of them.
+
+use super::*;
+use crate::spool::TestDisk;
+
+fn opened(disk: &TestDisk) -> (Spool, Recovery) {
+    let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
+    Spool::open_on(Arc::new(disk.clone()), Path::new("/data"), options, Arc::new(NoLedger), None).unwrap()
+}
+
+fn on(disk: &TestDisk, data: &Path, port: u16) -> Queue {
+    let (spool, recovery) = opened(disk);
+    let map = [("far.example".to_owned(), relay(port))].into();
+    let patient = Duration::from_secs(60);
+    let timeouts = Timeouts { connect: patient, command: patient, data: patient, end: patient };
+    let settings = Settings { timeouts, ..settings(data) };
+    Queue::start_with(spool, recovery, Box::new(Map(map, Vec::new())), Tls::default(), settings)
+}
+
+/// Waits until the disk refused so many opens more.
+async fn refused(disk: &TestDisk, more: u64) {
+    let before = disk.refused();
+    for _ in 0..3000 {
+        if disk.refused() >= before + more {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody reads: {} refused", disk.refused());
+}
+
+/// A server that takes `yes`, and `late` once the switch is on.
+async fn hesitant() -> (u16, Seen, Arc<AtomicBool>) {
+    let ready = Arc::new(AtomicBool::new(false));
+    let its = Arc::clone(&ready);
+    let (port, seen) = server(move |line| {
+        let late = line.contains("<late@") && !its.load(Ordering::SeqCst);
+        late.then(|| Some("450 4.2.1 later\r\n".to_owned()))
+    })
+    .await;
+    (port, seen, ready)
+}
+
+#[tokio::test]
+async fn a_deferred_message_that_cannot_be_read_now_stays_in_the_queue() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen, ready) = hesitant().await;
+    let disk = TestDisk::default();
+    let queue = on(&disk, data.path(), port);
+    for id in 1..=5 {
+        queue.submit(message(id, &["yes@far.example", "late@far.example"], "x\n")).await.unwrap();
+    }
+    while seen.all().len() < 5 || queue.inner.index().behind(None).count() < 5 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    disk.fail_opens(true);
+    ready.store(true, Ordering::SeqCst);
+    refused(&disk, 20).await;
+    assert_eq!(queue.counters().queued, 5);
+    disk.fail_opens(false);
+    empty(&queue).await;
+    let mut to: Vec<Vec<String>> = seen.all().into_iter().map(|(to, _)| to).collect();
+    to.sort();
+    let late = vec!["RCPT TO:<late@far.example>".to_owned()];
+    let yes = vec!["RCPT TO:<yes@far.example>".to_owned()];
+    assert_eq!(to, [vec![late; 5], vec![yes; 5]].concat(), "each once");
+}
+
+/// The whole of a large one is read when it is its turn, and again to record the attempt.
+#[tokio::test]
+async fn a_large_message_that_cannot_be_read_now_stays_in_the_queue() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen, ready) = hesitant().await;
+    ready.store(true, Ordering::SeqCst);
+    let disk = TestDisk::default();
+    let queue = on(&disk, data.path(), port);
+    queue.submit(message(1, &["yes@far.example"], "x\n")).await.unwrap();
+    empty(&queue).await;
+    disk.fail_opens(true);
+    let text = format!("Subject: x\n\n{}", "0123456789\n".repeat(40_000));
+    queue.submit(message(2, &["late@far.example"], &text)).await.unwrap();
+    refused(&disk, 12).await;
+    assert_eq!(queue.counters().queued, 1);
+    disk.fail_opens(false);
+    empty(&queue).await;
+    assert_eq!(seen.all().len(), 2);
+}
+
+/// After a restart the states are read first: one that cannot be read does not make a held message a free one.
+#[tokio::test]
+async fn a_held_message_stays_held_where_its_state_cannot_be_read() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen, ready) = hesitant().await;
+    ready.store(true, Ordering::SeqCst);
+    let disk = TestDisk::default();
+    let (spool, _) = opened(&disk);
+    let held = State { held: true, ..State::default() };
+    spool.deferred().put(&message(1, &["yes@far.example"], "x\n"), &held).unwrap();
+    let due = State { settled: vec![(0, 0)], ..State::default() };
+    spool.deferred().put(&message(2, &["yes@far.example", "late@far.example"], "x\n"), &due).unwrap();
+    drop(spool);
+    let (spool, recovery) = opened(&disk);
+    disk.fail_opens(true);
+    let map = [("far.example".to_owned(), relay(port))].into();
+    let guide = Box::new(Map(map, Vec::new()));
+    let queue = Queue::new(spool, &recovery, guide, Tls::default(), settings(data.path()));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(disk.refused(), 0, "a queue at rest reads nothing");
+    queue.begin(recovery);
+    refused(&disk, 10).await;
+    disk.fail_opens(false);
+    while queue.counters().queued > 1 || queue.inner.index().first().is_none_or(|(due, _)| due < i64::MAX) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(
+        seen.all().into_iter().map(|(to, _)| to).collect::<Vec<_>>(),
+        [["RCPT TO:<late@far.example>"]]
+    );
+    assert_eq!(queue.show(MessageId(1)).await.unwrap().listed.state, admin::Standing::Held);
+}
