@@ -134,7 +134,7 @@ impl Aliases {
         }
     }
 
-    /// Refuses what leads in a circle, which is an error of a rule set. `does` is what Postfix does to such mail.
+    /// Refuses what leads in a circle, which is an error of a rule set. `does` says what Postfix does to such mail.
     pub fn break_circles(&mut self, does: &str) {
         for (place, alias) in self.all.iter().enumerate() {
             if let Some((name, domain)) = alias.name.key.rsplit_once('@')
@@ -166,7 +166,7 @@ impl Aliases {
                 };
                 let by = if names.is_empty() { String::new() } else { format!(" ({})", names.join(" to ")) };
                 if let Some(alias) = self.all.get_mut(*place) {
-                    let why = format!("it leads back to itself{by}, and Postfix {does} such mail{doubt}");
+                    let why = format!("it leads back to itself{by}{does}{doubt}");
                     alias.refused = Some(why);
                     alias.circle = true;
                 }
@@ -191,15 +191,39 @@ impl Aliases {
         }
     }
 
+    /// Takes members for a name that may have some already; the place of its entry.
+    pub fn join(&mut self, name: Name, members: Vec<Name>, line: &Line) -> usize {
+        let place = *self.places.entry(name.key.clone()).or_insert(self.all.len());
+        if place == self.all.len() {
+            let (members, notes) = (Vec::new(), Vec::new());
+            let line = line.clone();
+            self.all.push(Alias { line, name, members, owner: None, notes, refused: None, circle: false });
+        }
+        if let Some(alias) = self.all.get_mut(place) {
+            for member in members {
+                if !alias.members.iter().any(|have| have.key == member.key) {
+                    alias.members.push(member);
+                }
+            }
+        }
+        place
+    }
+
     /// Reports what became of the entries, and writes them.
     pub fn write(self, report: &mut Report) -> String {
-        let mut out = String::new();
-        for alias in self.all {
-            if let Some(why) = &alias.refused {
-                report.refused(alias.line.number, &alias.line.text, why);
-                continue;
+        for alias in &self.all {
+            match &alias.refused {
+                Some(why) => report.refused(alias.line.number, &alias.line.text, why),
+                None => report.done(alias.line.number, &alias.line.text, &alias.notes),
             }
-            report.done(alias.line.number, &alias.line.text, &alias.notes);
+        }
+        self.rules()
+    }
+
+    /// Those that are not refused, as rules.
+    pub fn rules(self) -> String {
+        let mut out = String::new();
+        for alias in self.all.into_iter().filter(|alias| alias.refused.is_none()) {
             let head = format!("alias {} = ", alias.name.shown);
             let members: Vec<String> = alias.members.into_iter().map(|member| member.shown).collect();
             let _ = write!(out, "\n{head}{}", bracketed(&members, head.chars().count(), 0));
@@ -253,7 +277,7 @@ pub fn aliases(wish: &Wish, text: &str, report: &mut Report) -> String {
         }
     }
     out.take_extensions_off();
-    out.break_circles("bounces");
+    out.break_circles(", and Postfix bounces such mail");
     out.name_gaps();
     out.write(report)
 }
@@ -268,18 +292,8 @@ fn split_name(text: &str) -> Option<(String, &str)> {
     Some((name.trim().to_owned(), value.trim()))
 }
 
-/// The name of an alias as rules write it: an address, `@domain`, or a bare name.
-pub fn key_text(wish: &Wish, text: &str) -> Result<String, String> {
-    key(wish, text).map(|name| name.shown)
-}
-
-/// A member as rules write it.
-pub fn member_text(wish: &Wish, text: &str) -> Result<String, String> {
-    member(wish, text).map(|name| name.shown)
-}
-
 /// The name of an alias: an address, `@domain`, or a bare name, which is at the first local domain.
-fn key(wish: &Wish, text: &str) -> Result<Name, String> {
+pub fn key(wish: &Wish, text: &str) -> Result<Name, String> {
     if let Some(domain) = text.strip_prefix('@') {
         let shown = format!("@{}", Domain::parse(domain).map_err(|e| e.to_string())?);
         return Ok(Name { key: shown.clone(), shown });
@@ -288,7 +302,7 @@ fn key(wish: &Wish, text: &str) -> Result<Name, String> {
 }
 
 /// A member: an address or a bare name.
-fn member(wish: &Wish, text: &str) -> Result<Name, String> {
+pub fn member(wish: &Wish, text: &str) -> Result<Name, String> {
     let text = text.trim().trim_start_matches('\\');
     let inner = text.trim_matches('"');
     if inner.starts_with('|') {

@@ -4,9 +4,10 @@
 //! `recipient,action`, `client,action`, `helo,action`, each with an optional column `reply`, or
 //! `list,entry` for plain lists.
 
-use super::lines::split_list;
+use super::aliases::{self, Aliases, Name};
+use super::lines::{Line, split_list};
 use super::write::{bracketed, name};
-use super::{Of, Report, Wish, access, aliases, keys};
+use super::{Of, Report, Wish, access, keys};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -76,46 +77,46 @@ fn action_of(action: &str, reply: &str) -> Result<String, String> {
     }
 }
 
+/// Rows of aliases. Circles are refused, with every row of the aliases in them.
 fn alias_rows(wish: &Wish, rows: &[(u32, Vec<String>)], report: &mut Report) -> String {
-    let mut order: Vec<String> = Vec::new();
-    let mut members: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut out = Aliases::default();
+    let mut own: Vec<Vec<(u32, String)>> = Vec::new();
     for (line, row) in rows {
         let text = row.join(",");
         let [key, list] = row.as_slice() else {
             report.refused(*line, &text, "a row has an alias and a member");
             continue;
         };
-        let read = aliases::key_text(wish, key).and_then(|key| {
+        let read = aliases::key(wish, key).and_then(|key| {
             let parts = split_list(list, true);
-            let parts: Vec<String> = parts.iter().flat_map(|p| p.split(';')).map(str::to_owned).collect();
-            let all: Result<Vec<String>, String> =
-                parts.iter().filter(|p| !p.is_empty()).map(|p| aliases::member_text(wish, p)).collect();
+            let parts = parts.iter().flat_map(|p| p.split(';')).filter(|p| !p.is_empty());
+            let all: Result<Vec<Name>, String> = parts.map(|p| aliases::member(wish, p)).collect();
             Ok((key, all?))
         });
         match read {
             Ok((_, all)) if all.is_empty() => report.refused(*line, &text, "there is no member"),
             Ok((key, all)) => {
-                report.taken(*line, &text);
-                if !members.contains_key(&key) {
-                    order.push(key.clone());
+                let line = Line { number: *line, text };
+                let place = out.join(key, all, &line);
+                own.resize_with(out.all.len(), Vec::new);
+                if let Some(rows) = own.get_mut(place) {
+                    rows.push((line.number, line.text));
                 }
-                let have = members.entry(key).or_default();
-                all.into_iter().for_each(|member| {
-                    if !have.contains(&member) {
-                        have.push(member);
-                    }
-                });
             }
             Err(why) => report.refused(*line, &text, &why),
         }
     }
-    let mut out = String::new();
-    for key in order {
-        let head = format!("alias {key} = ");
-        let list = members.get(&key).map(Vec::as_slice).unwrap_or_default();
-        let _ = writeln!(out, "\n{head}{}", bracketed(list, head.chars().count(), 0));
+    out.break_circles("");
+    out.name_gaps();
+    for (alias, rows) in out.all.iter().zip(own) {
+        for (line, text) in rows {
+            match &alias.refused {
+                Some(why) => report.refused(line, &text, why),
+                None => report.done(line, &text, &alias.notes),
+            }
+        }
     }
-    out
+    out.rules()
 }
 
 fn list_rows(rows: &[(u32, Vec<String>)], report: &mut Report) -> String {

@@ -64,7 +64,7 @@ pub fn virtuals(wish: &Wish, text: &str, report: &mut Report) -> String {
     out.places = out.all.iter().enumerate().map(|(place, alias)| (alias.name.key.clone(), place)).collect();
     out.take_extensions_off();
     catch_alls(&mut out);
-    out.break_circles("puts off");
+    out.break_circles(", and Postfix puts off such mail");
     spread(&mut out);
     out.name_gaps();
     let mut rules = deferred(wish, &out);

@@ -247,6 +247,11 @@ fn map(dice: &mut Dice, kind: &'static str, of: &'static str) -> (Vec<&'static s
             format!("{name}: {}", members(dice))
         }),
         "virtual" => lines(dice, 10, |dice| format!("{} {}", dice.roll(&ADDRESSES), members(dice))),
+        "csv" => {
+            let row = |dice: &mut Dice| format!("{},{}", dice.roll(&ADDRESSES), dice.roll(&MEMBERS));
+            let rows: Vec<String> = (0..10).map(|_| row(dice)).collect();
+            format!("alias,member\n{}\n", rows.join("\n"))
+        }
         "transport" => lines(dice, 10, |dice| format!("{} {}", dice.roll(&ROUTED), dice.roll(&HOPS))),
         _ => lines(dice, 8, |dice| format!("{} {}", dice.roll(&ADDRESSES), dice.roll(&MEMBERS))),
     };
@@ -274,6 +279,7 @@ fn what_is_imported_checks_clean() {
         ("sender_bcc_maps", ""),
         ("recipient_bcc_maps", ""),
         ("transport", ""),
+        ("csv", ""),
     ] {
         for seed in 0..count {
             let (args, text) = map(&mut Dice(seed), kind, of);
