@@ -4,6 +4,7 @@ use crate::console::clean;
 use crate::flow::{Count, Decided, Ended, Happening, Known, Person, Who};
 use edict_compiler::prove::describe::{bytes, claim};
 use edict_runtime::quota::amount::Unit;
+use edict_runtime::verdict::bounds::rests_on_users;
 use edict_table::decide::{Scratch, Shape, Trace, Truth, explain_rule};
 use edict_table::fact::Stage;
 use edict_table::facts::Direction;
@@ -14,6 +15,10 @@ use std::fmt::Write as _;
 
 /// More rules than this are shown only where they are not *no*.
 const MANY: usize = 40;
+
+/// Rules do not name the users of the daemon.
+const ASSUMED: &str =
+    "taken for a user of edictd: no alias and no list of the rules names it (550 5.1.1 where it is none)";
 
 /// How far quotas are used up: those that refused at RCPT, and those that the mail counts for.
 fn counts(happening: &Happening) -> impl Iterator<Item = (Stage, &Count)> {
@@ -234,6 +239,9 @@ impl<'a> Shown<'a> {
         if happening.sent.is_none() && !decided.is_refused() {
             let _ = writeln!(out, "    but the whole message is refused");
         }
+        if self.assumes(who, person) {
+            let _ = writeln!(out, "    {ASSUMED}");
+        }
         for id in &person.audits {
             let _ = writeln!(out, "    audit: it would be decided by {}", self.named(*id));
         }
@@ -310,6 +318,11 @@ impl<'a> Shown<'a> {
         }
     }
 
+    /// Whether a recipient is taken for a user of the daemon, which users rules do not name.
+    fn assumes(&self, who: &Who, person: &Person) -> bool {
+        !person.decided.is_refused() && rests_on_users(self.table, &who.address)
+    }
+
     fn person_json(&self, happening: &Happening, known: &Known, person: &Person) -> Value {
         let Some(who) = known.people.get(person.place) else { return Value::Null };
         let reaches: Vec<_> = happening
@@ -341,6 +354,7 @@ impl<'a> Shown<'a> {
                 _ => None,
             },
             "audit": person.audits.iter().map(|id| self.rule_json(*id)).collect::<Vec<_>>(),
+            "assumed_user": self.assumes(who, person),
             "final": reaches.iter().map(|r| json!({
                 "address": r.wire,
                 "direction": r.direction.name(),

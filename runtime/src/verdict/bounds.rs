@@ -59,6 +59,12 @@ pub fn absent(table: &Loaded, address: &Address) -> Option<Bound> {
         .then_some(("recipients", "550 5.1.1 no such mailbox"))
 }
 
+/// Whether an address exists only if the daemon has such a user: no alias, no list and no reserved name says so.
+#[must_use]
+pub fn rests_on_users(table: &Loaded, address: &Address) -> bool {
+    table.is_local(address.domain()) && exists(table, &Users::default(), address) == Existence::No
+}
+
 /// A message of which parts are read when somebody asks.
 #[derive(Debug, Default)]
 pub struct Reading<'a> {

@@ -108,6 +108,29 @@ fn explain_tells_people() {
 }
 
 /// Who may not send at all is told so, not what rules would do with his mail.
+/// Whether somebody without an alias is a user the daemon alone knows, and that is said.
+#[test]
+fn explain_says_whom_it_takes_for_a_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = "edict 1\n\nprofile {\n    local-domains [example.com]\n    recipients    known in people\n}\n\n\
+                 list people: address = [ann@example.com]\nalias sales@example.com = [ann@example.com]\n";
+    std::fs::write(dir.path().join("main.edict"), rules).unwrap();
+    for (who, assumed) in [
+        ("ann@example.com", false),
+        ("ann+x@example.com", false),
+        ("sales@example.com", false),
+        ("postmaster@example.com", false),
+        ("nobody@example.com", true),
+    ] {
+        let mail = ["explain", ".", "--sender", "bob@other.example", "--recipient", who];
+        let told = edict(dir.path(), &mail).out;
+        assert_eq!(told.contains("taken for a user of edictd"), assumed, "{told}");
+        let json = edict(dir.path(), &[&mail[..], &["--format", "json"]].concat()).out;
+        let object: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(object["recipients"][0]["assumed_user"], assumed, "{json}");
+    }
+}
+
 #[test]
 fn explain_tells_who_may_not_send() {
     let stranger = ["explain", "rules", "--sender", "a@b.example", "--recipient", "far@other.example"];
