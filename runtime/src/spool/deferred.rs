@@ -12,10 +12,13 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 const MAGIC: &[u8; 8] = b"EDICTMS1";
 const HEADER: usize = 32;
+/// Folders that the messages are spread over.
+const FANS: usize = 256;
 /// The largest state taken, in bytes.
 const MAX_STATE: u64 = 16 << 20;
 
@@ -42,6 +45,8 @@ pub struct State {
 pub struct Deferred {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
+    /// Folders that are there and durable. To ask the disk each time costs more the more messages wait.
+    fans: [AtomicBool; FANS],
 }
 
 impl std::fmt::Debug for Deferred {
@@ -53,12 +58,16 @@ impl std::fmt::Debug for Deferred {
 impl Deferred {
     pub(super) fn open(disk: Arc<dyn Disk>, folder: &Path) -> Result<Self, SpoolError> {
         disk.make_dir(folder).map_err(|e| folder_error(folder, &e))?;
-        Ok(Self { disk, folder: folder.to_owned() })
+        Ok(Self { disk, folder: folder.to_owned(), fans: std::array::from_fn(|_| AtomicBool::new(false)) })
     }
 
     fn fan(&self, id: MessageId) -> PathBuf {
         // The low bits of a name count messages: they spread well.
-        self.folder.join(format!("{:02x}", id.0 & 0xff))
+        self.folder.join(format!("{:02x}", Self::place(id)))
+    }
+
+    fn place(id: MessageId) -> usize {
+        (id.0 % FANS as u64) as usize
     }
 
     fn path(&self, id: MessageId, suffix: &str) -> PathBuf {
@@ -244,12 +253,23 @@ impl Deferred {
     }
 
     fn make_fan(&self, id: MessageId) -> io::Result<()> {
-        let fan = self.fan(id);
-        if self.disk.list(&fan).is_err() {
-            self.disk.make_dir(&fan)?;
+        let Some(there) = self.fans.get(Self::place(id)) else { return Ok(()) };
+        if !there.load(Ordering::Acquire) {
+            self.disk.make_dir(&self.fan(id))?;
             self.disk.sync_dir(&self.folder)?;
+            there.store(true, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// What could not be written may lack its folder: somebody took it away.
+    fn doubt_fan<T>(&self, id: MessageId, result: io::Result<T>) -> io::Result<T> {
+        if let (Err(error), Some(there)) = (&result, self.fans.get(Self::place(id)))
+            && error.kind() == io::ErrorKind::NotFound
+        {
+            there.store(false, Ordering::Release);
+        }
+        result
     }
 
     fn write_record(&self, record: &Record, suffix: &str) -> io::Result<()> {
@@ -260,7 +280,7 @@ impl Deferred {
             // Gives the space back; the error that counts is the first.
             let _ = self.disk.remove(&path);
         }
-        written?;
+        self.doubt_fan(record.id, written)?;
         self.disk.sync_dir(&self.fan(record.id))
     }
 
@@ -287,7 +307,7 @@ impl Deferred {
         let mut bytes = xxh3_64(&body).to_le_bytes().to_vec();
         bytes.extend_from_slice(&body);
         let half = self.path(id, ".t");
-        let file = self.disk.open(&half, Mode::Create)?;
+        let file = self.doubt_fan(id, self.disk.open(&half, Mode::Create))?;
         file.write_at(&bytes, 0)?;
         file.sync()?;
         self.disk.rename(&half, &self.path(id, ".s"))
@@ -317,4 +337,67 @@ fn decode(mut bytes: Vec<u8>) -> Option<Record> {
     bytes.drain(..head_end);
     record.bytes = bytes;
     Some(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::{Handle, RealDisk, Space};
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+
+    /// Counts what is asked about folders.
+    #[derive(Default)]
+    struct Counting(AtomicU64);
+
+    impl Disk for Counting {
+        fn make_dir(&self, path: &Path) -> io::Result<()> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            RealDisk.make_dir(path)
+        }
+        fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            RealDisk.list(path)
+        }
+        fn open(&self, path: &Path, mode: Mode) -> io::Result<Box<dyn Handle>> {
+            RealDisk.open(path, mode)
+        }
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            RealDisk.rename(from, to)
+        }
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            RealDisk.remove(path)
+        }
+        fn sync_dir(&self, path: &Path) -> io::Result<()> {
+            RealDisk.sync_dir(path)
+        }
+        fn space(&self, path: &Path) -> io::Result<Space> {
+            RealDisk.space(path)
+        }
+    }
+
+    /// Storing one more costs the same however many wait, and a folder that somebody took away comes again.
+    #[test]
+    fn a_folder_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Counting::default());
+        let deferred = Deferred::open(Arc::clone(&disk) as Arc<dyn Disk>, folder.path()).unwrap();
+        let record = |id| Record {
+            id: MessageId(id),
+            received: 0,
+            dispatches: Vec::new(),
+            variants: Vec::new(),
+            usage: Vec::new(),
+            table: String::new(),
+            bytes: b"hello".to_vec(),
+        };
+        let before = disk.0.load(Ordering::Relaxed);
+        for n in 0..50_u64 {
+            deferred.put(&record(7 + n * FANS as u64), &State::default()).unwrap();
+        }
+        assert_eq!(disk.0.load(Ordering::Relaxed) - before, 1, "one folder");
+        std::fs::remove_dir_all(folder.path().join("07")).unwrap();
+        assert!(deferred.put(&record(7), &State::default()).is_err(), "nothing is promised");
+        deferred.put(&record(7), &State::default()).unwrap();
+        assert_eq!(deferred.load(MessageId(7)).unwrap().id, MessageId(7));
+    }
 }
