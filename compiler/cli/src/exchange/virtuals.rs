@@ -13,7 +13,7 @@ use super::write::{self, Values, VerdictRule, Writer};
 use super::{Report, Wish};
 use edict_table::model::Verb;
 use edict_table::value::Domain;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How deep catch-alls may lead to others.
 const MAX_DEPTH: usize = 20;
@@ -159,28 +159,25 @@ fn reach(out: &Aliases, path: &mut Vec<String>, member: &Name, to: &mut Vec<Name
 
 /// Refuses what leads to a circle too: Postfix puts off its mail for all members.
 fn spread(out: &mut Aliases) {
-    loop {
-        let leads = |name: &Name| {
-            let next = out.find(&name.key).and_then(|next| out.all.get(next));
-            next.filter(|next| next.circle).map(|next| next.name.shown.clone())
-        };
-        let more: Vec<(usize, String)> = out
-            .all
-            .iter()
-            .enumerate()
-            .filter(|(_, alias)| alias.refused.is_none())
-            .filter_map(|(place, alias)| Some((place, alias.members.iter().find_map(leads)?)))
-            .collect();
-        if more.is_empty() {
-            return;
+    let mut from: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (place, alias) in out.all.iter().enumerate().filter(|(_, alias)| alias.refused.is_none()) {
+        for next in alias.members.iter().filter_map(|member| out.find(&member.key)) {
+            from.entry(next).or_default().push(place);
         }
-        for (place, to) in more {
-            if let Some(alias) = out.all.get_mut(place) {
-                alias.refused = Some(format!(
-                    "it leads to `{to}`, whose mail leads in a circle and is put off by Postfix"
-                ));
-                alias.circle = true;
-            }
+    }
+    let circles = out.all.iter().enumerate().filter(|(_, alias)| alias.circle);
+    let mut waiting: VecDeque<usize> = circles.map(|(place, _)| place).collect();
+    while let Some(to) = waiting.pop_front() {
+        let Some(shown) = out.all.get(to).map(|alias| alias.name.shown.clone()) else { continue };
+        for place in from.get(&to).into_iter().flatten() {
+            let Some(alias) = out.all.get_mut(*place).filter(|alias| alias.refused.is_none()) else {
+                continue;
+            };
+            let why =
+                format!("it leads to `{shown}`, whose mail leads in a circle and is put off by Postfix");
+            alias.refused = Some(why);
+            alias.circle = true;
+            waiting.push_back(*place);
         }
     }
 }
@@ -212,6 +209,8 @@ fn deferred(wish: &Wish, out: &Aliases) -> String {
         if keys.is_empty() {
             continue;
         }
+        let names: BTreeSet<&str> = keys.iter().map(|key| key.trim_end_matches('@')).collect();
+        let bases: BTreeSet<&str> = names.iter().filter_map(|name| base(name)).collect();
         // What has a nearer entry of its own.
         let nearer = out.all.iter().filter(|alias| !alias.circle).map(|alias| alias.name.key.as_str());
         let nearer = nearer.filter(|key| {
@@ -223,11 +222,8 @@ fn deferred(wish: &Wish, out: &Aliases) -> String {
             match (own, kind(key)) {
                 (Kind::Whole, Kind::Whole) => whole(domain),
                 (Kind::Bare, Kind::Bare) => whole(""),
-                (Kind::Bare, Kind::Whole) => {
-                    // Whole addresses are asked for without their extension before bare names are with it.
-                    let is = |name: &str| name == local || base(name) == Some(local);
-                    whole("") || keys.iter().any(|key| is(key.trim_end_matches('@')))
-                }
+                // Whole addresses are asked for without their extension before bare names are with it.
+                (Kind::Bare, Kind::Whole) => whole("") || names.contains(local) || bases.contains(local),
                 (Kind::CatchAll, Kind::Whole) => keys.contains(format!("@{domain}").as_str()),
                 (Kind::CatchAll, Kind::Bare) => true,
                 _ => false,
