@@ -262,6 +262,83 @@ mod tests {
         assert_eq!(Metrics::get(&server.cx.metrics.memory), 0);
     }
 
+    /// Connection and command exhaustion: who fills the memory and then sends no more makes room for others, who are
+    /// served all the while.
+    #[tokio::test]
+    async fn slow_messages_make_room() {
+        let settings =
+            Settings { max_memory: 4 << 20, slow_timeout: Duration::from_millis(500), ..Settings::default() };
+        let server = server("max-message-size 2 MiB", settings).await;
+        let mut slow = Client::new(server.address).await;
+        slow.reply().await;
+        slow.ask("EHLO client.example").await;
+        slow.ask("MAIL FROM:<carl@other.example>").await;
+        slow.ask("RCPT TO:<ann@example.com>").await;
+        assert!(slow.ask("DATA").await.starts_with("354 "));
+        slow.say(&"It comes fast, and then no more of it.\r\n".repeat(40_000)).await;
+        // The same client, while its own message holds more than half: refused for now, and told so.
+        while Metrics::get(&server.cx.metrics.memory) <= 2 << 20 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(soon(slow.reply()).await.starts_with("421 4.3.1 too many messages at once"));
+        assert_eq!(soon(slow.reply()).await, "");
+        while Metrics::get(&server.cx.metrics.open) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(Metrics::get(&server.cx.metrics.memory), 0);
+        let mut next = Client::new(server.address).await;
+        next.reply().await;
+        next.ask("EHLO client.example").await;
+        assert!(next.message(&"x\r\n".repeat(100_000)).await.starts_with("250 "));
+    }
+
+    /// Connection and command exhaustion: one client's messages, however many, leave memory for another's.
+    #[test]
+    fn one_client_cannot_fill_the_memory() {
+        let settings = Settings { max_memory: 4 << 20, ..Settings::default() };
+        let (cx, _memory) = context(table("max-message-size 2 MiB", ""), USERS, settings);
+        let begin = |ip: &str| {
+            let mut session = Session::new(Arc::clone(&cx), Endpoint::default(), ip.parse().unwrap());
+            for line in
+                ["HELO client.example", "MAIL FROM:<a@other.example>", "RCPT TO:<ann@example.com>", "DATA"]
+            {
+                session.step(format!("{line}\r\n").as_bytes(), 1_700_000_000_000);
+            }
+            session.output().clear();
+            session
+        };
+        let line = "So it goes on and on, as long as anybody listens.\r\n".repeat(200);
+        let ends = |session: &mut Session| match session.step(b".\r\n", 1_700_000_000_000).1 {
+            Step::Accept(incoming) => incoming.bytes.len(),
+            Step::Read => {
+                let said = String::from_utf8_lossy(session.output()).into_owned();
+                assert_eq!(said, "452 4.3.1 too many messages at once, try again later\r\n");
+                0
+            }
+            step => panic!("{step:?}"),
+        };
+        let mut hog: Vec<Session> = (1..=50).map(|n| begin(&format!("2001:db8:1:1::{n:x}"))).collect();
+        for _ in 0..60 {
+            for session in &mut hog {
+                session.step(line.as_bytes(), 1_700_000_000_000);
+                assert!(Metrics::get(&cx.metrics.memory) <= 2 << 20, "half, for one client");
+            }
+        }
+        // Others get their mail through, each as large as it may be.
+        for ip in ["192.0.2.1", "2001:db8:1:2::1"] {
+            let mut session = begin(ip);
+            let mut sent = 0;
+            while sent + line.len() < 500_000 {
+                session.step(line.as_bytes(), 1_700_000_000_000);
+                sent += line.len();
+            }
+            assert_eq!(ends(&mut session), sent, "{ip}");
+        }
+        assert!(hog.iter_mut().map(ends).filter(|taken| *taken > 0).count() < 50);
+        drop(hog);
+        assert_eq!(Metrics::get(&cx.metrics.memory), 0);
+    }
+
     /// Connection and command exhaustion: recipients refused for now count as one, but not without end.
     #[test]
     fn recipients_refused_for_now_count_in_the_end() {

@@ -2,6 +2,7 @@
 //!
 //! Everything here answers at once and never waits; what takes time is a step that the driver does.
 
+use super::memory::Clients;
 use super::sasl::{Checked, Password};
 use super::settings::Settings;
 use crate::acceptor::Acceptor;
@@ -51,6 +52,8 @@ pub struct Context {
     checks: Semaphore,
     /// Connections that wait for the header of their proxy.
     pub(super) unnamed: AtomicU64,
+    /// What each client holds of the memory for messages.
+    pub(super) holders: Clients,
     /// Messages whose rules on trial are being looked up.
     pub(super) audits: Arc<Semaphore>,
     random: SystemRandom,
@@ -85,6 +88,7 @@ impl Context {
             spare: Mutex::default(),
             checks: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             unnamed: AtomicU64::new(0),
+            holders: Clients::default(),
             audits: Arc::new(Semaphore::new(MAX_AUDITS)),
             random: SystemRandom::new(),
         }
@@ -117,6 +121,11 @@ impl Context {
         check.await.unwrap_or(Checked::Unknown)
     }
 
+    /// Whether more than half of the memory for messages is held: then those that come slowly make room.
+    pub(super) fn is_pressed(&self, most: u64) -> bool {
+        Metrics::get(&self.metrics.memory) > most / 2
+    }
+
     /// Gives a scratch back.
     pub fn put_scratch(&self, scratch: Scratch) {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +150,7 @@ pub struct Metrics {
     pub refused: AtomicU64,
     /// Messages that got a 250 and were dropped for all recipients.
     pub discarded: AtomicU64,
-    /// Bytes of messages in flight.
+    /// Bytes counted for messages on their way in.
     pub memory: AtomicU64,
 }
 

@@ -1,12 +1,14 @@
 //! Drives one session on one connection: reads, writes, waits, and asks whom the session wants asked.
 //!
 //! Bounds in time: a whole command, more of a message, its average rate and the whole of it, a client that takes
-//! no reply, one that was refused. Nothing here decides anything about mail.
+//! no reply, one that was refused, one that is slow while memory is short. Nothing here decides anything about mail.
 
 use super::context::Context;
 use super::input::Input;
 use super::log;
+use super::memory::Counted;
 use super::session::{Session, Step};
+use super::settings::Settings;
 use super::tls::Stream;
 use crate::acceptor::Through;
 use crate::verdict::audit::Job;
@@ -24,6 +26,8 @@ const MIN_RATE: u64 = 500;
 const CREDIT: Duration = Duration::from_secs(120);
 /// The longest time for a message beyond the time-out for data, however fast it comes.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// The least bytes of a message each second while memory is short.
+const LIVELY_RATE: u64 = 16 << 10;
 /// Output buffers larger than this are let go once written.
 const SMALL_OUTPUT: usize = 1024;
 /// How long a closed connection is read on, so that the client sees the last reply before a reset.
@@ -47,6 +51,7 @@ enum Wake {
     Bytes,
     Gone,
     TimedOut,
+    CrowdedOut,
     Stop,
 }
 
@@ -83,8 +88,8 @@ pub(super) async fn drive(
             progress = Instant::now();
         }
         pace = session.in_message().then(|| match pace {
-            None => Pace::new(progress, settings.data_timeout),
-            Some(pace) => pace.after(used as u64, progress, settings.data_timeout),
+            None => Pace::new(progress, &settings),
+            Some(pace) => pace.after(used as u64, progress, &settings),
         });
         if session.is_turned() && turned.is_none() {
             turned = Some(Instant::now());
@@ -103,19 +108,33 @@ pub(super) async fn drive(
                 let quiet = if session.in_data() { settings.data_timeout } else { settings.command_timeout };
                 let ends = [pace.map(|pace| pace.due), turned.map(|since| since + settings.refused_timeout)];
                 let deadline = ends.into_iter().flatten().fold(progress + quiet, Instant::min);
+                let is_slow = |now| {
+                    let slow = pace.is_some_and(|pace| now >= pace.lively) && session.holds_memory();
+                    slow && context.is_pressed(settings.max_memory)
+                };
+                // Memory may become short at any time: a message is looked at now and then.
+                let next = |now| match pace {
+                    Some(pace) => deadline.min(pace.lively.max(now + settings.slow_timeout / 4)),
+                    None => deadline,
+                };
                 // A deadline that came nearer than the timer stands must not be missed.
-                if timer.deadline() > deadline {
-                    Sleep::reset(timer.as_mut(), deadline);
+                let first = next(Instant::now());
+                if timer.deadline() > first {
+                    Sleep::reset(timer.as_mut(), first);
                 }
                 let wake = loop {
                     tokio::select! {
                         biased;
                         more = input.fill(&mut io) => break if more? { Wake::Bytes } else { Wake::Gone },
                         () = timer.as_mut() => {
-                            if Instant::now() >= deadline {
+                            let now = Instant::now();
+                            if now >= deadline {
                                 break Wake::TimedOut;
                             }
-                            Sleep::reset(timer.as_mut(), deadline);
+                            if is_slow(now) {
+                                break Wake::CrowdedOut;
+                            }
+                            Sleep::reset(timer.as_mut(), next(now));
                         }
                         () = stop.as_mut(), if !stopping => break Wake::Stop,
                     }
@@ -127,8 +146,12 @@ pub(super) async fn drive(
                         stopping = true;
                         session.drain();
                     }
-                    Wake::TimedOut => {
-                        session.timed_out();
+                    Wake::TimedOut | Wake::CrowdedOut => {
+                        if matches!(wake, Wake::CrowdedOut) {
+                            session.crowded_out();
+                        } else {
+                            session.timed_out();
+                        }
                         write(&mut io, session.output(), settings.write_timeout).await?;
                         return shut(&mut io, settings.write_timeout).await;
                     }
@@ -213,6 +236,7 @@ async fn send_ahead(
     if let Some(pace) = pace {
         pace.begin += waited;
         pace.due += waited;
+        pace.lively += waited;
     }
 }
 
@@ -222,18 +246,23 @@ struct Pace {
     begin: Instant,
     /// When it is given up unless more comes.
     due: Instant,
+    /// The same where memory is short.
+    lively: Instant,
 }
 
 impl Pace {
-    fn new(now: Instant, wait: Duration) -> Self {
-        Self { begin: now, due: now + wait }
+    fn new(now: Instant, settings: &Settings) -> Self {
+        Self { begin: now, due: now + settings.data_timeout, lively: now + settings.slow_timeout }
     }
 
     /// Each byte buys time, but only so much can be bought ahead, and none past the longest time.
-    fn after(self, bytes: u64, now: Instant, wait: Duration) -> Self {
-        let bought = self.due + Duration::from_millis(bytes.saturating_mul(1000) / MIN_RATE);
-        let due = bought.min(now + wait + CREDIT).min(self.begin + wait + LONGEST);
-        Self { due, ..self }
+    fn after(self, bytes: u64, now: Instant, settings: &Settings) -> Self {
+        let wait = settings.data_timeout;
+        let bought = |rate| Duration::from_millis(bytes.saturating_mul(1000) / rate);
+        let due = (self.due + bought(MIN_RATE)).min(now + wait + CREDIT).min(self.begin + wait + LONGEST);
+        // However fast the rest of it came, it is slow once its pause has been this long.
+        let lively = (self.lively + bought(LIVELY_RATE)).min(now + settings.slow_timeout);
+        Self { due, lively, ..self }
     }
 }
 
@@ -274,10 +303,16 @@ async fn look(context: &Context, questions: Vec<Question>) -> Vec<Answer> {
 
 /// Has rules on trial answered in the background; with too many at once, some are not.
 fn try_out(context: &Arc<Context>, mut job: Job) {
-    let Ok(turn) = Arc::clone(&context.audits).try_acquire_owned() else {
+    let most = context.settings.load().max_memory;
+    let mut counted = Counted::default();
+    let turn = Arc::clone(&context.audits)
+        .try_acquire_owned()
+        .ok()
+        .filter(|_| context.holders.count_kept(&context.metrics, &mut counted, None, job.held(), most));
+    let Some(turn) = turn else {
         tracing::warn!(
             id = job.about().id,
-            "too many lookups for rules in mode audit: not decided for this message"
+            "too many lookups for rules in mode audit, or no memory for more: not decided for this message"
         );
         return;
     };
@@ -292,6 +327,7 @@ fn try_out(context: &Arc<Context>, mut job: Job) {
             let findings = job.answered(look(&context, questions).await);
             log::audit(&job.about(), "end-of-data", &findings);
         }
+        context.holders.free(&context.metrics, &mut counted);
     });
 }
 
@@ -334,10 +370,11 @@ mod tests {
     /// BDAT state and memory: what was sent fast buys a pause, and no more; a message has an end in time.
     #[test]
     fn a_message_has_its_time() {
-        let (begin, wait) = (Instant::now(), Duration::from_secs(180));
+        let settings = Settings::default();
+        let (begin, wait) = (Instant::now(), settings.data_timeout);
         let after =
-            |pace: Pace, bytes, seconds| pace.after(bytes, begin + Duration::from_secs(seconds), wait);
-        let new = Pace::new(begin, wait);
+            |pace: Pace, bytes, seconds| pace.after(bytes, begin + Duration::from_secs(seconds), &settings);
+        let new = Pace::new(begin, &settings);
         assert_eq!(new.due, begin + wait);
         assert_eq!(after(new, 0, 100).due, begin + wait, "nothing buys nothing");
         assert_eq!(after(new, 5000, 100).due, begin + wait + Duration::from_secs(10));
@@ -346,6 +383,28 @@ mod tests {
         // At the least rate for ever: an hour.
         let slow = (1..10_000).fold(new, |pace, second| after(pace, 500, second));
         assert_eq!(slow.due, begin + wait + LONGEST);
+    }
+
+    /// Connection and command exhaustion: while memory is short, a message must keep coming.
+    #[test]
+    fn slow_messages_are_known() {
+        let settings = Settings::default();
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let new = Pace::new(begin, &settings);
+        assert_eq!(new.lively, at(30));
+        // All at once, and then nothing.
+        assert_eq!(new.after(20 << 20, at(1), &settings).lively, at(31));
+        // At the least rate it is never slow, at half of it soon.
+        let with = |rate: u64| {
+            (1..600).map(at).scan(new, move |pace, now| {
+                let slow = now >= pace.lively;
+                *pace = pace.after(rate, now, &Settings::default());
+                Some(slow)
+            })
+        };
+        assert!(with(LIVELY_RATE).all(|slow| !slow));
+        assert_eq!(with(LIVELY_RATE / 2).position(|slow| slow), Some(58));
     }
 
     /// AUTH guessing: how long a check took cannot be told from when its failure is answered.

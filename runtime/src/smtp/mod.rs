@@ -14,6 +14,7 @@ mod journal;
 mod lines;
 mod log;
 mod login;
+mod memory;
 mod params;
 pub(crate) mod path;
 pub mod proxy;

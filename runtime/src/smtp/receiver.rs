@@ -112,7 +112,18 @@ impl Receiver {
             self.spoil(Flaw::TooLong);
         }
         if self.flaw.is_none() {
+            self.grow(part.len());
             self.bytes.extend_from_slice(part);
+        }
+    }
+
+    /// Makes room for so many bytes more: twice what there is, but no more than may come.
+    fn grow(&mut self, more: usize) {
+        let needed = self.bytes.len().saturating_add(more);
+        if needed > self.bytes.capacity() {
+            let most = usize::try_from(self.max).unwrap_or(usize::MAX).max(needed);
+            let room = self.bytes.capacity().saturating_mul(2).max(4 << 10).clamp(needed, most);
+            self.bytes.reserve_exact(room - self.bytes.len());
         }
     }
 

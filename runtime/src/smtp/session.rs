@@ -18,6 +18,7 @@ pub(super) use finish::{authentication, summary};
 use super::context::Context;
 use super::lines::Skip;
 use super::log::Entry;
+use super::memory::Counted;
 use super::receiver::{Flaw, Receiver};
 use super::sasl::{Exchange, Password};
 use super::settings::{Endpoint, Settings};
@@ -125,8 +126,8 @@ pub struct Session {
     /// The client said QUIT.
     quit: bool,
     draining: bool,
-    /// Bytes of messages counted in the context for this session.
-    memory: u64,
+    /// What is counted in the context for its message.
+    memory: Counted,
     held: Vec<Held>,
     /// The place among the connections of its client.
     place: Option<Held>,
@@ -161,7 +162,7 @@ impl Session {
             turned: false,
             quit: false,
             draining: false,
-            memory: 0,
+            memory: Counted::default(),
             held: Vec::new(),
             place: None,
             audited: false,
@@ -326,6 +327,12 @@ impl Session {
     /// The client did not send in time, or the server must end the session: the last word.
     pub fn timed_out(&mut self) {
         self.hang_up("421 4.4.2 timed out, closing");
+        self.phase = Phase::Closed;
+    }
+
+    /// Memory is short and the message comes slowly: it makes room for others.
+    pub fn crowded_out(&mut self) {
+        self.hang_up("421 4.3.1 too many messages at once, and this one comes slowly: try again later");
         self.phase = Phase::Closed;
     }
 

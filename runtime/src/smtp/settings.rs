@@ -102,11 +102,13 @@ pub struct Settings {
     pub refused_timeout: Duration,
     /// The wait for more of a message.
     pub data_timeout: Duration,
+    /// How long a message may come slowly when memory is short.
+    pub slow_timeout: Duration,
     /// The wait for a client to take a reply.
     pub write_timeout: Duration,
     /// Bytes of a command line without its CRLF. RFC 5321 asks for 512 and what extensions add.
     pub max_line: usize,
-    /// Bytes of messages in flight over all sessions; past it, 452 4.3.1.
+    /// Bytes of messages in flight over all sessions, each counted twice; past it, 452 4.3.1.
     pub max_memory: u64,
     /// When `Authentication-Results` is written.
     pub results: Results,
@@ -125,6 +127,7 @@ impl Default for Settings {
             command_timeout: Duration::from_secs(300),
             refused_timeout: Duration::from_secs(30),
             data_timeout: Duration::from_secs(180),
+            slow_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
             max_line: 4096,
             max_memory: 1 << 30,

@@ -148,6 +148,11 @@ impl Job {
         findings
     }
 
+    /// Bytes of the message that it keeps.
+    pub(crate) fn held(&self) -> u64 {
+        self.transaction.held()
+    }
+
     /// Whose, for the log.
     #[must_use]
     pub fn about(&self) -> About {

@@ -76,6 +76,19 @@ impl Transaction {
         })
     }
 
+    /// Bytes of what was read out of the message and is kept.
+    pub(crate) fn held(&self) -> u64 {
+        let header = self.header.iter().flat_map(|header| &header.fields);
+        let header: usize = header.map(|f| size_of_val(f) + f.name.capacity() + f.value.capacity()).sum();
+        let texts = self.body.iter().flat_map(|body| &body.texts);
+        let texts: usize = texts.map(|text| size_of_val(text) + text.capacity()).sum();
+        let attachments = self.body.iter().flat_map(|body| &body.attachments);
+        let attachments: usize = attachments
+            .map(|a| size_of_val(a) + a.name.as_ref().map_or(0, String::capacity) + a.media_type.capacity())
+            .sum();
+        (header + texts + attachments) as u64
+    }
+
     fn header_of(&mut self, message: &[u8]) -> &HeaderFacts {
         self.header.get_or_insert_with(|| header_facts(message))
     }

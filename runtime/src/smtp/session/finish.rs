@@ -46,8 +46,7 @@ impl Session {
                     let untold = transaction.untold(&self.peer);
                     if !untold.is_empty() {
                         let questions = transaction.questions(&self.peer, untold, receiver.bytes());
-                        self.phase = Phase::End(receiver);
-                        return Some(Step::Look(questions));
+                        return self.keep_waiting(receiver).then_some(Step::Look(questions));
                     }
                 }
             }
@@ -63,8 +62,7 @@ impl Session {
                 let questions = transaction.questions(&self.peer, need, receiver.bytes());
                 // The message waits; with the answers its end is decided again.
                 if !questions.is_empty() {
-                    self.phase = Phase::End(receiver);
-                    return Some(Step::Look(questions));
+                    return self.keep_waiting(receiver).then_some(Step::Look(questions));
                 }
                 return self.cannot_tell();
             }

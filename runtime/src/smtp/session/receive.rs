@@ -4,7 +4,6 @@ use super::{Phase, Session};
 use crate::envelope::Refusal;
 use crate::smtp::log;
 use crate::smtp::receiver::{Flaw, Receiver};
-use std::sync::atomic::Ordering;
 
 impl Session {
     /// Begins to take a message.
@@ -57,19 +56,36 @@ impl Session {
         let (Phase::Data(receiver) | Phase::Chunk(receiver, ..)) = &mut self.phase else {
             return;
         };
-        let counter = &self.cx.metrics.memory;
-        let held = receiver.memory();
-        let all = counter.fetch_add(held, Ordering::Relaxed).wrapping_add(held).wrapping_sub(self.memory);
-        counter.fetch_sub(self.memory, Ordering::Relaxed);
-        self.memory = held;
-        if held > 0 && all > self.settings.max_memory {
+        let trusted = self.transaction.as_ref().is_some_and(|t| t.trusted);
+        let client = (!trusted).then_some(self.peer.ip);
+        let (metrics, most) = (&self.cx.metrics, self.settings.max_memory);
+        if !self.cx.holders.count(metrics, &mut self.memory, client, receiver.memory(), most) {
             receiver.spoil(Flaw::NoMemory);
-            counter.fetch_sub(held, Ordering::Relaxed);
-            self.memory = 0;
         }
     }
 
+    /// Keeps a message that waits for answers, and counts what was read out of it. False where there is no memory for that.
+    pub(super) fn keep_waiting(&mut self, receiver: Box<Receiver>) -> bool {
+        let trusted = self.transaction.as_ref().is_some_and(|t| t.trusted);
+        let client = (!trusted).then_some(self.peer.ip);
+        let held = receiver.memory() + self.transaction.as_ref().map_or(0, |t| t.held());
+        let (metrics, most) = (&self.cx.metrics, self.settings.max_memory);
+        let fits = self.cx.holders.count_kept(metrics, &mut self.memory, client, held, most);
+        if fits {
+            self.phase = Phase::End(receiver);
+        } else {
+            self.end_transaction();
+            self.say(Flaw::NoMemory.reply());
+        }
+        fits
+    }
+
+    /// Whether a message of this session holds memory.
+    pub(in crate::smtp) fn holds_memory(&self) -> bool {
+        self.memory.is_some()
+    }
+
     pub(super) fn free_memory(&mut self) {
-        self.cx.metrics.memory.fetch_sub(std::mem::take(&mut self.memory), Ordering::Relaxed);
+        self.cx.holders.free(&self.cx.metrics, &mut self.memory);
     }
 }

@@ -65,6 +65,8 @@ impl Transaction {
         authentication: Authentication,
     ) -> Incoming {
         let recipients = std::mem::take(&mut self.recipients);
+        // Nobody decides on it any more, and storing it may take a while.
+        (self.header, self.body) = (None, None);
         // What went ahead tells of that moment.
         let received = if let Ahead::Since(then) = self.ahead { then } else { now };
         Incoming {
