@@ -284,13 +284,14 @@ impl Session {
                 _ => ReplyError::Unasked.into(),
             });
         }
-        match timeout(limit, self.stream.write_all(bytes)).await {
+        let written = async {
+            self.stream.write_all(bytes).await?;
+            // With TLS what was written may still wait in memory here.
+            self.stream.flush().await
+        };
+        match timeout(limit, written).await {
             Err(_) => Err(Trouble::Silent),
-            Ok(Err(error)) => Err(Trouble::Lost(error.to_string())),
-            Ok(Ok(())) => match self.stream.flush().await {
-                Ok(()) => Ok(()),
-                Err(error) => Err(Trouble::Lost(error.to_string())),
-            },
+            Ok(result) => result.map_err(|error| Trouble::Lost(error.to_string())),
         }
     }
 

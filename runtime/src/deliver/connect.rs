@@ -181,7 +181,8 @@ impl Dialer {
         let mut session = Session::new(stream, peer, way.lmtp, self.timeouts);
         session.greeting().await?;
         session.hello(hostname).await?;
-        if session.is(hostname) {
+        // An LMTP server of this machine may well have its name.
+        if !way.lmtp && session.is(hostname) {
             let text = format!("{} is this very server: the mail would loop", session.peer);
             // An MX that names us is for the domain's owner to mend, a relay for ours.
             return Err(if way.by_mx { Trouble::Never((5, 4, 6), text) } else { Trouble::Loop(text) });

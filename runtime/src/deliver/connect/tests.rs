@@ -246,3 +246,47 @@ async fn a_missing_server_is_told() {
     assert!(matches!(dialer.connect(&Hop::Local, "us").await, Err(Trouble::Connect(..))));
     assert!(dialer.connect(&Hop::Nowhere("x".to_owned()), "us").await.is_err());
 }
+
+/// Mailboxes are handed to an LMTP server, which hands nothing back: it is no loop where it has this machine's name.
+#[tokio::test]
+async fn an_lmtp_server_may_have_our_name() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            stream.write_all(b"220 us.example here\r\n").await.unwrap();
+            let mut line = String::new();
+            while stream.read_line(&mut line).await.unwrap_or(0) > 0 {
+                stream.write_all(b"250-us.example\r\n250 PIPELINING\r\n").await.unwrap();
+                line.clear();
+            }
+        }
+    });
+    let local = Local::LmtpTcp("127.0.0.1".to_owned(), port);
+    let dialer = Dialer { local, ..dialer(RootCertStore::empty()) };
+    let session = dialer.connect(&Hop::Local, "us.example").await.unwrap();
+    assert!(session.is("us.example"));
+    drop(session);
+    let host = Host { name: "127.0.0.1".to_owned(), port };
+    let relay = Relay { name: String::new(), hosts: vec![host], tls: RelayTls::Off, credentials: None };
+    let looped = dialer.connect(&Hop::Relay(relay), "us.example").await;
+    assert!(matches!(looped, Err(Trouble::Loop(_))), "{looped:?}");
+}
+
+/// With TLS a write ends in memory: the bound holds for what is still to be sent, too.
+#[tokio::test]
+async fn a_hop_that_stops_reading_is_left_with_tls_too() {
+    let (acceptor, roots) = certificate();
+    let (ours, theirs) = tokio::io::duplex(1024);
+    let server = tokio::spawn(async move { acceptor.accept(theirs).await.unwrap() });
+    let stream = Tls::with_roots(roots).start(Box::new(ours), "localhost", true).await.unwrap();
+    // It stays open, and nobody reads.
+    let _server = server.await.unwrap();
+    let short = Duration::from_millis(200);
+    let timeouts = Timeouts { connect: short, command: short, data: short, end: short };
+    let mut session = Session::new(stream, "there".to_owned(), false, timeouts);
+    let written = session.write_bytes(&[b'x'; 8000], short);
+    let written = timeout(Duration::from_secs(60), written).await.expect("it is never given up");
+    assert_eq!(written, Err(Trouble::Silent));
+}
