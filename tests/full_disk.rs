@@ -7,13 +7,13 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use support::client::Client;
-use support::{PATIENCE, free_port, wait_for};
+use support::{PATIENCE, build_table, counting_sink, free_port, wait_for};
 
 /// An `edictd` whose data stands on a file system of its own.
 struct Daemon {
@@ -94,6 +94,65 @@ fn a_full_disk_puts_mail_off_before_it_is_taken() {
         assert!(begun.elapsed() < PATIENCE, "room again, and still {reply}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// A start on a disk without a byte left: nothing is taken, and what waits is delivered, which makes room.
+#[test]
+fn a_start_on_a_full_disk_delivers_what_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let table = folder.path().join("edict.table");
+    build_table("every-kind", &table, |_| ());
+    let mount = format!("mount -t tmpfs -o size=320m none {} && exec sleep 3600", data.display());
+    // The file system outlives the daemon.
+    let holder = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount])
+        .spawn()
+        .unwrap();
+    let seen = PathBuf::from(format!("/proc/{}/root", holder.id())).join(data.strip_prefix("/").unwrap());
+    let mut holder = Daemon { address: free_port(), child: holder, data: seen };
+    wait_for("the file system", || {
+        std::fs::read_to_string(format!("/proc/{}/mounts", holder.child.id()))
+            .is_ok_and(|mounts| mounts.contains(data.to_str().unwrap()))
+    });
+    let hop = free_port();
+    let start = |holder: &Daemon| {
+        let child = Command::new("nsenter")
+            .args(["--target", &holder.child.id().to_string(), "--user", "--mount", "--preserve-credentials"])
+            .args([env!("CARGO_BIN_EXE_edictd"), "run", "--listen", &holder.address.to_string()])
+            .args(["--relay", &hop.to_string(), "--table", table.to_str().unwrap()])
+            .args(["--data", data.to_str().unwrap()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Daemon { address: holder.address, child, data: holder.data.clone() }
+    };
+    let daemon = start(&holder);
+    let mut client = daemon.client();
+    for number in 0..10 {
+        let text = format!("X-Number: {number}\nSubject: x\n\nbody\n");
+        let reply = client.message("bob@example.com", &["u@out.example"], &text).unwrap();
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    // Nobody listens there yet.
+    drop(daemon);
+    let mut filler = std::fs::File::create(holder.data.join("filler")).unwrap();
+    while filler.write(&[1u8; 4096]).is_ok_and(|n| n > 0) {}
+    drop(filler);
+
+    let daemon = start(&holder);
+    let mut client = daemon.client();
+    assert!(client.command("MAIL FROM:<bob@example.com>").unwrap().starts_with("250"));
+    assert!(client.command("RCPT TO:<u@out.example>").unwrap().starts_with("250"));
+    let reply = client.command("DATA").unwrap();
+    assert!(reply.starts_with("452 4.3.1"), "{reply}");
+    let counts = counting_sink::start_at(hop);
+    wait_for("all mail to arrive", || counts.lock().unwrap().len() == 10);
+    drop(daemon);
+    assert!(counts.lock().unwrap().values().all(|count| *count == 1), "{counts:?}");
+    let _ = holder.child.kill();
 }
 
 #[test]

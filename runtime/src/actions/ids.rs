@@ -15,6 +15,8 @@ use std::sync::{Mutex, PoisonError};
 const COUNTER_BITS: u32 = 22;
 /// How far the ceiling is moved: an hour of names.
 const STEP: u64 = 3_600_000 << COUNTER_BITS;
+/// How far names go on without it before it is tried again: ten seconds of them.
+const STEP_UNWRITTEN: u64 = 10_000 << COUNTER_BITS;
 
 /// Gives names.
 #[derive(Debug)]
@@ -26,10 +28,11 @@ pub struct IdSource {
 }
 
 impl IdSource {
-    /// Opens the source; its file is made where it is missing.
+    /// Opens the source; its file is made where it is missing. A full disk is no reason not to start: what waits on it
+    /// is to be delivered, which makes room.
     ///
     /// # Errors
-    /// The file cannot be read or written, or holds something else.
+    /// The file cannot be read or written for another reason, or holds something else.
     pub fn open(path: &Path, now: i64) -> io::Result<Self> {
         let before = match fs::read_to_string(path) {
             Ok(text) => text.trim().parse::<u64>().map_err(|_| io::ErrorKind::InvalidData)?,
@@ -37,8 +40,16 @@ impl IdSource {
             Err(error) => return Err(error),
         };
         let last = before.max(stamp(now));
-        let ceiling = last.saturating_add(STEP);
-        store(path, ceiling)?;
+        let ceiling = match store(path, last.saturating_add(STEP)) {
+            Ok(()) => last.saturating_add(STEP),
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                tracing::error!(path = %path.display(), %error, "the ceiling of message names is not written");
+                last
+            }
+            Err(error) => return Err(error),
+        };
         let (last, ceiling) = (AtomicU64::new(last), AtomicU64::new(ceiling));
         Ok(Self { last, ceiling, path: path.to_owned(), moving: Mutex::new(()) })
     }
@@ -60,10 +71,11 @@ impl IdSource {
         if id < self.ceiling.load(Ordering::Acquire) {
             return;
         }
-        let ceiling = id.saturating_add(STEP);
+        let mut ceiling = id.saturating_add(STEP);
         // Without the file, names repeat only if the clock is set back before the next start.
         if let Err(error) = store(&self.path, ceiling) {
             tracing::error!(path = %self.path.display(), %error, "the ceiling of message names is not written");
+            ceiling = id.saturating_add(STEP_UNWRITTEN);
         }
         self.ceiling.store(ceiling, Ordering::Release);
     }
@@ -140,5 +152,26 @@ mod tests {
         let path = folder.path().join("ids");
         fs::write(&path, "x").unwrap();
         assert!(IdSource::open(&path, 0).is_err());
+    }
+
+    /// Whatever is written to `/dev/full` finds no room.
+    #[test]
+    fn a_full_disk_gives_names_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ids");
+        let first = IdSource::open(&path, 1_000).unwrap().next(1_000);
+        std::os::unix::fs::symlink("/dev/full", path.with_extension("new")).unwrap();
+        let source = IdSource::open(&path, 1_000).unwrap();
+        let mut last = first;
+        for _ in 0..100 {
+            let id = source.next(1_000);
+            assert!(id > last);
+            last = id;
+        }
+        // With room again, the ceiling goes above what was given meanwhile.
+        fs::remove_file(path.with_extension("new")).unwrap();
+        source.next(60_000_000);
+        let next = IdSource::open(&path, 0).unwrap().next(0);
+        assert!(next > last);
     }
 }
