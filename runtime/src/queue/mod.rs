@@ -175,6 +175,7 @@ struct Inner {
     ways: ArcSwap<Ways>,
     lanes: Mutex<HashMap<Hop, Arc<Lane>>>,
     index: Mutex<Index>,
+    settled: Mutex<HashMap<MessageId, Vec<(u16, u16)>>>,
     /// Rung when the index changed in a way that the scheduler must see.
     bell: Notify,
     /// Messages under way, and what an admin wants of them.
@@ -236,6 +237,7 @@ impl Queue {
             ways: ArcSwap::from_pointee(Ways::new(settings, dialer, guide)),
             lanes: Mutex::default(),
             index: Mutex::default(),
+            settled: Mutex::default(),
             bell: Notify::new(),
             active: Mutex::default(),
             hot_bytes: AtomicUsize::new(0),

@@ -71,6 +71,11 @@ impl Inner {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the last run settled of deferred messages, where their states do not say so.
+    fn settled(&self) -> MutexGuard<'_, HashMap<MessageId, Vec<(u16, u16)>>> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Remembers when a deferred message is due.
     pub(super) fn plan(&self, id: MessageId, state: &State) {
         let due = if state.held { i64::MAX } else { state.due };
@@ -82,6 +87,7 @@ impl Inner {
 
 /// Starts the tasks that take up recovered and deferred messages.
 pub(super) fn start(inner: &Arc<Inner>, recovery: Recovery) {
+    *inner.settled() = recovery.settled;
     let start = now();
     {
         let mut index = inner.index();
@@ -285,7 +291,7 @@ async fn run(inner: &Arc<Inner>) {
 /// Reads a deferred message that is due. None: its state says that it is not.
 fn take(inner: &Inner, id: MessageId) -> Result<Option<(Record, usize, State)>, SpoolError> {
     let store = inner.spool.deferred();
-    let state = store.state(id)?;
+    let mut state = store.state(id)?;
     if state.held || state.due > now() {
         inner.plan(id, &state);
         return Ok(None);
@@ -293,5 +299,10 @@ fn take(inner: &Inner, id: MessageId) -> Result<Option<(Record, usize, State)>, 
     let (head, size) = store.load_head(id)?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let record = if size <= LARGE { store.load(id)? } else { head };
+    if let Some(before) = inner.settled().get(&id) {
+        state.settled.extend_from_slice(before);
+        state.settled.sort_unstable();
+        state.settled.dedup();
+    }
     Ok(Some((record, size, state)))
 }

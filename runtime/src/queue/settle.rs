@@ -339,7 +339,11 @@ impl Inner {
     /// Takes a damaged message in the log out of the queue.
     pub(super) fn set_aside_log(&self, id: MessageId, position: Position, error: &SpoolError) {
         tracing::error!(%id, %error, "a message in the spool's log is lost");
-        self.spool.release(position);
+        let spool = self.spool.clone();
+        tokio::task::spawn_blocking(move || {
+            spool.keep_damaged(position);
+            spool.release(position);
+        });
         self.gone(id);
     }
 

@@ -26,6 +26,8 @@ const MAX_WAITING: usize = 64 << 20;
 const MAX_WAIT: Duration = Duration::from_secs(10);
 /// How long an answer on free space is used, in milliseconds.
 const SPACE_AGE: u64 = 250;
+/// Notes that are kept while no segment can be had.
+const MAX_LATE: usize = 100_000;
 /// The commit buffer's size is given back above this.
 const KEEP_BUFFER: usize = 4 << 20;
 
@@ -208,6 +210,14 @@ impl Shared {
         }
     }
 
+    /// Keeps a copy of the segment that a damaged record stands in.
+    pub fn keep_damaged(&self, position: Position) {
+        let number = self.log().find(position.generation).map(|segment| segment.number);
+        if let Some(number) = number {
+            segment::keep_copy(&*self.disk, &self.log_folder, number, position.generation);
+        }
+    }
+
     fn fail(&self, what: &str, error: &io::Error) -> SpoolError {
         let reason = format!("{what}: {error}");
         if self.failed.set(reason.clone()).is_ok() {
@@ -255,12 +265,23 @@ fn run(shared: &Arc<Shared>) {
     if shared.log().free.is_empty() {
         prepare_one(shared);
     }
+    // Notes that nobody waits for and that found no segment: they go with what comes next.
+    let mut late: Vec<Item> = Vec::new();
     while let Some(items) = next(shared) {
-        for item in items {
+        let mut no_room = false;
+        for item in std::mem::take(&mut late).into_iter().chain(items) {
+            let may_wait = item.kind == Kind::Note && item.tell.is_none() && late.len() < MAX_LATE;
             if let Err(error) = shared.check() {
                 tell(item.tell, Err(error));
+            } else if no_room && may_wait {
+                late.push(item);
             } else if let Err((item, error)) = batch.add(shared, item) {
-                tell(item.tell, Err(error));
+                no_room = matches!(error, SpoolError::Full | SpoolError::Slow);
+                if no_room && may_wait {
+                    late.push(item);
+                } else {
+                    tell(item.tell, Err(error));
+                }
             }
         }
         batch.flush(shared);
@@ -423,8 +444,11 @@ fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
     let mut surplus = Vec::new();
     let mut number = {
         let mut log = shared.log();
-        let gone: Vec<u32> = log.live.drain(..count).map(|s| s.number).collect();
-        log.free.extend(gone);
+        let gone: Vec<(u32, bool)> = log.live.drain(..count).map(|s| (s.number, s.whole)).collect();
+        for (number, whole) in gone {
+            // One that was cut short is not what writes can count on.
+            if whole { log.free.push(number) } else { surplus.push(number) }
+        }
         let number = log.free.pop();
         while log.free.len() > shared.options.spare {
             surplus.extend(log.free.pop());
@@ -453,8 +477,8 @@ fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
         Err(error) => {
             // Nothing is written yet: it may be had later, when a descriptor is free.
             let mut log = shared.log();
-            log.free.extend(surplus);
             log.free.push(number);
+            log.free.extend(surplus);
             tracing::warn!(%error, "cannot open another segment of the spool's log");
             return Err(SpoolError::Slow);
         }

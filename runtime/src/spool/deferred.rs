@@ -168,19 +168,19 @@ impl Deferred {
         }
     }
 
-    /// Reads the state; the default one where there is none or it is damaged: then all is tried again.
+    /// Reads the state; the default one where there is none. Where it is damaged the message is held: who has it, and
+    /// whether somebody stopped it, is for people to find out.
     ///
     /// # Errors
     /// [`SpoolError::Unreadable`]: whom it was delivered to and whether it is held is not known now.
     pub fn state(&self, id: MessageId) -> Result<State, SpoolError> {
         match self.read_state(id) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::default()),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(State::default()),
             Err(error) => Err(read_error(&error)),
             Ok(Some(state)) => Ok(state),
             Ok(None) => {
-                tracing::warn!(%id, "the state of a deferred message is damaged: its recipients are tried again");
-                Ok(State::default())
+                tracing::error!(%id, "the state of a deferred message is damaged: it is held until it is released");
+                Ok(State { held: true, ..State::default() })
             }
         }
     }

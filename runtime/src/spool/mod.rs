@@ -283,6 +283,11 @@ impl Spool {
         self.shared.read(position)
     }
 
+    /// Keeps a copy of the segment that a damaged record stands in, for people; before it is released. Blocks.
+    pub fn keep_damaged(&self, position: Position) {
+        self.shared.keep_damaged(position);
+    }
+
     /// The store of messages that wait for another attempt.
     #[must_use]
     pub fn deferred(&self) -> &Deferred {

@@ -2,7 +2,8 @@
 //!
 //! Reads the live segments in order of generation and judges each frame by itself: a bad payload is
 //! stepped over, behind a bad header the next sound one is looked for, and what follows the last sound
-//! frame is a torn tail and is left. New frames go into a new segment, so that nothing old can join them.
+//! frame is a torn tail and is left. Sequence numbers have no gaps: what is missing is told, and a segment
+//! with damage is copied to `….bad` for people before it is used again. New frames go into a new segment, so that nothing old can join them.
 //! A frame that was never acknowledged but is whole counts: to drop it could be to lose one that was.
 
 use super::deferred::Deferred;
@@ -38,8 +39,10 @@ pub struct Recovery {
     pub log: Vec<Recovered>,
     /// Messages in the deferred store.
     pub deferred: Vec<MessageId>,
-    /// Frames that were damaged, with something sound behind them.
+    /// Frames that are damaged or missing, with something sound behind them.
     pub damaged: u64,
+    /// What is settled of deferred messages and could not be added to their states, on a full disk for one.
+    pub settled: HashMap<MessageId, Vec<(u16, u16)>>,
 }
 
 /// Scans the log. The result has no segment to write to yet.
@@ -64,10 +67,17 @@ pub(super) fn recover(
         log.next_number = log.next_number.max(number.saturating_add(1));
         let file = disk.open(&segment::path(folder, number), Mode::Write).map_err(failed)?;
         let whole = file.length().map_err(failed)? == u64::from(options.segment);
-        let header = segment::header(&*file, options.segment);
+        let header = segment::header(&*file, options.segment).map_err(failed)?;
         match header {
             Some(header) => segments.push((number, header, whole, file)),
-            // Never begun, or its header is torn: then nothing in it was acknowledged.
+            None if !segment::is_blank(&*file, options.segment).map_err(failed)? => {
+                let kept = segment::set_aside(&**disk, folder, number).map_err(failed)?;
+                tracing::error!(
+                    file = %kept.display(),
+                    "a segment of the spool's log lost both its headers: what stands in it is kept for people"
+                );
+            }
+            // Never begun.
             None if whole => log.free.push(number),
             None => disk.remove(&segment::path(folder, number)).map_err(failed)?,
         }
@@ -75,6 +85,7 @@ pub(super) fn recover(
     segments.sort_by_key(|(_, header, ..)| header.generation);
     let tail = segments.iter().map(|(_, header, ..)| header.tail).max().unwrap_or(0);
     let mut found = Found::default();
+    let mut damaged: Vec<(u32, u64)> = Vec::new();
     for (number, header, whole, file) in segments {
         log.next_generation = log.next_generation.max(header.generation + 1);
         log.next_seq = log.next_seq.max(header.first);
@@ -86,9 +97,27 @@ pub(super) fn recover(
             }
             continue;
         }
-        let last = found.segment(&*file, &header, ledger).map_err(failed)?;
+        // What the one before lacks at its end: a tail that was torn has no numbers.
+        let missing = found.next.map_or(0, |next| header.first.saturating_sub(next));
+        found.damaged += missing;
+        if let Some(before) = log.live.back().filter(|_| missing > 0)
+            && before.generation() + 1 == header.generation
+        {
+            damaged.push((before.number, before.generation()));
+        }
+        let counted = found.damaged;
+        let cut = !whole && segment::is_cut(&*file).map_err(failed)?;
+        let last = found.segment(&*file, &header, cut, ledger).map_err(failed)?;
+        if cut {
+            found.damaged += 1;
+            let path = segment::path(folder, number);
+            tracing::error!(file = %path.display(), "a segment of the spool's log is cut short: what stood behind is lost");
+        }
+        if found.damaged > counted {
+            damaged.push((number, header.generation));
+        }
         log.next_seq = log.next_seq.max(last + 1);
-        log.live.push_back(Segment { number, header, file: Arc::from(file), unreleased: 0, last });
+        log.live.push_back(Segment { number, header, file: Arc::from(file), whole, unreleased: 0, last });
     }
     log.next_seq = log.next_seq.max(ledger.covered().saturating_add(1));
     // Full: the first append begins a segment.
@@ -101,6 +130,10 @@ pub(super) fn recover(
     }
     if recovery.damaged > 0 {
         tracing::error!(frames = recovery.damaged, "damaged frames in the spool's log were stepped over");
+    }
+    damaged.dedup();
+    for (number, generation) in damaged {
+        segment::keep_copy(&**disk, folder, number, generation);
     }
     Ok((log, recovery))
 }
@@ -151,19 +184,26 @@ struct Found {
     /// What was settled of messages that are not in the log: of deferred ones.
     elsewhere: HashMap<MessageId, Vec<(u16, u16)>>,
     damaged: u64,
-    /// Damage that nothing sound followed yet.
-    doubtful: u64,
+    /// The sequence number behind the last sound frame.
+    next: Option<u64>,
 }
 
 impl Found {
     /// Reads one segment; gives back its highest sequence number.
-    fn segment(&mut self, file: &dyn Handle, header: &SegmentHeader, ledger: &dyn Ledger) -> io::Result<u64> {
+    fn segment(
+        &mut self,
+        file: &dyn Handle,
+        header: &SegmentHeader,
+        cut: bool,
+        ledger: &dyn Ledger,
+    ) -> io::Result<u64> {
         let length = u32::try_from(file.length()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        let end = segment::end(length) as usize;
+        // The copy of the header is gone with what was cut off.
+        let end = if cut { length } else { segment::end(length) } as usize;
         let mut window = Window { file, end, start: 0, bytes: Vec::new() };
         let mut at = SEGMENT_HEADER;
-        let mut last = 0;
-        let mut lost = false;
+        // The last number seen, and the one that follows the last sound frame.
+        let (mut last, mut next) = (0, header.first);
         while let Some(room) = end.checked_sub(at + FRAME_HEADER) {
             let head = window.get(at, FRAME_HEADER)?;
             let frame = frame::decode(head, header.nonce);
@@ -171,18 +211,13 @@ impl Found {
             let fits = frame
                 .filter(|f| room >= f.length as usize && f.seq > last.max(header.first.saturating_sub(1)));
             let Some(frame) = fits else {
-                // Zeros are the end, or a hole: the end as a rule, and no damage by itself.
-                if !lost && head.iter().any(|b| *b != 0) {
-                    self.doubtful += 1;
-                    lost = true;
-                }
                 at += 8;
                 continue;
             };
-            lost = false;
             let payload = window.get(at + FRAME_HEADER, frame.length as usize)?;
             if frame::sound(&frame, payload, header.nonce) {
-                self.damaged += std::mem::take(&mut self.doubtful);
+                self.damaged += frame.seq.saturating_sub(next);
+                next = frame.seq + 1;
                 let position = Position {
                     seq: frame.seq,
                     generation: header.generation,
@@ -191,15 +226,13 @@ impl Found {
                     external: frame.kind == Kind::External,
                 };
                 self.frame(position, frame.kind, payload, ledger);
-            } else {
-                self.doubtful += 1;
             }
             last = last.max(frame.seq);
             at += frame::frame_size(frame.length as usize);
         }
-        // A tear at the end of a segment is its tail, whatever the next one holds.
-        self.doubtful = 0;
-        Ok(last)
+        self.next = Some(next);
+        // A torn frame's number is given again.
+        Ok(next.saturating_sub(1))
     }
 
     fn frame(&mut self, position: Position, kind: Kind, payload: &[u8], ledger: &dyn Ledger) {
@@ -251,8 +284,12 @@ impl Found {
                 deferred.forget_new(id).map_err(failed)?;
             }
         }
+        let mut unmerged = HashMap::new();
         for (id, settled) in self.elsewhere.into_iter().filter(|(id, _)| ids.binary_search(id).is_ok()) {
-            deferred.merge_settled(id, &settled).map_err(failed)?;
+            if let Err(error) = deferred.merge_settled(id, &settled) {
+                tracing::warn!(%id, %error, "whom a message was delivered to is not in its state yet");
+                unmerged.insert(id, settled);
+            }
         }
         // Moved, though the note of it was lost: the deferred store knows more.
         self.messages.retain(|id, _| ids.binary_search(id).is_err());
@@ -262,6 +299,6 @@ impl Found {
             message.settled.dedup();
         }
         log.sort_by_key(|m| m.position);
-        Ok(Recovery { log, deferred: ids, damaged: self.damaged })
+        Ok(Recovery { log, deferred: ids, damaged: self.damaged, settled: unmerged })
     }
 }

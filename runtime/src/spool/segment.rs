@@ -15,6 +15,8 @@ pub(super) struct Segment {
     pub number: u32,
     pub header: SegmentHeader,
     pub file: Arc<dyn Handle>,
+    /// Its file has the length that it was made with.
+    pub whole: bool,
     /// Records in it that are not released yet.
     pub unreleased: u64,
     /// The highest sequence number in it; 0 where it holds none.
@@ -124,14 +126,90 @@ pub(super) fn begin(
     file.write_at(&header.encode(), 0)?;
     file.write_at(&header.encode(), u64::from(end(size)))?;
     file.sync()?;
-    Ok(Segment { number, header, file: Arc::from(file), unreleased: 0, last: 0 })
+    Ok(Segment { number, header, file: Arc::from(file), whole: true, unreleased: 0, last: 0 })
 }
 
 /// Reads the header of a segment, or its copy. Where the two differ, the power went while the segment
 /// was begun; nothing is in it then that counts, under either.
-pub(super) fn header(file: &dyn Handle, size: u32) -> Option<SegmentHeader> {
-    let read = |at| read_exact(file, at, SEGMENT_HEADER).ok().and_then(|b| SegmentHeader::decode(&b));
-    read(0).into_iter().chain(read(u64::from(end(size)))).max_by_key(|h| h.generation)
+///
+/// # Errors
+/// As the system says, where neither can be read.
+pub(super) fn header(file: &dyn Handle, size: u32) -> io::Result<Option<SegmentHeader>> {
+    let read = |at| piece(file, at).map(|b| SegmentHeader::decode(&b));
+    let (first, copy) = (read(0), read(u64::from(end(size))));
+    let found = [&first, &copy].into_iter().filter_map(|h| h.as_ref().ok().copied().flatten());
+    match found.max_by_key(|h| h.generation) {
+        Some(header) => Ok(Some(header)),
+        None => first.and(copy),
+    }
+}
+
+/// The bytes where a header may stand; none behind the end of the file.
+fn piece(file: &dyn Handle, at: u64) -> io::Result<Vec<u8>> {
+    match read_exact(file, at, SEGMENT_HEADER) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Vec::new()),
+        other => other,
+    }
+}
+
+/// Whether a segment without a header never had one.
+pub(super) fn is_blank(file: &dyn Handle, size: u32) -> io::Result<bool> {
+    let blank = |bytes: Vec<u8>| bytes.iter().all(|byte| *byte == 0);
+    Ok(blank(piece(file, 0)?) && blank(piece(file, u64::from(end(size)))?))
+}
+
+/// Whether a segment has not the length that it was made with: then its header is not at its end.
+pub(super) fn is_cut(file: &dyn Handle) -> io::Result<bool> {
+    let at = file.length()?.saturating_sub(SEGMENT_HEADER as u64);
+    Ok(SegmentHeader::decode(&piece(file, at)?).is_none())
+}
+
+/// Gives the file of a segment that cannot be used a name of its own.
+pub(super) fn set_aside(disk: &dyn Disk, folder: &Path, number: u32) -> io::Result<PathBuf> {
+    let kept = folder.join(format!("{number:08}-{:016x}.bad", nonce()?));
+    disk.rename(&path(folder, number), &kept)?;
+    disk.sync_dir(folder)?;
+    Ok(kept)
+}
+
+/// Copies a segment with damage in it, once: its file is used again when its sound messages are delivered.
+pub(super) fn keep_copy(disk: &dyn Disk, folder: &Path, number: u32, generation: u64) {
+    let name = format!("{number:08}-{generation}.bad");
+    let (kept, half) = (folder.join(&name), folder.join(format!("{name}.new")));
+    let copied = disk.list(folder).and_then(|names| {
+        if names.contains(&name) {
+            return Ok(false);
+        }
+        copy(disk, &path(folder, number), &half)?;
+        disk.rename(&half, &kept)?;
+        disk.sync_dir(folder)?;
+        Ok(true)
+    });
+    match copied {
+        Ok(false) => {}
+        Ok(true) => {
+            tracing::error!(file = %kept.display(), "a segment with damage in it is kept for people");
+        }
+        Err(error) => {
+            tracing::error!(file = %kept.display(), %error, "a segment with damage in it cannot be kept");
+            // Gives the space back; the error that counts is the first.
+            let _ = disk.remove(&half);
+        }
+    }
+}
+
+fn copy(disk: &dyn Disk, from: &Path, to: &Path) -> io::Result<()> {
+    const CHUNK: usize = 1 << 20;
+    let from = disk.open(from, Mode::Read)?;
+    let to = disk.open(to, Mode::Create)?;
+    let length = from.length()?;
+    let mut at = 0u64;
+    while at < length {
+        let n = usize::try_from(length - at).unwrap_or(CHUNK).min(CHUNK);
+        to.write_at(&read_exact(&*from, at, n)?, at)?;
+        at += n as u64;
+    }
+    to.sync()
 }
 
 /// Where the frames of a segment end.

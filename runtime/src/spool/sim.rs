@@ -154,6 +154,22 @@ impl SimDisk {
         state.files[id].durable[at] ^= 0x40;
     }
 
+    /// Writes zeros over a part of a file, durably.
+    pub fn blank(&self, path: &Path, part: std::ops::Range<usize>) {
+        let mut state = self.state();
+        let id = state.dirs[path.parent().unwrap()].now[path.file_name().unwrap().to_str().unwrap()];
+        state.files[id].now[part.clone()].fill(0);
+        state.files[id].durable[part].fill(0);
+    }
+
+    /// Cuts a file off, durably.
+    pub fn cut(&self, path: &Path, length: usize) {
+        let mut state = self.state();
+        let id = state.dirs[path.parent().unwrap()].now[path.file_name().unwrap().to_str().unwrap()];
+        state.files[id].now.truncate(length);
+        state.files[id].durable.truncate(length);
+    }
+
     /// The bytes of a file.
     pub fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
         let state = self.state();

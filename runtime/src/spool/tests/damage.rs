@@ -1,0 +1,116 @@
+//! Segments that rot or are cut short: what is missing is told, and what stands there is kept for people.
+
+use super::*;
+
+const LOG: &str = "/data/spool/log";
+const FIRST: &str = "/data/spool/log/00000000.seg";
+
+/// A disk with so many messages of 8 kB in the log, where their first segment holds eight.
+fn filled(count: u64) -> SimDisk {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(async {
+        for id in 1..=count {
+            spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap();
+        }
+    });
+    drop(spool);
+    disk
+}
+
+fn ids(found: &Recovery) -> Vec<u64> {
+    found.log.iter().map(|m| m.id.0).collect()
+}
+
+/// The names of kept files, and how many of these messages stand in them.
+fn kept(disk: &SimDisk, messages: std::ops::RangeInclusive<u64>) -> (Vec<String>, usize) {
+    let names: Vec<String> =
+        disk.list(Path::new(LOG)).unwrap().into_iter().filter(|name| name.ends_with(".bad")).collect();
+    let bytes: Vec<Vec<u8>> =
+        names.iter().filter_map(|name| disk.bytes(&Path::new(LOG).join(name))).collect();
+    let stands = |id: u64| bytes.iter().any(|b| memchr::memmem::find(b, &body(id, 8000)).is_some());
+    let count = messages.filter(|id| stands(*id)).count();
+    (names, count)
+}
+
+#[test]
+fn a_segment_that_is_cut_short_is_told_and_kept() {
+    for count in [8, 10] {
+        let disk = filled(count);
+        disk.cut(Path::new(FIRST), 30_000);
+        let (spool, found) = open(&disk, &Arc::default());
+        let later = if count > 8 { 9..=count } else { 1..=0 };
+        assert_eq!(ids(&found), (1..=3).chain(later).collect::<Vec<_>>());
+        assert!(found.damaged > 0);
+        let (names, stand) = kept(&disk, 1..=3);
+        assert_eq!((names.len(), stand), (1, 3));
+        // Once, however often it is found.
+        drop(spool);
+        let (spool, _) = open(&disk, &Arc::default());
+        assert_eq!(kept(&disk, 1..=3).0, names);
+        // It is not written into again.
+        runtime().block_on(async {
+            for message in &found.log {
+                spool.note(&Note::Done(message.id));
+                spool.release(message.position);
+            }
+            for id in 100..140 {
+                let position = spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap();
+                spool.release(position);
+            }
+        });
+        assert!(disk.bytes(Path::new(FIRST)).is_none_or(|bytes| bytes.len() == 64 << 10));
+    }
+}
+
+#[test]
+fn a_segment_without_a_header_is_kept_and_not_used_again() {
+    let disk = filled(10);
+    let copy = (64 << 10) - 64;
+    disk.damage(Path::new(FIRST), 3);
+    disk.damage(Path::new(FIRST), copy + 3);
+    let (spool, found) = open(&disk, &Arc::default());
+    assert_eq!(ids(&found), [9, 10]);
+    let (names, stand) = kept(&disk, 1..=8);
+    assert_eq!((names.len(), stand), (1, 8));
+    runtime().block_on(async {
+        for id in 100..140 {
+            let position = spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap();
+            spool.release(position);
+        }
+    });
+    drop(spool);
+    assert_eq!(kept(&disk, 1..=8), (names, 8));
+}
+
+/// The last frame of a segment has nothing behind it there; the next segment says which number it begins with.
+#[test]
+fn damage_at_the_end_of_a_segment_is_no_torn_tail() {
+    let disk = filled(10);
+    let (spool, found) = open(&disk, &Arc::default());
+    let last = found.log[7].position;
+    assert_eq!(found.damaged, 0);
+    drop(spool);
+    disk.damage(Path::new(FIRST), last.offset as usize + 100);
+    let (spool, found) = open(&disk, &Arc::default());
+    assert_eq!((ids(&found), found.damaged), (vec![1, 2, 3, 4, 5, 6, 7, 9, 10], 1));
+    assert_eq!(kept(&disk, 1..=7).1, 7);
+    drop(spool);
+    // Zeros in the middle are no end.
+    let disk = filled(10);
+    disk.blank(Path::new(FIRST), found.log[2].position.offset as usize..last.offset as usize);
+    let (_, found) = open(&disk, &Arc::default());
+    assert_eq!((ids(&found), found.damaged), (vec![1, 2, 8, 9, 10], 5));
+}
+
+/// Found while it serves.
+#[test]
+fn a_damaged_record_is_kept_before_its_segment_is_used_again() {
+    let disk = filled(1);
+    let (spool, found) = open(&disk, &Arc::default());
+    let position = found.log[0].position;
+    disk.damage(Path::new(FIRST), position.offset as usize + 100);
+    assert!(matches!(spool.read(position), Err(SpoolError::Damaged(_))));
+    spool.keep_damaged(position);
+    assert_eq!(kept(&disk, 1..=0).0.len(), 1);
+}
