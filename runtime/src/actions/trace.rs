@@ -11,8 +11,10 @@ use crate::verdict::authentic::claims;
 use edict_message::date::rfc5322;
 use edict_message::header::{self, Builder, Field, Fields, Received};
 use edict_message::limits::MAX_HEADER;
+use edict_table::value::Domain;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use std::borrow::Cow;
 
 /// Builds the stored bytes. With the keys that will sign them, earlier signatures of that domain go. `hostname` is ours; dates are written in the zone.
 #[must_use]
@@ -75,7 +77,7 @@ pub fn stored(
 fn received(incoming: &Incoming, hostname: &str, seconds: i64) -> String {
     let client = &incoming.client;
     let recipient = match incoming.recipients.as_slice() {
-        [only] => Some(only.wire.as_str()),
+        [only] => named(&only.wire, incoming.sender.smtputf8),
         _ => None,
     };
     let ip = client.ip.to_string();
@@ -87,10 +89,24 @@ fn received(incoming: &Incoming, hostname: &str, seconds: i64) -> String {
         by: hostname,
         protocol: protocol(incoming),
         id: &id,
-        recipient,
+        recipient: recipient.as_deref(),
         time: seconds,
     };
     trace.value()
+}
+
+/// A recipient as the field names it: in ASCII where that can be, so that a message whose header is ASCII stays one that
+/// a next hop without SMTPUTF8 can take.
+fn named(wire: &str, smtputf8: bool) -> Option<Cow<'_, str>> {
+    if wire.is_ascii() {
+        return Some(Cow::Borrowed(wire));
+    }
+    match wire.rsplit_once('@') {
+        Some((local, domain)) if local.is_ascii() => {
+            Domain::parse(domain).ok().map(|domain| Cow::Owned(format!("{local}@{domain}")))
+        }
+        _ => smtputf8.then_some(Cow::Borrowed(wire)),
+    }
 }
 
 /// RFC 3848 and RFC 6531 3.7.3.

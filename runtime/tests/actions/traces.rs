@@ -28,6 +28,29 @@ async fn received_says_how_the_message_came() {
     assert!(!unfold(&stored(two).await).lines().next().unwrap().contains(" for "));
 }
 
+/// RFC 6531 3.2: a domain has a form in ASCII, which asks nothing of the next hops; a local part has none.
+#[tokio::test]
+async fn a_recipient_is_named_in_ascii_where_that_can_be() {
+    let table = Rules::new().load();
+    for (wire, utf8, want) in [
+        ("u@bücher.example", true, Some(" for <u@xn--bcher-kva.example>; ")),
+        ("u@bücher.example", false, Some(" for <u@xn--bcher-kva.example>; ")),
+        ("ü@bücher.example", true, Some(" for <ü@bücher.example>; ")),
+        ("ü@bücher.example", false, None),
+    ] {
+        let mail = Mail::arriving(&table, "x@far.example", &["ann@example.com"]).with(|incoming| {
+            incoming.recipients[0].wire = wire.to_owned();
+            incoming.sender.smtputf8 = utf8;
+        });
+        let text = unfold(&stored(mail).await);
+        let field = text.lines().next().unwrap();
+        match want {
+            Some(want) => assert!(field.contains(want), "{field}"),
+            None => assert!(field.is_ascii() && !field.contains(" for "), "{field}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn protocols() {
     let table = Rules::new().load();
