@@ -15,7 +15,7 @@ pub struct QueueConfig {
     pub longest_retry_seconds: u64,
     /// Hours after which a message comes back to its sender.
     pub lifetime_hours: u64,
-    /// Hours after which its sender is told that it waits; never where 0.
+    /// Hours after which its sender is told that it waits, where it was submitted here; never where 0.
     pub warn_hours: u64,
     /// Connections to one relay or LMTP server at once.
     pub connections: u32,

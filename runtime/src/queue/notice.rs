@@ -1,6 +1,7 @@
 //! Delivery status notices (RFC 3461, 3464, 6522, 6533): failed, delayed, delivered, relayed.
 //!
-//! Builds records; sends nothing. Never for a null sender or for a notice. What a notice says of
+//! Builds records; sends nothing. Never for a null sender or for a notice; of a delay only to who submitted here, or asked
+//! for it: a stranger's sender may be forged, and his server tells him of its own delays. What a notice says of
 //! others' words is printable and bounded; of the message it returns the header, or a small message
 //! whole where RET=FULL asked for it.
 
@@ -48,11 +49,12 @@ impl Event {
         }
     }
 
-    /// What NOTIFY says of it; silence means failure and delay (RFC 3461 4.1).
-    fn wanted(&self, notify: Notify) -> bool {
+    /// What NOTIFY says of it; silence means failure, and delay where we like (RFC 3461 4.1).
+    fn wanted(&self, notify: Notify, submitted: bool) -> bool {
         match self {
             Self::Failed(_) => !notify.given || notify.failure,
-            Self::Delayed(_) => !notify.given || notify.delay,
+            Self::Delayed(_) if notify.given => notify.delay,
+            Self::Delayed(_) => submitted,
             Self::Delivered | Self::Relayed | Self::Expanded => notify.given && notify.success,
         }
     }
@@ -86,7 +88,7 @@ pub(super) fn notices(
             }
             continue;
         }
-        if line.event.wanted(target.notify) {
+        if line.event.wanted(target.notify, dispatch.submitted) {
             groups.entry((line.dispatch, line.event.action())).or_default().push((target, &line.event));
         }
     }
@@ -257,7 +259,13 @@ impl Report<'_> {
         if too_large {
             write!(out, "\r\nIt is too large to be returned whole; its header follows.\r\n")?;
         }
-        write!(out, "\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n")?;
+        // RFC 6533 4: who sent internationalized mail reads addresses as they are.
+        let utf8 = self.dispatch.smtputf8 && self.lines.iter().any(|(target, _)| !shown(target).is_ascii());
+        let (media, encoding) = match utf8 {
+            true => ("global-delivery-status", "Content-Transfer-Encoding: 8bit\r\n"),
+            false => ("delivery-status", ""),
+        };
+        write!(out, "\r\n--{boundary}\r\nContent-Type: message/{media}\r\n{encoding}\r\n")?;
         write!(out, "Reporting-MTA: dns; {host}\r\n")?;
         if let Some(envid) = &self.dispatch.envid {
             write!(out, "Original-Envelope-Id: {}\r\n", clean(&unxtext(envid)))?;
@@ -270,18 +278,19 @@ impl Report<'_> {
             };
             out.push_str("\r\n");
             if let Some((kind, address)) = target.orcpt.as_deref().and_then(|o| o.split_once(';')) {
-                write!(out, "Original-Recipient: {};{}\r\n", clean(kind), typed(&unxtext(address)).1)?;
+                write!(out, "Original-Recipient: {};{}\r\n", clean(kind), typed(&unxtext(address), utf8).1)?;
             }
             // The final address stays inside where an alias was written to.
-            let (kind, address) = typed(shown(target));
+            let (kind, address) = typed(shown(target), utf8);
             write!(
                 out,
                 "Final-Recipient: {kind};{address}\r\nAction: {}\r\nStatus: {status}\r\n",
                 event.action()
             )?;
             if let Some(reason) = event.reason() {
-                if let Some(remote) = reason.remote.as_ref().filter(|_| target.given.is_none()) {
-                    write!(out, "Remote-MTA: dns; {}\r\n", clean(remote))?;
+                let remote = reason.remote.as_deref().filter(|_| target.given.is_none());
+                if let Some(remote) = remote.and_then(remote_mta) {
+                    write!(out, "Remote-MTA: dns; {remote}\r\n")?;
                 }
                 let kind = if reason.remote.is_some() { "smtp" } else { "x-edict" };
                 write!(out, "Diagnostic-Code: {kind}; {}\r\n", ascii(&told(target, reason)))?;
@@ -339,8 +348,24 @@ fn ascii(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).map(|c| if c.is_ascii() { c } else { '?' }).take(800).collect()
 }
 
-/// An address with its type; beyond ASCII in the form of RFC 6533 3.
-fn typed(address: &str) -> (&'static str, String) {
+/// The name of a next hop, or its address as a literal (RFC 3464 2.1.2, 2.3.5). None: it has neither, as a socket of this machine.
+fn remote_mta(peer: &str) -> Option<String> {
+    let name = peer.split('[').next().unwrap_or_default().trim_end_matches('.');
+    match name.parse() {
+        Ok(IpAddr::V4(ip)) => Some(format!("[{ip}]")),
+        Ok(IpAddr::V6(ip)) => Some(format!("[IPv6:{ip}]")),
+        Err(_) => {
+            let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+            (!name.is_empty() && name.bytes().all(is_name)).then(|| name.to_owned())
+        }
+    }
+}
+
+/// An address with its type; beyond ASCII as it is where `utf8`, else in the form of RFC 6533 3.
+fn typed(address: &str, utf8: bool) -> (&'static str, String) {
+    if !address.is_ascii() && utf8 {
+        return ("utf-8", format!(" {}", clean(address)));
+    }
     if address.is_ascii() {
         return ("rfc822", format!(" {}", clean(address)));
     }

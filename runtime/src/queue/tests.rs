@@ -435,8 +435,16 @@ async fn what_waits_too_long_is_given_up() {
         ..settings(data.path())
     };
     let queue = start(data.path(), &[("far.example", relay(port))], short);
-    queue.submit(message(1, &["a@far.example"], "Subject: x\n\n")).await.unwrap();
+    let mut late = message(1, &["a@far.example"], "Subject: x\n\n");
+    late.dispatches[0].submitted = true;
+    queue.submit(late).await.unwrap();
+    // Of mail from outside its failure alone is told.
+    let mut outside = message(2, &["a@far.example"], "Subject: x\n\n");
+    outside.dispatches[0].sender = "eve@example.org".to_owned();
+    queue.submit(outside).await.unwrap();
     empty(&queue).await;
+    let strange = mailbox(data.path(), "example.org/eve");
+    assert!(strange.len() == 1 && strange[0].contains("Action: failed"), "{strange:?}");
     let notices = mailbox(data.path(), "example.org/ann");
     let count = |what: &str| notices.iter().filter(|n| n.contains(what)).count();
     assert_eq!((count("Action: delayed"), count("Action: failed"), notices.len()), (1, 1, 2));

@@ -23,6 +23,62 @@ fn notice(event: Event, ret: Option<Ret>, size: usize) -> String {
     String::from_utf8(report.text()).unwrap()
 }
 
+/// RFC 3464 2.1.2, 2.3.5: a name or an address literal, and no port.
+#[test]
+fn the_remote_server_is_a_name_or_a_literal() {
+    for (peer, want) in [
+        ("mx.far.example[192.0.2.1]:25", Some("mx.far.example")),
+        ("127.0.0.1[127.0.0.1]:35253", Some("[127.0.0.1]")),
+        ("2001:db8::1[2001:db8::1]:25", Some("[IPv6:2001:db8::1]")),
+        ("/run/dovecot/lmtp", None),
+        ("x\r\nBcc: y[192.0.2.1]:25", None),
+    ] {
+        assert_eq!(remote_mta(peer).as_deref(), want, "{peer}");
+    }
+    let refused = Reason { remote: Some("mx.far.example[192.0.2.1]:25".to_owned()), ..reason() };
+    let text = notice(Event::Failed(refused), None, 100);
+    assert!(text.contains("\r\nRemote-MTA: dns; mx.far.example\r\n"), "{text}");
+}
+
+/// RFC 6533 3, 4: addresses beyond ASCII as they are for whoever sends such mail, in ASCII for all others.
+#[test]
+fn addresses_beyond_ascii_are_of_a_media_type_of_their_own() {
+    let mut record = test_record(1, b"Subject: x\r\n\r\n".to_vec());
+    record.dispatches[0].recipients[0].address = "\u{fc}@b\u{fc}cher.example".to_owned();
+    let event = Event::Failed(reason());
+    let mut said = |smtputf8| {
+        record.dispatches[0].smtputf8 = smtputf8;
+        let dispatch = &record.dispatches[0];
+        let lines = &[(&dispatch.recipients[0], &event)];
+        let (hostname, action, id) = ("mx.example", event.action(), MessageId(7));
+        let report = Report { hostname, record: &record, dispatch, action, lines, id, now: 0, until: None };
+        String::from_utf8(report.text()).unwrap()
+    };
+    let global = said(true);
+    let part = "Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n\r\n";
+    assert!(global.contains(part), "{global}");
+    assert!(global.contains("Final-Recipient: utf-8; \u{fc}@b\u{fc}cher.example\r\n"), "{global}");
+    let plain = said(false);
+    assert!(plain.contains("Content-Type: message/delivery-status\r\n\r\n"), "{plain}");
+    assert!(plain.contains("Final-Recipient: utf-8; \\x{FC}@b\\x{FC}cher.example\r\n"), "{plain}");
+}
+
+/// Backscatter: a stranger's sender may be forged, and hears of a delay only where he asked for it (RFC 3461 4.1).
+#[test]
+fn strangers_hear_of_delays_where_they_asked() {
+    let asked = |delay, failure| Notify { given: true, delay, failure, ..Notify::default() };
+    let delayed = Event::Delayed(reason());
+    for (notify, submitted, want) in [
+        (Notify::default(), true, true),
+        (Notify::default(), false, false),
+        (asked(true, true), false, true),
+        (asked(false, true), true, false),
+    ] {
+        assert_eq!(delayed.wanted(notify, submitted), want, "{notify:?} {submitted}");
+    }
+    assert!(Event::Failed(reason()).wanted(Notify::default(), false));
+}
+
 fn reason() -> Reason {
     Reason::new((4, 4, 1), "nobody answers")
 }
