@@ -138,6 +138,10 @@ impl Dialer {
             Ok(found) => found.map_err(failed)?,
         };
         let mut trouble = failed("it has no address".to_owned());
+        if way.by_mx && addresses.is_empty() {
+            // RFC 5321 5.1: what can be no server for good is told, not tried again.
+            trouble = Trouble::Never((5, 4, 4), format!("its server {} has no address", host.name));
+        }
         for address in addresses {
             match self.address(way, address, hostname, way.tls).await {
                 Ok(session) => return Ok(session),

@@ -5,6 +5,7 @@ use super::client::Trouble;
 use edict_table::model::Host;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 use std::net::{IpAddr, SocketAddr};
@@ -69,7 +70,7 @@ impl Exchanges {
     }
 
     /// The addresses of a host, at most so many: IPv6 and IPv4 in turn, so that one of each is tried early. A name that
-    /// DNS gave is whole.
+    /// DNS gave is whole. None: DNS says that there are none.
     ///
     /// # Errors
     /// What is to be told.
@@ -77,15 +78,29 @@ impl Exchanges {
         if let Ok(ip) = host.name.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, host.port)]);
         }
-        let found: Vec<IpAddr> = if self.servers.is_empty() {
+        let name = asked(&host.name, by_mx);
+        let found: Result<Vec<IpAddr>, String> = if self.servers.is_empty() {
             // The system's way: its files of hosts count too.
-            let found = tokio::net::lookup_host((asked(&host.name, by_mx), host.port)).await;
-            found.map_err(|e| e.to_string())?.map(|address| address.ip()).collect()
+            let found = tokio::net::lookup_host((name.as_str(), host.port)).await;
+            found.map(|found| found.map(|address| address.ip()).collect()).map_err(|e| e.to_string())
         } else {
-            let found = self.resolver()?.lookup_ip(asked(&host.name, by_mx)).await;
-            found.map_err(|e| e.to_string())?.iter().collect()
+            let found = self.resolver()?.lookup_ip(name.as_str()).await;
+            found.map(|found| found.iter().collect()).map_err(|e| e.to_string())
+        };
+        let found = match found {
+            Err(_) if by_mx && self.has_none(&name).await => Vec::new(),
+            found => found?,
         };
         Ok(in_turn(found).into_iter().take(most).map(|ip| SocketAddr::new(ip, host.port)).collect())
+    }
+
+    /// Whether DNS says of both kinds of addresses that there are none. A lookup of both says so too where one of them
+    /// cannot be told.
+    async fn has_none(&self, name: &str) -> bool {
+        let Ok(resolver) = self.resolver() else { return false };
+        let none = |error: &NetError| error.is_nx_domain() || error.is_no_records_found();
+        let (four, six) = (resolver.ipv4_lookup(name).await, resolver.ipv6_lookup(name).await);
+        four.is_err_and(|e| none(&e)) && six.is_err_and(|e| none(&e))
     }
 
     fn resolver(&self) -> Result<&TokioResolver, String> {

@@ -82,7 +82,8 @@ fn say(zone: &Zone, question: &Message, tcp: bool) -> Vec<Message> {
         message
     };
     match what.as_str() {
-        "SERVFAIL" => {
+        "SERVFAIL-A" if kind != RecordType::A => vec![blank()],
+        "SERVFAIL" | "SERVFAIL-A" => {
             let mut message = blank();
             message.metadata.response_code = ResponseCode::ServFail;
             vec![message]
