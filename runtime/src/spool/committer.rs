@@ -286,6 +286,12 @@ fn run(shared: &Arc<Shared>) {
         }
         batch.flush(shared);
     }
+    for item in late {
+        if shared.check().is_err() || batch.add(shared, item).is_err() {
+            break;
+        }
+    }
+    batch.flush(shared);
 }
 
 fn tell(to: Option<oneshot::Sender<Told>>, what: Told) {
