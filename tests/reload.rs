@@ -2,9 +2,10 @@
 
 mod support;
 
-use support::build_table;
+use std::process::Command;
 use support::client::Client;
 use support::daemon::Daemon;
+use support::{build_table, free_port};
 
 const HELLO: &str = "Subject: hello\n\nx";
 
@@ -43,6 +44,34 @@ fn a_removed_rule_is_gone_and_a_broken_table_is_refused() {
     let (code, text) = daemon.ask(&["rollback"]);
     assert_eq!(code, 0, "{text}");
     assert!(send().starts_with("550"), "the table before is in force again");
+}
+
+/// A pipe that nobody writes into and a device that never ends hold up nothing: neither the reload nor the stop.
+#[test]
+fn what_is_no_file_is_refused_and_holds_up_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    build_table("every-kind", &path("edict.table"), |_| ());
+    std::fs::write(path("users"), "ann@example.com:\n").unwrap();
+    let address = free_port();
+    let config = format!("(table: \"edict.table\", users: \"users\", listeners: [(address: \"{address}\")])");
+    let mut daemon = Daemon::configured(folder.path(), address, &config);
+    for name in ["users", "edict.table", "edictd.ron"] {
+        let kept = path("kept");
+        std::fs::rename(path(name), &kept).unwrap();
+        assert!(Command::new("mkfifo").arg(path(name)).status().unwrap().success());
+        for what in ["a pipe", "a device"] {
+            let (code, text) = daemon.ask(&["reload"]);
+            assert!(code == 1 && text.contains(name) && text.contains("regular file"), "{what}: {text}");
+            std::fs::remove_file(path(name)).unwrap();
+            std::os::unix::fs::symlink("/dev/zero", path(name)).unwrap();
+        }
+        std::fs::remove_file(path(name)).unwrap();
+        std::fs::rename(&kept, path(name)).unwrap();
+        assert_eq!(daemon.ask(&["reload"]).0, 0);
+    }
+    assert!(Client::hello(address).is_ok());
+    assert!(daemon.stop());
 }
 
 #[test]

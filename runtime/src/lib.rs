@@ -13,6 +13,7 @@ pub mod directory;
 pub mod dkim;
 pub mod dovecot;
 pub mod envelope;
+mod files;
 pub mod journal;
 pub mod live;
 pub mod queue;

@@ -69,6 +69,12 @@ with smtplib.SMTP_SSL("127.0.0.1", submissions, context=context(certificate)) as
     s.login("alice@example.com", "correct horse")
     assert s.sendmail("alice@example.com", ["bob@example.com"], message("implicit")) == {}
 
+# Whoever ends TLS without a QUIT gets the last word of TLS, so that nobody can be cut off unseen (RFC 8446 6.1).
+with socket.create_connection(("127.0.0.1", submissions)) as raw:
+    with context(certificate).wrap_socket(raw, server_hostname="mx.example.com") as tls:
+        assert tls.recv(100).startswith(b"220 ")
+        tls.unwrap()
+
 # Strangers may encrypt on port 25, and are offered no login there.
 with smtplib.SMTP("127.0.0.1", mx) as s:
     s.starttls(context=context(certificate))

@@ -41,6 +41,7 @@ pub use signers::Signers;
 pub use through::PassThrough;
 pub use tls::{CertificateFiles, MinimumVersion, TlsConfig};
 
+use crate::files;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -161,12 +162,12 @@ pub enum ConfigError {
 /// # Errors
 /// Says what is wrong and where.
 pub fn read(path: &Path) -> Result<Config, ConfigError> {
-    let failed = |error| ConfigError::Read(path.to_owned(), error);
-    let length = std::fs::metadata(path).map_err(failed)?.len();
-    if length > MAX_CONFIG {
-        return Err(ConfigError::Meaning(path.to_owned(), "over 1 MiB is no configuration".to_owned()));
-    }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let text = files::text(path, MAX_CONFIG).map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => {
+            ConfigError::Meaning(path.to_owned(), "over 1 MiB is no configuration".to_owned())
+        }
+        _ => ConfigError::Read(path.to_owned(), error),
+    })?;
     parse(&text, path)
 }
 

@@ -4,6 +4,7 @@ use super::DaemonError;
 use super::reload::ReloadError;
 use crate::config::{Config, Credential, Local, NextHopsConfig, Outside, QueueConfig};
 use crate::deliver::client::Timeouts;
+use crate::files;
 use crate::journal::{self, Journal};
 use crate::queue::{self, Login};
 use rustls::RootCertStore;
@@ -11,7 +12,6 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Sources {
     /// # Errors
     /// A file that cannot be read.
     pub(super) fn read(config: &Config, hostname: &str) -> Result<Self, ReloadError> {
-        let read = |path: &PathBuf| read_bounded(path, MAX_ROOTS).map_err(|e| failed(path, e));
+        let read = |path: &PathBuf| files::bytes(path, MAX_ROOTS).map_err(|e| failed(path, e));
         Ok(Self {
             hostname: hostname.to_owned(),
             mail: config.data.join("mail"),
@@ -120,7 +120,7 @@ fn failed(path: &Path, error: impl Display) -> ReloadError {
 fn logins(config: &Config) -> Result<BTreeMap<String, Login>, ReloadError> {
     let read = |(name, credential): (&String, &Credential)| {
         let path = &credential.password_file;
-        let bytes = read_bounded(path, MAX_PASSWORD).map_err(|e| failed(path, e))?;
+        let bytes = files::bytes(path, MAX_PASSWORD).map_err(|e| failed(path, e))?;
         let text = String::from_utf8(bytes).map_err(|e| failed(path, e))?;
         let password = text.lines().next().unwrap_or_default().to_owned();
         if password.is_empty() {
@@ -140,11 +140,4 @@ fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, ReloadError> {
         roots.add(certificate).map_err(|e| failed(path, e))?;
     }
     if roots.is_empty() { Err(failed(path, "it holds no certificate")) } else { Ok(roots) }
-}
-
-fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    if std::fs::metadata(path)?.len() > most {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {most} bytes")));
-    }
-    std::fs::read(path)
 }

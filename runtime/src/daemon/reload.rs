@@ -12,6 +12,7 @@ use super::{machine, systemd};
 use crate::config::{AuthConfig, Config, ConfigError, Signers, TlsConfig};
 use crate::dkim::{self, Key, KeysError};
 use crate::dovecot::Dovecot;
+use crate::files;
 use crate::live::image;
 use crate::smtp::tls::{self, TlsError};
 use crate::smtp::{Context, Settings};
@@ -22,7 +23,7 @@ use edict_table::load::{LoadError, Loaded};
 use edict_table::signed::PublicKey;
 use rustls::ServerConfig;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -146,7 +147,7 @@ impl Source {
         let Some(path) = &self.users else {
             return Ok(Users::default());
         };
-        let text = read_bounded(path, MAX_USERS_FILE).map_err(|e| ReloadError::Read(path.clone(), e))?;
+        let text = files::text(path, MAX_USERS_FILE).map_err(|e| ReloadError::Read(path.clone(), e))?;
         Users::parse(&text).map_err(|e| ReloadError::Users(path.clone(), e))
     }
 }
@@ -158,13 +159,6 @@ fn check_signer(signers: &Signers, table: &Loaded, name: &str) -> Result<(), Rel
         Some(signer) => Err(ReloadError::Signer(name.to_owned(), signer)),
         None => Err(ReloadError::Unsigned(name.to_owned())),
     }
-}
-
-fn read_bounded(path: &Path, most: u64) -> io::Result<String> {
-    if std::fs::metadata(path)?.len() > most {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {most} bytes")));
-    }
-    std::fs::read_to_string(path)
 }
 
 /// What a reload changes, read and checked.
@@ -200,7 +194,7 @@ impl Parts {
 /// Reads certificates and keys.
 fn load_tls(config: &TlsConfig) -> Result<Arc<ServerConfig>, ReloadError> {
     let read =
-        |path: &PathBuf| read_bounded(path, MAX_PEM_FILE).map_err(|e| ReloadError::Read(path.clone(), e));
+        |path: &PathBuf| files::text(path, MAX_PEM_FILE).map_err(|e| ReloadError::Read(path.clone(), e));
     let pairs = config.certificates.iter().map(|files| {
         let (certificate, key) = (read(&files.certificate)?, read(&files.key)?);
         tls::certified(certificate.as_bytes(), key.as_bytes())
@@ -253,6 +247,7 @@ pub struct Reloader {
     listeners: Arc<Listeners>,
     behind: Behind,
     reloads: AtomicU64,
+    drain_seconds: AtomicU64,
     /// The configuration in force. Held for as long as a reload takes.
     config: Mutex<Config>,
     /// The same configuration's sources, for those who only look.
@@ -270,8 +265,9 @@ impl Reloader {
         behind: Behind,
     ) -> Self {
         let source = ArcSwap::from_pointee(Source::of(&config, launch.embedded));
+        let drain_seconds = AtomicU64::new(config.drain_seconds);
         let (reloads, config) = (AtomicU64::new(0), Mutex::new(config));
-        Self { launch, context, listeners, behind, reloads, config, source }
+        Self { launch, context, listeners, behind, reloads, drain_seconds, config, source }
     }
 
     /// Where table and users come from.
@@ -286,10 +282,10 @@ impl Reloader {
         self.reloads.load(Ordering::Relaxed)
     }
 
-    /// How long a stop waits for what is in flight.
+    /// How long a stop waits for what is in flight. Waits for no reload.
     #[must_use]
     pub fn drain(&self) -> Duration {
-        Duration::from_secs(self.lock().drain_seconds)
+        Duration::from_secs(self.drain_seconds.load(Ordering::Relaxed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Config> {
@@ -342,6 +338,7 @@ impl Reloader {
         self.listeners.commit(sockets, &new.listeners);
         tracing::info!(table = short(&digest), rules, source = source.name(), "reloaded");
         self.source.store(Arc::new(source));
+        self.drain_seconds.store(new.drain_seconds, Ordering::Relaxed);
         *config = new;
         self.reloads.fetch_add(1, Ordering::Relaxed);
         Ok(digest)

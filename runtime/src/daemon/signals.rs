@@ -35,10 +35,13 @@ impl Signals {
                 _ = self.term.recv() => return,
                 _ = self.int.recv() => return,
                 _ = self.usr1.recv() => log.reopen(),
-                _ = self.hup.recv() => {
+                _ = self.hup.recv() => tokio::select! {
                     // It says in the log how it went.
-                    let _ = control.reload().await;
-                }
+                    _ = control.reload() => {}
+                    // One that a slow disk holds up must not keep the daemon from ending.
+                    _ = self.term.recv() => return,
+                    _ = self.int.recv() => return,
+                },
             }
         }
     }

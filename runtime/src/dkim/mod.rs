@@ -10,6 +10,7 @@ pub use sign::{Key, KeyError, for_domain};
 
 use crate::config::DkimKey;
 use crate::envelope::{Dispatch, DispatchKind};
+use crate::files;
 use arc_swap::ArcSwap;
 use edict_message::address;
 use edict_message::edit::Edit;
@@ -49,14 +50,11 @@ pub fn load(configured: &[DkimKey]) -> Result<Vec<Key>, KeysError> {
 }
 
 fn read_key(path: &Path) -> io::Result<String> {
-    let about = std::fs::metadata(path)?;
-    if about.len() > MAX_KEY_FILE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "over 64 KiB is no key"));
-    }
-    if about.permissions().mode() & 0o007 != 0 {
+    let text = files::text(path, MAX_KEY_FILE)?;
+    if std::fs::metadata(path)?.permissions().mode() & 0o007 != 0 {
         tracing::warn!(path = %path.display(), "every user of this machine may read this private key");
     }
-    std::fs::read_to_string(path)
+    Ok(text)
 }
 
 /// The keys in force; cheap to clone. A reload puts others in their place.

@@ -4,6 +4,7 @@
 //! the file afterwards (written over, cut, replaced, its disk gone) cannot reach the daemon. This is
 //! the workspace's one module with `unsafe`.
 
+use crate::files;
 use edict_table::load::Image;
 use memmap2::Mmap;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -28,12 +29,7 @@ impl AsRef<[u8]> for Sealed {
 /// # Errors
 /// What the file system said; [`io::ErrorKind::InvalidData`] for an empty file or one over [`MAX_IMAGE`].
 pub fn read(path: &Path) -> io::Result<Image> {
-    let mut file = File::open(path)?;
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
-    }
-    seal(&mut file)
+    seal(&mut files::open(path)?)
 }
 
 fn seal(from: &mut impl Read) -> io::Result<Image> {

@@ -141,7 +141,8 @@ pub(super) async fn drive(
                 };
                 match wake {
                     Wake::Bytes => {}
-                    Wake::Gone => return Ok(()),
+                    // TLS has a last word of its own for those who said theirs (RFC 8446 6.1).
+                    Wake::Gone => return shut(&mut io, settings.write_timeout).await,
                     Wake::Stop => {
                         stopping = true;
                         session.drain();
