@@ -283,7 +283,7 @@ async fn run(inner: &Arc<Inner>) {
                 inner.schedule(entry, &record);
             }
             Ok(None) => {}
-            Err(error) => inner.set_aside(id, &error),
+            Err(error) => inner.set_aside_later(id, error),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::notice::{self, Event, Line};
 use super::route::Hop;
 use super::{Inner, now};
 use crate::deliver::{Hand, Outcome, Reason};
-use crate::envelope::{DispatchKind, MessageId, Record};
+use crate::envelope::{DispatchKind, MessageId, Record, Variant};
 use crate::spool::deferred::State;
 use crate::spool::{Note, Position, SpoolError};
 use std::future::Future;
@@ -109,10 +109,7 @@ impl Inner {
                     tries += 1;
                     self.read_again(entry.id, &error, tries).await?;
                 }
-                Err(error) => {
-                    self.give_up_damaged(entry, &error);
-                    return Ok(());
-                }
+                Err(error) => return self.give_up_damaged(entry, &error, &results).await,
             }
         };
         let now = now();
@@ -329,10 +326,23 @@ impl Inner {
         self.queued.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn give_up_damaged(&self, entry: &Entry, error: &SpoolError) {
+    async fn give_up_damaged(
+        self: &Arc<Self>,
+        entry: &Entry,
+        error: &SpoolError,
+        results: &Results,
+    ) -> Result<(), SpoolError> {
         match entry.place() {
-            Place::Deferred | Place::Finished => self.set_aside(entry.id, error),
-            Place::Log(position) | Place::Moving(position) => self.set_aside_log(entry.id, position, error),
+            Place::Deferred | Place::Finished => {
+                let delivered = results.iter().filter(|(.., o)| matches!(o, Outcome::Delivered { .. }));
+                let settled = delivered.map(|(dispatch, target, _)| (*dispatch, *target));
+                let settled = entry.state.settled.iter().copied().chain(settled).collect();
+                self.set_aside(entry.id, error, State { settled, ..entry.state.clone() }).await
+            }
+            Place::Log(position) | Place::Moving(position) => {
+                self.set_aside_log(entry.id, position, error);
+                Ok(())
+            }
         }
     }
 
@@ -347,17 +357,58 @@ impl Inner {
         self.gone(id);
     }
 
-    /// Takes a damaged deferred message out of the queue; its file stays for people.
-    pub(super) fn set_aside(&self, id: MessageId, error: &SpoolError) {
+    /// Takes a damaged deferred message out of the queue; its file stays for people. Its sender is told, where its head
+    /// still says who that is.
+    pub(super) async fn set_aside(
+        self: &Arc<Self>,
+        id: MessageId,
+        error: &SpoolError,
+        state: State,
+    ) -> Result<(), SpoolError> {
         if *error == SpoolError::Gone {
             tracing::error!(%id, "the file of a deferred message is gone");
-        } else {
-            tracing::error!(%id, %error, "a deferred message cannot be read; its file is set aside");
-            if let Err(error) = self.spool.deferred().set_aside(id) {
-                tracing::error!(%id, %error, "nor can it be set aside");
+            self.gone(id);
+            return Ok(());
+        }
+        tracing::error!(%id, %error, "a deferred message cannot be read; its file is set aside");
+        let spool = self.spool.clone();
+        let head = tokio::task::spawn_blocking(move || spool.deferred().load_head(id)).await;
+        if let Ok(Ok((mut record, _))) = head {
+            // Of its text nothing is returned, and so nothing is changed in it.
+            record.variants.fill(Variant::default());
+            let reason = Reason::new((5, 3, 0), "the message was damaged on the disk of this server");
+            let mut lines = Vec::new();
+            for (dispatch, of) in (0u16..).zip(&record.dispatches) {
+                for (target, _) in (0u16..).zip(&of.recipients) {
+                    if !state.settled.contains(&(dispatch, target)) {
+                        lines.push(Line { dispatch, target, event: Event::Failed(reason.clone()) });
+                    }
+                }
             }
+            self.failed.fetch_add(lines.len() as u64, Ordering::Relaxed);
+            self.tell(&record, lines, state.attempts, now()).await?;
+        }
+        if let Err(error) = self.spool.deferred().set_aside(id) {
+            tracing::error!(%id, %error, "nor can it be set aside");
         }
         self.gone(id);
+        Ok(())
+    }
+
+    /// The same in a task of its own.
+    pub(super) fn set_aside_later(self: &Arc<Self>, id: MessageId, error: SpoolError) {
+        let inner = Arc::clone(self);
+        inner.settling.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(async move {
+            let spool = inner.spool.clone();
+            let state = tokio::task::spawn_blocking(move || spool.deferred().state(id)).await;
+            let state = state.ok().and_then(Result::ok).unwrap_or_default();
+            if let Err(error) = inner.set_aside(id, &error, state).await {
+                // It is where it was: the restart finds it.
+                tracing::error!(%id, %error, "the sender of a damaged message cannot be told");
+            }
+            inner.settling.fetch_sub(1, Ordering::SeqCst);
+        });
     }
 }
 

@@ -57,6 +57,7 @@ pub(super) fn recover(
     disk.make_dir(folder).map_err(failed)?;
     let mut log = Log { next_seq: 1, next_generation: 1, ..Log::default() };
     let mut segments = Vec::new();
+    let mut lost = false;
     for name in disk.list(folder).map_err(failed)? {
         let Some(number) = segment::number(&name) else {
             if name.ends_with(".new") {
@@ -76,6 +77,7 @@ pub(super) fn recover(
                     file = %kept.display(),
                     "a segment of the spool's log lost both its headers: what stands in it is kept for people"
                 );
+                lost = true;
             }
             // Never begun.
             None if whole => log.free.push(number),
@@ -122,7 +124,7 @@ pub(super) fn recover(
     log.next_seq = log.next_seq.max(ledger.covered().saturating_add(1));
     // Full: the first append begins a segment.
     log.offset = options.segment;
-    let recovery = found.finish(deferred)?;
+    let recovery = found.finish(deferred, lost)?;
     for message in &recovery.log {
         if let Some(segment) = log.find_mut(message.position.generation) {
             segment.unreleased += 1;
@@ -271,11 +273,13 @@ impl Found {
         }
     }
 
-    fn finish(mut self, deferred: &Deferred) -> Result<Recovery, SpoolError> {
+    /// `lost`: a segment is missing.
+    fn finish(mut self, deferred: &Deferred, lost: bool) -> Result<Recovery, SpoolError> {
         let failed = |e: io::Error| SpoolError::Failed(format!("deferred store: {e}"));
         let (mut ids, new) = deferred.scan().map_err(failed)?;
         for id in new {
-            if self.external.contains_key(&id) {
+            // With damage in the log its frame may be what is missing: rather twice than not at all.
+            if lost || self.damaged > 0 || self.external.contains_key(&id) {
                 deferred.adopt(id).map_err(failed)?;
                 if let Err(place) = ids.binary_search(&id) {
                     ids.insert(place, id);

@@ -118,3 +118,35 @@ async fn a_held_message_stays_held_where_its_state_cannot_be_read() {
     );
     assert_eq!(queue.show(MessageId(1)).await.unwrap().listed.state, admin::Standing::Held);
 }
+
+/// Accepted mail is delivered or reported (RFC 5321 6.1): what rots is out of the queue, and its sender hears of it.
+#[tokio::test]
+async fn the_sender_of_a_damaged_message_is_told() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen, _) = hesitant().await;
+    let disk = TestDisk::default();
+    let (spool, _) = opened(&disk);
+    let state = State { settled: vec![(0, 0)], ..State::default() };
+    for id in [1, 2] {
+        let both = message(id, &["yes@far.example", "late@far.example"], "Subject: x\n\nsome text\n");
+        spool.deferred().put(&both, &state).unwrap();
+    }
+    drop(spool);
+    let file = |id: u64, suffix| format!("/data/spool/deferred/{id:02x}/{}{suffix}", MessageId(id));
+    let length = disk.bytes(Path::new(&file(1, ""))).unwrap().len();
+    // The text of the one, the head of the other.
+    disk.damage(Path::new(&file(1, "")), length - 3);
+    disk.damage(Path::new(&file(2, "")), 40);
+    let queue = on(&disk, data.path(), port);
+    empty(&queue).await;
+    let [notice] = mailbox(data.path(), "example.org/ann").try_into().unwrap();
+    assert!(
+        notice.contains("Final-Recipient: rfc822; late@far.example\nAction: failed\nStatus: 5.3.0\n"),
+        "{notice}"
+    );
+    assert!(!notice.contains("yes@far.example"), "{notice}");
+    assert!(seen.all().is_empty());
+    for id in [1, 2] {
+        assert!(disk.bytes(Path::new(&file(id, ".bad"))).is_some());
+    }
+}

@@ -113,3 +113,19 @@ fn a_damaged_record_is_kept_before_its_segment_is_used_again() {
     spool.keep_damaged(position);
     assert_eq!(kept(&disk, 0).0.len(), 1);
 }
+
+/// A large message has its bytes in a file, and its frame in the log: where that may be lost, the file is not thrown away.
+#[test]
+fn a_large_message_outlives_its_frame() {
+    for (damage, want) in [(false, vec![]), (true, vec![MessageId(9)])] {
+        let disk = filled(10);
+        let (spool, found) = open(&disk, &Arc::default());
+        spool.deferred().put_new(&record(9, body(9, 30_000))).unwrap();
+        drop(spool);
+        if damage {
+            disk.damage(Path::new(FIRST), found.log[2].position.offset as usize + 2);
+        }
+        let (_, found) = open(&disk, &Arc::default());
+        assert_eq!(found.deferred, want);
+    }
+}
