@@ -100,6 +100,31 @@ mod tests {
         }
     }
 
+    /// RFC 5321 4.2: one reply to each command. Errors and failed logins that end a session together have one last word.
+    #[test]
+    fn the_last_word_is_said_once() {
+        let profile = "auth optional\nauth-without-tls allowed\nerrors slow after 1, close after 2";
+        let (cx, _memory) = context(table(profile, ""), USERS, Settings::default());
+        let mut session = new(&cx);
+        let mut waiting = Vec::new();
+        let mut said = Vec::new();
+        loop {
+            let (used, step) = session.step(&waiting, NOW);
+            waiting.drain(..used);
+            said.append(session.output());
+            match step {
+                Step::Read => waiting.extend_from_slice(b"AUTH PLAIN AGFubkBleGFtcGxlLmNvbQBndWVzcw==\r\n"),
+                Step::Verify { .. } => session.verified(Checked::Wrong, NOW),
+                Step::Wait(_) => {}
+                Step::Close => break,
+                step => panic!("{step:?}"),
+            }
+        }
+        let failed = "535 5.7.8 user name or password is wrong\r\n";
+        let last = "421 4.7.0 too many errors\r\n";
+        assert_eq!(String::from_utf8(said).unwrap(), failed.repeat(3) + last);
+    }
+
     /// AUTH guessing and timing: logins of one client at once are bounded as those one after the other are; the
     /// others wait for what comes of these.
     #[test]

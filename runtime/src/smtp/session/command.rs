@@ -102,11 +102,7 @@ impl Session {
             return Flow::Done;
         }
         if let Err(reply) = (command.check)(self, &turn) {
-            // RFC 5321 3.8: whoever says 421 closes.
-            match reply.starts_with("421") {
-                true => self.hang_up(reply),
-                false => self.say(reply),
-            }
+            self.say(reply);
             return Flow::Done;
         }
         (command.run)(self, &turn)

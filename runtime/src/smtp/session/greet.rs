@@ -54,7 +54,7 @@ impl Session {
             self.say(&refusal.reply);
             // RFC 5321 3.1: whoever is refused is to QUIT; whoever comes too often is not waited for.
             self.turned = true;
-            self.closing = limited;
+            self.closing |= limited;
             return None;
         }
         self.say_banner(&table);

@@ -14,6 +14,11 @@ const MAX_LATER: u32 = 1000;
 impl Session {
     /// Writes a reply line; a refusal counts as an error of the client.
     pub(in crate::smtp) fn say(&mut self, line: &str) {
+        if line.starts_with("421") {
+            // RFC 5321 3.8: whoever says so closes, also where a rule says it, or a next hop.
+            self.hang_up(line);
+            return;
+        }
         self.put(line);
         if line.starts_with(['4', '5']) {
             self.errors = self.errors.saturating_add(1);
@@ -30,6 +35,7 @@ impl Session {
     /// Refuses a recipient.
     pub(in crate::smtp) fn refuse_recipient(&mut self, line: &str) {
         if line.starts_with('4')
+            && !line.starts_with("421")
             && let Some(transaction) = &mut self.transaction
         {
             transaction.later = transaction.later.saturating_add(1);
@@ -53,10 +59,11 @@ impl Session {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// Says a last word.
+    /// Says a last word, if none was said yet.
     pub(in crate::smtp) fn hang_up(&mut self, line: &str) {
-        self.put(line);
-        self.closing = true;
+        if !std::mem::replace(&mut self.closing, true) {
+            self.put(line);
+        }
     }
 
     /// Ends the session as its client wishes.
