@@ -197,6 +197,46 @@ fn new_passwords_and_authorities_are_used() {
     assert!(mail.contains("with ESMTPSA id"), "{mail}");
 }
 
+/// Whoever is shut out is shut out: a login lasts no longer than the entry that proved it, but a transaction ends as it began.
+#[test]
+fn a_login_ends_with_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let it = Changing::start(folder.path(), "", "");
+    let users = |ann: &str| {
+        let text = format!("ann@example.com:{ann}\nbob@example.com:{SECRET}\n");
+        std::fs::write(folder.path().join("users"), text).unwrap();
+        it.reload("");
+    };
+    users(SECRET);
+    let mail = |user: &str| {
+        let mut client = Client::login(it.address, user).unwrap();
+        assert!(client.command(&format!("MAIL FROM:<{user}>")).unwrap().starts_with("250"));
+        client
+    };
+    let (mut ann, mut bob, mut idle) =
+        (mail("ann@example.com"), mail("bob@example.com"), mail("ann@example.com"));
+    assert!(idle.command("RSET").unwrap().starts_with("250"));
+    // The same entry again changes nothing.
+    users(SECRET);
+    assert!(idle.command("MAIL FROM:<ann@example.com>").unwrap().starts_with("250"));
+    assert!(idle.command("RSET").unwrap().starts_with("250"));
+    users("");
+    for client in [&mut ann, &mut bob] {
+        for command in ["RCPT TO:<x@example.com>", "DATA"] {
+            assert!(client.command(command).unwrap().starts_with(['2', '3']));
+        }
+        assert!(client.command("From: ann@example.com\r\n\r\nx\r\n.").unwrap().starts_with("250"));
+    }
+    for client in [&mut ann, &mut idle] {
+        let reply = client.command("MAIL FROM:<ann@example.com>").unwrap();
+        assert!(reply.starts_with("421 4.7.0 "), "{reply}");
+        assert!(client.reply().is_err(), "and the connection is closed");
+    }
+    assert!(bob.command("MAIL FROM:<bob@example.com>").unwrap().starts_with("250"));
+    assert!(Client::login(it.address, "ann@example.com").is_err());
+    it.daemon.wait_for_mail("x@example.com", 2);
+}
+
 #[test]
 fn attributes_of_users_change() {
     let folder = tempfile::tempdir().unwrap();

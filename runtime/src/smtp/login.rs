@@ -162,7 +162,16 @@ impl Session {
     fn logged_in(&mut self, name: &str) {
         self.guess = None;
         self.peer.login = Some(Login::new(name));
+        let ours = self.cx.dovecot.load().is_none();
+        self.proof = self.cx.users.load().proof(name).filter(|_| ours).map(Box::new);
         self.say("235 2.7.0 welcome");
+    }
+
+    /// Whether the login is good no longer: a reload took its user away, or changed the password. Dovecot, which keeps its
+    /// own, is not asked again.
+    pub(super) fn login_is_void(&self) -> bool {
+        let login = self.peer.login.as_ref().zip(self.proof.as_ref());
+        login.is_some_and(|(login, proof)| !self.cx.users.load().still(&login.name, proof))
     }
 
     /// One reply whatever was wrong, held back; bounded for the connection and for the client.

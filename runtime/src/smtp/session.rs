@@ -23,6 +23,7 @@ use super::receiver::{Flaw, Receiver};
 use super::sasl::{Exchange, Password};
 use super::settings::{Endpoint, Settings};
 use crate::envelope::Incoming;
+use crate::users::Proof;
 use crate::verdict::audit::Job;
 use crate::verdict::limits::{Held, Reserved};
 use crate::verdict::lookup::Question;
@@ -116,6 +117,8 @@ pub struct Session {
     skip: Option<Skip>,
     errors: u32,
     pub(super) failures: u32,
+    /// What proved the login, where our own file of users did.
+    pub(super) proof: Option<Box<Proof>>,
     /// A login of this client that is being checked.
     pub(super) guess: Option<Reserved>,
     junk: u32,
@@ -155,6 +158,7 @@ impl Session {
             skip: None,
             errors: 0,
             failures: 0,
+            proof: None,
             guess: None,
             junk: 0,
             pause: false,

@@ -169,6 +169,16 @@ impl Users {
         }
     }
 
+    /// What somebody's entry is now, by which a login was proved.
+    pub(crate) fn proof(&self, name: &str) -> Option<Proof> {
+        self.by_name.get(policy_name(name)?.as_str()).cloned().map(Proof)
+    }
+
+    /// Whether somebody's entry is still the one by which a login was proved.
+    pub(crate) fn still(&self, name: &str, proof: &Proof) -> bool {
+        policy_name(name).is_some_and(|name| self.by_name.get(name.as_str()) == Some(&proof.0))
+    }
+
     /// Begins SCRAM-SHA-256. Who is not there gets a challenge that nobody can answer. It is made for those who are
     /// there, too, and thrown away: no name takes longer than another.
     pub(crate) fn challenge(&self, first: ClientFirst, nonce: &[u8; 18]) -> Challenge {
@@ -190,6 +200,10 @@ impl Users {
         holds(address) || address.without_extension().is_some_and(|base| holds(&base))
     }
 }
+
+/// The entry by which a login was proved: the login is good for as long as it stays what it is.
+#[derive(Debug)]
+pub(crate) struct Proof(Secret);
 
 /// How `edictd passwd` keeps a password.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -85,6 +85,7 @@ impl Session {
         self.held.clear();
         self.place = None;
         self.peer = peer;
+        self.proof = None;
         self.given_helo = helo;
         // Once: behind a proxy that passes bytes on, the next XCLIENT would be the client's own.
         self.is_proxy = false;

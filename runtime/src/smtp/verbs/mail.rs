@@ -22,6 +22,9 @@ pub(super) fn check(session: &Session, _: &Turn<'_>) -> Result<(), &'static str>
     if session.transaction.is_some() {
         return Err("503 5.5.1 a transaction is open already");
     }
+    if session.login_is_void() {
+        return Err("421 4.7.0 this login is good no longer, connect again");
+    }
     if profile.helo_required && session.peer.hello.is_none() {
         return Err("503 5.5.1 say EHLO first");
     }
