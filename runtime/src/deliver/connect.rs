@@ -11,11 +11,15 @@ use edict_table::model::{Host, Relay, RelayTls};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// The most addresses of a host that are tried.
 const MAX_ADDRESSES: usize = 6;
+
+/// What is told where all servers were asked before.
+const NO_OTHER: &str = "there is no other server";
 
 /// Where mail for inside recipients goes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -60,16 +64,29 @@ impl Dialer {
     /// # Errors
     /// The trouble with the last server tried.
     pub async fn connect(&self, hop: &Hop, hostname: &str) -> Result<Session, Trouble> {
+        self.connect_beyond(hop, hostname, &[]).await
+    }
+
+    /// As [`Dialer::connect`], with a server that is none of these ([`Session::peer`]).
+    ///
+    /// # Errors
+    /// The trouble with the last server tried; that there is no other one.
+    pub async fn connect_beyond(
+        &self,
+        hop: &Hop,
+        hostname: &str,
+        asked: &[String],
+    ) -> Result<Session, Trouble> {
         match hop {
-            Hop::Relay(relay) => self.relay(relay, hostname).await,
+            Hop::Relay(relay) => self.relay(relay, hostname, asked).await,
             Hop::Mx(domain) => {
                 let hosts = self.exchanges.hosts(domain, hostname).await?;
                 let tls = RelayTls::Opportunistic;
                 let way = |host| Way { host, tls, login: None, lmtp: false, by_mx: true };
-                self.first(hosts.iter().map(way), domain, hostname).await
+                self.first(hosts.iter().map(way), domain, hostname, asked).await
             }
             Hop::Local => match &self.local {
-                Local::LmtpUnix(path) => {
+                Local::LmtpUnix(path) if asked.is_empty() => {
                     let shown = path.display().to_string();
                     let connected = timeout(self.timeouts.connect, UnixStream::connect(path)).await;
                     let stream = match connected {
@@ -86,15 +103,16 @@ impl Dialer {
                     let host = Host { name: name.clone(), port: *port };
                     let tls = RelayTls::Off;
                     let way = Way { host: &host, tls, login: None, lmtp: true, by_mx: false };
-                    self.first([way].into_iter(), name, hostname).await
+                    self.first([way].into_iter(), name, hostname, asked).await
                 }
+                Local::LmtpUnix(_) => Err(Trouble::Connect("local".to_owned(), NO_OTHER.to_owned())),
                 Local::Maildir => Err(Trouble::Connect("local".to_owned(), "no LMTP server".to_owned())),
             },
             Hop::Nowhere(why) => Err(Trouble::Connect("nowhere".to_owned(), why.clone())),
         }
     }
 
-    async fn relay(&self, relay: &Relay, hostname: &str) -> Result<Session, Trouble> {
+    async fn relay(&self, relay: &Relay, hostname: &str, asked: &[String]) -> Result<Session, Trouble> {
         let login = match &relay.credentials {
             None => None,
             Some(name) => match self.logins.get(name) {
@@ -103,7 +121,7 @@ impl Dialer {
             },
         };
         let way = |host| Way { host, tls: relay.tls, login, lmtp: false, by_mx: false };
-        self.first(relay.hosts.iter().map(way), &relay.name, hostname).await
+        self.first(relay.hosts.iter().map(way), &relay.name, hostname, asked).await
     }
 
     async fn first<'a>(
@@ -111,12 +129,20 @@ impl Dialer {
         ways: impl Iterator<Item = Way<'a>>,
         whose: &str,
         hostname: &str,
+        asked: &[String],
     ) -> Result<Session, Trouble> {
         let mut trouble = None;
+        // Two that only cost time leave none for a third.
+        let end = Instant::now() + 2 * self.patience();
         for way in ways {
-            match self.server(&way, hostname).await {
-                Ok(session) => return Ok(session),
-                Err(error) => {
+            match timeout_at(end, self.server(&way, hostname, asked)).await {
+                Err(_) => {
+                    let late =
+                        || Trouble::Connect(whose.to_owned(), "no server was ready in time".to_owned());
+                    return Err(trouble.unwrap_or_else(late));
+                }
+                Ok(Ok(session)) => return Ok(session),
+                Ok(Err(error)) => {
                     tracing::debug!(server = way.host.name, %error, "a server cannot be used");
                     // A worse server that is ourselves ends nothing while a better one is only down.
                     if trouble.is_none() || !matches!(error, Trouble::Never(..)) {
@@ -129,7 +155,7 @@ impl Dialer {
     }
 
     /// One server, each of its addresses; where opportunistic TLS fails, once more without.
-    async fn server(&self, way: &Way<'_>, hostname: &str) -> Result<Session, Trouble> {
+    async fn server(&self, way: &Way<'_>, hostname: &str, asked: &[String]) -> Result<Session, Trouble> {
         let host = way.host;
         let failed = |why: String| Trouble::Connect(format!("{}:{}", host.name, host.port), why);
         let lookup = self.exchanges.addresses(host, way.by_mx, MAX_ADDRESSES);
@@ -142,12 +168,22 @@ impl Dialer {
             // RFC 5321 5.1: what can be no server for good is told, not tried again.
             trouble = Trouble::Never((5, 4, 4), format!("its server {} has no address", host.name));
         }
+        let mut before = 0;
         for address in addresses {
-            match self.address(way, address, hostname, way.tls).await {
+            if asked.contains(&peer(host, address)) {
+                // What its first two addresses say, others of it are not asked: worse servers are to have their turn.
+                before += 1;
+                if before >= 2 {
+                    return Err(failed(NO_OTHER.to_owned()));
+                }
+                trouble = failed(NO_OTHER.to_owned());
+                continue;
+            }
+            match self.in_time(way, address, hostname, way.tls).await {
                 Ok(session) => return Ok(session),
                 Err(Trouble::Tls(why)) if way.tls == RelayTls::Opportunistic && way.login.is_none() => {
                     tracing::info!(server = host.name, why, "opportunistic TLS failed: going on without");
-                    match self.address(way, address, hostname, RelayTls::Off).await {
+                    match self.in_time(way, address, hostname, RelayTls::Off).await {
                         Ok(session) => return Ok(session),
                         Err(error) => trouble = error,
                     }
@@ -158,6 +194,26 @@ impl Dialer {
         Err(trouble)
     }
 
+    /// How long one address may take, from the first packet to the last reply before mail.
+    fn patience(&self) -> Duration {
+        self.timeouts.connect + self.timeouts.command
+    }
+
+    /// One address, within its time: a server that takes long for each reply keeps mail from the next one as much as one
+    /// that is silent.
+    async fn in_time(
+        &self,
+        way: &Way<'_>,
+        address: SocketAddr,
+        hostname: &str,
+        tls: RelayTls,
+    ) -> Result<Session, Trouble> {
+        let ready = timeout(self.patience(), self.address(way, address, hostname, tls)).await;
+        ready.unwrap_or_else(|_| {
+            Err(Trouble::Connect(peer(way.host, address), "it was not ready in time".to_owned()))
+        })
+    }
+
     async fn address(
         &self,
         way: &Way<'_>,
@@ -166,8 +222,7 @@ impl Dialer {
         tls: RelayTls,
     ) -> Result<Session, Trouble> {
         let host = way.host;
-        let failed =
-            |why: String| Trouble::Connect(format!("{}[{}]:{}", host.name, address.ip(), host.port), why);
+        let failed = |why: String| Trouble::Connect(peer(host, address), why);
         let stream = match timeout(self.timeouts.connect, TcpStream::connect(address)).await {
             Err(_) => return Err(failed("no answer in time".to_owned())),
             Ok(Err(error)) => return Err(failed(error.to_string())),
@@ -175,14 +230,13 @@ impl Dialer {
         };
         // Commands are written whole: waiting for more would only delay them.
         stream.set_nodelay(true).map_err(|e| failed(e.to_string()))?;
-        let peer = format!("{}[{}]:{}", host.name, address.ip(), host.port);
         let mut stream: Box<dyn Io> = Box::new(stream);
         let mut encrypted = false;
         if tls == RelayTls::Implicit {
             stream = self.encrypt(stream, &host.name, true).await?;
             encrypted = true;
         }
-        let mut session = Session::new(stream, peer, way.lmtp, self.timeouts);
+        let mut session = Session::new(stream, peer(host, address), way.lmtp, self.timeouts);
         session.greeting().await?;
         session.hello(hostname).await?;
         // An LMTP server of this machine may well have its name.
@@ -226,6 +280,11 @@ impl Dialer {
             Err(_) => Err(Trouble::Tls("no handshake in time".to_owned())),
         }
     }
+}
+
+/// A server at one of its addresses, for logs and notices.
+fn peer(host: &Host, address: SocketAddr) -> String {
+    format!("{}[{}]:{}", host.name, address.ip(), host.port)
 }
 
 #[cfg(test)]

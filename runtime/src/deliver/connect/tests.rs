@@ -290,3 +290,26 @@ async fn a_hop_that_stops_reading_is_left_with_tls_too() {
     let written = timeout(Duration::from_secs(60), written).await.expect("it is never given up");
     assert_eq!(written, Err(Trouble::Silent));
 }
+
+/// However many servers take their time, the way to a next hop has an end.
+#[tokio::test]
+async fn servers_that_only_take_time_are_not_all_waited_for() {
+    let mut hosts = Vec::new();
+    let mut listeners = Vec::new();
+    for _ in 0..12 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        hosts.push(Host { name: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() });
+        listeners.push(listener);
+    }
+    let short = Duration::from_millis(200);
+    let timeouts = Timeouts { connect: short, command: short, data: short, end: short };
+    let dialer = Dialer { timeouts, ..Dialer::default() };
+    let relay = Relay { name: "r".to_owned(), hosts, tls: RelayTls::Off, credentials: None };
+    assert!(dialer.connect(&Hop::Relay(relay), "us.example").await.is_err());
+    let mut tried = 0;
+    for listener in &listeners {
+        let accepted = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        tried += usize::from(accepted.is_ok());
+    }
+    assert!((1..=5).contains(&tried), "{tried} of 12");
+}
