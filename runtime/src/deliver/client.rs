@@ -117,6 +117,8 @@ pub struct Session {
     pub(super) used: u32,
     /// Signs anew what had to be converted for this next hop.
     pub(super) signer: Signer,
+    /// It said 421: why it takes nothing now.
+    pub(super) closing: Option<Reason>,
     opened: Instant,
     /// What it calls itself in its reply to EHLO.
     name: String,
@@ -135,6 +137,10 @@ pub struct Sent {
     pub outcomes: Vec<Outcome>,
     /// What ended the connection, if it did.
     pub trouble: Option<Trouble>,
+    /// Why it takes nothing now, whatever the message: it said 421, or broke off.
+    pub closing: Option<Reason>,
+    /// It did not take the sender for now, or hung up before: another server may, nothing of the message was sent.
+    pub put_off: bool,
     /// A kept connection turned out to be closed before it answered anything: nothing was sent.
     pub stale: bool,
 }
@@ -163,6 +169,7 @@ impl Session {
             usable: true,
             used: 0,
             signer: Signer::default(),
+            closing: None,
             opened: Instant::now(),
             name: String::new(),
         }

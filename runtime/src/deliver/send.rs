@@ -32,17 +32,20 @@ impl Session {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; targets.len()];
         let reused = self.used > 0;
         self.used += 1;
-        let mut answered = false;
-        let result = self.transaction((letter, next), &targets, &mut outcomes, &mut answered, reused).await;
+        let mut mail = None;
+        let result = self.transaction((letter, next), &targets, &mut outcomes, &mut mail, reused).await;
         let trouble = result.err();
+        let answered = mail.is_some();
         let stale = reused && !answered && matches!(trouble, Some(Trouble::Lost(_)));
+        let put_off = (trouble.is_some() && !answered) || mail.is_some_and(|code| (400..500).contains(&code));
         if trouble.is_some() {
             self.usable = false;
         }
         let rest = trouble.as_ref().map(|t| Reason { remote: None, ..t.reason() });
         let rest = rest.unwrap_or_else(|| Reason::new((4, 3, 0), "no reply for this recipient"));
+        let closing = self.closing.take().or_else(|| trouble.is_some().then(|| rest.clone()));
         let outcomes = outcomes.into_iter().map(|o| o.unwrap_or_else(|| Outcome::Deferred(rest.clone())));
-        Sent { outcomes: outcomes.collect(), trouble, stale }
+        Sent { outcomes: outcomes.collect(), trouble, closing, put_off, stale }
     }
 
     async fn transaction(
@@ -50,7 +53,7 @@ impl Session {
         (letter, next): (&Letter<'_>, Option<&Letter<'_>>),
         targets: &[&Target],
         outcomes: &mut [Option<Outcome>],
-        answered: &mut bool,
+        said: &mut Option<u16>,
         reused: bool,
     ) -> Result<(), Trouble> {
         let ahead = std::mem::take(&mut self.ahead);
@@ -107,7 +110,7 @@ impl Session {
             }
         }
         let mail = if reset { self.reply(command).await? } else { self.first(reused).await? };
-        *answered = true;
+        *said = Some(mail.code);
         let mail_refused = self.judge(&mail)?;
         if let (Some(outcome), false) = (&mail_refused, pipelining) {
             fill(outcomes, outcome);
@@ -363,10 +366,11 @@ impl Session {
         if reply.code < 400 {
             return Err(ReplyError::Malformed.into());
         }
+        let reason = Reason::reply(reply, &self.peer);
         if reply.code == 421 {
             self.usable = false;
+            self.closing.get_or_insert_with(|| reason.clone());
         }
-        let reason = Reason::reply(reply, &self.peer);
         Ok(Some(if reply.permanent() { Outcome::Failed(reason) } else { Outcome::Deferred(reason) }))
     }
 

@@ -46,7 +46,7 @@ pub(super) struct Entry {
     wish: Mutex<Wish>,
     inner: Arc<Inner>,
     /// Bounds how many deferred messages are under way.
-    _permit: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// What an admin wants of a message that is under way.
@@ -115,8 +115,13 @@ impl Entry {
             progress: Mutex::default(),
             wish: Mutex::default(),
             inner: Arc::clone(inner),
-            _permit: start.permit,
+            permit: start.permit,
         })
+    }
+
+    /// It was deferred before.
+    pub fn is_retry(&self) -> bool {
+        self.permit.is_some()
     }
 
     pub fn progress(&self) -> MutexGuard<'_, Progress> {

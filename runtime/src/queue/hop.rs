@@ -10,12 +10,19 @@ use super::entry::Job;
 use super::fair::Fair;
 use super::route::Hop;
 use crate::deliver::Reason;
+use crate::envelope::MessageId;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How long jobs wait for a hop that is down before they count as attempted.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// Deferred messages that wait in memory for one hop, where there is room. More than that wait on disk for their turn, so
+/// that a hop that hangs takes neither the memory nor the turns of others.
+pub(super) const SHARE: usize = 100;
+/// More of them are not taken, whoever else they are for.
+const MOST_AGAIN: usize = 2 * SHARE;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LAST_WAIT: Duration = Duration::from_secs(60);
 
@@ -28,6 +35,10 @@ pub(super) struct Lane {
 #[derive(Default)]
 struct LaneState {
     queue: Fair<Job>,
+    /// How many of these were deferred before.
+    again: usize,
+    /// Deferred messages that wait for room among those.
+    parked: VecDeque<MessageId>,
     workers: usize,
     /// The most of them.
     limit: usize,
@@ -59,6 +70,23 @@ impl Down {
 }
 
 impl LaneState {
+    fn put(&mut self, job: Job) {
+        self.again += usize::from(job.entry.is_retry());
+        self.queue.push(job.lane, job);
+    }
+
+    /// Puts a job back, as the next of all.
+    fn put_front(&mut self, job: Job) {
+        self.again += usize::from(job.entry.is_retry());
+        self.queue.push_front(job.lane, job);
+    }
+
+    fn take(&mut self) -> Option<Job> {
+        let job = self.queue.pop()?;
+        self.again = self.again.saturating_sub(usize::from(job.entry.is_retry()));
+        Some(job)
+    }
+
     /// The worker with this bell ends.
     fn leave(&mut self, bell: &Arc<Notify>) {
         self.workers = self.workers.saturating_sub(1);
@@ -118,7 +146,10 @@ impl Lane {
                 return Err((job, down.reason.clone()));
             }
         }
-        state.queue.push(job.lane, job);
+        if job.entry.is_retry() && state.again >= MOST_AGAIN {
+            return Err((job, Reason::new((4, 4, 5), "much other mail waits for its next hop")));
+        }
+        state.put(job);
         if let Some(bell) = state.resting.pop() {
             bell.notify_one();
             return Ok(false);
@@ -137,9 +168,9 @@ impl Lane {
         if state.closed || state.down.is_some() || !state.resting.is_empty() || state.workers < state.limit {
             return None;
         }
-        let job = state.queue.pop()?;
+        let job = state.take()?;
         if job.entry.size > largest {
-            state.queue.push_front(job.lane, job);
+            state.put_front(job);
             return None;
         }
         Some(job)
@@ -149,15 +180,46 @@ impl Lane {
     pub fn put_back(&self, job: Job) {
         let mut state = self.state();
         if !state.closed {
-            state.queue.push_front(job.lane, job);
+            state.put_front(job);
         }
+    }
+
+    /// Whether a deferred message is to wait on disk, since `share` of them wait here: it is remembered then.
+    pub fn parks(&self, id: MessageId, share: usize) -> bool {
+        let mut state = self.state();
+        let full = !state.closed && state.again >= share;
+        if full {
+            state.parked.push_back(id);
+        }
+        full
+    }
+
+    /// Whether so many deferred messages wait here.
+    pub fn is_full(&self, share: usize) -> bool {
+        self.state().again >= share
+    }
+
+    /// Those that waited on disk and have room now.
+    pub fn unpark(&self) -> Vec<MessageId> {
+        let mut state = self.state();
+        if state.parked.is_empty() || state.again > SHARE / 2 {
+            return Vec::new();
+        }
+        let room = SHARE.saturating_sub(state.again).min(state.parked.len());
+        state.parked.drain(..room).collect()
+    }
+
+    /// All that waited on disk: they are to be looked at anew.
+    pub fn unpark_all(&self) -> Vec<MessageId> {
+        std::mem::take(&mut self.state().parked).into()
     }
 
     /// Ends the workers after what they are doing, and forgets what waits: it is on disk.
     pub fn close(&self) {
         let mut state = self.state();
         state.closed = true;
-        let jobs: Vec<Job> = std::iter::from_fn(|| state.queue.pop()).collect();
+        let jobs: Vec<Job> = std::iter::from_fn(|| state.take()).collect();
+        state.parked.clear();
         for bell in state.resting.drain(..) {
             bell.notify_one();
         }
@@ -186,7 +248,7 @@ impl Lane {
     pub fn is_idle(&self) -> bool {
         let state = self.state();
         let down = state.down.as_ref().is_some_and(|d| d.until > Instant::now());
-        state.workers == 0 && state.queue.len() == 0 && !down
+        state.workers == 0 && state.queue.len() == 0 && state.parked.is_empty() && !down
     }
 }
 
@@ -214,7 +276,7 @@ impl Seat {
                     return Vec::new();
                 }
                 if state.queue.len() > 0 {
-                    return std::iter::from_fn(|| state.queue.pop()).take(most).collect();
+                    return std::iter::from_fn(|| state.take()).take(most).collect();
                 }
                 state.resting.push(Arc::clone(&self.bell));
             }
@@ -233,12 +295,12 @@ impl Seat {
         }
     }
 
-    /// The hop was not reached with this job in hand.
-    pub fn failed(&mut self, job: Job, reason: Reason) -> AfterFailure {
+    /// The hop was not reached with this job in hand; or it takes nothing for now, whatever became of the last one.
+    pub fn failed(&mut self, job: Option<Job>, reason: Reason) -> AfterFailure {
         let lane = Arc::clone(&self.lane);
         let mut state = lane.state();
         let now = Instant::now();
-        let waits = job.since;
+        let waits = job.as_ref().map_or(now, |job| job.since);
         if state.closed {
             self.leave(&mut state);
             return AfterFailure::Leave;
@@ -251,7 +313,7 @@ impl Seat {
             prober: None,
         });
         if down.is_probed() && !down.is_probed_by(&self.bell) {
-            state.queue.push_front(job.lane, job);
+            job.into_iter().for_each(|job| state.put_front(job));
             self.leave(&mut state);
             return AfterFailure::Leave;
         }
@@ -262,11 +324,11 @@ impl Seat {
         down.until = now + wait;
         if now.duration_since(down.since) + wait < PATIENCE && now.duration_since(waits) < PATIENCE {
             down.prober = Some(Arc::clone(&self.bell));
-            state.queue.push_front(job.lane, job);
+            job.into_iter().for_each(|job| state.put_front(job));
             return AfterFailure::Wait(wait);
         }
-        let mut jobs = vec![job];
-        jobs.extend(std::iter::from_fn(|| state.queue.pop()));
+        let mut jobs: Vec<Job> = job.into_iter().collect();
+        jobs.extend(std::iter::from_fn(|| state.take()));
         self.leave(&mut state);
         AfterFailure::GiveUp(jobs, reason)
     }

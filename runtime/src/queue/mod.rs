@@ -17,6 +17,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 pub mod through;
+mod turns;
 mod ways;
 mod work;
 
@@ -183,6 +184,8 @@ struct Inner {
     hot_bytes: AtomicUsize,
     under_way: AtomicUsize,
     large: Arc<Semaphore>,
+    /// Bounds how many deferred messages are under way.
+    turns: Arc<Semaphore>,
     /// Bounds how many messages move to the deferred store at a time.
     movers: Semaphore,
     draining: watch::Sender<bool>,
@@ -243,6 +246,7 @@ impl Queue {
             hot_bytes: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
             large: Arc::new(Semaphore::new(LARGE_BYTES / 1024)),
+            turns: Arc::new(Semaphore::new(turns::MAX_DEFERRED)),
             movers: Semaphore::new(8),
             draining: watch::channel(false).0,
             settling: AtomicUsize::new(0),

@@ -10,10 +10,7 @@ use std::ops::Bound;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
-/// Deferred messages that are under way at a time.
-const MAX_DEFERRED: usize = 256;
 /// Recovered messages are taken up while fewer than this are under way.
 const MAX_UNDER_WAY: usize = 20_000;
 /// How often the log is looked at for segments that a waiting message keeps from being reused.
@@ -53,6 +50,13 @@ impl Index {
     /// The first message that is due, and when.
     pub fn first(&self) -> Option<(i64, MessageId)> {
         self.due.first().copied()
+    }
+
+    /// Makes a message due that waits for a later time; one that is held goes on waiting.
+    pub fn wake(&mut self, id: MessageId, now: i64) {
+        if self.names.get(&id).is_some_and(|due| (now + 1..i64::MAX).contains(due)) {
+            self.insert(now, id);
+        }
     }
 
     pub fn contains(&self, id: MessageId) -> bool {
@@ -234,7 +238,6 @@ impl Inner {
 async fn run(inner: &Arc<Inner>) {
     // How often in a row messages could not be read.
     let mut troubled: HashMap<MessageId, u32> = HashMap::new();
-    let permits = Arc::new(Semaphore::new(MAX_DEFERRED));
     while !inner.draining() && !inner.spool.failed() {
         let (id, wait) = {
             let mut index = inner.index();
@@ -257,7 +260,7 @@ async fn run(inner: &Arc<Inner>) {
             continue;
         };
         let permit = tokio::select! {
-            permit = Arc::clone(&permits).acquire_owned() => permit,
+            permit = Arc::clone(&inner.turns).acquire_owned() => permit,
             () = inner.stop() => return,
         };
         let Ok(permit) = permit else { return };
@@ -277,6 +280,9 @@ async fn run(inner: &Arc<Inner>) {
         troubled.remove(&id);
         match read {
             Ok(Some((record, size, state))) => {
+                if inner.parks(&record, &state) {
+                    continue;
+                }
                 let start = Start { place: Place::Deferred, state, again: true, size, permit: Some(permit) };
                 let record = Arc::new(record);
                 let entry = Entry::new(inner, &record, start);

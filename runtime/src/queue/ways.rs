@@ -63,6 +63,8 @@ impl Queue {
             self.inner.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         for lane in lanes {
             lane.renew(ways.limit(&lane.hop));
+            // It may go another way now.
+            self.inner.wake(lane.unpark_all());
         }
     }
 }

@@ -22,6 +22,8 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 /// The same, and how long a connection is used, while all that may be open are.
 const SHORT_REST: Duration = Duration::from_millis(200);
 const TURN: Duration = Duration::from_secs(5);
+/// The most servers of a hop that are asked for one message, where each puts it off.
+const MAX_ASKED: usize = 5;
 /// Jobs that share one sync of their folders.
 const MAILDIR_BATCH: usize = 64;
 
@@ -123,6 +125,7 @@ async fn local(inner: &Arc<Inner>, seat: &mut Seat) -> After {
     // Folders are there at once, whatever was the matter with another way.
     inner.reached(&lane);
     loop {
+        inner.refill(&lane);
         let jobs = seat.next(MAILDIR_BATCH, RELAY_REST).await;
         if jobs.is_empty() {
             return After::End;
@@ -192,6 +195,7 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
     // The next job, where it was taken while the one before was under way.
     let mut waiting: Option<Loaded> = None;
     loop {
+        inner.refill(lane);
         let ways = inner.ways.load_full();
         let crowded = ways.sockets.available_permits() == 0;
         // Where connections are short, nobody rests on one that others wait for.
@@ -230,10 +234,22 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
             None => None,
         };
         match attempt(inner, lane, &mut session, (&job, &record), next.as_ref()).await {
-            Ok(outcomes) => {
+            Ok(Tried { outcomes, closing: None }) => {
                 waiting = next;
                 inner.reached(lane);
                 inner.finish(job, outcomes, &lane.hop);
+            }
+            Ok(Tried { outcomes, closing: Some(reason) }) => {
+                session = None;
+                if let Some((next, ..)) = next {
+                    lane.put_back(next);
+                }
+                drop(record);
+                inner.finish(job, outcomes, &lane.hop);
+                // What else waits is not thrown at it at once.
+                if !waits_after(inner, seat, None, reason).await {
+                    return After::End;
+                }
             }
             Err(Trouble::Never(status, text)) => {
                 let outcome = Outcome::Failed(Reason::new(status, text));
@@ -251,20 +267,8 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
                 let reason = trouble.reason();
                 tracing::info!(hop = %lane.hop, reason = reason.text, "a next hop cannot be reached");
                 drop(record);
-                match seat.failed(job, reason) {
-                    AfterFailure::Wait(wait) => {
-                        tokio::select! {
-                            () = tokio::time::sleep(wait) => {}
-                            () = inner.stop() => {}
-                        }
-                    }
-                    AfterFailure::Leave => return After::End,
-                    AfterFailure::GiveUp(jobs, reason) => {
-                        for job in jobs {
-                            inner.defer_job(job, &reason);
-                        }
-                        return After::End;
-                    }
+                if !waits_after(inner, seat, Some(job), reason).await {
+                    return After::End;
                 }
             }
         }
@@ -275,12 +279,43 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
     After::End
 }
 
+/// What a worker does where its hop takes nothing now: it waits, to try again, or is to end.
+async fn waits_after(inner: &Arc<Inner>, seat: &mut Seat, job: Option<Job>, reason: Reason) -> bool {
+    match seat.failed(job, reason) {
+        AfterFailure::Wait(wait) => {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = inner.stop() => {}
+            }
+            true
+        }
+        AfterFailure::Leave => false,
+        AfterFailure::GiveUp(jobs, reason) => {
+            for job in jobs {
+                inner.defer_job(job, &reason);
+            }
+            // Nothing of theirs is tried either.
+            inner.wake(seat.lane.unpark_all());
+            false
+        }
+    }
+}
+
+/// What came of a job that a hop was reached with.
+struct Tried {
+    outcomes: Vec<Outcome>,
+    /// Why the hop takes no more for now.
+    closing: Option<Reason>,
+}
+
 /// An open connection, and its share of those that may be open.
 struct Connection {
     session: Session,
     /// What it was opened by.
     ways: Arc<Ways>,
-    _permit: Option<OwnedSemaphorePermit>,
+    /// Another server was asked already what this one put off.
+    asked_around: bool,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Opens a connection when it is this lane's turn.
@@ -290,7 +325,25 @@ async fn connect(inner: &Arc<Inner>, lane: &Lane) -> Result<Connection, Trouble>
     let permit = Arc::clone(&ways.sockets).acquire_owned().await.ok();
     let session = ways.dialer.connect(&lane.hop, &ways.hostname()).await?;
     let session = session.with_signer(ways.settings.signer.clone());
-    Ok(Connection { session, ways, _permit: permit })
+    Ok(Connection { session, ways, asked_around: false, permit })
+}
+
+/// A connection to another server of the hop, in place of one whose server does not take mail for now (RFC 5321 5.1).
+/// Only once for each connection: it may be this sender that is put off, by all of them.
+async fn elsewhere(lane: &Lane, open: &mut Connection, asked: &mut Vec<String>) -> Option<Connection> {
+    let first = asked.is_empty();
+    if std::mem::replace(&mut open.asked_around, true) && first {
+        return None;
+    }
+    asked.push(open.session.peer.clone());
+    if asked.len() >= MAX_ASKED {
+        return None;
+    }
+    let ways = Arc::clone(&open.ways);
+    let session = ways.dialer.connect_beyond(&lane.hop, &ways.hostname(), asked).await.ok()?;
+    tracing::info!(hop = %lane.hop, by = open.session.peer, peer = session.peer, "put off: another server is asked");
+    let session = session.with_signer(ways.settings.signer.clone());
+    Some(Connection { session, ways, asked_around: true, permit: open.permit.take() })
 }
 
 /// One transaction, over the open connection or a new one. An error: no connection came about.
@@ -300,9 +353,11 @@ async fn attempt(
     connection: &mut Option<Connection>,
     (job, record): (&Job, &Record),
     next: Option<&Loaded>,
-) -> Result<Vec<Outcome>, Trouble> {
-    let missing =
-        || vec![Outcome::Failed(Reason::new((5, 3, 0), "the message is damaged")); job.targets.len()];
+) -> Result<Tried, Trouble> {
+    let missing = || Tried {
+        outcomes: vec![Outcome::Failed(Reason::new((5, 3, 0), "the message is damaged")); job.targets.len()],
+        closing: None,
+    };
     let Some(dispatch) = record.dispatches.get(usize::from(job.dispatch)) else { return Ok(missing()) };
     let bytes = bytes_for(record, dispatch);
     let Some(letter) = letter(job, record, &bytes) else { return Ok(missing()) };
@@ -316,7 +371,8 @@ async fn attempt(
     if let Some(old) = old {
         old.session.quit().await;
     }
-    for _ in 0..2 {
+    let (mut stale, mut asked) = (0, Vec::new());
+    while stale < 2 {
         let mut open = match connection.take() {
             Some(open) => open,
             None => connect(inner, lane).await?,
@@ -326,13 +382,21 @@ async fn attempt(
             tracing::info!(id = %job.entry.id, peer = open.session.peer, %trouble, "a next hop broke off");
         }
         if sent.stale {
+            stale += 1;
+            continue;
+        }
+        if sent.put_off
+            && let Some(other) = elsewhere(lane, &mut open, &mut asked).await
+        {
+            open.session.quit().await;
+            *connection = Some(other);
             continue;
         }
         log(&job.entry, &letter, &sent.outcomes, &open.session.peer);
         if open.session.usable() {
             *connection = Some(open);
         }
-        return Ok(sent.outcomes);
+        return Ok(Tried { outcomes: sent.outcomes, closing: sent.closing });
     }
     Err(Trouble::Lost("it hangs up at once".to_owned()))
 }

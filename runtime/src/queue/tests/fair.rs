@@ -139,3 +139,70 @@ async fn destinations_take_turns_where_connections_are_short() {
     }
     assert_eq!(many.all().len(), 250, "the other one has its turn again");
 }
+
+/// A next hop that takes its time for what is tried again holds up what is for others as little. More than its share waits on
+/// disk, and has its turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn retries_for_a_slow_destination_do_not_hold_up_others() {
+    let data = tempfile::tempdir().unwrap();
+    let (gate, mode) = (Gate::default(), Arc::new(AtomicBool::new(false)));
+    let (its, slow) = (gate.clone(), Arc::clone(&mode));
+    let later = || Some(Some("451 4.2.2 later\r\n".to_owned()));
+    let (stuck, many) = server(move |line| match line.starts_with("RCPT") {
+        true if slow.load(Ordering::SeqCst) => {
+            tokio::task::block_in_place(|| its.pass());
+            None
+        }
+        true => later(),
+        false => None,
+    })
+    .await;
+    let open = Arc::clone(&mode);
+    let (port, seen) =
+        server(
+            move |line| if line.starts_with("RCPT") && !open.load(Ordering::SeqCst) { later() } else { None },
+        )
+        .await;
+    let long = Duration::from_secs(60);
+    let one = Settings {
+        connections: 1,
+        retry_first: Duration::from_secs(3600),
+        retry_max: Duration::from_secs(3600),
+        timeouts: Timeouts { connect: long, command: long, data: long, end: long },
+        ..settings(data.path())
+    };
+    let queue = start(data.path(), &[("stuck.example", relay(stuck)), ("far.example", relay(port))], one);
+    for n in 1..=300 {
+        queue.submit(from("ann@example.org", n, "a@stuck.example")).await.unwrap();
+    }
+    queue.submit(from("ann@example.org", 1000, "a@far.example")).await.unwrap();
+    for _ in 0..3000 {
+        if queue.counters().deferred == 301 && queue.inner.index().behind(None).count() == 301 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    mode.store(true, Ordering::SeqCst);
+    assert_eq!(queue.retry_all().await, 301);
+    for _ in 0..1000 {
+        if queue.counters().queued == 300 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let through = (seen.all().len(), many.all().len());
+    let (held, listed) = (queue.inner.under_way.load(Ordering::SeqCst), queue.list(None, 1000).await.len());
+    // Whoever stands at the gate when this fails would stand there for ever.
+    gate.open();
+    assert_eq!(through, (1, 0), "{:?}", queue.counters());
+    assert!(held < 150, "only its share is in memory, not {held}");
+    assert_eq!(listed, 300);
+    for _ in 0..3000 {
+        if queue.counters().queued == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let each: std::collections::BTreeSet<u64> = many.all().iter().map(id).collect();
+    assert_eq!((each.len(), many.all().len()), (300, 300), "{:?}", queue.counters());
+}

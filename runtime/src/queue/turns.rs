@@ -1,0 +1,72 @@
+//! Turns of deferred messages: no next hop takes those of others.
+//!
+//! A deferred message that is due is read only to wait for a worker, so each hop has a share of what waits in memory. What
+//! is due beyond that stays on disk; its lane knows its name, and calls it when there is room.
+
+use super::hop::{Lane, SHARE};
+use super::{Inner, now};
+use crate::envelope::{MessageId, Record};
+use crate::spool::deferred::State;
+use std::sync::Arc;
+
+/// Deferred messages that are under way at a time.
+pub(super) const MAX_DEFERRED: usize = 10_000;
+/// One that nobody calls is looked at again after so long, and up to twice that, in milliseconds.
+const LATEST: i64 = 1_800_000;
+
+impl Inner {
+    /// How many deferred messages may wait for one hop: fewer while many wait in all.
+    fn share(&self) -> usize {
+        match self.turns.available_permits() {
+            free if free > MAX_DEFERRED / 2 => SHARE,
+            free if free > MAX_DEFERRED / 8 => SHARE / 10,
+            _ => 1,
+        }
+    }
+
+    /// Leaves a message that is due on disk where each hop that it waits for has its share of others.
+    pub(super) fn parks(&self, record: &Record, state: &State) -> bool {
+        let (share, now) = (self.share(), now());
+        let ways = self.ways.load_full();
+        let mut full: Option<Arc<Lane>> = None;
+        for (place, dispatch) in (0u16..).zip(&record.dispatches) {
+            if dispatch.hold && !state.released {
+                continue;
+            }
+            for (target, hop) in (0u16..).zip(ways.guide.hops(dispatch, now)) {
+                if state.settled.binary_search(&(place, target)).is_ok() {
+                    continue;
+                }
+                let lane = self.lane(&hop);
+                if !lane.is_full(share) {
+                    return false;
+                }
+                full = Some(lane);
+            }
+        }
+        let parked = full.is_some_and(|lane| lane.parks(record.id, share));
+        if parked {
+            let later = LATEST + i64::try_from(fastrand::u64(0..LATEST.unsigned_abs())).unwrap_or(0);
+            self.index().insert(now + later, record.id);
+        }
+        parked
+    }
+
+    /// Calls those that a lane has room for now.
+    pub(super) fn refill(&self, lane: &Lane) {
+        self.wake(lane.unpark());
+    }
+
+    /// Lets the scheduler look at these now.
+    pub(super) fn wake(&self, ids: Vec<MessageId>) {
+        if ids.is_empty() {
+            return;
+        }
+        let now = now();
+        {
+            let mut index = self.index();
+            ids.into_iter().for_each(|id| index.wake(id, now));
+        }
+        self.bell.notify_one();
+    }
+}
