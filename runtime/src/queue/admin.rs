@@ -85,18 +85,20 @@ impl Queue {
     /// Messages in the queue in order of their names, from behind `after` on, at most `limit`.
     pub async fn list(&self, after: Option<MessageId>, limit: usize) -> Vec<Listed> {
         let mut all: Vec<(MessageId, Option<Arc<Entry>>)> = {
+            // Locked for both: nothing moves from one to the other meanwhile.
+            let index = self.inner.index();
             let active = self.inner.active.lock().unwrap_or_else(PoisonError::into_inner);
-            let behind = active.iter().filter(|(id, _)| after.is_none_or(|a| **id > a));
-            behind.map(|(id, entry)| (*id, Some(Arc::clone(entry)))).collect()
+            let under_way = active.iter().filter(|(id, _)| after.is_none_or(|a| **id > a));
+            let under_way = under_way.map(|(id, entry)| (*id, Some(Arc::clone(entry))));
+            under_way.chain(index.behind(after).take(limit).map(|(id, _)| (id, None))).collect()
         };
-        all.extend(self.inner.index().behind(after).take(limit).map(|(id, _)| (id, None)));
         all.sort_by_key(|(id, _)| *id);
         all.dedup_by_key(|(id, _)| *id);
         all.truncate(limit);
         let inner = Arc::clone(&self.inner);
-        // One that is gone by now is left out.
-        let read =
-            move || all.into_iter().filter_map(|(id, e)| inner.look(id, e).ok().map(|f| f.0)).collect();
+        // One that is gone by now is left out; one that was under way may be deferred.
+        let look = move |(id, entry)| inner.look(id, entry).or_else(|_| inner.look(id, None)).ok();
+        let read = move || all.into_iter().filter_map(look).map(|found| found.0).collect();
         tokio::task::spawn_blocking(read).await.unwrap_or_default()
     }
 
@@ -105,7 +107,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Unknown`] or what the disk says.
     pub async fn show(&self, id: MessageId) -> Result<Shown, QueueError> {
-        let entry = self.inner.find(id)?;
+        let entry = self.inner.find(id, None)?;
         let inner = Arc::clone(&self.inner);
         let read = move || -> Result<Shown, QueueError> {
             let (listed, record) = inner.look(id, entry).map_err(|e| QueueError::Disk(e.to_string()))?;
@@ -126,7 +128,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Unknown`] or what the disk says.
     pub async fn hold(&self, id: MessageId) -> Result<(), QueueError> {
-        self.change(id, Wish::Hold, |state| state.held = true).await
+        self.change(id, Some(Wish::Hold), |state| state.held = true).await
     }
 
     /// Lets a held message go, also one that a rule holds.
@@ -134,9 +136,10 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Unknown`] or what the disk says.
     pub async fn release(&self, id: MessageId) -> Result<(), QueueError> {
-        let due = now();
-        self.change(id, Wish::None, move |state| {
-            (state.held, state.released, state.due) = (false, true, due);
+        let now = now();
+        self.change(id, Some(Wish::Release), move |state| {
+            state.release(now);
+            state.due = now;
         })
         .await
     }
@@ -147,7 +150,8 @@ impl Queue {
     /// [`QueueError::Unknown`] or what the disk says.
     pub async fn retry(&self, id: MessageId) -> Result<(), QueueError> {
         let due = now();
-        self.change(id, Wish::None, move |state| state.due = due).await
+        // One under way is being tried, and what else is wanted of it stays so.
+        self.change(id, None, move |state| state.due = due).await
     }
 
     /// Tries all deferred messages now; says how many.
@@ -169,8 +173,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Unknown`] or what the disk says.
     pub async fn remove(&self, id: MessageId) -> Result<(), QueueError> {
-        if let Some(entry) = self.inner.find(id)? {
-            entry.set_wish(Wish::Remove);
+        if self.inner.find(id, Some(Wish::Remove))?.is_some() {
             return Ok(());
         }
         let due = self.inner.take_planned(id).ok_or(QueueError::Unknown(id))?;
@@ -193,11 +196,10 @@ impl Queue {
     async fn change(
         &self,
         id: MessageId,
-        wish: Wish,
+        wish: Option<Wish>,
         change: impl FnOnce(&mut State) + Send + 'static,
     ) -> Result<(), QueueError> {
-        if let Some(entry) = self.inner.find(id)? {
-            entry.set_wish(wish);
+        if self.inner.find(id, wish)?.is_some() {
             return Ok(());
         }
         let due = self.inner.take_planned(id).ok_or(QueueError::Unknown(id))?;
@@ -225,12 +227,29 @@ impl Queue {
 }
 
 impl Inner {
-    /// The entry of a message under way; none for a deferred one.
-    fn find(&self, id: MessageId) -> Result<Option<Arc<Entry>>, QueueError> {
+    /// The entry of a message under way, which takes the wish along; none for a deferred one.
+    pub(super) fn find(&self, id: MessageId, wish: Option<Wish>) -> Result<Option<Arc<Entry>>, QueueError> {
+        // The index is locked for both: nothing moves from one to the other meanwhile.
+        let index = self.index();
         if let Some(entry) = self.active.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+            wish.into_iter().for_each(|wish| entry.set_wish(wish));
             return Ok(Some(Arc::clone(entry)));
         }
-        if self.index().contains(id) { Ok(None) } else { Err(QueueError::Unknown(id)) }
+        if index.contains(id) { Ok(None) } else { Err(QueueError::Unknown(id)) }
+    }
+
+    /// Does to a deferred message what came too late for the end of its attempt.
+    pub(super) async fn fulfil(self: &Arc<Self>, id: MessageId, wish: Wish) {
+        let queue = Queue { inner: Arc::clone(self) };
+        let done = match wish {
+            Wish::None => Ok(()),
+            Wish::Hold => queue.hold(id).await,
+            Wish::Release => queue.release(id).await,
+            Wish::Remove => queue.remove(id).await,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%id, ?wish, %error, "what was wanted of a message cannot be done to it");
+        }
     }
 
     /// Takes a deferred message out of the plan, so that nobody else takes it up.

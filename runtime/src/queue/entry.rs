@@ -57,6 +57,8 @@ pub(super) enum Wish {
     None,
     /// What is left of it is to be kept.
     Hold,
+    /// What is held of it is to go.
+    Release,
     /// What is left of it is to be thrown away.
     Remove,
 }
@@ -161,8 +163,12 @@ impl Entry {
         *self.wish.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The last wish counts; what is to be thrown away is not called back.
     pub fn set_wish(&self, wish: Wish) {
-        *self.wish.lock().unwrap_or_else(PoisonError::into_inner) = wish;
+        let mut old = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
+        if *old != Wish::Remove {
+            *old = wish;
+        }
     }
 
     /// The record with its bytes, and for a large one the permit to hold it in memory.

@@ -371,7 +371,9 @@ impl Inner {
             progress.outstanding = jobs.len();
             progress.slow = slow || !entry.state.settled.is_empty();
         }
-        self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.id, Arc::clone(&entry));
+        if !self.enter(&entry) {
+            return;
+        }
         if jobs.is_empty() {
             self.settle_later(entry, Vec::new());
             return;
@@ -393,6 +395,17 @@ impl Inner {
                 Err((job, reason)) => self.defer_job(job, &reason),
             }
         }
+    }
+
+    /// Counts a message among those under way; a deferred one leaves the plan in the same moment. False where an admin did
+    /// something to it since it was read.
+    fn enter(&self, entry: &Arc<Entry>) -> bool {
+        let mut index = self.index();
+        if entry.is_retry() && !index.finish_taking(entry.id) {
+            return false;
+        }
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.id, Arc::clone(entry));
+        true
     }
 
     /// A permit to hold a large message in memory. None only when the queue is gone.

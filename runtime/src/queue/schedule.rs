@@ -22,6 +22,10 @@ const SPREAD: i64 = 5000;
 /// Messages whose failed reads are counted.
 const MAX_TROUBLED: usize = 10_000;
 
+/// When a message is due that is being read to be taken up: only whoever reads it changes that, or an admin, whose word
+/// counts more than what was read.
+const TAKING: i64 = i64::MAX - 1;
+
 /// Deferred messages by the time at which they are due, in Unix milliseconds, held ones at the end; and by name.
 /// All that is in memory of a message that waits.
 #[derive(Debug, Default)]
@@ -44,7 +48,20 @@ impl Index {
     pub fn remove(&mut self, id: MessageId) -> Option<i64> {
         let due = self.names.remove(&id)?;
         self.due.remove(&(due, id));
-        Some(due)
+        // Whoever was about to take it up lets it be.
+        Some(if due == TAKING { now() } else { due })
+    }
+
+    /// Takes out a message that was read to be taken up. False: an admin was here meanwhile, and it is not to be.
+    pub fn finish_taking(&mut self, id: MessageId) -> bool {
+        self.names.get(&id) == Some(&TAKING) && self.remove(id).is_some()
+    }
+
+    /// Plans a message anew that was read to be taken up, unless an admin was here meanwhile.
+    pub fn give_back(&mut self, id: MessageId, due: i64) {
+        if self.names.get(&id) == Some(&TAKING) {
+            self.insert(due, id);
+        }
     }
 
     /// The first message that is due, and when.
@@ -54,7 +71,7 @@ impl Index {
 
     /// Makes a message due that waits for a later time; one that is held goes on waiting.
     pub fn wake(&mut self, id: MessageId, now: i64) {
-        if self.names.get(&id).is_some_and(|due| (now + 1..i64::MAX).contains(due)) {
+        if self.names.get(&id).is_some_and(|due| (now + 1..TAKING).contains(due)) {
             self.insert(now, id);
         }
     }
@@ -82,8 +99,7 @@ impl Inner {
 
     /// Remembers when a deferred message is due.
     pub(super) fn plan(&self, id: MessageId, state: &State) {
-        let due = if state.held { i64::MAX } else { state.due };
-        if self.index().insert(due, id) {
+        if self.index().insert(state.planned(), id) {
             self.bell.notify_one();
         }
     }
@@ -243,7 +259,8 @@ async fn run(inner: &Arc<Inner>) {
             let mut index = inner.index();
             match index.first() {
                 Some((due, id)) if due <= now() => {
-                    index.remove(id);
+                    // It stays in the list until it is under way.
+                    index.insert(TAKING, id);
                     (Some(id), 0)
                 }
                 Some((due, _)) => (None, due.saturating_sub(now())),
@@ -274,7 +291,7 @@ async fn run(inner: &Arc<Inner>) {
             let tries = troubled.entry(id).or_default();
             *tries += 1;
             tracing::warn!(%id, reason, "a deferred message cannot be read now; it is tried again");
-            inner.index().insert(now() + inner.wait(*tries), id);
+            inner.index().give_back(id, now() + inner.wait(*tries));
             continue;
         }
         troubled.remove(&id);
@@ -289,7 +306,11 @@ async fn run(inner: &Arc<Inner>) {
                 inner.schedule(entry, &record);
             }
             Ok(None) => {}
-            Err(error) => inner.set_aside_later(id, error),
+            Err(error) => {
+                if inner.index().finish_taking(id) {
+                    inner.set_aside_later(id, error);
+                }
+            }
         }
     }
 }
@@ -299,7 +320,7 @@ fn take(inner: &Inner, id: MessageId) -> Result<Option<(Record, usize, State)>, 
     let store = inner.spool.deferred();
     let mut state = store.state(id)?;
     if state.held || state.due > now() {
-        inner.plan(id, &state);
+        inner.index().give_back(id, state.planned());
         return Ok(None);
     }
     let (head, size) = store.load_head(id)?;

@@ -113,11 +113,18 @@ impl Inner {
             }
         };
         let now = now();
-        let age = Duration::from_millis(u64::try_from(now - entry.received).unwrap_or(0));
         let ways = self.ways.load_full();
         let times = &ways.settings;
         let mut state = entry.state.clone();
         state.reasons.clear();
+        let wish = entry.wish();
+        let held_before = open_targets(&record, &state).held;
+        if wish == Wish::Release {
+            state.release(now);
+        }
+        // What was held is as if it had come when it was released.
+        let start = entry.received.max(state.since);
+        let age = Duration::from_millis(u64::try_from(now - start).unwrap_or(0));
         let mut lines: Vec<Line> = Vec::new();
         for (dispatch, target, outcome) in results {
             let event = match outcome {
@@ -150,18 +157,19 @@ impl Inner {
         state.warned |= warn;
         lines.retain(|line| warn || !matches!(line.event, Event::Delayed(_)));
         let lifetime = i64::try_from(times.lifetime.as_millis()).unwrap_or(i64::MAX);
-        let until = entry.received.saturating_add(lifetime);
+        let until = start.saturating_add(lifetime);
         self.tell(&record, lines, entry.state.attempts, until).await?;
         let open = open_targets(&record, &state);
-        let wish = entry.wish();
         if (open.active == 0 && open.held == 0) || wish == Wish::Remove {
             self.forget(entry).await;
             return Ok(());
         }
         state.attempts += u32::from(open.active > 0);
         state.held = open.active == 0 || wish == Wish::Hold;
-        state.due = now + self.wait(state.attempts);
-        self.keep(entry, Some(&record), state).await
+        // Those that are released go at once.
+        let at_once = wish == Wish::Release && held_before > 0;
+        state.due = if at_once { now } else { now + self.wait(state.attempts) };
+        self.keep(entry, Some(&record), state, wish).await
     }
 
     /// Waits before something is read again that could not be read, longer each time.
@@ -194,14 +202,18 @@ impl Inner {
         state.settled.extend(delivered.map(|(dispatch, target, _)| (*dispatch, *target)));
         state.settled.sort_unstable();
         state.settled.dedup();
-        if entry.wish() == Wish::Remove {
+        let wish = entry.wish();
+        if wish == Wish::Remove {
             self.forget(entry).await;
             return Ok(());
         }
         state.attempts += 1;
-        state.held = entry.wish() == Wish::Hold;
+        if wish == Wish::Release {
+            state.release(now());
+        }
+        state.held = wish == Wish::Hold;
         state.due = now() + self.wait(state.attempts);
-        self.keep(entry, None, state).await
+        self.keep(entry, None, state, wish).await
     }
 
     /// Sends the notices that an attempt calls for. Each is durable on return.
@@ -257,6 +269,7 @@ impl Inner {
         entry: &Arc<Entry>,
         record: Option<&Arc<Record>>,
         state: State,
+        wish: Wish,
     ) -> Result<(), SpoolError> {
         // Bounds how many write at a time; notices do not wait behind them.
         let _mover = self.movers.acquire().await;
@@ -282,8 +295,17 @@ impl Inner {
             self.spool.note_durably(&Note::Moved(entry.id)).await?;
             self.spool.release(position);
         }
-        self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry.id);
-        self.plan(entry.id, &state);
+        let late = {
+            // In one of the two lists at any moment, for whoever looks for it.
+            let mut index = self.index();
+            self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry.id);
+            index.insert(state.planned(), entry.id);
+            entry.wish()
+        };
+        self.bell.notify_one();
+        if late != wish {
+            self.fulfil(entry.id, late).await;
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@ mod down;
 mod fair;
 mod groups;
 mod reads;
+mod wishes;
 
 use super::*;
 use crate::deliver::client::Timeouts;

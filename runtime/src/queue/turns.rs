@@ -44,12 +44,14 @@ impl Inner {
                 full = Some(lane);
             }
         }
-        let parked = full.is_some_and(|lane| lane.parks(record.id, share));
-        if parked {
-            let later = LATEST + i64::try_from(fastrand::u64(0..LATEST.unsigned_abs())).unwrap_or(0);
-            self.index().insert(now + later, record.id);
+        let Some(lane) = full else { return false };
+        let later = LATEST + i64::try_from(fastrand::u64(0..LATEST.unsigned_abs())).unwrap_or(0);
+        // Planned first: it may be called in this very moment.
+        self.index().give_back(record.id, now + later);
+        if !lane.parks(record.id, share) {
+            self.wake(vec![record.id]);
         }
-        parked
+        true
     }
 
     /// Calls those that a lane has room for now.

@@ -82,7 +82,7 @@ type Loaded = (Job, Arc<Record>, Option<OwnedSemaphorePermit>);
 
 /// Reads the message of a job. None: it cannot be read; its recipients were told so.
 async fn load(inner: &Arc<Inner>, job: Job) -> Option<Loaded> {
-    if job.entry.wish() != Wish::None {
+    if matches!(job.entry.wish(), Wish::Hold | Wish::Remove) {
         inner.defer_job(job, &Reason::new((4, 3, 0), "stopped by the postmaster"));
         return None;
     }

@@ -39,6 +39,22 @@ pub struct State {
     pub warned: bool,
     /// What was last said of a recipient that waits.
     pub reasons: Vec<(u16, u16, String)>,
+    /// Unix milliseconds of its release, from which its lifetime counts then. Stands behind the rest, which may end before.
+    #[serde(skip)]
+    pub since: i64,
+}
+
+impl State {
+    /// Lets it go, also what a rule holds of it.
+    pub fn release(&mut self, now: i64) {
+        (self.held, self.released, self.since) = (false, true, now);
+    }
+
+    /// When it is due, as the plan has it: never while it is held.
+    #[must_use]
+    pub fn planned(&self) -> i64 {
+        if self.held { i64::MAX } else { self.due }
+    }
 }
 
 /// The store.
@@ -204,7 +220,15 @@ impl Deferred {
         }
         let bytes = read_exact(&*file, 0, usize::try_from(length).unwrap_or(0))?;
         let Some((sum, body)) = bytes.split_at_checked(8) else { return Ok(None) };
-        Ok(postcard::from_bytes(body).ok().filter(|_| u64_at(sum, 0) == Some(xxh3_64(body))))
+        if u64_at(sum, 0) != Some(xxh3_64(body)) {
+            return Ok(None);
+        }
+        let Ok((mut state, rest)) = postcard::take_from_bytes::<State>(body) else { return Ok(None) };
+        if !rest.is_empty() {
+            let Ok(since) = postcard::from_bytes(rest) else { return Ok(None) };
+            state.since = since;
+        }
+        Ok(Some(state))
     }
 
     /// Sets a message aside that cannot be read: for people to look at, out of the queue.
@@ -303,7 +327,10 @@ impl Deferred {
     }
 
     fn write_state(&self, id: MessageId, state: &State) -> io::Result<()> {
-        let body = postcard::to_allocvec(state).map_err(io::Error::other)?;
+        let mut body = postcard::to_allocvec(state).map_err(io::Error::other)?;
+        if state.since != 0 {
+            body = postcard::to_extend(&state.since, body).map_err(io::Error::other)?;
+        }
         let mut bytes = xxh3_64(&body).to_le_bytes().to_vec();
         bytes.extend_from_slice(&body);
         let half = self.path(id, ".t");

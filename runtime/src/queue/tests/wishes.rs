@@ -1,0 +1,157 @@
+//! What an admin wants of a message in the middle of an attempt, and what he sees of it.
+
+use super::*;
+use admin::{Listed, Standing};
+
+/// Retries only where somebody asks.
+fn patient(data: &Path) -> Settings {
+    let long = Duration::from_secs(60);
+    Settings {
+        retry_first: Duration::from_secs(3600),
+        retry_max: Duration::from_secs(3600),
+        timeouts: Timeouts { connect: long, command: long, data: long, end: long },
+        ..settings(data)
+    }
+}
+
+/// A server that says this to RCPT for `slow@` once it is let go: asked, and let go.
+async fn gated(answer: &'static str) -> (u16, Seen, Arc<AtomicBool>, Arc<AtomicBool>) {
+    let (asked, open) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (its, may) = (Arc::clone(&asked), Arc::clone(&open));
+    let (port, seen) = server(move |line| {
+        if !line.starts_with("RCPT TO:<slow@") {
+            return None;
+        }
+        its.store(true, Ordering::SeqCst);
+        while !may.load(Ordering::SeqCst) {
+            tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(2)));
+        }
+        Some(Some(answer.to_owned()))
+    })
+    .await;
+    (port, seen, asked, open)
+}
+
+async fn until(flag: &AtomicBool) {
+    while !flag.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until no message is under way, and lists them.
+async fn settled(queue: &Queue) -> Vec<Listed> {
+    for _ in 0..1000 {
+        let list = queue.list(None, 100).await;
+        if list.iter().all(|m| m.state != Standing::Active) {
+            return list;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("something is always under way");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_a_rule_holds_goes_when_it_is_released_in_the_middle_of_an_attempt() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen, asked, open) = gated("451 4.2.2 later\r\n").await;
+    let queue = start(data.path(), &[("far.example", relay(port))], patient(data.path()));
+    let mut record = message(1, &["slow@far.example"], "X: 1\n\n");
+    let mut held = record.dispatches[0].clone();
+    (held.hold, held.recipients[0].address) = (true, "held@far.example".to_owned());
+    record.dispatches.push(held);
+    queue.submit(record).await.unwrap();
+    until(&asked).await;
+    queue.release(MessageId(1)).await.unwrap();
+    open.store(true, Ordering::SeqCst);
+    for _ in 0..1000 {
+        if !seen.all().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let to: Vec<Vec<String>> = seen.all().into_iter().map(|(to, _)| to).collect();
+    assert_eq!(to, [["RCPT TO:<held@far.example>"]]);
+}
+
+/// The last wish counts; another attempt now is none, and nothing calls back what is thrown away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn wishes_for_a_message_under_way() {
+    type Want = (&'static [&'static str], Option<Standing>);
+    let cases: [Want; 5] = [
+        (&["hold", "retry"], Some(Standing::Held)),
+        (&["hold", "release"], Some(Standing::Deferred)),
+        (&["release", "hold"], Some(Standing::Held)),
+        (&["remove", "release"], None),
+        (&["remove", "retry", "hold"], None),
+    ];
+    for (wishes, want) in cases {
+        let data = tempfile::tempdir().unwrap();
+        let (port, _, asked, open) = gated("451 4.2.2 later\r\n").await;
+        let queue = start(data.path(), &[("far.example", relay(port))], patient(data.path()));
+        queue.submit(message(1, &["slow@far.example"], "X: 1\n\n")).await.unwrap();
+        until(&asked).await;
+        let mut done = Vec::new();
+        for wish in wishes {
+            done.push(match *wish {
+                "hold" => queue.hold(MessageId(1)).await,
+                "release" => queue.release(MessageId(1)).await,
+                "retry" => queue.retry(MessageId(1)).await,
+                _ => queue.remove(MessageId(1)).await,
+            });
+        }
+        open.store(true, Ordering::SeqCst);
+        assert!(done.iter().all(Result::is_ok), "{wishes:?}: {done:?}");
+        let list = settled(&queue).await;
+        assert_eq!(list.first().map(|m| m.state), want, "{wishes:?}");
+    }
+}
+
+/// Time in which a message was held is not time in which it could not be delivered.
+#[tokio::test]
+async fn the_lifetime_of_what_was_held_counts_from_its_release() {
+    let data = tempfile::tempdir().unwrap();
+    let left = AtomicU64::new(2);
+    let (port, seen) = server(move |line| {
+        let late = line.starts_with("RCPT")
+            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+        late.then(|| Some("451 4.2.2 later\r\n".to_owned()))
+    })
+    .await;
+    let queue = start(data.path(), &[("far.example", relay(port))], settings(data.path()));
+    let mut record = message(1, &["a@far.example"], "X: 1\n\n");
+    record.received -= 10 * 86_400_000;
+    record.dispatches[0].hold = true;
+    queue.submit(record).await.unwrap();
+    assert_eq!(settled(&queue).await[0].state, Standing::Held);
+    queue.release(MessageId(1)).await.unwrap();
+    empty(&queue).await;
+    assert_eq!((queue.counters().failed, seen.all().len()), (0, 1));
+    assert!(!data.path().join("mail").exists(), "nobody is told of a delay or worse");
+}
+
+/// A message that is taken up or put off again is in the list at any moment, and can be removed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_message_is_always_in_the_list() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, _) =
+        server(|line| line.starts_with("RCPT").then(|| Some("451 4.2.2 later\r\n".to_owned()))).await;
+    let often = Settings {
+        retry_first: Duration::from_millis(1),
+        retry_max: Duration::from_millis(1),
+        ..settings(data.path())
+    };
+    let queue = start(data.path(), &[("far.example", relay(port))], often);
+    for id in 1..=40 {
+        queue.submit(message(id, &["a@far.example"], "X\n\n")).await.unwrap();
+    }
+    for _ in 0..300 {
+        assert_eq!(queue.list(None, 100).await.len(), 40);
+        for id in 1..=40 {
+            assert!(queue.inner.find(MessageId(id), None).is_ok());
+        }
+    }
+    for id in 1..=40 {
+        queue.remove(MessageId(id)).await.unwrap();
+    }
+    empty(&queue).await;
+}
