@@ -125,7 +125,7 @@ fn a_provider_behind_with_tls_verified_and_a_login() {
         "Return-Path: <>",
         "Content-Type: multipart/report; report-type=delivery-status;",
         "Final-Recipient: rfc822; nobody@out.example\nAction: failed\nStatus: 5.1.1\n",
-        "Remote-MTA: dns; 127.0.0.1",
+        "Remote-MTA: dns; [127.0.0.1]\n",
         "Diagnostic-Code: smtp; 550 5.1.1 <nobody@out.example>: Recipient address rejected",
         "Subject: half",
     ] {
