@@ -7,6 +7,7 @@
 //! In memory: what is under way, and for each deferred message its name and when it is due.
 
 pub mod admin;
+mod damage;
 mod entry;
 mod fair;
 mod hop;
