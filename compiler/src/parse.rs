@@ -100,6 +100,7 @@ mod cursor;
 mod item;
 mod list;
 mod operator;
+pub mod opposite;
 mod reply;
 mod rule;
 mod setting;

@@ -6,6 +6,7 @@ use super::testing::PARTS;
 use super::words::{ITEMS, RESERVED, clauses, items_with, meant, repeats};
 use crate::diag::Diagnostic;
 use crate::lex::TokenKind;
+use crate::parse::opposite::Likely as _;
 use crate::span::Span;
 use crate::tree::NodeKind;
 
@@ -296,11 +297,12 @@ fn unknown(c: &mut Cursor<'_>, item: &'static str, behind: &str) -> Option<&'sta
     }
     let diagnostic = Diagnostic::error("E0014", format!("unknown {thing} `{}`", short(word)), span);
     if let Some(likely) = likely {
-        c.report(diagnostic.label(format!("did you mean `{likely}`?")).help(listed()).fix(
-            format!("write `{likely}`"),
-            span,
-            likely,
-        ));
+        c.report(
+            diagnostic
+                .label(format!("did you mean `{likely}`?"))
+                .help(listed())
+                .nearest(word, likely, span, likely),
+        );
         return Some(likely);
     }
     c.report(diagnostic.help(listed()));

@@ -8,6 +8,7 @@ use super::{rule, setting, testing};
 use crate::ast::{Alias, Aliases, Ast, Group, Import, Item, List, ListBody, ListType, Relay, Spanned};
 use crate::diag::Diagnostic;
 use crate::lex::TokenKind;
+use crate::parse::opposite::Likely as _;
 use crate::span::Span;
 use crate::tree::NodeKind;
 use edict_table::model::RelayTls;
@@ -185,7 +186,7 @@ fn unknown(c: &mut Cursor<'_>) -> Option<&'static str> {
         let diagnostic = Diagnostic::error("E0012", format!("unknown item `{}`", short(word)), span)
             .label(format!("did you mean `{meant}`?"))
             .help(format!("write `{meant}`"))
-            .fix(format!("write `{meant}`"), span, meant);
+            .nearest(word, meant, span, meant);
         c.report(diagnostic);
         return Some(meant);
     }

@@ -3,6 +3,7 @@
 use super::condition::is_fact;
 use super::cursor::{Cursor, named, short};
 use super::list::{at_other_bracket, entries};
+use super::opposite::reverses;
 use super::value::value;
 use super::words::nearest;
 use crate::ast::{Comparison, FactRef, Needles, Op, Set, Spanned, Value};
@@ -163,6 +164,14 @@ fn worded(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
                 || super::words::items_with(word).next().is_some()
                 || is_fact(word);
             match ours.or_else(|| nearest(word, OPERATORS.iter().copied())) {
+                Some(near) if !ends && ours.is_none() && reverses(word, near) => {
+                    let diagnostic =
+                        Diagnostic::error("E0023", format!("`{}` is no test", short(word)), token.span)
+                            .label(format!("`{near}` is the nearest there is, but may say the opposite"))
+                            .help(format!("put `not` before the whole test for the opposite; {}", forms()));
+                    c.report(diagnostic);
+                    None
+                }
                 Some(ours) if !ends => foreign(c, word, ours, token.span),
                 _ if ends => Some((false, Op::Holds)),
                 _ => {

@@ -12,6 +12,7 @@ use crate::ast::{
 };
 use crate::diag::Diagnostic;
 use crate::lex::TokenKind;
+use crate::parse::opposite::Likely as _;
 use crate::span::Span;
 use edict_table::fact::{DMARC_RESULTS, RESULTS, Stage};
 use edict_table::model::Verb;
@@ -203,11 +204,9 @@ fn expect(c: &mut Cursor<'_>) -> Option<Expect> {
             let taken = ["pass", "passed", "ok", "deliver", "delivered", "accepted"].contains(&token.text);
             let meant = if taken { Some("accept") } else { super::words::meant(token.text, PARTS) };
             if let Some(meant) = meant {
-                diagnostic = diagnostic.label(format!("did you mean `{meant}`?")).fix(
-                    format!("write `{meant}`"),
-                    token.span,
-                    meant,
-                );
+                diagnostic = diagnostic
+                    .label(format!("did you mean `{meant}`?"))
+                    .nearest(token.text, meant, token.span, meant);
             }
             c.report(diagnostic);
         } else {

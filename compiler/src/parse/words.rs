@@ -167,14 +167,13 @@ pub fn meant<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
 /// letters differ. Distance is optimal string alignment, case aside; long words are not compared.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    const LONGEST: usize = 40;
-    let word: Vec<char> = word.chars().take(LONGEST + 1).flat_map(char::to_lowercase).collect();
+    let word = folded(word);
     if word.len() > LONGEST || word.is_empty() {
         return None;
     }
     let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {
-        let other: Vec<char> = candidate.chars().take(LONGEST + 1).flat_map(char::to_lowercase).collect();
+        let other = folded(candidate);
         let allowed = (word.len().max(other.len()) / 3).max(1);
         if word.len().abs_diff(other.len()) > allowed {
             continue;
@@ -187,8 +186,16 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     best.map(|(_, candidate)| candidate)
 }
 
+/// Longer words are not compared.
+const LONGEST: usize = 40;
+
+/// The letters of a word, case aside.
+pub(super) fn folded(word: &str) -> Vec<char> {
+    word.chars().take(LONGEST + 1).flat_map(char::to_lowercase).collect()
+}
+
 /// Edits between two words: insert, delete, replace, swap neighbours.
-fn distance(a: &[char], b: &[char]) -> usize {
+pub(super) fn distance(a: &[char], b: &[char]) -> usize {
     let mut before_last: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=b.len()).collect();
     let at = |row: &[usize], i: usize| row.get(i).copied().unwrap_or(usize::MAX / 2);

@@ -4,6 +4,7 @@ use super::Context;
 use crate::ast::Text;
 use crate::data::MAX_TOLD;
 use crate::diag::Diagnostic;
+use crate::parse::opposite::Likely as _;
 use crate::parse::words::nearest;
 use crate::span::{FileId, Span};
 use edict_table::template;
@@ -75,11 +76,7 @@ fn variables(ctx: &mut Context<'_>, written: &str, place: Span) -> Option<()> {
             Some(meant) => diagnostic
                 .label("taken for a variable")
                 .help(format!("did you mean `{{{meant}}}`? A brace of the text is written `{{{{`"))
-                .fix(
-                format!("write `{{{meant}}}`"),
-                span,
-                format!("{{{meant}}}"),
-            ),
+                .nearest(name, meant, span, &format!("{{{meant}}}")),
             None => diagnostic.label("taken for a variable").help(format!(
                 "there are `{{{}}}` and `{{user.NAME}}`, an attribute from `edictd.ron`; a brace of the text is written `{{{{`",
                 template::VARIABLES.join("}`, `{")

@@ -3,6 +3,7 @@
 use super::Context;
 use crate::ast::{self, Class, FactTest};
 use crate::diag::Diagnostic;
+use crate::parse::opposite::{Likely, reverses};
 use crate::parse::words::nearest;
 use edict_table::fact::{Fact, REGISTRY, Row};
 use edict_table::value::{Domain, parse_network};
@@ -66,8 +67,8 @@ pub(super) fn fact(ctx: &mut Context<'_>, test: &FactTest) -> Option<(&'static R
             ctx.report(
                 Diagnostic::error("E1117", format!("`{name}` cannot be `{}`", value.text), value.span)
                     .label("no such state")
-                    .help(format!("did you mean `{meant}`?"))
-                    .fix(format!("write `{meant}`"), value.span, meant),
+                    .nearest(&value.text, meant, value.span, meant)
+                    .help(state(name, &value.text, meant)),
             );
             return None;
         }
@@ -100,6 +101,14 @@ pub(super) fn fact(ctx: &mut Context<'_>, test: &FactTest) -> Option<(&'static R
         return None;
     }
     Some((row, field))
+}
+
+/// What to write in place of a state that there is not.
+fn state(name: &str, written: &str, meant: &str) -> String {
+    if reverses(written, meant) {
+        return format!("the state is `{name} is {meant}`; its opposite is written `{name} is not {meant}`");
+    }
+    format!("did you mean `{meant}`?")
 }
 
 /// What to write in place of a name that no header field can have.
@@ -145,11 +154,13 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
                 .label("asked by its state only"),
         };
         let meant = match &test.op {
-            ast::Op::Is(value) => nearest(&value.text, states.iter().copied()),
+            ast::Op::Is(value) => {
+                nearest(&value.text, states.iter().copied()).map(|meant| state(name, &value.text, meant))
+            }
             _ => None,
         };
         diagnostic = match meant {
-            Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+            Some(meant) => diagnostic.help(meant),
             None => diagnostic.help(format!("write `{name} is {}`", states.join("`, `is "))),
         };
         ctx.report(diagnostic);
@@ -236,6 +247,9 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
         // A part of a name may be meant in several ways; a slip of the finger in one.
         Some(meant) if meant.starts_with(name) || name.starts_with(meant) => {
             diagnostic.help(format!("did you mean `{meant}`?"))
+        }
+        Some(meant) if reverses(name, meant) => {
+            diagnostic.help(format!("the fact is `{meant}`; the opposite is asked with `not` before the whole test"))
         }
         Some(meant) => diagnostic
             .help(format!("did you mean `{meant}`?"))

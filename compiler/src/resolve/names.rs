@@ -4,6 +4,7 @@ use super::Context;
 use crate::ast::Word;
 use crate::diag::Diagnostic;
 use crate::model::ListType;
+use crate::parse::opposite::{Likely, reverses};
 use crate::parse::words::nearest;
 use crate::span::{Span, within};
 use std::collections::{BTreeMap, HashMap};
@@ -181,9 +182,12 @@ impl Context<'_> {
                     let is = other.word();
                     diagnostic.help(format!("`{name}` is a {is}; write {}", other.how(&name)))
                 }
+                (None, Some(meant)) if sort == Sort::List && reverses(&name, meant) => diagnostic.help(format!(
+                    "there is a list `{meant}`; what is outside of it is written `not in {meant}`"
+                )),
                 (None, Some(meant)) => diagnostic
                     .help(format!("did you mean `{meant}`?"))
-                    .fix(format!("write `{meant}`"), *first, quoted(sort, meant)),
+                    .nearest(&name, meant, *first, &quoted(sort, meant)),
                 (None, None) => match sort {
                     // No list is named like this; it is a network, a domain or an address.
                     Sort::List if is_file(&name) => diagnostic

@@ -6,6 +6,7 @@ use super::value::{Bare, is_nothing, nothing};
 use super::wording::{TEMPORARY, listed, type_word};
 use crate::ast::{Class, Value};
 use crate::diag::Diagnostic;
+use crate::parse::opposite::Likely as _;
 use crate::parse::words::{SETTINGS, nearest};
 use crate::span::Span;
 use edict_table::fact::{Fact, REGISTRY, Row, Type};
@@ -219,11 +220,9 @@ pub fn word(ctx: &mut Context<'_>, row: &Row, words: &[&str], value: &Value) -> 
     let other = other.filter(|to| words.contains(to));
     diagnostic = match other.or_else(|| nearest(&value.text, words.iter().copied().filter(|w| !w.is_empty())))
     {
-        Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")).fix(
-            format!("write `{meant}`"),
-            value.span,
-            meant,
-        ),
+        Some(meant) => {
+            diagnostic.help(format!("did you mean `{meant}`?")).nearest(&value.text, meant, value.span, meant)
+        }
         None => diagnostic.help(format!("write one of {}", listed(words))),
     };
     ctx.report(diagnostic);

@@ -6,6 +6,7 @@ use super::value::Bare;
 use crate::ast::{self, Ast, Class, Entries, Entry, Item, Setting, SettingValue, Spanned, Value, Word};
 use crate::diag::Diagnostic;
 use crate::model::ListType;
+use crate::parse::opposite::Likely as _;
 use crate::parse::words::SETTINGS;
 use crate::span::Span;
 use edict_table::model::{Auth, AutoForwarding, Profile, Recipients, RelayDomain, SenderMust};
@@ -230,10 +231,11 @@ fn time_zone(ctx: &mut Context<'_>, name: &str, span: Span) {
             let mut diagnostic = Diagnostic::error("E1210", format!("no time zone is named `{name}`"), span)
                 .label("not in the IANA time zone database");
             diagnostic = match meant {
-                Some(meant) => diagnostic.help(format!("did you mean `\"{meant}\"`?")).fix(
-                    format!("write `\"{meant}\"`"),
+                Some(meant) => diagnostic.help(format!("did you mean `\"{meant}\"`?")).nearest(
+                    name,
+                    meant,
                     span,
-                    format!("\"{meant}\""),
+                    &format!("\"{meant}\""),
                 ),
                 None => diagnostic.help("write a name as `\"Europe/Berlin\"` or `\"UTC\"`"),
             };

@@ -5,6 +5,7 @@ use super::{Cursor, named, short};
 use crate::ast::{Spanned, Text};
 use crate::diag::Diagnostic;
 use crate::lex::{TokenKind, leaf};
+use crate::parse::opposite::Likely as _;
 use crate::span::Span;
 
 impl<'a> Cursor<'a> {
@@ -128,11 +129,9 @@ impl<'a> Cursor<'a> {
         let mut diagnostic =
             Diagnostic::error("E0022", message, token.span).help(format!("write {}", listed()));
         if let Some(meant) = nearest(token.text, words.iter().map(|(word, _)| *word)) {
-            diagnostic = diagnostic.label(format!("did you mean `{meant}`?")).fix(
-                format!("write `{meant}`"),
-                token.span,
-                meant,
-            );
+            diagnostic = diagnostic
+                .label(format!("did you mean `{meant}`?"))
+                .nearest(token.text, meant, token.span, meant);
         }
         self.report(diagnostic);
         self.at += 1;
