@@ -62,9 +62,9 @@ fn server(folder: &Path, minimum: &str) -> Server {
                 minimum: "{minimum}",
             ),
             listeners: [
-                (address: "{mx}"),
                 (address: "{submission}", role: submission),
                 (address: "{submissions}", role: submissions),
+                (address: "{mx}"),
             ],
         )"#
     );

@@ -69,9 +69,10 @@ reject "listed elsewhere" { when client.ip is listed in "third.example" and reci
             let folder = tempfile::tempdir().unwrap();
             build_text(rules, &folder.path().join("edict.table"));
             let (direct, address) = (free_port(), free_port());
+            // Listeners open in this order: the one that is waited for comes last.
             let config = format!(
-                "(table: \"edict.table\", listeners: [(address: \"{direct}\"), (address: \"{address}\", \
-                 proxy_from: [\"127.0.0.1\"])], next_hops: (name_servers: [\"{dns}\"]))"
+                "(table: \"edict.table\", listeners: [(address: \"{address}\", proxy_from: [\"127.0.0.1\"]), \
+                 (address: \"{direct}\")], next_hops: (name_servers: [\"{dns}\"]))"
             );
             let mut daemon = Daemon::configured(folder.path(), direct, &config);
             daemon.address = address;
