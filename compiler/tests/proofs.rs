@@ -19,6 +19,9 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+#[path = "proofs/extensions.rs"]
+mod extensions;
+
 /// Tests that tell apart only what [`worlds`] has.
 const TESTS: &[&str] = &[
     "sender is ann@a.example",
@@ -47,8 +50,8 @@ const TESTS: &[&str] = &[
     "auth.user is present",
 ];
 
-fn condition() -> impl Strategy<Value = String> {
-    let test = proptest::sample::select(TESTS).prop_map(str::to_owned);
+fn condition(tests: &'static [&'static str]) -> impl Strategy<Value = String> {
+    let test = proptest::sample::select(tests).prop_map(str::to_owned);
     test.prop_recursive(3, 8, 3, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 2..4).prop_map(|p| format!("({})", p.join(" and "))),
@@ -58,10 +61,11 @@ fn condition() -> impl Strategy<Value = String> {
     })
 }
 
-fn table(conditions: &[(String, u8, u8)]) -> Table {
-    let mut text = "edict 1\nprofile { local-domains [c.example] }\n\
-        list some: address = [bob@a.example, @x.b.example, ann@c.example]\n"
-        .to_owned();
+const HEAD: &str = "edict 1\nprofile { local-domains [c.example] }\n\
+    list some: address = [bob@a.example, @x.b.example, ann@c.example]\n";
+
+fn table(head: &str, conditions: &[(String, u8, u8)]) -> Table {
+    let mut text = head.to_owned();
     for (at, (condition, verb, priority)) in conditions.iter().enumerate() {
         let verb = ["allow", "reject", "discard"][usize::from(*verb)];
         text.push_str(&format!("{verb} \"rule {at}\" {{ priority {priority} when {condition} }}\n"));
@@ -142,65 +146,88 @@ fn worlds() -> Vec<World> {
     out
 }
 
+type Rules = [(String, u8, u8)];
+
+/// Rules that never match, and rules that never decide.
+type Dead = (BTreeSet<usize>, BTreeSet<usize>);
+
+/// As all messages have it.
+fn want(table: &Table, worlds: &[World]) -> Dead {
+    let image: Image = Arc::new(edict_table::emit::emit(table));
+    let loaded = Loaded::new(image).unwrap();
+    let (mut scratch, mut matched) = (Scratch::new(), Vec::new());
+    let (mut matches, mut decides) = (BTreeSet::new(), BTreeSet::new());
+    for world in worlds {
+        scratch.begin(&loaded);
+        world.facts(|facts| decide::matching(&loaded, Kind::Verdict, facts, &mut scratch, &mut matched));
+        matches.extend(matched.iter().map(|id| id.0 as usize));
+        decides.extend(matched.first().map(|id| id.0 as usize));
+    }
+    let never = (0..table.rules.len()).filter(|rule| !matches.contains(rule)).collect();
+    (never, matches.difference(&decides).copied().collect())
+}
+
+/// As the proofs have it.
+fn found(table: &Table) -> Result<Dead, TestCaseError> {
+    let (mut never, mut overruled) = (BTreeSet::new(), BTreeSet::new());
+    for finding in prove(table) {
+        match finding {
+            Finding::Never { rule, .. } => drop(never.insert(rule)),
+            Finding::Overruled { rule, example, .. } => {
+                prop_assert!(!example.is_empty());
+                overruled.insert(rule);
+            }
+            _ => {}
+        }
+    }
+    Ok((never, overruled))
+}
+
+/// What is found dead or overruled is what none of these messages match, or none is decided by.
+fn proofs(table: &Table, worlds: &[World], rules: &Rules) -> Result<(), TestCaseError> {
+    let (found, want) = (found(table)?, want(table, worlds));
+    prop_assert_eq!(found.0, want.0, "dead rules of {:#?}", rules);
+    prop_assert_eq!(found.1, want.1, "overruled rules of {:#?}", rules);
+    Ok(())
+}
+
+/// The stages that are told are those at which the table has a rule hold, and decide, over these messages.
+fn staging(table: &Table, worlds: &[World], rules: &Rules) -> Result<(), TestCaseError> {
+    let image: Image = Arc::new(edict_table::emit::emit(table));
+    let loaded = Loaded::new(image).unwrap();
+    let (holds, decides) = seen(&loaded, worlds);
+    for stage in stages(table, &loaded) {
+        let rule = &table.rules[stage.rule.0 as usize];
+        if let Some(first) = holds.get(&stage.rule.0) {
+            prop_assert_eq!(stage.holds, *first, "when {} of {:#?} holds", rule.name, rules);
+        }
+        if let Some(first) = decides.get(&stage.rule.0) {
+            prop_assert_eq!(stage.decides, *first, "when {} of {:#?} decides", rule.name, rules);
+            prop_assert_eq!(stage.waits_for.is_some(), stage.decides > stage.holds);
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn proofs_are_exact(rules in proptest::collection::vec((condition(), 0u8..3, 1u8..3), 1..6)) {
-        let table = table(&rules);
-        let image: Image = Arc::new(edict_table::emit::emit(&table));
-        let loaded = Loaded::new(image).unwrap();
-        let mut scratch = Scratch::new();
-        let (mut matches, mut decides) = (BTreeSet::new(), BTreeSet::new());
-        let mut matched = Vec::new();
-        for world in worlds() {
-            scratch.begin(&loaded);
-            world.facts(|facts| decide::matching(&loaded, Kind::Verdict, facts, &mut scratch, &mut matched));
-            matches.extend(matched.iter().map(|id| id.0 as usize));
-            decides.extend(matched.first().map(|id| id.0 as usize));
-        }
-        let (mut never, mut overruled) = (BTreeSet::new(), BTreeSet::new());
-        for finding in prove(&table) {
-            match finding {
-                Finding::Never { rule, .. } => drop(never.insert(rule)),
-                Finding::Overruled { rule, example, .. } => {
-                    prop_assert!(!example.is_empty());
-                    overruled.insert(rule);
-                }
-                _ => {}
-            }
-        }
-        let all: BTreeSet<usize> = (0..table.rules.len()).collect();
-        let want_never: BTreeSet<usize> = all.difference(&matches).copied().collect();
-        let want_overruled: BTreeSet<usize> = matches.difference(&decides).copied().collect();
-        prop_assert_eq!(never, want_never, "dead rules of {:#?}", rules);
-        prop_assert_eq!(overruled, want_overruled, "overruled rules of {:#?}", rules);
+    fn proofs_are_exact(rules in proptest::collection::vec((condition(TESTS), 0u8..3, 1u8..3), 1..6)) {
+        proofs(&table(HEAD, &rules), &worlds(), &rules)?;
     }
 
     #[test]
-    fn stages_are_exact(rules in proptest::collection::vec((condition(), 0u8..3, 1u8..4), 1..6)) {
-        let table = table(&rules);
-        let image: Image = Arc::new(edict_table::emit::emit(&table));
-        let loaded = Loaded::new(image).unwrap();
-        let (holds, decides) = seen(&loaded);
-        for stage in stages(&table, &loaded) {
-            let rule = &table.rules[stage.rule.0 as usize];
-            if let Some(first) = holds.get(&stage.rule.0) {
-                prop_assert_eq!(stage.holds, *first, "when {} of {:#?} holds", rule.name, rules);
-            }
-            if let Some(first) = decides.get(&stage.rule.0) {
-                prop_assert_eq!(stage.decides, *first, "when {} of {:#?} decides", rule.name, rules);
-                prop_assert_eq!(stage.waits_for.is_some(), stage.decides > stage.holds);
-            }
-        }
+    fn stages_are_exact(rules in proptest::collection::vec((condition(TESTS), 0u8..3, 1u8..4), 1..6)) {
+        staging(&table(HEAD, &rules), &worlds(), &rules)?;
     }
 }
 
 /// The first stage at which the table has each rule hold, and decide, over all messages.
-fn seen(loaded: &Loaded) -> (BTreeMap<u32, Stage>, BTreeMap<u32, Stage>) {
+fn seen(loaded: &Loaded, worlds: &[World]) -> (BTreeMap<u32, Stage>, BTreeMap<u32, Stage>) {
     let (mut holds, mut decides) = (BTreeMap::new(), BTreeMap::new());
     let (mut scratch, mut found) = (Scratch::new(), Vec::new());
-    for world in worlds() {
+    for world in worlds {
         for stage in Stage::ALL {
             scratch.begin(loaded);
             world.facts_until(stage, |facts| {

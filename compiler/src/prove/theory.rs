@@ -7,6 +7,7 @@
 mod facts;
 pub mod mailbox;
 pub mod number;
+mod region;
 mod space;
 pub mod text;
 

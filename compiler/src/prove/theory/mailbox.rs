@@ -1,21 +1,27 @@
 //! Addresses and domains that pass some tests and fail others.
 //!
-//! What lists leave is a set of regions: a local part that is fixed or free, a domain that is fixed, any
-//! subdomain of one, or free. Regions meet in regions, so membership is exact. Globs, regexes and tests on
+//! What lists leave is a set of regions: a local part that is fixed, free or any extension of one, a domain that is
+//! fixed, any subdomain of one, or free. Regions meet in regions, so membership is exact. Globs, regexes and tests on
 //! the local part are tried on the candidates of a region; where none fits the answer is unknown unless
 //! the region has one member only.
 
+use super::region::{Local, Lookup, Place, Region, holds_address, holds_domain};
 use super::text::{glob_matches, passes};
 use super::{Answer, Keys, Space};
 use edict_table::model::Test;
 use edict_table::value::Domain;
-use edict_table::value::domain::parents;
 use std::cell::Cell;
 
 /// The most entries and regions that are looked at for one question.
 const MAX_STEPS: usize = 50_000;
 /// The most regions with free parts whose candidates are tried.
 const MAX_REGIONS: usize = 2_000;
+/// The most regions that are looked at once more where no candidate of theirs fits.
+const MAX_REFUTED: usize = 200;
+
+/// Local parts for where any will do, and extensions.
+const NAMES: &[&str] = &["someone", "alice", "user1", "info7", "q7x9"];
+const EXTENSIONS: &[&str] = &["news", "shop", "x1", "list7", "q7x9"];
 
 /// Tests on an address and its parts.
 #[derive(Clone, Default)]
@@ -34,69 +40,14 @@ pub struct Claims<'t> {
     pub bare: bool,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Place {
-    Any,
-    Exact(String),
-    Below(String),
-}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Region {
-    local: Option<String>,
-    domain: Place,
-}
-
-/// Whether a key holds for an address, or for a bare domain where the local part is empty.
-pub fn key_holds(keys: &Keys<'_>, local: &str, domain: &str) -> bool {
-    keys.holds(&format!("@{domain}"))
-        || parents(domain).any(|up| keys.holds(&format!("@.{up}")))
-        || (!local.is_empty()
-            && (keys.holds(&format!("{local}@{domain}")) || keys.holds(&format!("{local}@"))))
-}
-
-fn below(domain: &str, up: &str) -> bool {
-    domain.len() > up.len()
-        && domain.ends_with(up)
-        && domain.as_bytes().get(domain.len() - up.len() - 1) == Some(&b'.')
-}
-
-fn meet(region: &Region, key: &str) -> Option<Region> {
-    let (local, domain) = key.rsplit_once('@')?;
-    let local = match (&region.local, local) {
-        (Some(a), "") => Some(a.clone()),
-        (Some(a), b) if a == b => Some(a.clone()),
-        (Some(_), _) => return None,
-        (None, "") => None,
-        (None, b) => Some(b.to_owned()),
-    };
-    let domain = match (&region.domain, domain, domain.strip_prefix('.')) {
-        (place, "", _) => place.clone(),
-        (Place::Any, _, Some(up)) => Place::Below(up.to_owned()),
-        (Place::Any, exact, None) => Place::Exact(exact.to_owned()),
-        (Place::Exact(a), _, Some(up)) => below(a, up).then(|| Place::Exact(a.clone()))?,
-        (Place::Exact(a), exact, None) => (a == exact).then(|| Place::Exact(a.clone()))?,
-        (Place::Below(a), _, Some(up)) => {
-            if a == up || below(a, up) {
-                Place::Below(a.clone())
-            } else if below(up, a) {
-                Place::Below(up.to_owned())
-            } else {
-                return None;
-            }
-        }
-        (Place::Below(a), exact, None) => below(exact, a).then(|| Place::Exact(exact.to_owned()))?,
-    };
-    Some(Region { local, domain })
-}
-
 /// A question being answered.
 struct Search<'s, 't> {
     space: &'s Space<'t>,
     claims: &'s Claims<'t>,
-    lists: Vec<&'s Keys<'t>>,
+    lists: Vec<Lookup<'s, 't>>,
     steps: Cell<usize>,
     regions: Cell<usize>,
+    refuted: Cell<usize>,
     unknown: Cell<bool>,
 }
 
@@ -107,7 +58,7 @@ pub fn solve<'t>(space: &Space<'t>, claims: &Claims<'t>) -> Answer<(String, Stri
     if refused(&claims.whole.1) || refused(&claims.local.1) || refused(&claims.domain.1) {
         return Answer::Impossible;
     }
-    // A list of local parts is a list of `ann@` keys.
+    // A list of local parts is a list of `ann@` keys, each as it stands: the local part is the whole of it.
     let locals: Vec<Keys<'t>> = claims
         .local
         .0
@@ -116,26 +67,29 @@ pub fn solve<'t>(space: &Space<'t>, claims: &Claims<'t>) -> Answer<(String, Stri
         .filter_map(|t| if let Test::InList(list) = t { Some(space.keys(*list)) } else { None })
         .map(|keys| Keys::Own(keys.iter().map(|local| format!("{local}@")).collect()))
         .collect();
-    let mut lists: Vec<&Keys<'t>> = claims
-        .whole
-        .0
-        .iter()
-        .chain(&claims.domain.0)
-        .filter_map(|t| if let Test::InList(list) = t { Some(space.keys(*list)) } else { None })
-        .collect();
-    lists.extend(claims.inside.0.iter().copied());
-    lists.extend(&locals);
-    lists.sort_by_key(|keys| keys.len());
+    let of = |tests: &[&'t Test], tagged: bool| -> Vec<Lookup<'_, 't>> {
+        tests
+            .iter()
+            .filter_map(|t| if let Test::InList(list) = t { Some(space.keys(*list)) } else { None })
+            .map(|keys| Lookup { keys, tagged })
+            .collect()
+    };
+    let mut lists = of(&claims.whole.0, true);
+    lists.extend(of(&claims.domain.0, false));
+    let literal = |keys| Lookup { keys, tagged: false };
+    lists.extend(claims.inside.0.iter().map(|keys| literal(*keys)));
+    lists.extend(locals.iter().map(literal));
+    lists.sort_by_key(|list| list.keys.len());
     let search = Search {
         space,
         claims,
         lists,
         steps: Cell::new(0),
         regions: Cell::new(0),
+        refuted: Cell::new(0),
         unknown: Cell::new(false),
     };
-    let start = Region { local: None, domain: Place::Any };
-    match search.narrow(&start, 0) {
+    match search.narrow(&Region::all(), 0) {
         Some(found) => Answer::Found(found),
         None if search.unknown.get() => Answer::Unknown,
         None => Answer::Impossible,
@@ -144,13 +98,13 @@ pub fn solve<'t>(space: &Space<'t>, claims: &Claims<'t>) -> Answer<(String, Stri
 
 impl Search<'_, '_> {
     fn narrow(&self, region: &Region, depth: usize) -> Option<(String, String)> {
-        if let (Some(local), Place::Exact(domain)) = (&region.local, &region.domain) {
+        if let (Local::Exact(local), Place::Exact(domain)) = (&region.local, &region.domain) {
             return self.fits(local, domain).then(|| (local.clone(), domain.clone()));
         }
-        let Some(keys) = self.lists.get(depth) else { return self.candidates(region) };
+        let Some(Lookup { keys, tagged }) = self.lists.get(depth) else { return self.candidates(region) };
         // A fixed domain meets few keys: ask for them instead of looking at all.
         if let (Place::Exact(domain), true) = (&region.domain, self.claims.bare) {
-            return if key_holds(keys, "", domain) { self.narrow(region, depth + 1) } else { None };
+            return if holds_domain(keys, domain) { self.narrow(region, depth + 1) } else { None };
         }
         for key in keys.iter() {
             self.steps.set(self.steps.get() + 1);
@@ -158,9 +112,8 @@ impl Search<'_, '_> {
                 self.unknown.set(true);
                 return None;
             }
-            if let Some(next) = meet(region, key)
-                && let Some(found) = self.narrow(&next, depth + 1)
-            {
+            let parts = region.meet(key, *tagged, &self.space.inside);
+            if let Some(found) = parts.into_iter().find_map(|next| self.narrow(&next, depth + 1)) {
                 return Some(found);
             }
         }
@@ -171,12 +124,12 @@ impl Search<'_, '_> {
         let claims = self.claims;
         let whole = format!("{local}@{domain}");
         let at_whole = |t: &Test| match t {
-            Test::InList(list) => key_holds(self.space.keys(*list), local, domain),
+            Test::InList(list) => holds_address(self.space.keys(*list), &self.space.inside, local, domain),
             Test::Glob(glob) => glob_matches(glob, &whole),
             t => passes(self.space, t, &whole),
         };
         let at_domain = |t: &Test| match t {
-            Test::InList(list) => key_holds(self.space.keys(*list), "", domain),
+            Test::InList(list) => holds_domain(self.space.keys(*list), domain),
             t => passes(self.space, t, domain),
         };
         let at_local = |t: &Test| passes(self.space, t, local);
@@ -188,8 +141,8 @@ impl Search<'_, '_> {
                 || (claims.local.0.iter().all(|t| at_local(t))
                     && !claims.local.1.iter().any(|t| at_local(t))))
             && claims.unqualified.is_none_or(|plain| plain != domain.contains('.'))
-            && claims.inside.0.iter().all(|keys| key_holds(keys, "", domain))
-            && !claims.inside.1.iter().any(|keys| key_holds(keys, "", domain))
+            && claims.inside.0.iter().all(|keys| holds_domain(keys, domain))
+            && !claims.inside.1.iter().any(|keys| holds_domain(keys, domain))
     }
 
     /// Whether membership alone proves a region empty.
@@ -204,25 +157,20 @@ impl Search<'_, '_> {
         let whole = of(&claims.whole.1);
         let mut domains = of(&claims.domain.1);
         domains.extend(claims.inside.1.iter().copied());
-        let by_domain = |keys: &&Keys<'_>| match &region.domain {
-            Place::Any => false,
-            Place::Exact(d) => key_holds(keys, "", d),
-            Place::Below(d) => {
-                keys.holds(&format!("@.{d}")) || parents(d).any(|up| keys.holds(&format!("@.{up}")))
-            }
-        };
-        let by_local = |keys: &&Keys<'_>| region.local.as_ref().is_some_and(|l| keys.holds(&format!("{l}@")));
         let dots = match (&region.domain, claims.unqualified) {
             (Place::Exact(d), Some(plain)) => plain == d.contains('.'),
             (Place::Below(_), Some(plain)) => plain,
             _ => false,
         };
-        dots || whole.iter().any(|k| by_domain(k) || by_local(k)) || domains.iter().any(by_domain)
+        dots || whole.iter().any(|k| region.within(k)) || domains.iter().any(|k| region.domains_within(k))
     }
 
     fn candidates(&self, region: &Region) -> Option<(String, String)> {
         if self.excluded(region) {
             return None;
+        }
+        if region.inside && !matches!(region.domain, Place::Exact(_)) {
+            return region.at_inside(&self.space.inside).find_map(|at| self.narrow(&at, self.lists.len()));
         }
         self.regions.set(self.regions.get() + 1);
         if self.regions.get() > MAX_REGIONS {
@@ -233,19 +181,26 @@ impl Search<'_, '_> {
         let mut locals: Vec<String> = Vec::new();
         let mut local_refuted = false;
         match &region.local {
-            Some(local) => {
+            Local::Exact(local) => {
                 let passes = |t: &&Test| passes(self.space, t, local);
                 if !claims.bare && (!claims.local.0.iter().all(passes) || claims.local.1.iter().any(passes)) {
                     return None;
                 }
                 locals.push(local.clone());
             }
-            None if claims.bare => locals.push(String::new()),
-            None => {
+            Local::Any if claims.bare => locals.push(String::new()),
+            local => {
+                let tag = if let Local::Tagged(base) = local { format!("{base}+") } else { String::new() };
                 if claims.local.0.is_empty() && claims.local.1.is_empty() {
-                    locals.extend(["someone", "alice", "user1", "info7", "q7x9"].map(str::to_owned));
+                    let names = if tag.is_empty() { NAMES } else { EXTENSIONS };
+                    locals.extend(names.iter().map(|name| format!("{tag}{name}")));
                 } else {
-                    match super::text::solve(self.space, &claims.local.0, &claims.local.1) {
+                    let start = Test::StartsWith(vec![tag]);
+                    let yes: Vec<&Test> = match local {
+                        Local::Tagged(_) => claims.local.0.iter().copied().chain([&start]).collect(),
+                        _ => claims.local.0.clone(),
+                    };
+                    match super::text::solve(self.space, &yes, &claims.local.1) {
                         Answer::Found(local) => locals.push(local),
                         Answer::Impossible => local_refuted = true,
                         Answer::Unknown => {}
@@ -306,8 +261,8 @@ impl Search<'_, '_> {
         let products =
             domains.iter().take(12).flat_map(|d| locals.iter().take(12).map(move |l| (l.clone(), d.clone())));
         let within = |(local, domain): &(String, String)| {
-            let key = if claims.bare { format!("@{domain}") } else { format!("{local}@{domain}") };
-            meet(region, &key).is_some() && Domain::parse(domain).is_ok_and(|d| d.as_str() == domain)
+            region.holds(local, domain, &self.space.inside)
+                && Domain::parse(domain).is_ok_and(|d| d.as_str() == domain)
         };
         let sound_local = |local: &str| claims.bare || (!local.is_empty() && local.len() <= 64);
         let found = pairs
@@ -315,11 +270,69 @@ impl Search<'_, '_> {
             .chain(products)
             .filter(within)
             .find(|(local, domain)| sound_local(local) && self.fits(local, domain));
-        if found.is_none() && !local_refuted {
+        if found.is_none() && !local_refuted && !self.refuted(region) {
             self.unknown.set(true);
         }
         found
     }
+
+    /// Whether no text at all is written as the tests ask, wherever in the region it stands.
+    ///
+    /// What is asked of a part is asked of the whole more weakly: so a no holds, and a yes tells nothing.
+    fn refuted(&self, region: &Region) -> bool {
+        self.refuted.set(self.refuted.get() + 1);
+        if self.refuted.get() > MAX_REFUTED {
+            return false;
+        }
+        let claims = self.claims;
+        let mut yes: Vec<Test> = Vec::new();
+        let each = |all: &[String], f: &dyn Fn(&str) -> String| all.iter().map(|l| f(l)).collect();
+        for test in &claims.domain.0 {
+            yes.extend(match test {
+                _ if claims.bare && is_text(test) => Some((*test).clone()),
+                Test::Contains(_) | Test::EndsWith(_) => Some((*test).clone()),
+                Test::StartsWith(all) => Some(Test::Contains(each(all, &|l| format!("@{l}")))),
+                Test::Glob(glob) => Some(Test::Glob(format!("*@{glob}"))),
+                _ => None,
+            });
+        }
+        let at = if claims.bare { "" } else { "@" };
+        match &region.domain {
+            Place::Any => {}
+            Place::Exact(domain) => yes.push(Test::EndsWith(vec![format!("{at}{domain}")])),
+            Place::Below(up) => yes.push(Test::EndsWith(vec![format!(".{up}")])),
+        }
+        let no = if claims.bare {
+            &claims.domain.1
+        } else {
+            yes.extend(claims.whole.0.iter().filter(|t| is_text(t)).map(|t| (*t).clone()));
+            for test in &claims.local.0 {
+                yes.extend(match test {
+                    Test::Contains(_) | Test::StartsWith(_) => Some((*test).clone()),
+                    Test::EndsWith(all) => Some(Test::Contains(each(all, &|l| format!("{l}@")))),
+                    Test::Glob(glob) => Some(Test::Glob(format!("{glob}@*"))),
+                    _ => None,
+                });
+            }
+            match &region.local {
+                Local::Any => yes.push(Test::Contains(vec!["@".to_owned()])),
+                Local::Exact(local) => yes.push(Test::StartsWith(vec![format!("{local}@")])),
+                Local::Tagged(base) => yes.push(Test::StartsWith(vec![format!("{base}+")])),
+            }
+            &claims.whole.1
+        };
+        let yes: Vec<&Test> = yes.iter().collect();
+        let no: Vec<&Test> = no.iter().filter(|t| is_text(t)).copied().collect();
+        super::text::solve(self.space, &yes, &no) == Answer::Impossible
+    }
+}
+
+/// Whether a test asks how a text is written.
+fn is_text(test: &Test) -> bool {
+    matches!(
+        test,
+        Test::Contains(_) | Test::StartsWith(_) | Test::EndsWith(_) | Test::Glob(_) | Test::Regex(_)
+    )
 }
 
 #[cfg(test)]
