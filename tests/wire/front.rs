@@ -144,8 +144,9 @@ fn a_proxy_stands_before_implicit_tls() {
     build_text(&format!("{RULES}{rules}"), &folder.path().join("edict.table"));
     let config = format!(
         "(table: \"edict.table\", tls: (certificates: [(certificate: \"mx.pem\", key: \"mx.key\")]), listeners: [\
-         (address: \"{address}\"), (address: \"{implicit}\", role: submissions, proxy_from: [\"127.0.0.1\"])])"
+         (address: \"{implicit}\", role: submissions, proxy_from: [\"127.0.0.1\"]), (address: \"{address}\")])"
     );
+    // The last listener is waited for: then the others are there.
     let daemon = Daemon::configured(folder.path(), address, &config);
     let tls = trusting(&pem);
     let greeting = |from: IpAddr| {
