@@ -23,6 +23,8 @@ pub(super) enum Why {
     Star,
     /// An `@` in a domain.
     At,
+    /// An IP address or a network in a list of domains.
+    Ip,
     /// What the parser of addresses and domains says.
     Mailbox(String),
 }
@@ -83,6 +85,9 @@ pub(super) fn wrong(ty: ListType, entry: &str, why: &Why, at: Span) -> Diagnosti
         Why::At => error(format!("`{shown}` is an address, not a domain"))
             .label("this is a list of domains")
             .help("write the domain alone, or declare the list as one of addresses"),
+        Why::Ip => error(format!("`{shown}` is an IP address, not a domain"))
+            .label("this is a list of domains")
+            .help("write a domain, or declare the list as one of networks, for `client.ip in`"),
         Why::Mailbox(says) => no().label(says.clone()).help(match ty {
             _ if says.contains("IDNA") => {
                 "correct the part that begins with `xn--`, or write the name in its own letters, as `bücher.example`"

@@ -123,6 +123,7 @@ impl Reader {
             // A local part that is `*` is legal, and never what is meant; quoted it is taken.
             ListType::Address if entry.starts_with("*@") => Err(hint::Why::Star),
             ListType::Domain if entry.contains('@') => Err(hint::Why::At),
+            ListType::Domain if parse_network(entry).is_ok() => Err(hint::Why::Ip),
             ListType::Address | ListType::Domain => {
                 Pattern::parse(entry).map(|p| p.key()).map_err(|e| hint::Why::Mailbox(e.to_string()))
             }
@@ -253,7 +254,8 @@ impl Plain {
     fn read(line: &[u8], ty: ListType) -> Option<Self> {
         let at = line.iter().rposition(|b| *b == b'@');
         let (local, domain) = match (at, ty) {
-            (None, ListType::Domain) => (None, line),
+            // What ends in a digit may be an IP address.
+            (None, ListType::Domain) if !line.last().is_some_and(u8::is_ascii_digit) => (None, line),
             (Some(at), ListType::Address) => (line.get(..at), line.get(at + 1..)?),
             _ => return None,
         };

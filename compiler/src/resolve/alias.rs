@@ -265,6 +265,9 @@ fn push(
 /// What an alias stands for: an address, `@domain`, or a bare name at every local domain.
 fn key(ctx: &mut Context<'_>, text: &str, span: Span) -> Option<AliasKey> {
     if !text.contains('@') {
+        if ctx.is_client(text, span) {
+            return None;
+        }
         if parse_local(text).is_err() {
             ctx.report(
                 Diagnostic::error("E1110", format!("`{text}` is no address"), span)
@@ -287,6 +290,17 @@ fn key(ctx: &mut Context<'_>, text: &str, span: Span) -> Option<AliasKey> {
                 .help(format!("write `{text}@example.com`, or set `local-domains` in the profile")),
             );
             return None;
+        }
+        if ctx.seems_domain(text) {
+            ctx.report(
+                Diagnostic::warning(
+                    "W0217",
+                    format!("`{text}` looks like a domain, and is taken for a name"),
+                    span,
+                )
+                .label(format!("stands for `{text}@` at every local domain"))
+                .help(format!("write `@{text}` for every address there, or the whole address that is meant")),
+            );
         }
         return Some(AliasKey::Bare(fold(text).into_owned()));
     }

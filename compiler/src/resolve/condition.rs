@@ -5,7 +5,7 @@
 
 use super::fact::fact;
 use super::operand::{kind_of, one_value, word};
-use super::set::{search, within};
+use super::set::{numbers, search, within};
 use super::wording::{example, type_name};
 use super::{Context, pattern};
 use crate::ast::{self, Comparison, Expr, FactTest, Value};
@@ -78,6 +78,9 @@ fn resolve(ctx: &mut Context<'_>, test: &FactTest) -> Option<Cond> {
         }
         ast::Op::ListedIn(_) => return None,
         ast::Op::Is(value) => make(is(ctx, row, value)?),
+        ast::Op::In(ast::Set::Inline(entries)) if matches!(row.ty, Type::Count | Type::Size) => {
+            Cond::any(numbers(ctx, row, entries)?.into_iter().map(|number| make(Op::Equal(number))))
+        }
         ast::Op::In(set) => make(within(ctx, row, set, test)?),
         ast::Op::Contains(needles) => make(search(ctx, row, needles, test, "contains")?),
         ast::Op::StartsWith(needles) => make(search(ctx, row, needles, test, "starts with")?),

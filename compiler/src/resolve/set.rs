@@ -33,7 +33,8 @@ pub fn within(ctx: &mut Context<'_>, row: &Row, set: &ast::Set, test: &FactTest)
         return sound.then_some(Op::OneOf(bits)).filter(|_| not_empty(ctx, entries));
     }
     if !matches!(row.ty, Type::Address | Type::Domain | Type::Network | Type::Text) {
-        return unfit(ctx, row, test, "in");
+        let operator = if matches!(set, ast::Set::Group(_)) { "in group" } else { "in LIST" };
+        return unfit(ctx, row, test, operator);
     }
     match set {
         ast::Set::List(name) => named_list(ctx, row, name, test),
@@ -80,6 +81,25 @@ pub fn within(ctx: &mut Context<'_>, row: &Row, set: &ast::Set, test: &FactTest)
             Some(Op::In(Set::Values(kind_of(row.ty), out.into_iter().map(|(entry, _)| entry).collect())))
         }
     }
+}
+
+/// The numbers of `in [a, b]`, each once.
+pub fn numbers(ctx: &mut Context<'_>, row: &Row, entries: &ast::Entries) -> Option<BTreeSet<u64>> {
+    let mut out = BTreeSet::new();
+    let mut sound = true;
+    for entry in &entries.entries {
+        let number = match entry {
+            Entry::Value(value) if row.ty == Type::Size => ctx.size(value),
+            Entry::Value(value) => ctx.count(value),
+            Entry::Group(name) => {
+                no_group(ctx, row, name);
+                None
+            }
+        };
+        sound &= number.is_some();
+        out.extend(number);
+    }
+    sound.then_some(out).filter(|_| not_empty(ctx, entries))
 }
 
 fn not_empty(ctx: &mut Context<'_>, entries: &ast::Entries) -> bool {

@@ -8,7 +8,9 @@ use crate::model::Mailbox;
 use crate::span::Span;
 use edict_table::value::address::parse_local;
 use edict_table::value::domain::DomainError;
-use edict_table::value::{Address, AddressError, Domain, NetworkError, Pattern, fold_text, parse_network};
+use edict_table::value::{
+    Address, AddressError, Domain, NetworkError, Pattern, fold, fold_text, parse_network,
+};
 use ipnet::IpNet;
 
 /// What to write in place of a domain that is none under IDNA.
@@ -220,6 +222,9 @@ impl Context<'_> {
             );
             return None;
         }
+        if self.is_client(text, span) {
+            return None;
+        }
         if parse_local(text).is_err() {
             self.report(
                 Diagnostic::error("E1110", format!("`{text}` is no address"), span)
@@ -243,8 +248,79 @@ impl Context<'_> {
             );
             return None;
         };
+        if self.seems_domain(text) {
+            self.report(
+                Diagnostic::warning(
+                    "W0217",
+                    format!("`{text}` looks like a domain, and is taken for a name"),
+                    span,
+                )
+                .label(format!("stands for `{text}@{domain}`"))
+                .help(format!("write the address that is meant, as `ann@{text}`, or `{text}@{domain}`")),
+            );
+        }
         let address = Address::new(text, &domain);
         Some(Mailbox { wire: format!("{text}@{domain}"), address, span })
+    }
+
+    /// Tells an IP address where the name of a mailbox is meant: a legal local part, and nobody's.
+    pub(super) fn is_client(&mut self, text: &str, span: Span) -> bool {
+        let client = parse_network(text).is_ok();
+        if client {
+            self.report(
+                Diagnostic::error(
+                    "E1110",
+                    format!("`{text}` is an IP address, not an address for mail"),
+                    span,
+                )
+                .label("one address is expected here")
+                .help("write the address of a mailbox, as `ann@example.com`"),
+            );
+        }
+        client
+    }
+
+    /// Whether a bare name is more likely a domain than `first.last`: it ends as domains do, lies in a domain of this
+    /// server, or has as many parts as only hosts have.
+    pub(super) fn seems_domain(&self, text: &str) -> bool {
+        // Two letters are a country or a surname, `ann.li`: a third part decides.
+        const ENDINGS: &[&str] = &[
+            "arpa",
+            "biz",
+            "cloud",
+            "com",
+            "corp",
+            "edu",
+            "eu",
+            "example",
+            "gov",
+            "home",
+            "info",
+            "int",
+            "internal",
+            "invalid",
+            "io",
+            "lan",
+            "local",
+            "localdomain",
+            "mil",
+            "net",
+            "org",
+            "test",
+            "uk",
+            "xyz",
+        ];
+        let text = fold(text);
+        let Some((above, last)) = text.rsplit_once('.') else { return false };
+        let profile = &self.model.profile;
+        let names = profile.local_domains.iter().chain(profile.relay_domains.iter().map(|d| &d.domain));
+        let mut names = names.chain(profile.domain_aliases.iter().map(|(from, _)| from));
+        let country = last.len() == 2 && last.bytes().all(|b| b.is_ascii_alphabetic()) && above.contains('.');
+        Domain::parse(&text).is_ok()
+            && (country
+                || ENDINGS.contains(&last)
+                || names
+                    .any(|n| text.strip_suffix(n.as_str()).is_some_and(|h| h.is_empty() || h.ends_with('.'))))
     }
 
     /// Replaces a domain alias by its domain and the domain by its A-labels; the local part stays.

@@ -82,6 +82,15 @@ fn mistakes() {
     bad(ListType::Domain, b"ann@example.com", &["E1401 0..15 `ann@example.com` is an address, not a domain"]);
     bad(
         ListType::Domain,
+        b"1.2.3.4\n10.0.0.0/8\n::1\n[192.0.2.1]\n",
+        &[
+            "E1401 0..7 `1.2.3.4` is an IP address, not a domain",
+            "E1401 8..18 `10.0.0.0/8` is an IP address, not a domain",
+            "E1401 19..22 `::1` is an IP address, not a domain",
+        ],
+    );
+    bad(
+        ListType::Domain,
         b"*.a.example\n@b.example\nc.example.",
         &[
             "E1401 0..11 `*.a.example` is no domain => .a.example",
