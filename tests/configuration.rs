@@ -166,9 +166,8 @@ fn proxies_speak_for_their_clients() {
     build_table("every-kind", &folder.path().join("edict.table"), |_| ());
     let (direct, proxied, xclient) = (free_port(), free_port(), free_port());
     let config = format!(
-        "(table: \"edict.table\", listeners: [(address: \"{direct}\"), \
-         (address: \"{proxied}\", proxy_from: [\"127.0.0.1\"]), \
-         (address: \"{xclient}\", xclient_from: [\"127.0.0.1\"])])"
+        "(table: \"edict.table\", listeners: [(address: \"{proxied}\", proxy_from: [\"127.0.0.1\"]), \
+         (address: \"{xclient}\", xclient_from: [\"127.0.0.1\"]), (address: \"{direct}\")])"
     );
     let daemon = Daemon::configured(folder.path(), direct, &config);
     let swaks = |address: SocketAddr, more: &[&str]| {
@@ -212,8 +211,8 @@ fn connections_of_one_ipv6_network_count_together() {
     build_table("every-kind", &folder.path().join("edict.table"), |_| ());
     let (direct, proxied) = (free_port(), free_port());
     let config = format!(
-        "(table: \"edict.table\", clients: (connections_per_client: 2), listeners: [(address: \"{direct}\"), \
-         (address: \"{proxied}\", proxy_from: [\"127.0.0.1\"])])"
+        "(table: \"edict.table\", clients: (connections_per_client: 2), listeners: [\
+         (address: \"{proxied}\", proxy_from: [\"127.0.0.1\"]), (address: \"{direct}\")])"
     );
     let _daemon = Daemon::configured(folder.path(), direct, &config);
     let mut open = Vec::new();
