@@ -151,6 +151,21 @@ fn directions(rule: &Rule) -> Directions {
     }
 }
 
+/// The directions of a rule in parts, in each of which the same rules of its kind are asked.
+fn parts(rule: &Rule) -> impl Iterator<Item = Directions> {
+    let cut = match rule.kind() {
+        Kind::Route => [INBOUND | INTERNAL, OUTBOUND | FORWARDED],
+        _ => [EVERY, 0],
+    };
+    let own = directions(rule);
+    cut.into_iter().map(move |part| part & own).filter(|part| *part != 0)
+}
+
+/// Whether a rule is asked in one of these directions.
+fn is_asked(rule: &Rule, part: Directions) -> bool {
+    directions(rule) & part != 0
+}
+
 /// Whether a rule that matches keeps those behind it from deciding.
 fn blocks(better: &Rule, rule: &Rule) -> bool {
     if better.mode != Mode::Enforce || better.kind() != rule.kind() {
@@ -187,66 +202,80 @@ impl Prover<'_> {
         let ties = matches!(kind, Kind::Quota | Kind::Disclaimer | Kind::Route);
         let must = [rule.condition];
         let question = Question { must: &must, any: &[], directions: directions(rule) };
-        let reply = ask(space, &question, |world| {
-            self.matching(kind, world);
-            let mut own = false;
-            let mut better: Option<ConditionId> = None;
-            for id in &self.matched {
-                if id.0 as usize == place {
-                    own = true;
-                    break;
+        let mut blamed: Vec<(Directions, Vec<ConditionId>)> = Vec::new();
+        let mut last = Vec::new();
+        for part in parts(rule) {
+            let reply = ask(space, &Question { directions: part, ..question }, |world| {
+                self.matching(kind, world);
+                let mut own = false;
+                let mut better: Option<ConditionId> = None;
+                for id in &self.matched {
+                    if id.0 as usize == place {
+                        own = true;
+                        break;
+                    }
+                    let Some(other) = self.rule_at(*id) else { continue };
+                    let equal = ties && other.priority == rule.priority;
+                    if better.is_none() && !equal && is_asked(other, part) && blocks(other, rule) {
+                        better = Some(other.condition);
+                    }
                 }
-                let Some(other) = self.rule_at(*id) else { continue };
-                let equal = ties && other.priority == rule.priority;
-                if better.is_none() && !equal && blocks(other, rule) {
-                    better = Some(other.condition);
+                match (own, better) {
+                    // The table must agree that the rule matches at all.
+                    (false, _) => Say::Stop,
+                    (true, Some(condition)) if rule.mode == Mode::Enforce => Say::Avoid(condition),
+                    (true, _) => Say::Take,
                 }
+            });
+            let Reply::Never { blame, clash } = reply else { return None };
+            last = clash;
+            if !blame.is_empty() {
+                blamed.push((part, blame));
             }
-            match (own, better) {
-                // The table must agree that the rule matches at all.
-                (false, _) => Say::Stop,
-                (true, Some(condition)) if rule.mode == Mode::Enforce => Say::Avoid(condition),
-                (true, _) => Say::Take,
-            }
-        });
-        match reply {
-            Reply::Found(_) | Reply::Unknown => None,
-            Reply::Never { blame, clash } if blame.is_empty() => Some(Finding::Never {
-                rule: place,
-                clash: match query::contradiction(space, rule.condition) {
-                    parts if parts.is_empty() => describe::told_claims(table, &clash),
-                    parts => describe::told_conditions(table, &parts),
-                },
-                empty: describe::empty_lists(table, rule.condition),
-                elsewhere: {
-                    let question = Question { directions: EVERY, ..question };
-                    matches!(ask(space, &question, |_| Say::Take), Reply::Found(_))
-                },
-            }),
-            Reply::Never { blame, .. } => self.overruled(space, place, &blame),
         }
+        if !blamed.is_empty() {
+            return self.overruled(space, place, &blamed);
+        }
+        Some(Finding::Never {
+            rule: place,
+            clash: match query::contradiction(space, rule.condition) {
+                parts if parts.is_empty() => describe::told_claims(table, &last),
+                parts => describe::told_conditions(table, &parts),
+            },
+            empty: describe::empty_lists(table, rule.condition),
+            elsewhere: {
+                let question = Question { directions: EVERY, ..question };
+                matches!(ask(space, &question, |_| Say::Take), Reply::Found(_))
+            },
+        })
     }
 
-    fn overruled(&mut self, space: &Space<'_>, place: usize, blame: &[ConditionId]) -> Option<Finding> {
+    /// By whom, in each part of its directions in which it matches at all.
+    fn overruled(
+        &mut self,
+        space: &Space<'_>,
+        place: usize,
+        blamed: &[(Directions, Vec<ConditionId>)],
+    ) -> Option<Finding> {
         let table = self.table;
         let rule = table.rules.get(place)?;
         let kind = rule.kind();
+        let at_fault = |other: &Rule| {
+            let blames = |(part, blame): &(Directions, Vec<ConditionId>)| {
+                is_asked(other, *part) && blame.contains(&other.condition)
+            };
+            blocks(other, rule) && blamed.iter().any(blames)
+        };
+        let others = table.rules.iter().enumerate().take(place);
+        let by: Vec<usize> = others.filter(|(_, other)| at_fault(other)).map(|(at, _)| at).collect();
         let must = [rule.condition];
-        let question = Question { must: &must, any: &[], directions: directions(rule) };
+        let question = Question { must: &must, any: &[], directions: blamed.first()?.0 };
         let reply = ask(space, &question, |world| {
             self.matching(kind, world);
-            let both = self.matched.iter().any(|id| id.0 as usize == place) && self.matched.len() > 1;
-            if both { Say::Take } else { Say::Stop }
+            let has = |at: usize| self.matched.iter().any(|id| id.0 as usize == at);
+            if has(place) && by.iter().any(|at| has(*at)) { Say::Take } else { Say::Stop }
         });
         let Reply::Found(world) = reply else { return None };
-        let by: Vec<usize> = table
-            .rules
-            .iter()
-            .enumerate()
-            .take(place)
-            .filter(|(_, other)| blame.contains(&other.condition) && blocks(other, rule))
-            .map(|(at, _)| at)
-            .collect();
         (!by.is_empty()).then(|| Finding::Overruled { rule: place, by, example: world.lines() })
     }
 
@@ -293,13 +322,28 @@ impl Prover<'_> {
             .filter(|(_, other)| other.mode == Mode::Enforce && contend(other, rule))
             .take(most)
             .collect();
+        parts(rule).find_map(|part| {
+            let asked = equals.iter().filter(|(_, other)| is_asked(other, part));
+            self.equals_in(space, place, part, &asked.copied().collect::<Vec<_>>())
+        })
+    }
+
+    /// The same among some equals, in directions in which all of them are asked.
+    fn equals_in(
+        &mut self,
+        space: &Space<'_>,
+        place: usize,
+        part: Directions,
+        equals: &[(usize, &Rule)],
+    ) -> Option<Finding> {
+        let rule = self.table.rules.get(place)?;
+        let kind = rule.kind();
         if equals.is_empty() {
             return None;
         }
         let any: Vec<ConditionId> = equals.iter().map(|(_, other)| other.condition).collect();
         let must = [rule.condition];
-        let allowed = equals.iter().fold(0, |all, (_, other)| all | directions(other)) & directions(rule);
-        let question = Question { must: &must, any: &any, directions: allowed };
+        let question = Question { must: &must, any: &any, directions: part };
         let mut other_place = None;
         let reply = ask(space, &question, |world| {
             self.matching(kind, world);
@@ -310,7 +354,7 @@ impl Prover<'_> {
                 let Some(other) = self.rule_at(*id) else { continue };
                 if at == place {
                     own = true;
-                } else if other.priority < rule.priority && blocks(other, rule) {
+                } else if other.priority < rule.priority && is_asked(other, part) && blocks(other, rule) {
                     // Neither of the two would be asked.
                     return Say::Avoid(other.condition);
                 } else if found.is_none() && equals.iter().any(|(e, _)| *e == at) {

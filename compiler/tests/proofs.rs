@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 #[path = "proofs/extensions.rs"]
 mod extensions;
+#[path = "proofs/routes.rs"]
+mod routes;
 
 /// Tests that tell apart only what [`worlds`] has.
 const TESTS: &[&str] = &[

@@ -93,7 +93,7 @@ fn worlds() -> Vec<World> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn extensions_are_exact(rules in proptest::collection::vec((condition(TESTS), 0u8..3, 1u8..3), 1..6)) {
