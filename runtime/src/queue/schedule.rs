@@ -99,7 +99,9 @@ impl Inner {
 
     /// Remembers when a deferred message is due.
     pub(super) fn plan(&self, id: MessageId, state: &State) {
-        if self.index().insert(state.planned(), id) {
+        let due = state.planned();
+        // Where the clock was set forward, others may be due as well, and nobody has seen it yet.
+        if self.index().insert(due, id) || due <= now() {
             self.bell.notify_one();
         }
     }
