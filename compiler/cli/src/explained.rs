@@ -1,7 +1,7 @@
 //! A decision as a tree that people read: verdicts, what was done, each rule looked at, each test's value.
 
 use crate::console::clean;
-use crate::flow::{Count, Decided, Ended, Happening, Known, Person, Who};
+use crate::flow::{Copy, Count, Decided, Ended, Happening, Known, Person, Who};
 use edict_compiler::prove::describe::{bytes, claim};
 use edict_runtime::quota::amount::Unit;
 use edict_runtime::verdict::bounds::rests_on_users;
@@ -75,8 +75,7 @@ pub fn word(rule: &RuleRef<'_>) -> &'static str {
 
 /// Whether rules of a kind are asked at all for a recipient.
 fn concerns(kind: Kind, happening: &Happening, person: &Person) -> bool {
-    let mut reaches =
-        happening.sent.iter().flat_map(|sent| &sent.reaches).filter(|r| r.given == person.place);
+    let mut reaches = happening.sent.iter().flat_map(|sent| &sent.reaches).filter(|r| r.serves(person.place));
     match kind {
         Kind::Verdict | Kind::Bcc => true,
         // Limits are about what a client did before.
@@ -106,6 +105,16 @@ fn direction(known: &Known, who: &Who) -> &'static str {
 /// What a quota counts, as people write it.
 fn amount(unit: Unit, count: u64) -> String {
     if unit == Unit::Bytes { bytes(count) } else { count.to_string() }
+}
+
+/// `"a", also by "b" (copy original, record envelope)`: the rules behind a copy, and what it is.
+pub fn copied(copy: &Copy) -> String {
+    let mut out = format!("\"{}\"", copy.rule);
+    if !copy.also.is_empty() {
+        let _ = write!(out, ", also by \"{}\"", copy.also.join("\", \""));
+    }
+    out += if copy.modified { " (copy modified" } else { " (copy original" };
+    out + if copy.record { ", record envelope)" } else { ")" }
 }
 
 impl<'a> Shown<'a> {
@@ -203,7 +212,7 @@ impl<'a> Shown<'a> {
         }
         if let Some(sent) = &happening.sent {
             for copy in &sent.copies {
-                let _ = writeln!(out, "\nblind copy to {} by bcc \"{}\"", copy.wire, copy.rule);
+                let _ = writeln!(out, "\nblind copy to {} by bcc {}", copy.wire, copied(copy));
             }
             for note in &sent.notes {
                 let _ = writeln!(out, "\nnote: {note}");
@@ -245,9 +254,13 @@ impl<'a> Shown<'a> {
         for id in &person.audits {
             let _ = writeln!(out, "    audit: it would be decided by {}", self.named(*id));
         }
-        let reaches =
-            happening.sent.iter().flat_map(|sent| &sent.reaches).filter(|r| r.given == person.place);
+        let reaches = happening.sent.iter().flat_map(|sent| &sent.reaches).filter(|r| r.serves(person.place));
         for reach in reaches {
+            if reach.given != person.place {
+                let other = known.people.get(reach.given).map_or("", |who| who.wire.as_str());
+                let _ = writeln!(out, "    delivered to {}, once for this and for {other}", reach.wire);
+                continue;
+            }
             let route = reach.route.map(|id| format!(", by {}", self.named(id))).unwrap_or_default();
             let _ = writeln!(
                 out,
@@ -293,7 +306,13 @@ impl<'a> Shown<'a> {
             "stage": happening.stage.name(),
             "rule": happening.rule.map(|id| self.rule_json(id)),
             "recipients": recipients,
-            "copies": happening.sent.iter().flat_map(|s| &s.copies).map(|copy| json!({ "to": copy.wire, "rule": copy.rule })).collect::<Vec<_>>(),
+            "copies": happening.sent.iter().flat_map(|s| &s.copies).map(|copy| json!({
+                "to": copy.wire,
+                "rule": copy.rule,
+                "also": copy.also,
+                "copy": if copy.modified { "modified" } else { "original" },
+                "record": copy.record.then_some("envelope"),
+            })).collect::<Vec<_>>(),
             "notes": happening.sent.as_ref().map(|s| s.notes.clone()).unwrap_or_default(),
             "tests": tests,
             "quotas": counts(happening).map(|(stage, count)| json!({
@@ -325,12 +344,8 @@ impl<'a> Shown<'a> {
 
     fn person_json(&self, happening: &Happening, known: &Known, person: &Person) -> Value {
         let Some(who) = known.people.get(person.place) else { return Value::Null };
-        let reaches: Vec<_> = happening
-            .sent
-            .iter()
-            .flat_map(|sent| &sent.reaches)
-            .filter(|r| r.given == person.place)
-            .collect();
+        let reaches: Vec<_> =
+            happening.sent.iter().flat_map(|sent| &sent.reaches).filter(|r| r.serves(person.place)).collect();
         let copies: Vec<&str> =
             happening.sent.iter().flat_map(|sent| &sent.copies).map(|c| c.wire.as_str()).collect();
         let mut disclaimers: Vec<&String> = reaches.iter().flat_map(|r| &r.disclaimers).collect();
@@ -357,6 +372,7 @@ impl<'a> Shown<'a> {
             "assumed_user": self.assumes(who, person),
             "final": reaches.iter().map(|r| json!({
                 "address": r.wire,
+                "served_with": known.people.get(r.given).filter(|_| r.given != person.place).map(|who| who.wire.as_str()),
                 "direction": r.direction.name(),
                 "via": r.via,
                 "route": r.route.map(|id| self.rule_json(id)),

@@ -1,11 +1,11 @@
 //! What becomes of a recorded mail, in a line for each recipient, and whether two tables treat it alike.
 
-use crate::explained::Shown;
+use crate::explained::{Shown, copied};
 use crate::flow::{Happening, Known};
 use serde_json::Value;
 
 /// Names of rules and where they stand: a rule that moved treats nobody differently. Nor do rules on trial.
-const NOT_TREATMENT: [&str; 7] = ["rule", "setting", "audit", "tests", "table", "quotas", "notes"];
+const NOT_TREATMENT: [&str; 8] = ["rule", "also", "setting", "audit", "tests", "table", "quotas", "notes"];
 
 /// A mail under one table.
 #[derive(Debug)]
@@ -62,8 +62,7 @@ fn lines(shown: &Shown<'_>, happening: &Happening, known: &Known) -> Vec<String>
             let reply = happening.reply.as_deref().unwrap_or_default();
             line += &format!("; but the whole is refused: {reply}");
         }
-        let reaches =
-            happening.sent.iter().flat_map(|sent| &sent.reaches).filter(|r| r.given == person.place);
+        let reaches = happening.sent.iter().flat_map(|sent| &sent.reaches).filter(|r| r.serves(person.place));
         for reach in reaches {
             line += &format!("; to {} via {}", reach.wire, reach.via);
             if let Some(owner) = &reach.owner {
@@ -76,7 +75,7 @@ fn lines(shown: &Shown<'_>, happening: &Happening, known: &Known) -> Vec<String>
         out.push(line);
     }
     for copy in happening.sent.iter().flat_map(|sent| &sent.copies) {
-        out.push(format!("blind copy to {}, by bcc \"{}\"", copy.wire, copy.rule));
+        out.push(format!("blind copy to {}, by bcc {}", copy.wire, copied(copy)));
     }
     out
 }

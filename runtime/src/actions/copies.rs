@@ -28,6 +28,8 @@ pub const RECIPIENT_FIELD: &str = "X-Edict-Recipient";
 pub struct Copy {
     /// The first rule in rank that wants it.
     pub rule: String,
+    /// The others that want one for the same target, in order of rank: their copy is this one.
+    pub also: Vec<String>,
     /// Its target on the wire.
     pub wire: String,
     /// In policy form.
@@ -62,6 +64,9 @@ pub fn wanted(
                 Some(have) => {
                     have.modified &= copy.modified;
                     have.record |= copy.record;
+                    if have.rule != copy.rule && !have.also.contains(&copy.rule) {
+                        have.also.push(copy.rule);
+                    }
                 }
                 None if full => {
                     effects.push(format!("bcc {name:?}: no copy past {MAX_COPIES}"));
@@ -113,7 +118,8 @@ fn targets(table: &Loaded, rule: &str, bcc: &Bcc) -> Vec<Copy> {
             let expanded = (end != address).then(|| text.clone());
             let rule = rule.to_owned();
             let (modified, record) = (bcc.modified, bcc.record_envelope);
-            out.push(Copy { rule, wire, address: end, inside, expanded, modified, record });
+            let also = Vec::new();
+            out.push(Copy { rule, also, wire, address: end, inside, expanded, modified, record });
         }
     }
     out

@@ -73,6 +73,20 @@ pub fn expand(incoming: &Incoming, directory: &Directory) -> Result<Vec<Final>, 
     Ok(finals)
 }
 
+/// The recipients that lead to each final address, by their places: all of them, though one delivery serves them.
+pub fn leading(incoming: &Incoming, directory: &Directory) -> HashMap<Address, Vec<usize>> {
+    let mut out: HashMap<Address, Vec<usize>> = HashMap::new();
+    for (place, given) in incoming.recipients.iter().enumerate().filter(|(_, g)| g.fate != Fate::Discard) {
+        for found in one(incoming, directory, place, given) {
+            let places = out.entry(found.address).or_default();
+            if places.last() != Some(&place) {
+                places.push(place);
+            }
+        }
+    }
+    out
+}
+
 fn one(incoming: &Incoming, directory: &Directory, place: usize, given: &Given) -> Vec<Final> {
     let table: &Loaded = &incoming.table;
     let submitted = matches!(given.direction, Direction::Outbound | Direction::Internal);

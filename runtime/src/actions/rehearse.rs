@@ -39,6 +39,8 @@ pub struct Rehearsal {
 pub struct Reach {
     /// The recipient that led here: a place in [`Incoming::recipients`].
     pub given: usize,
+    /// The others that lead here, too: one delivery serves them all.
+    pub shared: Vec<usize>,
     /// On the wire.
     pub wire: String,
     /// Takes the place of the envelope sender.
@@ -53,6 +55,14 @@ pub struct Reach {
     pub route: Option<RuleId>,
     /// `mx`, `local`, or the name of a relay.
     pub via: String,
+}
+
+impl Reach {
+    /// Whether mail for a recipient ends here.
+    #[must_use]
+    pub fn serves(&self, given: usize) -> bool {
+        self.given == given || self.shared.contains(&given)
+    }
 }
 
 /// How far one bound of a quota is used up.
@@ -123,10 +133,14 @@ pub fn rehearse(incoming: &Incoming, size: u64, used: Amount) -> Result<Rehearsa
         false => copies::wanted(incoming, &finals, &mut view, &mut notes),
     };
     let mut reaches = Vec::with_capacity(finals.len());
+    let mut leading = finals::leading(incoming, &Directory::offline());
     for end in &finals {
+        let mut shared = leading.remove(&end.address).unwrap_or_default();
+        shared.retain(|place| *place != end.given);
         let (route, via) = route(table, &mut view, end);
         reaches.push(Reach {
             given: end.given,
+            shared,
             wire: end.wire.clone(),
             owner: end.owner.clone(),
             direction: end.direction,

@@ -27,7 +27,9 @@ pub fn send(
     let counts = rehearse::counts(&incoming, known.size(), mail.usage);
     let sent = rehearse::rehearse(&incoming, known.size(), mail.usage).map(|mut sent| {
         for reach in &mut sent.reaches {
-            reach.given = accepted.get(reach.given).map_or(0, |person| person.place);
+            let place = |given: usize| accepted.get(given).map_or(0, |person| person.place);
+            reach.given = place(reach.given);
+            reach.shared.iter_mut().for_each(|given| *given = place(*given));
         }
         sent
     });

@@ -14,6 +14,7 @@ pub use dns::{Answer, Dns, Record};
 pub use known::{Known, Who, recipient};
 pub use verdict::{Decided, Ended, Person};
 
+pub use edict_runtime::actions::copies::Copy;
 pub use edict_runtime::actions::rehearse::{Count, Reach, Rehearsal};
 use edict_runtime::quota::Amount;
 use edict_table::fact::Stage;

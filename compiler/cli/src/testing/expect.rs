@@ -144,7 +144,7 @@ fn reaches<'a>(seen: &Seen<'a>, people: &[&Person]) -> impl Iterator<Item = &'a 
         .sent
         .iter()
         .flat_map(|sent| &sent.reaches)
-        .filter(move |reach| places.contains(&reach.given))
+        .filter(move |reach| places.iter().any(|place| reach.serves(*place)))
 }
 
 fn rule_names(seen: &Seen<'_>, ids: &[RuleId]) -> Vec<String> {
@@ -206,7 +206,11 @@ fn bcc(seen: &Seen<'_>, entries: &Entries) -> Option<String> {
     let copies = seen.happening.sent.iter().flat_map(|sent| &sent.copies);
     let quoted = |entry: &Entry| matches!(entry, Entry::Value(value) if value.class == Class::Text);
     if entries.entries.iter().all(quoted) {
-        return same(&names(entries), &copies.map(|copy| copy.rule.clone()).collect(), "bcc");
+        return same(
+            &names(entries),
+            &copies.flat_map(|copy| copy.also.iter().chain([&copy.rule]).cloned()).collect(),
+            "bcc",
+        );
     }
     same(&addresses(seen, entries), &copies.map(|copy| policy(seen, &copy.wire)).collect(), "bcc")
 }

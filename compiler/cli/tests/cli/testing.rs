@@ -212,3 +212,64 @@ fn domain_aliases_in_expectations() {
     let done = edict(dir.path(), &["test", "."]);
     assert_eq!(done.code, 0, "{}{}", done.out, done.err);
 }
+
+const SHARED: &str = r#"edict 1
+
+profile {
+    hostname mx.example.com
+    local-domains [example.com]
+}
+
+alias sales@example.com = [ann@example.com, ext@other.example]
+alias all@example.com = [sales@example.com, bob@example.com]
+
+bcc "a" {
+    when recipient is ann@example.com
+    to   arch@example.com
+    copy modified
+}
+
+bcc "b" {
+    when   direction is inbound
+    to     arch@example.com
+    record envelope
+}
+
+bcc "c" {
+    when recipient is ann@example.com
+    to   ARCH@example.com
+    copy original
+}
+
+test "one copy for several rules, one delivery for several recipients" {
+    sender    x@other.example
+    recipient [ann@example.com, all@example.com, sales@example.com]
+    expect    bcc [arch@example.com]
+    expect    bcc ["a", "b", "c"]
+    expect    recipients [ann@example.com] for ann@example.com
+    expect    recipients [ann@example.com, ext@other.example, bob@example.com] for all@example.com
+    expect    recipients [ann@example.com, ext@other.example] for sales@example.com
+}
+"#;
+
+/// Who gets mail through several recipients gets it once, and a target of several rules one copy: each of them is told so.
+#[test]
+fn what_is_shared_is_told_to_each() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("main.edict"), SHARED).unwrap();
+    let done = edict(dir.path(), &["test", "."]);
+    assert_eq!(done.code, 0, "{}\n{}", done.out, done.err);
+    let mail =
+        ["--sender", "x@other.example", "--recipient", "ann@example.com", "--recipient", "sales@example.com"];
+    let told = edict(dir.path(), &[&["explain", "."][..], &mail].concat()).out;
+    assert_eq!(told.matches("delivered to ann@example.com (inbound) via local").count(), 1, "{told}");
+    assert!(told.contains("delivered to ann@example.com, once for this and for ann@example.com"), "{told}");
+    let copy =
+        "blind copy to arch@example.com by bcc \"a\", also by \"b\", \"c\" (copy original, record envelope)";
+    assert!(told.contains(copy), "{told}");
+    let json = edict(dir.path(), &[&["explain", ".", "--format", "json"][..], &mail].concat()).out;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let one = &json["copies"][0];
+    assert_eq!((&one["copy"], &one["record"]), (&Value::from("original"), &Value::from("envelope")), "{one}");
+    assert_eq!(json["recipients"][1]["final"][0]["served_with"], "ann@example.com");
+}
