@@ -20,7 +20,7 @@ use edict_table::load::{Image, Loaded, RuleId};
 use edict_table::model::{Action, Condition, ConditionId, Kind, Mode, Rule, Table, Verb, Verdict};
 use query::{Question, Reply, Say, ask};
 use std::sync::Arc;
-use theory::{Directions, Space};
+use theory::{Directions, GIVEN, Space};
 use world::World;
 
 /// The most rules of equal rank that one rule is asked about. Where equals are an error, nearly all of
@@ -143,7 +143,7 @@ const EVERY: Directions = INBOUND | OUTBOUND | INTERNAL | FORWARDED;
 /// never forwarded; quotas count what goes out; routes see inside recipients only on request).
 fn directions(rule: &Rule) -> Directions {
     match &rule.action {
-        Action::Verdict(_) | Action::Limit(_) => INBOUND | OUTBOUND | INTERNAL,
+        Action::Verdict(_) | Action::Limit(_) => INBOUND | OUTBOUND | INTERNAL | GIVEN,
         Action::Quota(_) => OUTBOUND,
         Action::Bcc(_) | Action::Disclaimer(_) => EVERY,
         Action::Route(route) if route.local => EVERY,
@@ -155,7 +155,7 @@ fn directions(rule: &Rule) -> Directions {
 fn parts(rule: &Rule) -> impl Iterator<Item = Directions> {
     let cut = match rule.kind() {
         Kind::Route => [INBOUND | INTERNAL, OUTBOUND | FORWARDED],
-        _ => [EVERY, 0],
+        _ => [EVERY | GIVEN, 0],
     };
     let own = directions(rule);
     cut.into_iter().map(move |part| part & own).filter(|part| *part != 0)
@@ -244,7 +244,7 @@ impl Prover<'_> {
             },
             empty: describe::empty_lists(table, rule.condition),
             elsewhere: {
-                let question = Question { directions: EVERY, ..question };
+                let question = Question { directions: EVERY | question.directions, ..question };
                 matches!(ask(space, &question, |_| Say::Take), Reply::Found(_))
             },
         })

@@ -23,6 +23,8 @@ use std::sync::Arc;
 mod extensions;
 #[path = "proofs/routes.rs"]
 mod routes;
+#[path = "proofs/trust.rs"]
+mod trust;
 
 /// Tests that tell apart only what [`worlds`] has.
 const TESTS: &[&str] = &[

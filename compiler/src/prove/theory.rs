@@ -4,6 +4,7 @@
 //! always within one. It comes back as few claims as possible. Facts follow mail-flow: who is submitted,
 //! what is inside, which direction that makes.
 
+mod envelope;
 mod facts;
 pub mod mailbox;
 pub mod number;
@@ -16,7 +17,7 @@ pub use space::{Keys, Space};
 use super::world::World;
 use edict_table::fact::Fact;
 use edict_table::model::{Predicate, PredicateId, Test};
-use edict_table::value::{Address, Domain};
+use edict_table::value::Domain;
 use facts::one;
 use std::collections::BTreeMap;
 
@@ -56,6 +57,8 @@ enum Group {
     /// A fact by itself; a header field by its name.
     Alone(Fact),
     Subject,
+    /// The envelope, its sender and what DNS says of both: these hang on who is trusted.
+    Trust,
 }
 
 fn group(predicate: &Predicate) -> (Group, &str) {
@@ -98,8 +101,14 @@ fn flag(part: &Part<'_>, fact: Fact) -> Option<bool> {
     part.iter().find(|(p, _)| p.fact == fact).map(|(_, holds)| *holds)
 }
 
-/// Directions as bits, as in [`Test::OneOf`].
+/// Directions as bits, as in [`Test::OneOf`], and [`GIVEN`].
 pub type Directions = u8;
+
+/// Asked while the message comes in, with the sender as the client gave it: later it may have been replaced.
+pub const GIVEN: Directions = 16;
+
+const TRUST: [Group; 4] =
+    [Group::Envelope, Group::Sender, Group::Alone(Fact::Spf), Group::Alone(Fact::Dmarc)];
 
 /// Finds a message for which all claims are so, among those of the given directions.
 #[must_use]
@@ -126,10 +135,15 @@ pub fn solve(space: &Space<'_>, claims: &[Claim], directions: Directions) -> Out
     if unknown {
         return Outcome::Unknown;
     }
-    if !groups.contains_key(&(Group::Sender, "")) {
-        let at = if world.submitted { inside_domain(space) } else { None };
-        let domain = at.or_else(|| Domain::parse("stranger.example").ok());
-        world.sender = domain.map(|d| Address::new("bob", &d));
+    // Each for itself they can be so. That keeps contradictions small where they are one's own.
+    let both = groups.iter().filter(|((group, _), _)| TRUST.contains(group));
+    let claims: Vec<Claim> = both.flat_map(|(_, claims)| claims.iter().copied()).collect();
+    match one(space, Group::Trust, &claims, directions, &mut world) {
+        Answer::Found(()) => {}
+        Answer::Impossible => {
+            return Outcome::Conflict(fewest(space, Group::Trust, claims, directions));
+        }
+        Answer::Unknown => return Outcome::Unknown,
     }
     for zone in &space.zones {
         if !world.listed.iter().any(|(known, _)| known == zone) {

@@ -1,11 +1,10 @@
 //! A message for the claims of each group of facts: who and where from, sender, subject, attachments, and facts alone.
 
 use super::mailbox::{self, Claims};
-use super::number::Ranges;
-use super::{Answer, Claim, Directions, Group, Part, Space, flag, inside_domain, number, split, text};
+use super::{Answer, Claim, Directions, Group, Part, Space, envelope, flag, number, split, text};
 use crate::prove::world::World;
 use edict_table::fact::{Fact, Type};
-use edict_table::facts::{Attachment, Direction, HeaderField};
+use edict_table::facts::{Attachment, HeaderField};
 use edict_table::model::Test;
 use edict_table::value::{Address, Domain};
 
@@ -19,7 +18,7 @@ pub(super) fn one(
     let part: Part<'_> =
         claims.iter().filter_map(|(at, holds)| space.predicate(*at).map(|p| (p, *holds))).collect();
     match group {
-        Group::Envelope => envelope(space, &part, directions, world),
+        Group::Envelope | Group::Trust => envelope::solve(space, &part, group, directions, world),
         Group::Name => name(space, &part, world),
         Group::Helo => helo(space, &part, world),
         Group::Sender => sender(space, &part, world),
@@ -55,110 +54,6 @@ fn optional<T>(
         _ if may_be_absent => Answer::Found(None),
         Answer::Impossible => Answer::Impossible,
         Answer::Unknown => Answer::Unknown,
-    }
-}
-
-fn envelope(space: &Space<'_>, part: &Part<'_>, directions: Directions, world: &mut World) -> Answer<()> {
-    let (direction_yes, direction_no) = split(part, Fact::Direction);
-    let (user_yes, user_no) = split(part, Fact::AuthUser);
-    let (ip_yes, ip_no) = split(part, Fact::ClientIp);
-    let lists = |tests: &[&Test]| -> Vec<&Ranges> {
-        tests
-            .iter()
-            .filter_map(|t| if let Test::InList(list) = t { Some(space.ranges(*list)) } else { None })
-            .collect()
-    };
-    let (ip_in, ip_out) = (lists(&ip_yes), lists(&ip_no));
-    let submitted_claim = flag(part, Fact::Submitted);
-    let mut unknown = false;
-    let all = [Direction::Inbound, Direction::Internal, Direction::Outbound, Direction::Forwarded];
-    for direction in all {
-        let bit = 1u8 << (direction as u8);
-        let is = |t: &&Test| matches!(t, Test::OneOf(bits) if bits & bit != 0);
-        if directions & bit == 0 || !direction_yes.iter().all(is) || direction_no.iter().any(is) {
-            continue;
-        }
-        let submitted = matches!(direction, Direction::Outbound | Direction::Internal);
-        if submitted_claim.is_some_and(|claim| claim != submitted) {
-            continue;
-        }
-        let inside = matches!(direction, Direction::Inbound | Direction::Internal);
-        let recipient = match recipient(space, part, inside) {
-            Answer::Found(recipient) => recipient,
-            Answer::Unknown => {
-                unknown = true;
-                continue;
-            }
-            Answer::Impossible => continue,
-        };
-        // Submitted is by a login or from a trusted network.
-        let no_user = user_yes.is_empty();
-        let tries: &[(bool, bool)] = if submitted {
-            &[(true, false), (true, true), (false, true)]
-        } else {
-            &[(false, false), (false, true)]
-        };
-        for (with_user, from_trusted) in tries {
-            if !with_user && !no_user {
-                continue;
-            }
-            let user = if *with_user {
-                match text::solve(space, &user_yes, &user_no) {
-                    Answer::Found(user) if user_yes.is_empty() => {
-                        Some(login(space, &user_no).unwrap_or(user))
-                    }
-                    Answer::Found(user) => Some(user),
-                    Answer::Unknown => {
-                        unknown = true;
-                        continue;
-                    }
-                    Answer::Impossible => continue,
-                }
-            } else {
-                None
-            };
-            let mut within = ip_in.clone();
-            let mut without = ip_out.clone();
-            if *from_trusted {
-                within.push(&space.trusted)
-            } else {
-                without.push(&space.trusted)
-            }
-            let Answer::Found(ip) = number::address(space, &within, &without) else { continue };
-            world.direction = direction;
-            world.submitted = submitted;
-            world.recipient = recipient;
-            world.auth_user = user;
-            world.client_ip = ip;
-            world.told.client = true;
-            return Answer::Found(());
-        }
-    }
-    if unknown { Answer::Unknown } else { Answer::Impossible }
-}
-
-/// A login that looks like one, where the tests allow it.
-fn login(space: &Space<'_>, no: &[&Test]) -> Option<String> {
-    let domain = inside_domain(space).map_or_else(|| "example.com".to_owned(), |d| d.to_string());
-    let login = format!("alice@{domain}");
-    (!no.iter().any(|t| text::passes(space, t, &login))).then_some(login)
-}
-
-fn recipient(space: &Space<'_>, part: &Part<'_>, inside: bool) -> Answer<Address> {
-    let mut claims = Claims {
-        whole: split(part, Fact::Recipient),
-        local: split(part, Fact::RecipientLocal),
-        domain: split(part, Fact::RecipientDomain),
-        ..Claims::default()
-    };
-    // Without a domain of its own a rule set says nothing about what is inside.
-    if !space.inside.is_empty() {
-        if inside { claims.inside.0.push(&space.inside) } else { claims.inside.1.push(&space.inside) }
-    }
-    let (local, domain) = found!(mailbox::solve(space, &claims));
-    match Domain::parse(&domain) {
-        Ok(domain) => Answer::Found(Address::new(&local, &domain)),
-        Err(_) => Answer::Unknown,
     }
 }
 
@@ -207,14 +102,27 @@ fn helo(space: &Space<'_>, part: &Part<'_>, world: &mut World) -> Answer<()> {
     Answer::Found(())
 }
 
-fn sender(space: &Space<'_>, part: &Part<'_>, world: &mut World) -> Answer<()> {
-    let mut claims = Claims {
+pub(super) fn sender_claims<'t>(part: &Part<'t>) -> Claims<'t> {
+    Claims {
         whole: split(part, Fact::Sender),
         local: split(part, Fact::SenderLocal),
         domain: split(part, Fact::SenderDomain),
         unqualified: flag(part, Fact::SenderUnqualified),
         ..Claims::default()
-    };
+    }
+}
+
+fn sender<'t>(space: &'t Space<'t>, part: &Part<'t>, world: &mut World) -> Answer<()> {
+    narrow_sender(space, part, sender_claims(part), world)
+}
+
+/// A sender for these claims, which hold all that `part` says of one.
+pub(super) fn narrow_sender<'t>(
+    space: &'t Space<'t>,
+    part: &Part<'t>,
+    mut claims: Claims<'t>,
+    world: &mut World,
+) -> Answer<()> {
     let unknown = flag(part, Fact::SenderUnknown) == Some(true);
     let unresolvable = flag(part, Fact::SenderUnresolvable) == Some(true);
     if unknown && !space.inside.is_empty() {
