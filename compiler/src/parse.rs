@@ -30,8 +30,8 @@
 //!
 //! setting     = "hostname" WORD | "banner" TEXT | "time-zone" TEXT
 //!             | ( "local-domains" | "trusted-networks" | "postmaster" | "notice-copies" ) set
-//!             | "domain-aliases" "[" [ WORD "is" WORD { "," WORD "is" WORD } ] "]"
-//!             | "relay-domains" "[" [ relay-domain { "," relay-domain } ] "]"
+//!             | "domain-aliases" "[" [ WORD "is" WORD { "," WORD "is" WORD } [ "," ] ] "]"
+//!             | "relay-domains" "[" [ relay-domain { "," relay-domain } [ "," ] ] "]"
 //!             | "recipients" recipients
 //!             | ( "max-message-size" | "max-attachment-size" ) value
 //!             | ( "max-recipients" | "max-hops" | "junk-commands" ) value

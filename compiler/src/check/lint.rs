@@ -3,6 +3,7 @@
 //! Conditions are asked in two ways here: what could make them hold ([`possible`]), and what they say
 //! about one plain message ([`holds`]). Both are rough on purpose; exact questions belong to `prove`.
 
+mod aliased;
 mod text;
 mod wide;
 
@@ -17,6 +18,7 @@ pub fn check(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
     unused(model, diagnostics);
     backscatter(model, diagnostics);
     aliases(model, diagnostics);
+    aliased::check(model, diagnostics);
     for rule in &model.rules {
         if rule.mode == RuleMode::Off {
             continue;
@@ -199,7 +201,7 @@ fn forgeable(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
         _ => NEVER,
     };
     if possible(&rule.condition, &stranger).0
-        && let Some(said) = claimed(&rule.condition, &stranger)
+        && let Some(said) = claimed(&rule.condition, &stranger).or_else(|| denied(&rule.condition))
     {
         diagnostics.push(
             Diagnostic::warning("W0201", format!("allow `{}` trusts what any client can forge", rule.name), said.span)
@@ -220,6 +222,19 @@ fn claimed<'a>(cond: &'a Cond, stranger: &dyn Fn(&Test) -> (bool, bool)) -> Opti
             parts.iter().filter(|part| possible(part, stranger).0).find_map(|part| claimed(part, stranger))
         }
     }
+}
+
+/// The first test that whoever claims something else passes, where nothing but such tests picks the mail: an allow for one
+/// recipient with an `unless` is for that recipient.
+fn denied(cond: &Cond) -> Option<&Test> {
+    let (mut found, mut picked) = (None, false);
+    cond.visit(&mut |test, negated| {
+        picked |= !negated && is_recipient(test.fact);
+        if negated && is_said(test.fact) && !matches!(test.op, Op::Present) && found.is_none() {
+            found = Some(test);
+        }
+    });
+    found.filter(|_| !picked)
 }
 
 /// HELO and reverse names are bad in mail programs, whose users have logged in.

@@ -160,7 +160,9 @@ impl<'a> Scan<'a> {
         let word = taken.trim();
         let lead = taken.len() - taken.trim_start().len();
         let place = self.span(from + lead, from + lead + word.len());
-        Ok(Word { value: bare(word), span: place })
+        // `\user` is the mailbox itself, as naming oneself is.
+        let plain = word.strip_prefix('\\').filter(|rest| rest.starts_with(|c: char| c.is_alphanumeric()));
+        Ok(Word { value: bare(plain.unwrap_or(word)), span: place })
     }
 
     fn name(&mut self) -> Result<Word, Box<Diagnostic>> {

@@ -245,6 +245,10 @@ fn real_domain<'a>(table: &'a Loaded, domain: &'a str) -> &'a str {
 /// It is no address.
 pub fn recipient(table: &Loaded, text: &str) -> Result<(String, Address), Unfit> {
     let bad = |e: edict_table::value::AddressError| Unfit::Recipient(text.to_owned(), e.to_string());
+    // A bare postmaster is the one of the first local domain (RFC 5321 4.5.1).
+    let first = table.profile().local_domains.first().filter(|_| text.eq_ignore_ascii_case("postmaster"));
+    let whole = first.map(|domain| format!("{text}@{domain}"));
+    let text = whole.as_deref().unwrap_or(text);
     let address = Address::parse(text).map_err(bad)?;
     let real = real_domain(table, address.domain());
     if real == address.domain() {

@@ -273,3 +273,21 @@ fn what_is_shared_is_told_to_each() {
     assert_eq!((&one["copy"], &one["record"]), (&Value::from("original"), &Value::from("envelope")), "{one}");
     assert_eq!(json["recipients"][1]["final"][0]["served_with"], "ann@example.com");
 }
+
+/// A bare postmaster is one on the wire, too.
+#[test]
+fn postmaster_needs_no_domain() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("main.edict"), SHARED).unwrap();
+    let done =
+        edict(dir.path(), &["explain", ".", "--sender", "x@other.example", "--recipient", "Postmaster"]);
+    assert!(
+        done.code == 0 && done.out.contains("Postmaster@example.com (inbound)"),
+        "{}{}",
+        done.out,
+        done.err
+    );
+    let done =
+        edict(dir.path(), &["explain", ".", "--sender", "x@other.example", "--recipient", "webmaster"]);
+    assert!(done.code != 0 && done.err.contains("no address"), "{}{}", done.out, done.err);
+}

@@ -34,6 +34,7 @@ fn forms() {
         "filter: \"|/usr/bin/filter -a, -b\", |\"/bin/other x\"\n",
         "file: /var/mail/file, \"/var/mail/a b\"\n",
         "inc: :include:/etc/list\n",
+        "dora: \\dora, dora@other.example\n",
         "empty:\n",
         "@example.org: catchall\n",
     ));
@@ -48,6 +49,7 @@ fn forms() {
             "filter: |/usr/bin/filter -a, -b | |\"/bin/other x\"",
             "file: /var/mail/file | /var/mail/a b",
             "inc: :include:/etc/list",
+            "dora: dora | dora@other.example",
             "empty: ",
             "@example.org: catchall",
         ]

@@ -1,0 +1,54 @@
+//! Senders at a domain alias: rules see them as they were given, so that one who is asked for at the domain alone comes
+//! by the alias.
+
+use crate::diag::Diagnostic;
+use crate::model::{Model, Op, RuleDef, RuleMode, Set, Test};
+use edict_table::fact::Fact;
+
+/// Names the rules on senders at a domain that leave out a domain alias of it, in one message for each alias.
+pub(super) fn check(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
+    const SHOWN: usize = 3;
+    for (from, to) in &model.profile.domain_aliases {
+        let rules = model.rules.iter().filter(|rule| rule.mode != RuleMode::Off);
+        let mut found = rules.filter_map(|rule| Some((rule, left_out(model, rule, from, to)?)));
+        let Some((rule, test)) = found.next() else { continue };
+        let text = format!("senders at `{from}` are not senders at `{to}` to `{}`", rule.name);
+        let mut diagnostic = Diagnostic::warning("W0218", text, test.span)
+            .label("a sender is seen as given, a domain alias is not replaced")
+            .also(rule.span, "in this rule");
+        for (rule, _) in found.take(SHOWN) {
+            diagnostic = diagnostic.also(rule.span, "and in this one");
+        }
+        diagnostics.push(diagnostic.help(format!(
+            "name both, as in `sender in [ann@{to}, ann@{from}]` or `sender.domain in [{to}, {from}]`"
+        )));
+    }
+}
+
+/// The first test of a rule on senders at a domain, where none is on those at its alias.
+fn left_out<'a>(model: &Model, rule: &'a RuleDef, from: &str, to: &str) -> Option<&'a Test> {
+    let (mut first, mut both) = (None, false);
+    rule.condition.visit(&mut |test, _| {
+        if matches!(test.fact, Fact::Sender | Fact::SenderDomain | Fact::From) {
+            both |= names(model, test, from);
+            if first.is_none() && names(model, test, to) {
+                first = Some(test);
+            }
+        }
+    });
+    first.filter(|_| !both)
+}
+
+/// Whether a test names a domain, or an address there. Of a list only the whole domain counts.
+fn names(model: &Model, test: &Test, domain: &str) -> bool {
+    let Op::In(set) = &test.op else { return false };
+    match set {
+        Set::Values(_, values) => values.iter().any(|v| v.rsplit_once('@').is_some_and(|(_, d)| d == domain)),
+        Set::Group(at, _) => {
+            model.groups.get(*at).is_some_and(|g| g.members.iter().any(|m| m.address.domain() == domain))
+        }
+        Set::List(at) => model.lists.get(*at).is_some_and(|list| {
+            list.entries.iter().any(|entry| entry.strip_prefix('@').is_some_and(|d| d == domain))
+        }),
+    }
+}
