@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 #[path = "proofs/extensions.rs"]
 mod extensions;
+#[path = "proofs/linked.rs"]
+mod linked;
 #[path = "proofs/routes.rs"]
 mod routes;
 #[path = "proofs/trust.rs"]

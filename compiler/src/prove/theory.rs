@@ -6,6 +6,7 @@
 
 mod envelope;
 mod facts;
+mod linked;
 pub mod mailbox;
 pub mod number;
 mod region;
@@ -120,6 +121,9 @@ pub fn solve(space: &Space<'_>, claims: &[Claim], directions: Directions) -> Out
         if let Some(predicate) = space.predicate(claim.0) {
             groups.entry(group(predicate)).or_default().push(*claim);
         }
+    }
+    if let Some(few) = linked::conflict(space, claims) {
+        return Outcome::Conflict(few);
     }
     let Some(mut world) = World::plain() else { return Outcome::Unknown };
     let mut unknown = false;
