@@ -286,12 +286,31 @@ impl<'a> Shown<'a> {
         for one in &looked {
             let audit = self.table.rule(one.rule).is_some_and(|rule| rule.mode == Mode::Audit);
             let audit = if audit { ", audit only" } else { "" };
-            let _ = writeln!(out, "        {:<8}{}{audit}", truth(one.trace.value), self.named(one.rule));
+            let passed = if one.trace.value == Truth::Yes && self.is_passed_over(happening, person, one.rule)
+            {
+                ", passed over: without `local yes` it is not for mail inside"
+            } else {
+                ""
+            };
+            let _ =
+                writeln!(out, "        {:<8}{}{audit}{passed}", truth(one.trace.value), self.named(one.rule));
             self.tree(out, &one.trace, 16);
         }
         if hidden > 0 {
             let _ = writeln!(out, "        and {hidden} rules that do not match (`--all` shows them)");
         }
+    }
+
+    /// Whether a route is not asked of a recipient, all of whose mail stays inside.
+    fn is_passed_over(&self, happening: &Happening, person: &Person, id: RuleId) -> bool {
+        let reaches = happening.sent.iter().flat_map(|sent| &sent.reaches);
+        let mut reaches = reaches.filter(|r| r.serves(person.place));
+        let route = self.table.rule(id).and_then(|rule| match rule.action {
+            Action::Route(route) => Some(route.local),
+            _ => None,
+        });
+        route == Some(false)
+            && reaches.all(|r| matches!(r.direction, Direction::Inbound | Direction::Internal))
     }
 
     /// The whole as one JSON object. Keys are only ever added.

@@ -291,3 +291,47 @@ fn postmaster_needs_no_domain() {
         edict(dir.path(), &["explain", ".", "--sender", "x@other.example", "--recipient", "webmaster"]);
     assert!(done.code != 0 && done.err.contains("no address"), "{}{}", done.out, done.err);
 }
+
+/// A route that matches and is not asked says why.
+#[test]
+fn a_route_that_is_passed_over_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = r#"edict 1
+
+profile {
+    hostname mx.example.com
+    local-domains [example.com]
+}
+
+relay store {
+    host store.example:25
+}
+
+relay provider {
+    host provider.example:25
+}
+
+route "inside to the store" {
+    local yes
+    when  recipient.domain in local-domains
+    via   store
+}
+
+route "the rest" {
+    priority 50
+    via      provider
+}
+"#;
+    std::fs::write(dir.path().join("main.edict"), rules).unwrap();
+    let explain = |sender: &str, recipient: &str| {
+        let sender = ["--client", "127.0.0.1", "--sender", sender];
+        edict(dir.path(), &[&["explain", ".", "--recipient", recipient][..], &sender].concat()).out
+    };
+    let inside = explain("x@other.example", "ann@example.com");
+    assert!(
+        inside.contains("route \"the rest\" (main.edict:22), passed over: without `local yes`"),
+        "{inside}"
+    );
+    let outside = explain("ann@example.com", "x@other.example");
+    assert!(outside.contains("route \"the rest\"") && !outside.contains("passed over"), "{outside}");
+}
