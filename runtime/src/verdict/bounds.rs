@@ -191,10 +191,10 @@ impl<'a> Trail<'a> {
                 end += line(rest.get(end..).unwrap_or_default());
             }
             let (field, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-            if let Some(value) = value(field, b"received:") {
+            if let Some(value) = value(field, b"received") {
                 trail.hops += 1;
                 trail.own += usize::from(is_by(value, hostname));
-            } else if let Some(value) = value(field, b"delivered-to:")
+            } else if let Some(value) = value(field, b"delivered-to")
                 && trail.delivered.len() < MAX_DELIVERED
             {
                 trail.delivered.push(value.trim_ascii());
@@ -227,10 +227,11 @@ fn line(text: &[u8]) -> usize {
     memchr(b'\n', text).map_or(text.len(), |end| end + 1)
 }
 
-/// The value of a field of this name, in lower case with its colon.
+/// The value of a field of this name; white space may stand before the colon (RFC 5322 4.5).
 fn value<'a>(field: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let front = field.get(..name.len())?;
-    front.eq_ignore_ascii_case(name).then(|| field.get(name.len()..)).flatten()
+    let (front, rest) = field.split_at_checked(name.len())?;
+    let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    rest.get(blanks..)?.strip_prefix(b":").filter(|_| front.eq_ignore_ascii_case(name))
 }
 
 /// Whether a Received field says that this host wrote it: `by HOST`.
@@ -260,6 +261,7 @@ mod tests {
         assert_eq!(hops(b"\r\nReceived: e\r\n"), 0);
         assert_eq!(hops(b"Received: x"), 1);
         assert_eq!(hops(b"X: y\r\n received: z\r\n"), 0);
+        assert_eq!(hops(b"Received : a\r\nReceived\t : b\r\nReceivedx: c\r\nReceived x: d\r\n"), 2);
     }
 
     /// Mail loops (RFC 5321 6.3): our own Received fields, and Delivered-To.
@@ -268,7 +270,7 @@ mod tests {
         let message = b"Received: from a (b [192.0.2.1])\r\n\tby MX.example.com with ESMTP id 1;\r\n x\r\n\
             Received: from mx.example.com by other.example\r\n\
             Received: by mx.example.com; x\r\nReceived: by mx.example.com.other.example; x\r\n\
-            Delivered-To: Bob@Example.com\r\nDelivered-To: (x)\r\n\r\nReceived: by mx.example.com\r\n";
+            Delivered-To : Bob@Example.com\r\nDelivered-To: (x)\r\n\r\nReceived: by mx.example.com\r\n";
         let trail = Trail::of(message, "mx.example.com");
         assert_eq!((trail.hops, trail.own), (4, 2));
         assert_eq!(trail.delivered, [&b"Bob@Example.com"[..], b"(x)"]);

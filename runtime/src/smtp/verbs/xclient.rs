@@ -70,6 +70,7 @@ impl Attributes {
     fn read(text: &str) -> Option<(IpAddr, Self)> {
         let mut address = None;
         let mut said = Self { name: Slot::Pending, helo: None, esmtp: true, login: None };
+        let mut names: Vec<String> = Vec::new();
         for attribute in text.split(' ').filter(|word| !word.is_empty()) {
             let (name, value) = attribute.split_once('=')?;
             let value = xtext(value).filter(|value| value.len() <= MAX_VALUE)?;
@@ -78,7 +79,13 @@ impl Attributes {
                 "[TEMPUNAVAIL]" => Slot::Unknown,
                 _ => Slot::Known(value),
             };
-            match (name.to_ascii_uppercase().as_str(), known) {
+            let name = name.to_ascii_uppercase();
+            // Of two that differ neither can be gone by.
+            if names.contains(&name) {
+                return None;
+            }
+            names.push(name.clone());
+            match (name.as_str(), known) {
                 ("ADDR", Slot::Known(value)) => {
                     let tag = value.get(..5).filter(|tag| tag.eq_ignore_ascii_case("IPV6:"));
                     let text = if tag.is_some() { value.get(5..)? } else { &value };
