@@ -5,8 +5,9 @@
 
 use super::deferred::Deferred;
 use super::disk::{Disk, read_exact};
-use super::frame::{self, FRAME_HEADER, Kind, SegmentHeader};
-use super::segment::{self, FIRST, Log};
+use super::frame::{self, FRAME_HEADER, Kind};
+use super::rotate::{prepare_one, switch};
+use super::segment::{self, Log};
 use super::{Ledger, Note, Options, Position, SpoolError, read_error};
 use crate::envelope::Record;
 use std::fs::File;
@@ -74,17 +75,17 @@ struct Pending {
 
 /// What the spool's handles and its thread share.
 pub(super) struct Shared {
-    disk: Arc<dyn Disk>,
+    pub disk: Arc<dyn Disk>,
     pub folder: PathBuf,
-    log_folder: PathBuf,
-    options: Options,
-    ledger: Arc<dyn Ledger>,
+    pub log_folder: PathBuf,
+    pub options: Options,
+    pub ledger: Arc<dyn Ledger>,
     pub deferred: Deferred,
     log: Mutex<Log>,
     /// Held while a segment's file is made.
-    making: Mutex<()>,
+    pub making: Mutex<()>,
     /// The threads that make them.
-    makers: Mutex<Vec<JoinHandle<()>>>,
+    pub makers: Mutex<Vec<JoinHandle<()>>>,
     pending: Mutex<Pending>,
     wake: Condvar,
     failed: OnceLock<String>,
@@ -94,7 +95,7 @@ pub(super) struct Shared {
     _lock: Option<File>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -218,7 +219,7 @@ impl Shared {
         }
     }
 
-    fn fail(&self, what: &str, error: &io::Error) -> SpoolError {
+    pub(super) fn fail(&self, what: &str, error: &io::Error) -> SpoolError {
         let reason = format!("{what}: {error}");
         if self.failed.set(reason.clone()).is_ok() {
             tracing::error!(reason, "the spool stopped; nothing is accepted until a restart");
@@ -431,118 +432,5 @@ impl Batch {
                 Err(error) => tell(item.tell, Err(error.clone())),
             }
         }
-    }
-}
-
-/// Goes on in another segment: gives back the oldest ones that hold nothing needed, takes a free one or
-/// makes one.
-fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
-    let (mut count, seq) = {
-        let log = shared.log();
-        (log.released().0, log.next_seq.saturating_sub(1))
-    };
-    if count > 0
-        && let Err(error) = shared.ledger.checkpoint(seq)
-    {
-        tracing::warn!(%error, "the usage counters could not be saved; the log grows instead");
-        count = 0;
-    }
-    let mut surplus = Vec::new();
-    let mut number = {
-        let mut log = shared.log();
-        let gone: Vec<(u32, bool)> = log.live.drain(..count).map(|s| (s.number, s.whole)).collect();
-        for (number, whole) in gone {
-            // One that was cut short is not what writes can count on.
-            if whole { log.free.push(number) } else { surplus.push(number) }
-        }
-        let number = log.free.pop();
-        while log.free.len() > shared.options.spare {
-            surplus.extend(log.free.pop());
-        }
-        number
-    };
-    if number.is_none() {
-        // A file may just be in the making.
-        let _making = locked(&shared.making);
-        number = shared.log().free.pop();
-        if number.is_none() {
-            number = Some(make(shared)?);
-        }
-    }
-    let Some(number) = number else { return Err(SpoolError::Full) };
-    let nonce = segment::nonce().map_err(|e| shared.fail("random number", &e))?;
-    let header = {
-        let mut log = shared.log();
-        let generation = log.next_generation;
-        log.next_generation += 1;
-        let tail = log.live.front().map_or(generation, segment::Segment::generation);
-        SegmentHeader { generation, nonce, tail, first: log.next_seq }
-    };
-    let file = match segment::open(&*shared.disk, &shared.log_folder, number) {
-        Ok(file) => file,
-        Err(error) => {
-            // Nothing is written yet: it may be had later, when a descriptor is free.
-            let mut log = shared.log();
-            log.free.push(number);
-            log.free.extend(surplus);
-            tracing::warn!(%error, "cannot open another segment of the spool's log");
-            return Err(SpoolError::Slow);
-        }
-    };
-    let begun = segment::begin(file, number, shared.options.segment, header)
-        .map_err(|e| shared.fail("new segment", &e))?;
-    let mut log = shared.log();
-    log.live.push_back(begun);
-    log.offset = FIRST;
-    let prepare = log.free.is_empty();
-    drop(log);
-    for number in surplus {
-        if let Err(error) = shared.disk.remove(&segment::path(&shared.log_folder, number)) {
-            tracing::warn!(%error, "cannot remove a surplus segment");
-        }
-    }
-    if prepare {
-        prepare_one(shared);
-    }
-    Ok(())
-}
-
-fn make(shared: &Shared) -> Result<u32, SpoolError> {
-    let number = {
-        let mut log = shared.log();
-        log.next_number += 1;
-        log.next_number - 1
-    };
-    match segment::create(&*shared.disk, &shared.log_folder, number, shared.options.segment) {
-        Ok(()) => Ok(number),
-        Err(error) => {
-            tracing::warn!(%error, "cannot make another segment for the spool's log");
-            let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-            // What was there before is as it was: no reason to stop for good.
-            Err(if full { SpoolError::Full } else { SpoolError::Slow })
-        }
-    }
-}
-
-/// Makes a free segment beside the log's thread, so that it need not wait for one later.
-fn prepare_one(shared: &Arc<Shared>) {
-    let keeper = Arc::clone(shared);
-    let shared = Arc::clone(shared);
-    let made = std::thread::Builder::new().name("spool-make".to_owned()).spawn(move || {
-        let _making = locked(&shared.making);
-        let room = shared.disk.space(&shared.folder);
-        let wanted = shared.log().free.is_empty()
-            && room.is_ok_and(|s| s.bytes > shared.options.reserve + u64::from(shared.options.segment));
-        if wanted && let Ok(number) = make(&shared) {
-            shared.log().free.push(number);
-        }
-    });
-    match made {
-        Ok(thread) => {
-            let mut makers = locked(&keeper.makers);
-            makers.retain(|thread| !thread.is_finished());
-            makers.push(thread);
-        }
-        Err(error) => tracing::warn!(%error, "no thread to make a segment; the log makes it itself"),
     }
 }

@@ -14,6 +14,7 @@ pub mod deferred;
 pub mod disk;
 mod frame;
 mod recover;
+mod rotate;
 mod segment;
 #[cfg(test)]
 mod sim;
