@@ -20,13 +20,13 @@ pub(super) fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
         tracing::warn!(%error, "the usage counters could not be saved; the log grows instead");
         count = 0;
     }
-    let mut surplus = Vec::new();
+    let (mut surplus, mut broken) = (Vec::new(), Vec::new());
     let mut number = {
         let mut log = shared.log();
         let gone: Vec<(u32, bool)> = log.live.drain(..count).map(|s| (s.number, s.whole)).collect();
         for (number, whole) in gone {
             // One that was cut short is not what writes can count on.
-            if whole { log.free.push(number) } else { surplus.push(number) }
+            if whole { log.free.push(number) } else { broken.push(number) }
         }
         let number = log.free.pop();
         while log.free.len() > shared.options.spare {
@@ -34,6 +34,7 @@ pub(super) fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
         }
         number
     };
+    remove(shared, &broken);
     if number.is_none() {
         // A file may just be in the making.
         let _making = locked(&shared.making);
@@ -43,6 +44,17 @@ pub(super) fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
         }
     }
     let Some(number) = number else { return Err(SpoolError::Full) };
+    // Nothing changes before it is open: it may be had later, when a descriptor is free.
+    let file = match segment::open(&*shared.disk, &shared.log_folder, number) {
+        Ok(file) => file,
+        Err(error) => {
+            tracing::warn!(%error, "cannot open another segment of the spool's log");
+            let mut log = shared.log();
+            log.free.push(number);
+            log.free.extend(surplus);
+            return Err(SpoolError::Slow);
+        }
+    };
     let nonce = segment::nonce().map_err(|e| shared.fail("random number", &e))?;
     let header = {
         let mut log = shared.log();
@@ -51,17 +63,6 @@ pub(super) fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
         let tail = log.live.front().map_or(generation, segment::Segment::generation);
         SegmentHeader { generation, nonce, tail, first: log.next_seq }
     };
-    let file = match segment::open(&*shared.disk, &shared.log_folder, number) {
-        Ok(file) => file,
-        Err(error) => {
-            // Nothing is written yet: it may be had later, when a descriptor is free.
-            let mut log = shared.log();
-            log.free.push(number);
-            log.free.extend(surplus);
-            tracing::warn!(%error, "cannot open another segment of the spool's log");
-            return Err(SpoolError::Slow);
-        }
-    };
     let begun = segment::begin(file, number, shared.options.segment, header)
         .map_err(|e| shared.fail("new segment", &e))?;
     let mut log = shared.log();
@@ -69,15 +70,19 @@ pub(super) fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
     log.offset = FIRST;
     let prepare = log.free.is_empty();
     drop(log);
-    for number in surplus {
-        if let Err(error) = shared.disk.remove(&segment::path(&shared.log_folder, number)) {
-            tracing::warn!(%error, "cannot remove a surplus segment");
-        }
-    }
+    remove(shared, &surplus);
     if prepare {
         prepare_one(shared);
     }
     Ok(())
+}
+
+fn remove(shared: &Shared, numbers: &[u32]) {
+    for number in numbers {
+        if let Err(error) = shared.disk.remove(&segment::path(&shared.log_folder, *number)) {
+            tracing::warn!(%error, "cannot remove a segment that is not needed");
+        }
+    }
 }
 
 fn make(shared: &Shared) -> Result<u32, SpoolError> {
