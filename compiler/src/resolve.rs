@@ -11,6 +11,7 @@ mod data;
 mod disclaimer;
 mod expect;
 mod fact;
+mod mailbox;
 mod moment;
 mod names;
 mod operand;

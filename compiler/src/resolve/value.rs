@@ -4,13 +4,9 @@ use super::Context;
 use crate::ast::{Class, Value, Word};
 use crate::data::{looks_like_one, network_fault};
 use crate::diag::Diagnostic;
-use crate::model::Mailbox;
 use crate::span::Span;
-use edict_table::value::address::parse_local;
 use edict_table::value::domain::DomainError;
-use edict_table::value::{
-    Address, AddressError, Domain, NetworkError, Pattern, fold, fold_text, parse_network,
-};
+use edict_table::value::{AddressError, Domain, NetworkError, Pattern, fold_text, parse_network};
 use ipnet::IpNet;
 
 /// What to write in place of a domain that is none under IDNA.
@@ -70,7 +66,7 @@ fn wildcard(text: &str) -> Option<String> {
 }
 
 /// What to write in place of an address that cannot be read.
-fn address_help(error: &AddressError) -> &'static str {
+pub(super) fn address_help(error: &AddressError) -> &'static str {
     match error {
         AddressError::LocalDots => "take a dot out",
         AddressError::Domain(DomainError::Idna) => IDNA_HELP,
@@ -171,180 +167,6 @@ impl Context<'_> {
                 None
             }
         }
-    }
-
-    /// One exact address, with its spelling kept. A bare name is one at the first local domain.
-    pub(super) fn mailbox(&mut self, value: &Value) -> Option<Mailbox> {
-        let text = value.text.as_str();
-        if value.class != Class::Word && !matches!(value.class, Class::Number(_)) {
-            self.report(
-                Diagnostic::error(
-                    "E1110",
-                    format!("`{text}` is {}, not an address", shape(value)),
-                    value.span,
-                )
-                .label("one address is expected here")
-                .help("write it without quotes: `ann@example.com`"),
-            );
-            return None;
-        }
-        if !text.contains('@') {
-            return self.bare_mailbox(text, value.span);
-        }
-        match Address::parse(text) {
-            Ok(address) => Some(self.canonical_mailbox(text, address, value.span)),
-            Err(error) => {
-                let whole = Pattern::parse(text).is_ok();
-                let (label, help) = if whole {
-                    ("stands for many addresses; one is expected here".to_owned(), "write `ann@example.com`")
-                } else {
-                    (error.to_string(), address_help(&error))
-                };
-                self.report(
-                    Diagnostic::error("E1110", format!("`{text}` is no single address"), value.span)
-                        .label(label)
-                        .help(help),
-                );
-                None
-            }
-        }
-    }
-
-    /// A bare name as a mailbox at the first local domain.
-    pub(super) fn bare_mailbox(&mut self, text: &str, span: Span) -> Option<Mailbox> {
-        let profile = &self.model.profile;
-        let mut inside = profile.local_domains.iter().chain(profile.relay_domains.iter().map(|d| &d.domain));
-        if inside.any(|domain| domain == text) {
-            self.report(
-                Diagnostic::error("E1110", format!("`{text}` is a domain, not an address"), span)
-                    .label("one address is expected here")
-                    .help(format!("write `ann@{text}`")),
-            );
-            return None;
-        }
-        if self.is_client(text, span) {
-            return None;
-        }
-        if parse_local(text).is_err() {
-            self.report(
-                Diagnostic::error("E1110", format!("`{text}` is no address"), span)
-                    .label("one address is expected here")
-                    .help("write `ann@example.com`"),
-            );
-            return None;
-        }
-        let Some(domain) = self.first_local_domain() else {
-            if self.hangs_on("local-domains") {
-                return None;
-            }
-            self.report(
-                Diagnostic::error(
-                    "E1604",
-                    format!("`{text}` has no domain, and there is no local domain to add"),
-                    span,
-                )
-                .label("a bare name stands for an address at the first local domain")
-                .help(format!("write `{text}@example.com`, or set `local-domains` in the profile")),
-            );
-            return None;
-        };
-        if self.seems_domain(text) {
-            self.report(
-                Diagnostic::warning(
-                    "W0217",
-                    format!("`{text}` looks like a domain, and is taken for a name"),
-                    span,
-                )
-                .label(format!("stands for `{text}@{domain}`"))
-                .help(format!("write the address that is meant, as `ann@{text}`, or `{text}@{domain}`")),
-            );
-        }
-        let address = Address::new(text, &domain);
-        Some(Mailbox { wire: format!("{text}@{domain}"), address, span })
-    }
-
-    /// Tells an IP address where the name of a mailbox is meant: a legal local part, and nobody's.
-    pub(super) fn is_client(&mut self, text: &str, span: Span) -> bool {
-        let client = parse_network(text).is_ok();
-        if client {
-            self.report(
-                Diagnostic::error(
-                    "E1110",
-                    format!("`{text}` is an IP address, not an address for mail"),
-                    span,
-                )
-                .label("one address is expected here")
-                .help("write the address of a mailbox, as `ann@example.com`"),
-            );
-        }
-        client
-    }
-
-    /// Whether a bare name is more likely a domain than `first.last`: it ends as domains do, lies in a domain of this
-    /// server, or has as many parts as only hosts have.
-    pub(super) fn seems_domain(&self, text: &str) -> bool {
-        // Two letters are a country or a surname, `ann.li`: a third part decides.
-        const ENDINGS: &[&str] = &[
-            "arpa",
-            "biz",
-            "cloud",
-            "com",
-            "corp",
-            "edu",
-            "eu",
-            "example",
-            "gov",
-            "home",
-            "info",
-            "int",
-            "internal",
-            "invalid",
-            "io",
-            "lan",
-            "local",
-            "localdomain",
-            "mil",
-            "net",
-            "org",
-            "test",
-            "uk",
-            "xyz",
-        ];
-        let text = fold(text);
-        let Some((above, last)) = text.rsplit_once('.') else { return false };
-        let profile = &self.model.profile;
-        let names = profile.local_domains.iter().chain(profile.relay_domains.iter().map(|d| &d.domain));
-        let mut names = names.chain(profile.domain_aliases.iter().map(|(from, _)| from));
-        let country = last.len() == 2 && last.bytes().all(|b| b.is_ascii_alphabetic()) && above.contains('.');
-        Domain::parse(&text).is_ok()
-            && (country
-                || ENDINGS.contains(&last)
-                || names
-                    .any(|n| text.strip_suffix(n.as_str()).is_some_and(|h| h.is_empty() || h.ends_with('.'))))
-    }
-
-    /// Replaces a domain alias by its domain and the domain by its A-labels; the local part stays.
-    fn canonical_mailbox(&self, text: &str, address: Address, span: Span) -> Mailbox {
-        let local = text.rsplit_once('@').map_or(text, |(local, _)| local);
-        let target = self
-            .model
-            .profile
-            .domain_aliases
-            .iter()
-            .find(|(from, _)| from == address.domain())
-            .and_then(|(_, to)| Domain::parse(to).ok());
-        match target {
-            Some(domain) => {
-                let address = Address::new(address.local(), &domain);
-                Mailbox { wire: format!("{local}@{domain}"), address, span }
-            }
-            None => Mailbox { wire: format!("{local}@{}", address.domain()), address, span },
-        }
-    }
-
-    /// The first local domain as the profile lists it.
-    pub(super) fn first_local_domain(&self) -> Option<Domain> {
-        self.model.first_local.as_deref().and_then(|d| Domain::parse(d).ok())
     }
 
     /// A domain, or `.domain` where `below` says so.
