@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const MASTER: &str = "
 pickup unix n - n 60 1 pickup
@@ -57,7 +58,8 @@ impl Postfix {
             "compatibility_level = 3.6\nqueue_directory = {here}/queue\ndata_directory = {here}/data\n\
              mail_owner = postfix\nmyhostname = postfix.example\nmydestination =\nlocal_recipient_maps =\n\
              alias_maps =\nalias_database =\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n\
-             maillog_file = {here}/log\nmaillog_file_prefixes = {here}\nsmtp_host_lookup = native\n{main}"
+             maillog_file = {here}/log\nmaillog_file_prefixes = {here}\nsmtp_host_lookup = native\n\
+             service_throttle_time = 1s\n{main}"
         );
         std::fs::write(folder.join("conf/main.cf"), text).unwrap();
         let master = format!("{address} inet n - n - - smtpd\n{MASTER}");
@@ -65,7 +67,34 @@ impl Postfix {
         let postfix = Self { address, folder };
         postfix.control("start");
         wait_for("Postfix to listen", || TcpStream::connect(address).is_ok());
+        // Seen once: postlogd did not come up, and every other process of Postfix waited for room in its socket.
+        // A master that failed to start it tries again after the throttle time; a second start mends the rest.
+        for _ in 0..2 {
+            if postfix.logs_within(Duration::from_secs(30)) {
+                return postfix;
+            }
+            postfix.stop();
+            postfix.control("start");
+            wait_for("Postfix to listen again", || TcpStream::connect(address).is_ok());
+        }
+        wait_for("Postfix to log its start", || postfix.has_logged());
         postfix
+    }
+
+    /// Whether postlogd has written anything: the master's first line comes through it.
+    fn has_logged(&self) -> bool {
+        self.log().contains("daemon started")
+    }
+
+    fn logs_within(&self, limit: Duration) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < limit {
+            if self.has_logged() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
     }
 
     fn control(&self, verb: &str) {
@@ -82,6 +111,18 @@ impl Postfix {
             .unwrap();
         let said = std::fs::read_to_string(said).unwrap();
         assert!(status.success(), "postfix {verb}, which must be run as root: {said}\n{}", self.log());
+    }
+
+    fn stop(&self) {
+        let conf = self.folder.join("conf");
+        // A stop that hangs must not hang the tests with it.
+        let stop = ["--kill-after=5", "60", "postfix", "-c"];
+        let stopped = Command::new("timeout").args(stop).arg(conf).arg("stop").output();
+        if !stopped.is_ok_and(|stopped| stopped.status.success())
+            && let Ok(pid) = std::fs::read_to_string(self.folder.join("queue/pid/master.pid"))
+        {
+            let _ = Command::new("kill").args(["-9", pid.trim()]).status();
+        }
     }
 
     /// All that it has logged.
@@ -109,15 +150,7 @@ impl Drop for Postfix {
         if std::thread::panicking() {
             eprintln!("--- Postfix's log ---\n{}", self.log());
         }
-        let conf = self.folder.join("conf");
-        // A stop that hangs must not hang the tests with it.
-        let stop = ["--kill-after=5", "60", "postfix", "-c"];
-        let stopped = Command::new("timeout").args(stop).arg(conf).arg("stop").output();
-        if !stopped.is_ok_and(|stopped| stopped.status.success())
-            && let Ok(pid) = std::fs::read_to_string(self.folder.join("queue/pid/master.pid"))
-        {
-            let _ = Command::new("kill").args(["-9", pid.trim()]).status();
-        }
+        self.stop();
     }
 }
 
