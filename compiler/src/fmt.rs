@@ -1,8 +1,8 @@
 //! One canonical layout for rule files.
 //!
 //! Works on the lossless tree: tokens stay as they are (a trailing comma comes and goes with the layout of its
-//! list), comments stay behind or before what they stood at. Only white space, and so the layout, changes;
-//! formatting twice changes nothing more.
+//! list, and an amount in one word, `10KiB`, becomes two), comments stay behind or before what they stood at. Only
+//! white space, and so the layout, changes; formatting twice changes nothing more.
 //!
 //! The layout: four spaces inside a block, a clause a line, operands in one column; a block that was written on
 //! one line stays there if it fits; lists on one line if they fit and have no trailing comma, else an entry a
@@ -11,6 +11,7 @@
 //!
 //! Limits: a file with a syntax error is not touched. Texts are never changed, so a long one may stand out.
 
+mod amount;
 mod layout;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::parse::{Parsed, parse};
 use crate::span::FileId;
 use crate::tree::NodeKind;
 use layout::{Atom, Statement};
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// The widest line that the layout makes where it has a choice, in characters.
@@ -45,7 +47,9 @@ pub fn format_bytes(file: FileId, bytes: &[u8]) -> Result<String, Vec<Diagnostic
     if parsed.diagnostics.iter().any(|d| d.severity == Severity::Error) {
         return Err(parsed.diagnostics);
     }
-    let mut printer = Printer { text, parsed: &parsed, out: Lines::default() };
+    let word = |token: Token| text.get(token.start as usize..token.end as usize).unwrap_or_default();
+    let glued = amount::glued(&parsed, word);
+    let mut printer = Printer { text, parsed: &parsed, glued, out: Lines::default() };
     printer.file();
     Ok(printer.out.finish())
 }
@@ -135,6 +139,8 @@ impl Lines {
 struct Printer<'a> {
     text: &'a str,
     parsed: &'a Parsed,
+    /// Places of amounts that were written as one word.
+    glued: HashSet<usize>,
     out: Lines,
 }
 
@@ -347,7 +353,20 @@ impl<'a> Printer<'a> {
             let text =
                 if token.kind == TokenKind::Block { text.replace("\r\n", "\n") } else { text.to_owned() };
             let comments = if at == 0 { Vec::new() } else { self.gap(*place).comments };
-            atoms.push(Atom { kind: token.kind, text, space, top: parens == 0 && lists == 0, comments });
+            let top = parens == 0 && lists == 0;
+            let atom = |text: &str, space, comments| Atom {
+                kind: token.kind,
+                text: text.to_owned(),
+                space,
+                top,
+                comments,
+            };
+            match amount::split(&text).filter(|_| self.glued.contains(place)) {
+                Some((number, unit)) => {
+                    atoms.extend([atom(number, space, comments), atom(unit, 1, Vec::new())])
+                }
+                None => atoms.push(atom(&text, space, comments)),
+            }
             before = Some(token);
         }
         Statement { atoms }

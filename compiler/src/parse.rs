@@ -8,7 +8,8 @@
 //! there is; files and diagnostics are bounded by the lexer. Time is linear in the file.
 //!
 //! # Grammar
-//! White space and comments may stand between any two tokens; a line end is white space.
+//! White space and comments may stand between any two tokens; a line end is white space. Between a number and the unit or `%`
+//! behind it there may be none.
 //! ```text
 //! file        = "edict" NUMBER { item } ;
 //! item        = "import" TEXT

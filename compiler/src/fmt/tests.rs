@@ -12,15 +12,27 @@ fn check(before: &str, after: &str) {
     assert_eq!(format(&formatted).unwrap(), after, "a second time");
 }
 
-/// The Ast without the places.
+/// The Ast without the places, and without the space between a number and its unit.
 fn meaning(ast: &Ast) -> String {
-    let debug = format!("{ast:?}");
+    let debug = joined(&joined(&format!("{ast:?}"), "Size"), "Duration");
     let mut out = String::new();
     let mut rest = debug.as_str();
     while let Some((before, behind)) = rest.split_once("Span {") {
         out.push_str(before);
         let inner = behind.split_once('}').unwrap().1;
         rest = inner.split_once('}').unwrap().1;
+    }
+    out + rest
+}
+
+/// An Ast with the amounts of a class in one word.
+fn joined(debug: &str, class: &str) -> String {
+    let class = format!("\", class: {class}(");
+    let (mut out, mut rest) = (String::new(), debug);
+    while let Some((before, behind)) = rest.split_once(&class) {
+        let (before, written) = before.rsplit_once('"').unwrap();
+        out.extend([before, "\"", &written.replace(' ', ""), &class]);
+        rest = behind;
     }
     out + rest
 }
@@ -97,6 +109,41 @@ fn layout() {
     );
 }
 
+/// A number and its unit are two words, where an amount is meant; elsewhere one word is one.
+#[test]
+fn amounts() {
+    check(
+        "edict 1\nprofile { max-message-size 25MB max-attachment-size 3MiB }",
+        "edict 1\n\nprofile { max-message-size 25 MB   max-attachment-size 3 MiB }\n",
+    );
+    check(
+        "edict 1\nreject \"x\" {\nwhen size>10KiB and (not attachment.size<1KB or size in [1B,2TiB]) # so\nunless size is not 3MiB }",
+        "edict 1\n\nreject \"x\" {\n    when   size > 10 KiB and (not attachment.size < 1 KB or size in [1 B, 2 TiB])  # so\n    unless size is not 3 MiB\n}\n",
+    );
+    check(
+        "edict 1\nlimit \"x\" { per client.ip at most 3 messages per 90s at most 5 connections per 10min }",
+        "edict 1\n\nlimit \"x\" { per client.ip   at most 3 messages per 90 s   at most 5 connections per 10 min }\n",
+    );
+    check(
+        "edict 1\nquota \"x\" {\nat most 200MiB per day\nwarn at 80% }",
+        "edict 1\n\nquota \"x\" {\n    at most 200 MiB per day\n    warn at 80 %\n}\n",
+    );
+    check(
+        "edict 1\ntest \"x\" { size 1KiB usage 199MB expect accept }",
+        "edict 1\n\ntest \"x\" { size 1 KiB   usage 199 MB   expect accept }\n",
+    );
+    // A login, a host and a name of somebody, and what is a mistake where it stands.
+    for one in [
+        "test \"x\" { login 5d   helo 10min   expect accept for 3h@a.example }",
+        "group x = [5d, 10KiB]",
+        "alias 5d = 10s",
+        "allow \"x\" { when auth.user is 5d and sender.local in [1h, 2h] and hops < 5s }",
+    ] {
+        let one = format!("edict 1\n\n{one}\n");
+        check(&one, &one);
+    }
+}
+
 #[test]
 fn long_lines_break() {
     let long = "a-rather-long-name.example";
@@ -156,6 +203,8 @@ fn word() -> impl Strategy<Value = String> {
         "x",
         "100",
         "5 MiB",
+        "5MiB",
+        "90s",
         "\"t # {\"",
         "\"\"\"b\n  c\"\"\"",
     ])
@@ -176,6 +225,7 @@ fn condition() -> impl Strategy<Value = String> {
         set().prop_map(|s| format!("recipient.domain not in {s}")),
         set().prop_map(|s| format!("subject contains any of {s}")),
         word().prop_map(|w| format!("size>={w}")),
+        set().prop_map(|s| format!("attachment.size in {s}")),
         prop::sample::select(vec![
             "submitted",
             "header(\"X\") is absent",

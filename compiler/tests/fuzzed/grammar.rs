@@ -424,7 +424,7 @@ fn number_word(c: &mut Choices<'_>) -> String {
 }
 
 fn size(c: &mut Choices<'_>) -> String {
-    c.mostly(&["10 KiB", "25MB", "1 B", "3 MiB"], &["0 B", "16777216 TiB", "10", "10 kb", "5 s"])
+    c.mostly(&["10 KiB", "25MB", "1 B", "3MiB"], &["0 B", "16777216 TiB", "10", "10 kb", "5 s"])
 }
 
 fn profile(c: &mut Choices<'_>) -> String {

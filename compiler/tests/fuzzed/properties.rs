@@ -8,7 +8,7 @@ use edict_compiler::ast::{Ast, ListType};
 use edict_compiler::data::{parse_aliases, parse_list};
 use edict_compiler::diag::{Diagnostic, Severity};
 use edict_compiler::fmt::format_bytes;
-use edict_compiler::lex::{TokenKind, lex};
+use edict_compiler::lex::{TokenKind, leaf, lex};
 use edict_compiler::parse::parse;
 use edict_compiler::source::Sources;
 use edict_compiler::span::{FileId, Span};
@@ -43,7 +43,8 @@ fn sound(diagnostics: &[Diagnostic], bytes: &[u8]) {
     }
 }
 
-/// The tokens that count, and the comments; a comma before a closing bracket is layout.
+/// The tokens that count, and the comments; a comma before a closing bracket is layout, and so is the space between a
+/// number and its unit.
 fn tokens(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
     let lexed = lex(FileId(0), bytes);
     let (mut code, mut comments) = (Vec::new(), Vec::new());
@@ -58,21 +59,43 @@ fn tokens(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
                 code.push(text);
             }
             kind if kind.is_trivia() => {}
+            TokenKind::Word => {
+                let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+                let number = &text[..text.len() - unit.len()];
+                if !number.is_empty() && (unit == "%" || leaf::is_unit(unit)) {
+                    code.extend([number.to_owned(), unit.to_owned()]);
+                } else {
+                    code.push(text);
+                }
+            }
             _ => code.push(text),
         }
     }
     (code, comments)
 }
 
-/// An Ast without its places.
+/// An Ast without its places, and without the space between a number and its unit.
 fn meaning(ast: &Ast) -> String {
-    let debug = format!("{ast:?}");
+    let debug = joined(&joined(&format!("{ast:?}"), "Size"), "Duration");
     let mut out = String::with_capacity(debug.len() / 2);
     let mut rest = debug.as_str();
     while let Some((before, behind)) = rest.split_once("Span { file: FileId(0), start: ") {
         out.push_str(before);
         rest = behind.trim_start_matches(|c: char| c.is_ascii_digit());
         rest = rest.strip_prefix(", end: ").unwrap_or(rest).trim_start_matches(|c: char| c.is_ascii_digit());
+    }
+    out + rest
+}
+
+/// An Ast with the amounts of a class in one word.
+fn joined(debug: &str, class: &str) -> String {
+    let class = format!("\", class: {class}(");
+    let mut out = String::with_capacity(debug.len());
+    let mut rest = debug;
+    while let Some((before, behind)) = rest.split_once(&class) {
+        let (before, written) = before.rsplit_once('"').unwrap_or((before, ""));
+        out.extend([before, "\"", &written.replace(' ', ""), &class]);
+        rest = behind;
     }
     out + rest
 }
