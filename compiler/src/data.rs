@@ -15,7 +15,7 @@ mod repeats;
 
 pub use aliases::{AliasLine, Target, parse_aliases, target};
 pub use list::parse_list;
-pub use network::{Fault, looks_like_one, network_fault};
+pub use network::{Fault, looks_like_one, network_fault, shown_network};
 pub use repeats::{covers, repeats};
 
 use crate::diag::{Diagnostic, Severity};

@@ -1,6 +1,6 @@
 //! What to write in place of a bad entry of a list: most come from other systems' lists.
 
-use super::network::network_fault;
+use super::network::{network_fault, shown_network};
 use crate::ast::ListType;
 use crate::diag::Diagnostic;
 use crate::span::Span;
@@ -41,8 +41,11 @@ fn short(entry: &str) -> String {
 
 /// An entry in normal form as rules write it.
 pub(super) fn written(ty: ListType, key: &str) -> String {
-    let key = if ty == ListType::Domain { key.trim_start_matches('@') } else { key };
-    short(key)
+    short(match ty {
+        ListType::Domain => key.trim_start_matches('@'),
+        ListType::Network => shown_network(key),
+        _ => key,
+    })
 }
 
 /// The diagnostic for a bad entry.

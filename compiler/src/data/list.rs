@@ -193,7 +193,8 @@ impl Reader {
             ListType::Network => {
                 for ((inner, at), (outer, by)) in nested(std::mem::take(&mut self.networks)) {
                     self.report.add("W0104", Severity::Warning, || {
-                        super::repeats::cover(&inner.to_string(), &outer.to_string(), at, by)
+                        let name = |net: IpNet| hint::written(self.ty, &net.to_string());
+                        super::repeats::cover(&name(inner), &name(outer), at, by)
                     });
                 }
             }

@@ -35,6 +35,16 @@ pub fn looks_like_one(text: &str) -> bool {
         || ip.split_once(':').is_some_and(|(ip, port)| dotted(ip) && is_number(port))
 }
 
+/// A network in normal form as rules write it: one address stands without a length.
+#[must_use]
+pub fn shown_network(network: &str) -> &str {
+    match network.split_once('/') {
+        Some((ip, "32")) if !ip.contains(':') => ip,
+        Some((ip, "128")) => ip,
+        _ => network,
+    }
+}
+
 /// The networks of a range, as many as a message can hold.
 fn range(first: &str, last: &str) -> String {
     const SHOWN: usize = 8;
@@ -196,6 +206,20 @@ fn six(ip: &str) -> Option<Fault> {
 mod tests {
     use super::*;
     use edict_table::value::parse_network;
+
+    #[test]
+    fn one_address_stands_alone() {
+        for (text, shown) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("192.0.2.7/32", "192.0.2.7"),
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("2001:DB8::7", "2001:db8::7"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+        ] {
+            assert_eq!(shown_network(&parse_network(text).unwrap().to_string()), shown, "{text}");
+        }
+    }
 
     #[test]
     fn says_which_part() {

@@ -126,14 +126,10 @@ pub fn claim(table: &Table, predicate: &Predicate, holds: bool) -> String {
 
 fn membership(table: &Table, fact: &str, list: ListId, holds: bool, domain: bool) -> String {
     let Some(list) = table.lists.get(list as usize) else { return fact.to_owned() };
-    // Keys of domains begin with an `@` that nobody writes there, networks of one address end in a length.
+    // Keys of domains begin with an `@` that nobody writes there.
     let shown = |key: &str| match list.kind {
         ListKind::Mailbox if domain => key.trim_start_matches('@').to_owned(),
-        ListKind::Network => match key.split_once('/') {
-            Some((ip, "32")) if !ip.contains(':') => ip.to_owned(),
-            Some((ip, "128")) => ip.to_owned(),
-            _ => key.to_owned(),
-        },
+        ListKind::Network => crate::data::shown_network(key).to_owned(),
         _ => key.to_owned(),
     };
     let not = if holds { "" } else { "not " };

@@ -4,7 +4,7 @@ use super::Context;
 use super::names::Sort;
 use super::value::Bare;
 use crate::ast::{self, Entry, List, ListBody, Text};
-use crate::data::{parse_list, repeats};
+use crate::data::{parse_list, repeats, shown_network};
 use crate::diag::Diagnostic;
 use crate::gather::join;
 use crate::model::{ListDef, ListType};
@@ -141,7 +141,11 @@ fn inline(ctx: &mut Context<'_>, ty: ast::ListType, entries: &[Entry]) -> Entrie
 
 /// An entry as rules write it.
 fn shown(ty: ast::ListType, entry: &str) -> &str {
-    if ty == ast::ListType::Domain { entry.trim_start_matches('@') } else { entry }
+    match ty {
+        ast::ListType::Domain => entry.trim_start_matches('@'),
+        ast::ListType::Network => shown_network(entry),
+        _ => entry,
+    }
 }
 
 fn from_file(ctx: &mut Context<'_>, file: FileId, ty: ast::ListType, path: &Text) -> Option<Entries> {

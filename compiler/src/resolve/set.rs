@@ -6,7 +6,7 @@ use super::names::Sort;
 use super::operand::{bare_text, kind_of, one_value, word};
 use super::wording::type_name;
 use crate::ast::{self, Entry, FactTest, Needles, Value, Word};
-use crate::data::repeats;
+use crate::data::{repeats, shown_network};
 use crate::diag::Diagnostic;
 use crate::model::{ListType, Op, Set};
 use crate::span::Span;
@@ -75,8 +75,11 @@ pub fn within(ctx: &mut Context<'_>, row: &Row, set: &ast::Set, test: &FactTest)
             if !sound || !not_empty(ctx, entries) {
                 return None;
             }
-            let domains = row.ty == Type::Domain;
-            let shown = |entry: &str| if domains { entry.trim_start_matches('@') } else { entry }.to_owned();
+            let shown = |entry: &str| match row.ty {
+                Type::Domain => entry.trim_start_matches('@').to_owned(),
+                Type::Network => shown_network(entry).to_owned(),
+                _ => entry.to_owned(),
+            };
             ctx.extend(repeats(&mut out, row.ty == Type::Text, shown));
             Some(Op::In(Set::Values(kind_of(row.ty), out.into_iter().map(|(entry, _)| entry).collect())))
         }
