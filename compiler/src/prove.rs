@@ -5,6 +5,7 @@
 //! itself confirmed it: each message found here is decided by [`edict_table::decide`] before anybody sees
 //! it, and a no is told only where every step of it was exact. What hangs on a regex may stay untold.
 
+mod delays;
 pub mod describe;
 mod early;
 mod lits;
@@ -15,9 +16,8 @@ pub mod theory;
 pub mod world;
 
 use edict_table::decide::{self, Scratch};
-use edict_table::fact::Stage;
 use edict_table::load::{Image, Loaded, RuleId};
-use edict_table::model::{Action, Condition, ConditionId, Kind, Mode, Rule, Table, Verb, Verdict};
+use edict_table::model::{Action, ConditionId, Kind, Mode, Rule, Table, Verdict};
 use query::{Question, Reply, Say, ask};
 use std::sync::Arc;
 use theory::{Directions, GIVEN, Space};
@@ -72,23 +72,24 @@ pub enum Finding {
         /// A message that both match.
         example: Vec<String>,
     },
-    /// An allow on content goes before a refusal that could be told earlier, and both can match.
+    /// An allow on content goes before refusals that could be told earlier, and both can match.
     Delays {
         /// The allow.
         allow: usize,
-        /// The refusal.
-        refusal: usize,
+        /// The refusals, in their order; at least one.
+        refusals: Vec<usize>,
+        /// These are all; else nobody asked about the rest.
+        all: bool,
     },
 }
-
-/// The most refusals that one allow is asked about.
-const MAX_REFUSALS: usize = 32;
 
 struct Prover<'t> {
     table: &'t Table,
     loaded: Loaded,
     scratch: Scratch,
     matched: Vec<RuleId>,
+    /// How many of [`delays::MAX_MORE`] are left.
+    more: usize,
 }
 
 /// Proves what can be proved about a table. Empty where the table cannot be loaded.
@@ -97,7 +98,8 @@ pub fn prove(table: &Table) -> Vec<Finding> {
     let image: Image = Arc::new(edict_table::emit::emit(table));
     let Ok(loaded) = Loaded::new(image) else { return Vec::new() };
     let space = Space::new(table);
-    let mut prover = Prover { table, loaded, scratch: Scratch::new(), matched: Vec::new() };
+    let mut prover =
+        Prover { table, loaded, scratch: Scratch::new(), matched: Vec::new(), more: delays::MAX_MORE };
     let mut out = Vec::new();
     for place in 0..table.rules.len() {
         out.extend(prover.rule(&space, place));
@@ -114,23 +116,6 @@ pub fn prove(table: &Table) -> Vec<Finding> {
         }
     }
     out
-}
-
-/// The stage from which on all is known that a condition asks.
-fn stage(table: &Table, at: ConditionId) -> Stage {
-    let mut last = Stage::Connect;
-    let mut waiting = vec![at];
-    while let Some(at) = waiting.pop() {
-        match table.conditions.get(at as usize) {
-            Some(Condition::Test(test)) => {
-                last = table.predicates.get(*test as usize).map_or(last, |p| last.max(p.fact.row().stage));
-            }
-            Some(Condition::Not(inner)) => waiting.push(*inner),
-            Some(Condition::All(parts) | Condition::Any(parts)) => waiting.extend(parts),
-            Some(Condition::True) | None => {}
-        }
-    }
-    last
 }
 
 const INBOUND: Directions = 1;
@@ -277,30 +262,6 @@ impl Prover<'_> {
         });
         let Reply::Found(world) = reply else { return None };
         (!by.is_empty()).then(|| Finding::Overruled { rule: place, by, example: world.lines() })
-    }
-
-    /// A refusal of worse rank that could be told before the message has come, were it not for this allow.
-    fn delays(&mut self, space: &Space<'_>, place: usize) -> Option<Finding> {
-        let table = self.table;
-        let verb = |rule: &Rule| match &rule.action {
-            Action::Verdict(verdict) if rule.mode == Mode::Enforce => Some(verdict.verb),
-            _ => None,
-        };
-        let rule = table.rules.get(place).filter(|rule| verb(rule) == Some(Verb::Allow))?;
-        if stage(table, rule.condition) < Stage::Header {
-            return None;
-        }
-        // The worst rank first, as it waits for all.
-        let early = table.rules.iter().enumerate().skip(place + 1).rev().filter(|(_, other)| {
-            matches!(verb(other), Some(Verb::Reject | Verb::Defer))
-                && stage(table, other.condition) < Stage::Header
-        });
-        early.take(MAX_REFUSALS).map(|(at, other)| (at, other.condition)).find_map(|(refusal, condition)| {
-            let must = [rule.condition, condition];
-            let question = Question { must: &must, any: &[], directions: directions(rule) };
-            let reply = ask(space, &question, |_| Say::Take);
-            matches!(reply, Reply::Found(_)).then_some(Finding::Delays { allow: place, refusal })
-        })
     }
 
     /// A rule of equal rank that can match the same message.

@@ -19,6 +19,8 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+#[path = "proofs/delays.rs"]
+mod delays;
 #[path = "proofs/extensions.rs"]
 mod extensions;
 #[path = "proofs/linked.rs"]

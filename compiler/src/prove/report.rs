@@ -17,8 +17,7 @@ pub fn report<'m>(
 ) -> Vec<Diagnostic> {
     let name = |place: usize| table.rules.get(place).map_or("", |rule| rule.name.as_str());
     let at = |place: usize| written(name(place)).map_or_else(Span::default, |rule| rule.span);
-    let one = |finding: Finding| {
-        match finding {
+    let one = |finding: Finding| match finding {
         Finding::Never { rule, clash, empty, elsewhere } => match empty.first() {
             Some(list) => Diagnostic::warning(
                 "W2001",
@@ -99,18 +98,11 @@ pub fn report<'m>(
             .help("give one of them another `priority` (the lower number wins), or part them with `unless`")
             .example(example)
         }
-        Finding::Delays { allow, refusal } => Diagnostic::warning(
-            "W0207",
-            format!("rule `{}` cannot refuse before the whole message has come", name(refusal)),
-            at(allow),
-        )
-        .label(format!("asks for the content, and goes before `{}`", name(refusal)))
-        .also(at(refusal), "could be told earlier")
-        .help(format!(
-            "ask only what is known before the message in `{allow}` (`client.ip`, `sender`, `recipient`, `auth.user`), or add an `unless` to `{refusal}` that spares what `{allow}` is about, or leave it: `{refusal}` then waits for the message",
-            allow = name(allow),
-            refusal = name(refusal)
-        )),
+        Finding::Delays { allow, refusals, all } => {
+            let refusals: Vec<(&str, Span)> =
+                refusals.iter().map(|place| (name(*place), at(*place))).collect();
+            delays((name(allow), at(allow)), &refusals, all)
+        }
         Finding::ByName { first, second, example } => Diagnostic::warning(
             "W2002",
             format!("`{}` and `{}` both match one message with different replies", name(first), name(second)),
@@ -120,7 +112,6 @@ pub fn report<'m>(
         .also(at(first), "the one that replies")
         .help("give one of them another `priority`, or the same reply")
         .example(example),
-    }
     };
     let mut empty: BTreeMap<String, usize> = BTreeMap::new();
     let mut out: Vec<Diagnostic> = Vec::new();
@@ -140,6 +131,40 @@ pub fn report<'m>(
         out.push(one(finding));
     }
     out
+}
+
+/// Says which refusals wait for the content that an allow asks for.
+fn delays((allow, place): (&str, Span), refusals: &[(&str, Span)], all: bool) -> Diagnostic {
+    const SHOWN: usize = 8;
+    let one = matches!(refusals, [_]) && all;
+    let quoted: Vec<String> = refusals.iter().take(SHOWN).map(|(name, _)| format!("`{name}`")).collect();
+    let rest = refusals.len() - quoted.len();
+    let more = match (rest, all) {
+        (0, true) => None,
+        (0, false) => Some("perhaps more".to_owned()),
+        (_, true) => Some(format!("{rest} more")),
+        (_, false) => Some(format!("{rest} more at least")),
+    };
+    let named = match (quoted.as_slice(), more) {
+        ([all @ .., last], None) if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+        (all, None) => all.join(", "),
+        (all, Some(more)) => format!("{} and {more}", all.join(", ")),
+    };
+    let (subject, before, each, wait) = if one {
+        (format!("rule {named}"), named.as_str(), named.as_str(), format!("{named} then waits"))
+    } else {
+        (format!("rules {named}"), "them", "each of them", "they then wait".to_owned())
+    };
+    let text = format!("{subject} cannot refuse before the whole message has come");
+    let mut diagnostic = Diagnostic::warning("W0207", text, place)
+        .label(format!("asks for the content, and goes before {before}"))
+        .help(format!(
+            "ask only what is known before the message in `{allow}` (`client.ip`, `sender`, `recipient`, `auth.user`), or add an `unless` to {each} that spares what `{allow}` is about, or leave it: {wait} for the message"
+        ));
+    for (_, place) in refusals.iter().take(SHOWN) {
+        diagnostic = diagnostic.also(*place, "could be told earlier");
+    }
+    diagnostic
 }
 
 /// Says why several tests cannot hold at once, and what to do about it.
