@@ -7,8 +7,10 @@
 //!
 //! Limits: files over [`MAX_FILE`] bytes are not read; at most [`MAX_DIAGNOSTICS`] are kept.
 
+mod foreign;
 pub mod leaf;
 mod scan;
+mod token;
 
 #[cfg(test)]
 mod tests;

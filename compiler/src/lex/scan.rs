@@ -1,30 +1,27 @@
-//! The scanners of the lexer, put together from nom's parsers over what is left of the text.
+//! The lexer: which token starts at each place of the text, and what is wrong with texts and regexes.
 
-use super::{MASK, MAX_DIAGNOSTICS, Token, TokenKind, leaf};
+use super::token::{
+    block_open, comment, is_blank, is_word, length, quoted_local, quoted_open, regex_open, socket_literal,
+    word,
+};
+use super::{MAX_DIAGNOSTICS, Token, TokenKind, leaf};
 use crate::diag::Diagnostic;
 use crate::span::{FileId, Span};
-use nom::branch::alt;
-use nom::bytes::complete::{tag, take_while, take_while_m_n, take_while1};
-use nom::character::complete::{anychar, char, none_of, one_of};
-use nom::combinator::{opt, peek, recognize, verify};
-use nom::multi::{many0_count, many1_count};
-use nom::sequence::{delimited, pair, preceded, terminated};
-use nom::{IResult, Parser};
+use nom::Parser;
+use nom::bytes::complete::{take_while, take_while1};
 
 /// The state of lexing one file.
 pub(super) struct Lexer<'a> {
     file: FileId,
-    bytes: &'a [u8],
-    text: &'a str,
-    at: usize,
+    pub(super) bytes: &'a [u8],
+    pub(super) text: &'a str,
+    pub(super) at: usize,
     /// The last word, if nothing but white space and comments stands behind it.
     before: &'a str,
     pub(super) tokens: Vec<Token>,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) cut: bool,
 }
-
-type Scan<'a> = IResult<&'a str, &'a str>;
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(file: FileId, bytes: &'a [u8], text: &'a str) -> Self {
@@ -67,12 +64,12 @@ impl<'a> Lexer<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    fn span(&self, from: usize, to: usize) -> Span {
+    pub(super) fn span(&self, from: usize, to: usize) -> Span {
         let end = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
         Span { file: self.file, start: end(self.at + from), end: end(self.at + to) }
     }
 
-    fn report(&mut self, diagnostic: Diagnostic) {
+    pub(super) fn report(&mut self, diagnostic: Diagnostic) {
         if self.diagnostics.len() < MAX_DIAGNOSTICS {
             self.diagnostics.push(diagnostic);
         }
@@ -242,135 +239,6 @@ impl<'a> Lexer<'a> {
         }
         (TokenKind::Regex, body + 1 + flags)
     }
-
-    /// `'…'` and typographic quotes: taken as the text that was meant.
-    fn foreign_quotes(&mut self, rest: &'a str, first: char) -> (TokenKind, usize) {
-        let close: &[char] = match first {
-            '\'' => &['\''],
-            '‘' | '’' => &['’', '‘', '\''],
-            '«' | '»' => &['»', '«'],
-            _ => &['”', '“', '„', '"'],
-        };
-        let open = first.len_utf8();
-        let inner = rest.get(open..).unwrap_or_default();
-        // The search ends with the line, so that a line has at most one that fails.
-        let mut escaped = false;
-        let found = inner.find(|c| {
-            let ends = close.contains(&c) && !escaped;
-            escaped = c == '\\' && !escaped;
-            ends || c == '\n' || c == '\r'
-        });
-        let end = found.filter(|at| inner.get(*at..).is_some_and(|l| l.starts_with(close)));
-        let Some(end) = end else {
-            let diagnostic =
-                Diagnostic::error("E0004", format!("`{first}` is no quote here"), self.span(0, open))
-                    .help("a text stands between two `\"`");
-            self.report(diagnostic);
-            return (TokenKind::Bad, open);
-        };
-        let closing = inner.get(end..).and_then(|l| l.chars().next()).map_or(0, char::len_utf8);
-        let span = self.span(0, open + end + closing);
-        let body = inner.get(..end).unwrap_or_default();
-        let written = leaf::quote(body);
-        let what = if first == '\'' { "single quotes" } else { "typographic quotes" };
-        let diagnostic = Diagnostic::error("E0004", format!("{what} do not open a text"), span)
-            .help(format!(
-                "write {}",
-                if written.len() < 60 { format!("`{written}`") } else { "`\"…\"`".into() }
-            ))
-            .fix("use double quotes", span, written);
-        self.report(diagnostic);
-        (TokenKind::Text, open + end + closing)
-    }
-
-    /// Whether nothing but blanks stands before this on its line.
-    fn starts_line(&self) -> bool {
-        let before = self.text.get(..self.at).unwrap_or_default();
-        before.trim_end_matches([' ', '\t']).chars().next_back().is_none_or(|c| c == '\n')
-    }
-
-    fn foreign_comment(&mut self, rest: &'a str, sign: usize) -> (TokenKind, usize) {
-        let length = length(comment(rest));
-        let span = self.span(0, sign);
-        let diagnostic = Diagnostic::error("E0008", "a comment starts with `#`", span)
-            .help("write `#` in its place")
-            .fix("write `#`", span, "#");
-        self.report(diagnostic);
-        (TokenKind::Bad, length)
-    }
-
-    fn semicolon(&mut self) -> (TokenKind, usize) {
-        let span = self.span(0, 1);
-        let diagnostic = Diagnostic::error("E0009", "`;` has no use here", span)
-            .help("nothing ends a clause or parts two; entries of a list are parted by `,`")
-            .fix("remove it", span, "");
-        self.report(diagnostic);
-        (TokenKind::Bad, 1)
-    }
-
-    /// A character that no token starts with.
-    fn stray(&mut self, c: char) -> (TokenKind, usize) {
-        let span = self.span(0, c.len_utf8());
-        if c.is_whitespace() && !c.is_control() {
-            let message = format!("`U+{:04X}` is no white space here", u32::from(c));
-            self.report(
-                Diagnostic::error("E0003", message, span)
-                    .help("it looks like a space; it often comes with text that was copied from a web page")
-                    .fix("write a space", span, " "),
-            );
-        } else {
-            self.invisible_at(c, 0);
-        }
-        (TokenKind::Bad, c.len_utf8())
-    }
-
-    /// Reports what nobody can see inside a token.
-    fn invisible(&mut self, taken: &str) {
-        if taken.bytes().all(|b| (0x20..0x7f).contains(&b)) {
-            return;
-        }
-        let mut chars = taken.char_indices().peekable();
-        while let Some((place, c)) = chars.next() {
-            let line_end = c == '\r' && chars.peek().is_some_and(|(_, next)| *next == '\n');
-            if c != '\t' && c != '\n' && !line_end && is_invisible(c) && !(place == 0 && self.at == 0) {
-                self.invisible_at(c, place);
-            }
-        }
-    }
-
-    fn invisible_at(&mut self, c: char, place: usize) {
-        // A masked byte has had its message.
-        if c == MASK && self.bytes.get(self.at + place) != Some(&0x1a) {
-            return;
-        }
-        let span = self.span(place, place + c.len_utf8());
-        let code = u32::from(c);
-        // A run of the same is one mistake.
-        if let Some(last) = self.diagnostics.last_mut()
-            && last.code == "E0003"
-            && last.span.end == span.start
-            && self.text.get(last.span.start as usize..).is_some_and(|t| t.starts_with(c))
-        {
-            last.span.end = span.end;
-            for fix in &mut last.fixes {
-                fix.span.end = span.end;
-            }
-            return;
-        }
-        let diagnostic = match c {
-            '\r' => Diagnostic::error("E0003", "a carriage return stands without a line feed", span)
-                .help("end lines with a line feed, or with both"),
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => {
-                Diagnostic::error("E0003", format!("`U+{code:04X}` turns the direction of writing"), span)
-                    .help("it makes text look different from what it says; in a text write it as `\\u{…}`")
-                    .fix("remove it", span, "")
-            }
-            _ => Diagnostic::error("E0003", format!("`U+{code:04X}` cannot be seen"), span)
-                .help("delete it, or type the word anew; in a text write it as `\\u{…}`")
-                .fix("remove it", span, ""),
-        };
-        self.report(diagnostic);
-    }
 }
 
 /// Whether nothing that could be a text follows a quote that nothing closes.
@@ -403,99 +271,4 @@ fn broken(rest_of_line: &str) -> Option<usize> {
         offset += line.len();
     }
     None
-}
-
-fn length(scanned: Scan<'_>) -> usize {
-    scanned.map_or(0, |(_, taken)| taken.len())
-}
-
-fn is_blank(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\n')
-}
-
-/// Control characters, marks of direction, and what takes no room.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-/// What a word is made of, apart from `:`, `=` and `[` in the places that [`word`] knows.
-fn is_word(c: char) -> bool {
-    !c.is_whitespace() && !is_invisible(c) && !"\"{}[](),;#<>=:“”„«»".contains(c)
-}
-
-fn comment(text: &str) -> Scan<'_> {
-    // A lone carriage return does not end it: what a terminal hides would else be rules.
-    let (rest, taken) = take_while(|c| c != '\n').parse(text)?;
-    match taken.strip_suffix('\r') {
-        Some(shorter) if rest.starts_with('\n') => {
-            Ok((text.get(shorter.len()..).unwrap_or_default(), shorter))
-        }
-        _ => Ok((rest, taken)),
-    }
-}
-
-/// A bare word. `:` belongs to it where it is doubled or a letter or digit follows (`::1`, `host:25`),
-/// `=` where the word goes on behind it (`a=b@example.com`), `[…]` behind `@` (`ann@[192.0.2.1]`).
-fn word(text: &str, colons: bool) -> Scan<'_> {
-    let plain = take_while1(|c| is_word(c) && c != '@');
-    let at = recognize(pair(char('@'), opt(address_literal)));
-    let port = terminated(tag(":"), peek(verify(anychar, |c| c.is_alphanumeric())));
-    // A URL is no value, but one word, so that one message can say so.
-    let scheme = terminated(tag(":"), peek(tag("//")));
-    let colon = verify(alt((tag("::"), port, scheme)), move |_: &str| colons);
-    let equals = terminated(tag("="), peek(verify(anychar, |c| is_word(*c))));
-    recognize(many1_count(alt((plain, at, colon, equals)))).parse(text)
-}
-
-/// `[192.0.2.1]`, `[IPv6:2001:db8::1]`
-fn address_literal(text: &str) -> Scan<'_> {
-    recognize(delimited(
-        char('['),
-        take_while_m_n(1, 60, |c: char| c.is_ascii_alphanumeric() || c == ':' || c == '.'),
-        char(']'),
-    ))
-    .parse(text)
-}
-
-/// `[2001:db8::1]:587`
-fn socket_literal(text: &str) -> Scan<'_> {
-    let inner = take_while_m_n(2, 60, |c: char| c.is_ascii_hexdigit() || c == ':' || c == '.');
-    let port = take_while_m_n(1, 5, |c: char| c.is_ascii_digit());
-    recognize((delimited(char('['), inner, char(']')), char(':'), port)).parse(text)
-}
-
-/// `"a b"@example.com`: an address whose local part needs quotes.
-fn quoted_local(text: &str) -> Scan<'_> {
-    let inner = many1_count(alt((preceded(char('\\'), none_of("\r\n")), none_of("\"\\\r\n"))));
-    let domain = alt((address_literal, take_while1(|c| is_word(c) && c != '@')));
-    recognize((char('"'), inner, tag("\"@"), opt(domain))).parse(text)
-}
-
-/// `"…` up to the closing quote, which is left, or the line's end.
-fn quoted_open(text: &str) -> Scan<'_> {
-    let plain = recognize(none_of("\"\\\n"));
-    let escape = recognize(pair(char('\\'), opt(none_of("\n"))));
-    let (rest, body) = recognize(pair(char('"'), many0_count(alt((plain, escape))))).parse(text)?;
-    match body.strip_suffix('\r') {
-        Some(shorter) if rest.starts_with('\n') => {
-            Ok((text.get(shorter.len()..).unwrap_or_default(), shorter))
-        }
-        _ => Ok((rest, body)),
-    }
-}
-
-/// `"""…` up to the closing quotes, which are left, or the end.
-fn block_open(text: &str) -> Scan<'_> {
-    let plain = take_while1(|c| c != '"' && c != '\\');
-    let escape = recognize(pair(char('\\'), opt(anychar)));
-    let quote = recognize(terminated(char('"'), nom::combinator::not(tag("\"\""))));
-    recognize(pair(tag("\"\"\""), many0_count(alt((plain, escape, quote))))).parse(text)
-}
-
-/// `/…` up to the closing slash, which is left, or the line's end.
-fn regex_open(text: &str) -> Scan<'_> {
-    let plain = recognize(none_of("/\\\r\n"));
-    let escape = recognize(pair(char('\\'), opt(none_of("\r\n"))));
-    recognize(pair(one_of("/"), many0_count(alt((plain, escape))))).parse(text)
 }

@@ -1,0 +1,138 @@
+//! What is no token here: quotes and comments of other languages, characters that nobody sees. Each is
+//! reported with what to write in its place.
+
+use super::scan::Lexer;
+use super::token::{comment, is_invisible, length};
+use super::{MASK, TokenKind, leaf};
+use crate::diag::Diagnostic;
+
+impl<'a> Lexer<'a> {
+    /// `'…'` and typographic quotes: taken as the text that was meant.
+    pub(super) fn foreign_quotes(&mut self, rest: &'a str, first: char) -> (TokenKind, usize) {
+        let close: &[char] = match first {
+            '\'' => &['\''],
+            '‘' | '’' => &['’', '‘', '\''],
+            '«' | '»' => &['»', '«'],
+            _ => &['”', '“', '„', '"'],
+        };
+        let open = first.len_utf8();
+        let inner = rest.get(open..).unwrap_or_default();
+        // The search ends with the line, so that a line has at most one that fails.
+        let mut escaped = false;
+        let found = inner.find(|c| {
+            let ends = close.contains(&c) && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends || c == '\n' || c == '\r'
+        });
+        let end = found.filter(|at| inner.get(*at..).is_some_and(|l| l.starts_with(close)));
+        let Some(end) = end else {
+            let diagnostic =
+                Diagnostic::error("E0004", format!("`{first}` is no quote here"), self.span(0, open))
+                    .help("a text stands between two `\"`");
+            self.report(diagnostic);
+            return (TokenKind::Bad, open);
+        };
+        let closing = inner.get(end..).and_then(|l| l.chars().next()).map_or(0, char::len_utf8);
+        let span = self.span(0, open + end + closing);
+        let body = inner.get(..end).unwrap_or_default();
+        let written = leaf::quote(body);
+        let what = if first == '\'' { "single quotes" } else { "typographic quotes" };
+        let diagnostic = Diagnostic::error("E0004", format!("{what} do not open a text"), span)
+            .help(format!(
+                "write {}",
+                if written.len() < 60 { format!("`{written}`") } else { "`\"…\"`".into() }
+            ))
+            .fix("use double quotes", span, written);
+        self.report(diagnostic);
+        (TokenKind::Text, open + end + closing)
+    }
+
+    /// Whether nothing but blanks stands before this on its line.
+    pub(super) fn starts_line(&self) -> bool {
+        let before = self.text.get(..self.at).unwrap_or_default();
+        before.trim_end_matches([' ', '\t']).chars().next_back().is_none_or(|c| c == '\n')
+    }
+
+    pub(super) fn foreign_comment(&mut self, rest: &'a str, sign: usize) -> (TokenKind, usize) {
+        let length = length(comment(rest));
+        let span = self.span(0, sign);
+        let diagnostic = Diagnostic::error("E0008", "a comment starts with `#`", span)
+            .help("write `#` in its place")
+            .fix("write `#`", span, "#");
+        self.report(diagnostic);
+        (TokenKind::Bad, length)
+    }
+
+    pub(super) fn semicolon(&mut self) -> (TokenKind, usize) {
+        let span = self.span(0, 1);
+        let diagnostic = Diagnostic::error("E0009", "`;` has no use here", span)
+            .help("nothing ends a clause or parts two; entries of a list are parted by `,`")
+            .fix("remove it", span, "");
+        self.report(diagnostic);
+        (TokenKind::Bad, 1)
+    }
+
+    /// A character that no token starts with.
+    pub(super) fn stray(&mut self, c: char) -> (TokenKind, usize) {
+        let span = self.span(0, c.len_utf8());
+        if c.is_whitespace() && !c.is_control() {
+            let message = format!("`U+{:04X}` is no white space here", u32::from(c));
+            self.report(
+                Diagnostic::error("E0003", message, span)
+                    .help("it looks like a space; it often comes with text that was copied from a web page")
+                    .fix("write a space", span, " "),
+            );
+        } else {
+            self.invisible_at(c, 0);
+        }
+        (TokenKind::Bad, c.len_utf8())
+    }
+
+    /// Reports what nobody can see inside a token.
+    pub(super) fn invisible(&mut self, taken: &str) {
+        if taken.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            return;
+        }
+        let mut chars = taken.char_indices().peekable();
+        while let Some((place, c)) = chars.next() {
+            let line_end = c == '\r' && chars.peek().is_some_and(|(_, next)| *next == '\n');
+            if c != '\t' && c != '\n' && !line_end && is_invisible(c) && !(place == 0 && self.at == 0) {
+                self.invisible_at(c, place);
+            }
+        }
+    }
+
+    fn invisible_at(&mut self, c: char, place: usize) {
+        // A masked byte has had its message.
+        if c == MASK && self.bytes.get(self.at + place) != Some(&0x1a) {
+            return;
+        }
+        let span = self.span(place, place + c.len_utf8());
+        let code = u32::from(c);
+        // A run of the same is one mistake.
+        if let Some(last) = self.diagnostics.last_mut()
+            && last.code == "E0003"
+            && last.span.end == span.start
+            && self.text.get(last.span.start as usize..).is_some_and(|t| t.starts_with(c))
+        {
+            last.span.end = span.end;
+            for fix in &mut last.fixes {
+                fix.span.end = span.end;
+            }
+            return;
+        }
+        let diagnostic = match c {
+            '\r' => Diagnostic::error("E0003", "a carriage return stands without a line feed", span)
+                .help("end lines with a line feed, or with both"),
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => {
+                Diagnostic::error("E0003", format!("`U+{code:04X}` turns the direction of writing"), span)
+                    .help("it makes text look different from what it says; in a text write it as `\\u{…}`")
+                    .fix("remove it", span, "")
+            }
+            _ => Diagnostic::error("E0003", format!("`U+{code:04X}` cannot be seen"), span)
+                .help("delete it, or type the word anew; in a text write it as `\\u{…}`")
+                .fix("remove it", span, ""),
+        };
+        self.report(diagnostic);
+    }
+}
