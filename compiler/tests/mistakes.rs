@@ -8,6 +8,8 @@ mod change;
 mod files;
 #[path = "mistakes/good.rs"]
 mod good;
+#[path = "mistakes/opposite.rs"]
+mod opposite;
 
 use change::Mistake;
 use edict_compiler::parse::parse;

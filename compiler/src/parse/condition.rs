@@ -94,7 +94,17 @@ fn one(c: &mut Cursor<'_>) -> Option<Expr> {
         }
         return None;
     };
-    let deeper = token.is_word("not") || token.kind == TokenKind::OpenParen;
+    let foreign = token.is_word("!");
+    if foreign {
+        let close = c.nth(1).is_some_and(|next| next.span.start == token.span.end);
+        c.report(
+            Diagnostic::error("E0023", "`!` is written `not`", token.span)
+                .label("`not` stands before the whole test")
+                .help("write `not`, as in `not submitted` or `not (submitted or client.tls)`")
+                .fix("write `not`", token.span, if close { "not " } else { "not" }),
+        );
+    }
+    let deeper = token.is_word("not") || foreign || token.kind == TokenKind::OpenParen;
     if !deeper {
         return c.node(NodeKind::Test, test).map(Expr::Test);
     }

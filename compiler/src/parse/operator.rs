@@ -3,7 +3,7 @@
 use super::condition::is_fact;
 use super::cursor::{Cursor, named, short};
 use super::list::{at_other_bracket, entries};
-use super::opposite::reverses;
+use super::opposite::{certain, reverses};
 use super::value::value;
 use super::words::nearest;
 use crate::ast::{Comparison, FactRef, Needles, Op, Set, Spanned, Value};
@@ -38,6 +38,14 @@ pub(super) const FOREIGN: &[(&str, &str)] = &[
     ("missing", "is absent"),
     ("isnt", "is not"),
     ("isn't", "is not"),
+    ("isnot", "is not"),
+    ("is-not", "is not"),
+    ("is_not", "is not"),
+    ("!is", "is not"),
+    ("notin", "not in"),
+    ("not-in", "not in"),
+    ("not_in", "not in"),
+    ("!in", "not in"),
     ("&&", "and"),
     ("||", "or"),
 ];
@@ -53,6 +61,9 @@ pub(super) fn operator(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)>
         TokenKind::Equals | TokenKind::NotEquals | TokenKind::Null => {
             let ours = if token.kind == TokenKind::Equals { "is" } else { "is not" };
             if let Some(next) = c.nth(1).filter(|next| next.span.start == token.span.end) {
+                if next.is_word("~") {
+                    return pattern(c, "=~", token.span.to(next.span));
+                }
                 let turned = match (token.kind, next.kind) {
                     (TokenKind::Equals, TokenKind::More) => Some(("=>", ">=")),
                     (TokenKind::Equals, TokenKind::Less) => Some(("=<", "<=")),
@@ -93,6 +104,16 @@ fn foreign(c: &mut Cursor<'_>, theirs: &str, ours: &str, span: Span) -> Option<(
     None
 }
 
+/// `~` and `like` of other languages, whose patterns are others too.
+fn pattern(c: &mut Cursor<'_>, theirs: &str, span: Span) -> Option<(bool, Op)> {
+    // No edit: what stands in quotes there is a regex, or has `%` for `*`.
+    let diagnostic = Diagnostic::error("E0023", format!("`{}` is no test", short(theirs)), span)
+        .label("did you mean `matches`?")
+        .help("write `matches /…/` for a regex, which is found anywhere in the text, or `matches \"…\"` for a glob, which fits all of it and has `*` and `?`");
+    c.report(diagnostic);
+    None
+}
+
 fn worded(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
     let token = c.peek()?;
     match token.text {
@@ -116,6 +137,13 @@ fn worded(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
                     .label("a state stands behind `is`")
                     .help(format!("write `{name} is {meant}`"))
                     .fix(format!("write `is {meant}`"), span, format!("is {meant}"));
+                c.report(diagnostic);
+                return None;
+            }
+            if next.kind == TokenKind::Null {
+                let name = short(c.text(fact.span));
+                let diagnostic = Diagnostic::error("E0023", "`<>` is no value", next.span)
+                    .help(format!("the null sender is an absent one: write `{name} is present`"));
                 c.report(diagnostic);
                 return None;
             }
@@ -164,14 +192,19 @@ fn worded(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
                 || super::words::items_with(word).next().is_some()
                 || is_fact(word);
             match ours.or_else(|| nearest(word, OPERATORS.iter().copied())) {
-                Some(near) if !ends && ours.is_none() && reverses(word, near) => {
-                    let diagnostic =
-                        Diagnostic::error("E0023", format!("`{}` is no test", short(word)), token.span)
+                Some(near) if !ends && ours.is_none() && !certain(word, near) => {
+                    let error =
+                        Diagnostic::error("E0023", format!("`{}` is no test", short(word)), token.span);
+                    c.report(if reverses(word, near) {
+                        error
                             .label(format!("`{near}` is the nearest there is, but may say the opposite"))
-                            .help(format!("put `not` before the whole test for the opposite; {}", forms()));
-                    c.report(diagnostic);
+                            .help(format!("put `not` before the whole test for the opposite; {}", forms()))
+                    } else {
+                        error.label(format!("did you mean `{near}`?")).help(forms())
+                    });
                     None
                 }
+                Some("matches") if !ends && matches!(word, "~" | "like") => pattern(c, word, token.span),
                 Some(ours) if !ends => foreign(c, word, ours, token.span),
                 _ if ends => Some((false, Op::Holds)),
                 _ => {
@@ -207,7 +240,9 @@ fn is(c: &mut Cursor<'_>, fact: &FactRef, start: Span) -> Option<(bool, Op)> {
             c.expect_keyword("in")?;
             Some((negated, Op::ListedIn(c.expect_text("the zone of a DNS list")?)))
         }
-        (TokenKind::Word, "is") => foreign(c, "is is", "is", so_far.to(token.span)),
+        (TokenKind::Word, "is") => {
+            foreign(c, "is is", if negated { "is not" } else { "is" }, so_far.to(token.span))
+        }
         (TokenKind::Word, "in")
             if c.nth(1).is_some_and(|t| {
                 matches!(t.kind, TokenKind::Word | TokenKind::OpenBracket) && !c.starts_line(1)
@@ -229,6 +264,20 @@ fn is(c: &mut Cursor<'_>, fact: &FactRef, start: Span) -> Option<(bool, Op)> {
                 .help(format!("the null sender is an absent one: write `{name} is {state}`"))
                 .fix(format!("write `is {state}`"), span, format!("is {state}"));
             c.report(diagnostic);
+            None
+        }
+        (TokenKind::Less | TokenKind::More | TokenKind::AtMost | TokenKind::AtLeast, sign) if negated => {
+            let name = short(c.text(fact.span));
+            let diagnostic =
+                Diagnostic::error("E0023", format!("`is not {sign}` is no test"), so_far.to(token.span))
+                    .label("`not` stands before the whole test")
+                    .help(format!("write `not {name} {sign} …`"));
+            let span = fact.span.to(token.span);
+            c.report(if fact.parameter.is_none() {
+                diagnostic.fix("put `not` first", span, format!("not {} {sign}", fact.name.value))
+            } else {
+                diagnostic
+            });
             None
         }
         (TokenKind::Less | TokenKind::More | TokenKind::AtMost | TokenKind::AtLeast, sign) => {

@@ -203,10 +203,15 @@ fn expect(c: &mut Cursor<'_>) -> Option<Expect> {
                 .help(format!("write one of {}", listed.join(", ")));
             let taken = ["pass", "passed", "ok", "deliver", "delivered", "accepted"].contains(&token.text);
             let meant = if taken { Some("accept") } else { super::words::meant(token.text, PARTS) };
-            if let Some(meant) = meant {
-                diagnostic = diagnostic
-                    .label(format!("did you mean `{meant}`?"))
-                    .nearest(token.text, meant, token.span, meant);
+            if token.text == "not" {
+                diagnostic = diagnostic.label("say what happens instead, or `no bcc` and the like for none");
+            } else if let Some(meant) = meant {
+                diagnostic = diagnostic.label(format!("did you mean `{meant}`?"));
+                diagnostic = if taken {
+                    diagnostic.fix(format!("write `{meant}`"), token.span, meant)
+                } else {
+                    diagnostic.nearest(token.text, meant, token.span, meant)
+                };
             }
             c.report(diagnostic);
         } else {

@@ -1,5 +1,7 @@
 //! The closed sets of words of the grammar, and the nearest of them to a mistyped one.
 
+use super::opposite::answers;
+
 /// The names of settings.
 pub const SETTINGS: &[&str] = &[
     "hostname",
@@ -163,10 +165,21 @@ pub fn meant<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     habit.or_else(|| nearest(word.trim_end_matches(':'), candidates.iter().copied()))
 }
 
+/// Whether a word is one of a habit for another: deliberate, and no slip.
+#[must_use]
+pub fn habit(word: &str, ours: &str) -> bool {
+    let lower = word.to_lowercase();
+    HABITS.iter().any(|(other, known)| *other == lower && *known == ours)
+}
+
 /// The candidate nearest to a word, where one is near enough to be meant: at most a third of its
 /// letters differ. Distance is optimal string alignment, case aside; long words are not compared.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // `no` is a letter from `on`, and no slip of it.
+    if answers(word) {
+        return None;
+    }
     let word = folded(word);
     if word.len() > LONGEST || word.is_empty() {
         return None;
@@ -184,6 +197,15 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         }
     }
     best.map(|(_, candidate)| candidate)
+}
+
+/// Whether another candidate is as near to a word as the one that is taken for it.
+#[must_use]
+pub fn tied<'a>(word: &str, meant: &str, candidates: impl IntoIterator<Item = &'a str>) -> bool {
+    let word = folded(word);
+    let apart = |other: &str| distance(&word, &folded(other));
+    let least = apart(meant);
+    word.len() <= LONGEST && candidates.into_iter().any(|other| other != meant && apart(other) <= least)
 }
 
 /// Longer words are not compared.

@@ -3,7 +3,7 @@
 use super::Context;
 use crate::ast::{self, Class, FactTest};
 use crate::diag::Diagnostic;
-use crate::parse::opposite::{Likely, reverses};
+use crate::parse::opposite::{Likely, certain, reverses};
 use crate::parse::words::nearest;
 use edict_table::fact::{Fact, REGISTRY, Row};
 use edict_table::value::{Domain, parse_network};
@@ -235,12 +235,12 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
         );
         return;
     }
-    let meant = renamed
+    let listed = renamed
         .iter()
         .find(|(from, _)| name.eq_ignore_ascii_case(from))
         .map(|(_, to)| *to)
-        .or((compared && name == "recipients").then_some("recipient.count"))
-        .or_else(|| nearest(name, names));
+        .or((compared && name == "recipients").then_some("recipient.count"));
+    let meant = listed.or_else(|| nearest(name, names));
     let mut diagnostic =
         Diagnostic::error("E1106", format!("no fact is named `{name}`"), span).label("rules cannot ask this");
     diagnostic = match meant {
@@ -248,12 +248,17 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
         Some(meant) if meant.starts_with(name) || name.starts_with(meant) => {
             diagnostic.help(format!("did you mean `{meant}`?"))
         }
-        Some(meant) if reverses(name, meant) => {
+        Some(meant) if listed.is_none() && reverses(name, meant) => {
             diagnostic.help(format!("the fact is `{meant}`; the opposite is asked with `not` before the whole test"))
         }
-        Some(meant) => diagnostic
-            .help(format!("did you mean `{meant}`?"))
-            .fix(format!("write `{meant}`"), span, meant),
+        Some(meant) => {
+            let diagnostic = diagnostic.help(format!("did you mean `{meant}`?"));
+            if listed.is_some() || certain(name, meant) {
+                diagnostic.fix(format!("write `{meant}`"), span, meant)
+            } else {
+                diagnostic
+            }
+        }
         None => diagnostic.help("rules ask `client.ip`, `auth.user`, `sender`, `recipient`, `direction`, `subject`, `header(\"X\")`, `size`, `body` and so on"),
     };
     ctx.report(diagnostic);

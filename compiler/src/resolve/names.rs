@@ -5,7 +5,7 @@ use crate::ast::Word;
 use crate::diag::Diagnostic;
 use crate::model::ListType;
 use crate::parse::opposite::{Likely, reverses};
-use crate::parse::words::nearest;
+use crate::parse::words::{nearest, tied};
 use crate::span::{Span, within};
 use std::collections::{BTreeMap, HashMap};
 
@@ -168,7 +168,7 @@ impl Context<'_> {
             // The lists that the profile fills are not all called as their settings are.
             let meant = match (sort, name.as_str()) {
                 (Sort::List, "trusted-networks" | "trusted_networks" | "mynetworks") => Some("trusted"),
-                _ => nearest(&name, candidates),
+                _ => nearest(&name, candidates.iter().copied()),
             };
             // It may be defined in what could not be read.
             if self.partial && other_sort.is_none() && meant.is_none() {
@@ -185,6 +185,10 @@ impl Context<'_> {
                 (None, Some(meant)) if sort == Sort::List && reverses(&name, meant) => diagnostic.help(format!(
                     "there is a list `{meant}`; what is outside of it is written `not in {meant}`"
                 )),
+                // Of two names that are as near, only the writer knows.
+                (None, Some(meant)) if tied(&name, meant, candidates.iter().copied()) => {
+                    diagnostic.help(format!("did you mean `{meant}`?"))
+                }
                 (None, Some(meant)) => diagnostic
                     .help(format!("did you mean `{meant}`?"))
                     .nearest(&name, meant, *first, &quoted(sort, meant)),

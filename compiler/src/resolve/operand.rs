@@ -221,7 +221,11 @@ pub fn word(ctx: &mut Context<'_>, row: &Row, words: &[&str], value: &Value) -> 
     diagnostic = match other.or_else(|| nearest(&value.text, words.iter().copied().filter(|w| !w.is_empty())))
     {
         Some(meant) => {
-            diagnostic.help(format!("did you mean `{meant}`?")).nearest(&value.text, meant, value.span, meant)
+            let diagnostic = diagnostic.help(format!("did you mean `{meant}`?"));
+            match other {
+                Some(_) => diagnostic.fix(format!("write `{meant}`"), value.span, meant),
+                None => diagnostic.nearest(&value.text, meant, value.span, meant),
+            }
         }
         None => diagnostic.help(format!("write one of {}", listed(words))),
     };

@@ -7,6 +7,7 @@ use super::{contradiction, expect};
 use crate::ast::{Answer, Class, Dns, Record, RecordKind, Sender, Test, Text, Value, Word};
 use crate::data::{looks_like_one, network_fault};
 use crate::diag::Diagnostic;
+use crate::parse::opposite::certain;
 use crate::span::FileId;
 use edict_table::value::{Address, Domain, parse_network};
 use std::collections::BTreeMap;
@@ -226,11 +227,11 @@ fn record(ctx: &mut Context<'_>, record: &Record) {
         RecordKind::Address if text.parse::<IpAddr>().is_ok() && value.class == Class::Word => {}
         RecordKind::Address => {
             let lower = text.to_lowercase();
-            let word = [("failure", FAILURES), ("nothing", NOTHINGS)]
+            let known = [("failure", FAILURES), ("nothing", NOTHINGS)]
                 .into_iter()
                 .find(|(_, words)| words.contains(&lower.as_str()))
-                .map(|(word, _)| word)
-                .or_else(|| crate::parse::words::nearest(&lower, ["failure", "nothing"]));
+                .map(|(word, _)| word);
+            let word = known.or_else(|| crate::parse::words::nearest(&lower, ["failure", "nothing"]));
             let diagnostic = match word {
                 Some("failure") => error("DNS that fails is written `failure`").help("write `failure`"),
                 Some(_) => error("a name that does not exist is written `nothing`").help("write `nothing`"),
@@ -246,8 +247,10 @@ fn record(ctx: &mut Context<'_>, record: &Record) {
                 ),
             };
             ctx.report(match word {
-                Some(word) => diagnostic.fix(format!("write `{word}`"), value.span, word),
-                None => diagnostic,
+                Some(word) if known.is_some() || certain(&lower, word) => {
+                    diagnostic.fix(format!("write `{word}`"), value.span, word)
+                }
+                _ => diagnostic,
             });
         }
         RecordKind::Mx if text == "." => {}

@@ -330,6 +330,9 @@ impl Context<'_> {
                 diagnostic.help(format!(
                     "write `is absent` for what is not there, or the text itself in quotes: `\"{text}\"`"
                 ))
+            } else if text.starts_with(['!', '~', '^']) {
+                // The sign may be a `not` of another language.
+                diagnostic.help(format!("put it in quotes: `\"{text}\"`; the opposite is asked with `not`"))
             } else {
                 diagnostic.help(format!("put it in quotes: `\"{text}\"`")).fix(
                     "put it in quotes",

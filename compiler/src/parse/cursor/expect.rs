@@ -80,7 +80,10 @@ impl<'a> Cursor<'a> {
                         TokenKind::Word => !matches!(next.text, "and" | "or"),
                         _ => false,
                     });
-                let certain = !goes_on && !matches!(t.text, "not" | "regex" | "glob" | "any" | "all" | "of");
+                // A sign before it may be a `not` of another language.
+                let certain = !goes_on
+                    && !t.text.starts_with(['!', '~', '^'])
+                    && !matches!(t.text, "not" | "regex" | "glob" | "any" | "all" | "of");
                 self.report(if certain {
                     diagnostic.fix("put it in quotes", t.span, quoted)
                 } else {
@@ -128,7 +131,15 @@ impl<'a> Cursor<'a> {
         let message = format!("`{}` is no {of}", short(token.text));
         let mut diagnostic =
             Diagnostic::error("E0022", message, token.span).help(format!("write {}", listed()));
-        if let Some(meant) = nearest(token.text, words.iter().map(|(word, _)| *word)) {
+        // Another language's answer: told, and left to whoever wrote it.
+        let answer = match token.text.to_lowercase().as_str() {
+            "yes" | "true" | "on" | "enabled" => ["on", "yes"],
+            "no" | "false" | "off" | "disabled" | "not" => ["off", "no"],
+            _ => [""; 2],
+        };
+        if let Some((meant, _)) = words.iter().find(|(word, _)| answer.contains(word)) {
+            diagnostic = diagnostic.label(format!("did you mean `{meant}`?"));
+        } else if let Some(meant) = nearest(token.text, words.iter().map(|(word, _)| *word)) {
             diagnostic = diagnostic
                 .label(format!("did you mean `{meant}`?"))
                 .nearest(token.text, meant, token.span, meant);
