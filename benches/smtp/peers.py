@@ -322,6 +322,7 @@ class OpenSmtpd(Boxed):
             rules = ("match from src <nets> for any reject\n"
                      "match from any mail-from <blocked> for any reject\n")
         conf = self.write("smtpd.conf", f"""{tables}
+smtp limit max-mails 100000
 listen on 127.0.0.1 port {self.port} hostname bench.example
 action next relay host smtp://127.0.0.1:{sink}
 {rules}match from any for any action next

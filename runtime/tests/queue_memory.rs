@@ -1,12 +1,13 @@
-//! What a message that waits costs in memory: its name and when it is due, nothing of itself.
+//! What a message that waits costs in memory: its name and when it is due or where it lies, nothing of itself.
 //!
-//! `EDICT_QUEUED` sets how many wait; 4,000 by default, 1,000,000 in the long form (it needs 10 GB of disk).
+//! `EDICT_QUEUED` sets how many are deferred; 4,000 by default, 1,000,000 in the long form (it needs 10 GB of disk).
+//! `EDICT_FRESH` sets how many wait for their first attempt; 20,000 by default.
 
 #[cfg(test)]
 mod tests {
     use edict_runtime::envelope::{Body, Dispatch, DispatchKind, MessageId, Notify, Record, Target, Variant};
     use edict_runtime::live::Live;
-    use edict_runtime::queue::{Queue, Settings};
+    use edict_runtime::queue::{Outside, Queue, Settings};
     use edict_runtime::spool::deferred::State;
     use edict_runtime::spool::{NoLedger, Options, Spool};
     use edict_table::load::Loaded;
@@ -17,6 +18,8 @@ mod tests {
 
     #[global_allocator]
     static ALLOCATOR: PeakAlloc = PeakAlloc;
+    /// The allocator is that of the whole process: one test at a time.
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
     /// Bytes that one message may cost while it waits: two entries of 16 bytes, and their share of the trees.
     const MOST: usize = 100;
@@ -84,6 +87,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn messages_that_wait_are_not_in_memory() {
+        let _alone = ALONE.lock().await;
         let count: u64 = std::env::var("EDICT_QUEUED").map_or(4000, |n| n.parse().unwrap());
         let folder = tempfile::tempdir().unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -107,6 +111,56 @@ mod tests {
         assert_eq!(last.len(), 3);
         assert_eq!(last[0].recipients[0].address, format!("user{}@example.com", count - 2));
         assert!(last.iter().all(|m| m.attempts == 3 && m.due == Some(now + 86_400_000)));
+    }
+
+    /// Bytes that one message may cost while it waits for its first attempt: where it lies, and its place in its turn.
+    const MOST_FRESH: usize = 160;
+
+    /// Submits messages with these numbers, many at a time, so that they share syncs.
+    async fn submit(queue: &Queue, ids: std::ops::Range<u64>, now: i64) {
+        let mut tasks = tokio::task::JoinSet::new();
+        for task in 0..64 {
+            let (queue, ids) = (queue.clone(), ids.clone());
+            tasks.spawn(async move {
+                for id in ids.filter(|id| id % 64 == task) {
+                    let mut record = record(id, now);
+                    record.dispatches[0].recipients[0].inside = false;
+                    record.dispatches[0].recipients[0].address = format!("user{id}@far.example");
+                    queue.submit(record).await.unwrap();
+                }
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+    }
+
+    /// A next hop that says nothing has its share of memory, however much waits for it.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn messages_on_their_first_attempt_are_not_in_memory() {
+        let _alone = ALONE.lock().await;
+        let count: u64 = std::env::var("EDICT_FRESH").map_or(20_000, |n| n.parse().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let now = i64::try_from(now.as_millis()).unwrap();
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let (spool, recovery) = open(folder.path());
+        let outside = Outside::Relay("127.0.0.1".to_owned(), port);
+        let settings = Settings { outside, ..settings(folder.path()) };
+        let queue = Queue::start(spool, recovery, Arc::new(Live::new(table())), settings);
+        // What a hop may hold, and what is kept at hand of it.
+        let first = 10_000;
+        submit(&queue, 1..first, now).await;
+        let before = ALLOCATOR.current_usage();
+        submit(&queue, first..first + count, now).await;
+        let each = ALLOCATOR.current_usage().saturating_sub(before) / usize::try_from(count).unwrap();
+        println!("{count} messages wait for their first attempt: {each} bytes each");
+        assert_eq!(queue.counters().queued, count + first - 1);
+        assert!((40..=MOST_FRESH).contains(&each), "{each} bytes each");
+        let last = queue.list(Some(MessageId(first + count - 3)), 10).await;
+        assert_eq!(last.len(), 2);
+        assert!(last.iter().all(|m| m.attempts == 0 && m.due.is_none()));
     }
 
     fn settings(folder: &Path) -> Settings {

@@ -90,7 +90,9 @@ impl Queue {
             let active = self.inner.active.lock().unwrap_or_else(PoisonError::into_inner);
             let under_way = active.iter().filter(|(id, _)| after.is_none_or(|a| **id > a));
             let under_way = under_way.map(|(id, entry)| (*id, Some(Arc::clone(entry))));
-            under_way.chain(index.behind(after).take(limit).map(|(id, _)| (id, None))).collect()
+            let waiting = index.waiting_behind(after).take(limit).map(|id| (id, None));
+            let deferred = index.behind(after).take(limit).map(|(id, _)| (id, None));
+            under_way.chain(waiting).chain(deferred).collect()
         };
         all.sort_by_key(|(id, _)| *id);
         all.dedup_by_key(|(id, _)| *id);
@@ -176,7 +178,7 @@ impl Queue {
         if self.inner.find(id, Some(Wish::Remove))?.is_some() {
             return Ok(());
         }
-        let due = self.inner.take_planned(id).ok_or(QueueError::Unknown(id))?;
+        let due = self.inner.take_planned(id).await?;
         let inner = Arc::clone(&self.inner);
         let work = move || match inner.spool.deferred().remove(id) {
             Ok(()) => {
@@ -202,7 +204,7 @@ impl Queue {
         if self.inner.find(id, wish)?.is_some() {
             return Ok(());
         }
-        let due = self.inner.take_planned(id).ok_or(QueueError::Unknown(id))?;
+        let due = self.inner.take_planned(id).await?;
         let inner = Arc::clone(&self.inner);
         let work = move || {
             let store = inner.spool.deferred();
@@ -227,7 +229,7 @@ impl Queue {
 }
 
 impl Inner {
-    /// The entry of a message under way, which takes the wish along; none for a deferred one.
+    /// The entry of a message under way, which takes the wish along; none for one that waits.
     pub(super) fn find(&self, id: MessageId, wish: Option<Wish>) -> Result<Option<Arc<Entry>>, QueueError> {
         // The index is locked for both: nothing moves from one to the other meanwhile.
         let index = self.index();
@@ -252,15 +254,17 @@ impl Inner {
         }
     }
 
-    /// Takes a deferred message out of the plan, so that nobody else takes it up.
-    fn take_planned(&self, id: MessageId) -> Option<i64> {
-        self.index().remove(id)
+    /// Takes a deferred message out of the plan, so that nobody else takes it up. One that waits in the log is deferred first.
+    async fn take_planned(self: &Arc<Self>, id: MessageId) -> Result<i64, QueueError> {
+        self.store_for_admin(id).await.map_err(|e| QueueError::Disk(e.to_string()))?;
+        self.index().remove(id).ok_or(QueueError::Unknown(id))
     }
 
     /// Reads what is known of a message. Blocks.
     fn look(&self, id: MessageId, entry: Option<Arc<Entry>>) -> Result<(Listed, Record), SpoolError> {
-        let (record, size, state, standing) = match entry {
-            Some(entry) => {
+        let waiting = if entry.is_none() { self.index().position(id) } else { None };
+        let (record, size, state, standing) = match (entry, waiting) {
+            (Some(entry), _) => {
                 let record = match (entry.hot(), entry.place()) {
                     (Some(record), _) => (*record).clone(),
                     (None, Place::Log(position) | Place::Moving(position)) => self.spool.read(position)?,
@@ -268,7 +272,13 @@ impl Inner {
                 };
                 (record, entry.size as u64, entry.state.clone(), Standing::Active)
             }
-            None => {
+            (None, Some(position)) => {
+                let record = self.spool.read(position)?;
+                let size = record.bytes.len() as u64;
+                let settled = self.settled().get(&id).cloned().unwrap_or_default();
+                (record, size, State { settled, ..State::default() }, Standing::Active)
+            }
+            (None, None) => {
                 let (record, size) = self.spool.deferred().load_head(id)?;
                 let state = self.spool.deferred().state(id)?;
                 let standing = if state.held { Standing::Held } else { Standing::Deferred };

@@ -40,6 +40,8 @@ pub(super) struct Entry {
     pub state: State,
     /// It may have been delivered before.
     pub again: bool,
+    /// It waited in the log for being called.
+    pub waited: bool,
     hot: Mutex<Option<Arc<Record>>>,
     heat: usize,
     pub progress: Mutex<Progress>,
@@ -90,6 +92,7 @@ pub(super) struct Start {
     pub place: Place,
     pub state: State,
     pub again: bool,
+    pub waited: bool,
     pub size: usize,
     pub permit: Option<OwnedSemaphorePermit>,
 }
@@ -112,6 +115,7 @@ impl Entry {
             place: Mutex::new(start.place),
             state: start.state,
             again: start.again,
+            waited: start.waited,
             hot: Mutex::new(fits.then(|| Arc::clone(record))),
             heat: if fits { heat } else { 0 },
             progress: Mutex::default(),

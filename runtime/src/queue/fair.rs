@@ -21,6 +21,11 @@ impl<T> Fair<T> {
         self.length
     }
 
+    /// How much of this key waits.
+    pub fn count(&self, key: u64) -> usize {
+        self.lanes.get(&key).map_or(0, VecDeque::len)
+    }
+
     pub fn push(&mut self, key: u64, item: T) {
         self.length += 1;
         let lane = self.lanes.entry(key).or_default();
@@ -38,6 +43,11 @@ impl<T> Fair<T> {
             self.turns.push_front(key);
         }
         lane.push_front(item);
+    }
+
+    /// All that waits, in turn.
+    pub fn into_all(mut self) -> Vec<T> {
+        std::iter::from_fn(|| self.pop()).collect()
     }
 
     pub fn pop(&mut self) -> Option<T> {
@@ -68,6 +78,7 @@ mod tests {
         queue.push(2, 5000);
         queue.push(2, 5001);
         queue.push_front(3, 9);
+        assert_eq!((queue.count(2), queue.count(3), queue.count(4)), (2, 1, 0));
         let first: Vec<i32> = std::iter::from_fn(|| queue.pop()).take(6).collect();
         assert_eq!(first, [9, 0, 5000, 1, 5001, 2]);
         assert_eq!(queue.len(), 997);

@@ -6,6 +6,7 @@
 //! way a worker ends, its lane knows that nobody tries any more.
 
 use super::Inner;
+use super::backlog::FRESH;
 use super::entry::Job;
 use super::fair::Fair;
 use super::route::Hop;
@@ -23,6 +24,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const SHARE: usize = 100;
 /// More of them are not taken, whoever else they are for.
 const MOST_AGAIN: usize = 2 * SHARE;
+/// The same for those on their first attempt.
+const MOST_FRESH: usize = 3 * FRESH;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LAST_WAIT: Duration = Duration::from_secs(60);
 
@@ -39,6 +42,8 @@ struct LaneState {
     again: usize,
     /// Deferred messages that wait for room among those.
     parked: VecDeque<MessageId>,
+    /// Messages in the log that wait for room among the others.
+    shelf: Fair<MessageId>,
     workers: usize,
     /// The most of them.
     limit: usize,
@@ -70,6 +75,11 @@ impl Down {
 }
 
 impl LaneState {
+    /// How many wait here for their first attempt.
+    fn fresh(&self) -> usize {
+        self.queue.len().saturating_sub(self.again)
+    }
+
     fn put(&mut self, job: Job) {
         self.again += usize::from(job.entry.is_retry());
         self.queue.push(job.lane, job);
@@ -146,7 +156,11 @@ impl Lane {
                 return Err((job, down.reason.clone()));
             }
         }
-        if job.entry.is_retry() && state.again >= MOST_AGAIN {
+        let most = match job.entry.is_retry() {
+            true => state.again >= MOST_AGAIN,
+            false => state.fresh() >= MOST_FRESH,
+        };
+        if most {
             return Err((job, Reason::new((4, 4, 5), "much other mail waits for its next hop")));
         }
         state.put(job);
@@ -199,19 +213,48 @@ impl Lane {
         self.state().again >= share
     }
 
-    /// Those that waited on disk and have room now.
-    pub fn unpark(&self) -> Vec<MessageId> {
-        let mut state = self.state();
-        if state.parked.is_empty() || state.again > SHARE / 2 {
-            return Vec::new();
-        }
-        let room = SHARE.saturating_sub(state.again).min(state.parked.len());
-        state.parked.drain(..room).collect()
+    /// Whether a message of this sender that comes in now is to wait in the log: since others of his do, or since `share`
+    /// messages wait here. Whoever has few of those has a place all the same, up to twice as many.
+    pub fn is_closed_to(&self, sender: u64, share: usize) -> bool {
+        let state = self.state();
+        let fresh = state.fresh();
+        let much = || fresh >= 2 * share || state.queue.count(sender) > share / 10;
+        state.shelf.count(sender) > 0 || (fresh >= share && much())
     }
 
-    /// All that waited on disk: they are to be looked at anew.
-    pub fn unpark_all(&self) -> Vec<MessageId> {
-        std::mem::take(&mut self.state().parked).into()
+    /// Whether there is no room for one that was called.
+    pub fn is_crowded(&self, share: usize) -> bool {
+        self.state().fresh() >= 2 * share
+    }
+
+    /// Remembers a message that waits in the log.
+    pub fn shelve(&self, id: MessageId, sender: u64) {
+        let mut state = self.state();
+        if !state.closed {
+            state.shelf.push(sender, id);
+        }
+    }
+
+    /// Those that have room now: deferred ones, and those in the log where up to `share` may wait here.
+    pub fn unpark(&self, share: usize) -> (Vec<MessageId>, Vec<MessageId>) {
+        let mut state = self.state();
+        let (mut parked, mut shelved) = (Vec::new(), Vec::new());
+        if !state.parked.is_empty() && state.again <= SHARE / 2 {
+            let room = SHARE.saturating_sub(state.again).min(state.parked.len());
+            parked.extend(state.parked.drain(..room));
+        }
+        let fresh = state.fresh();
+        if state.shelf.len() > 0 && fresh <= share / 2 {
+            shelved.extend(std::iter::from_fn(|| state.shelf.pop()).take(share.saturating_sub(fresh)));
+        }
+        (parked, shelved)
+    }
+
+    /// All of both: they are to be looked at anew.
+    pub fn unpark_all(&self) -> (Vec<MessageId>, Vec<MessageId>) {
+        let mut state = self.state();
+        let shelf = std::mem::take(&mut state.shelf);
+        (std::mem::take(&mut state.parked).into(), shelf.into_all())
     }
 
     /// Ends the workers after what they are doing, and forgets what waits: it is on disk.
@@ -220,6 +263,7 @@ impl Lane {
         state.closed = true;
         let jobs: Vec<Job> = std::iter::from_fn(|| state.take()).collect();
         state.parked.clear();
+        state.shelf = Fair::default();
         for bell in state.resting.drain(..) {
             bell.notify_one();
         }
@@ -248,7 +292,8 @@ impl Lane {
     pub fn is_idle(&self) -> bool {
         let state = self.state();
         let down = state.down.as_ref().is_some_and(|d| d.until > Instant::now());
-        state.workers == 0 && state.queue.len() == 0 && state.parked.is_empty() && !down
+        let empty = state.queue.len() == 0 && state.parked.is_empty() && state.shelf.len() == 0;
+        state.workers == 0 && empty && !down
     }
 }
 

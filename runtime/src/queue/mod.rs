@@ -4,13 +4,15 @@
 //! What fails for now goes to the deferred store and comes back when it is due; what fails for good
 //! earns a notice. A record leaves the spool once each recipient is settled.
 //!
-//! In memory: what is under way, and for each deferred message its name and when it is due.
+//! In memory: what is under way, for each deferred message its name and when it is due, for each other one where it lies.
 
 pub mod admin;
+mod backlog;
 mod damage;
 mod entry;
 mod fair;
 mod hop;
+mod index;
 pub(crate) mod notice;
 mod route;
 mod schedule;
@@ -34,14 +36,14 @@ use crate::directory::Directory;
 use crate::dkim::Signer;
 use crate::envelope::{MessageId, Record};
 use crate::live::Live;
-use crate::spool::deferred::State;
 use crate::spool::{Recovery, Spool, SpoolError};
 use arc_swap::ArcSwap;
-use entry::{Entry, Job, Place, Start};
+use backlog::Backlog;
+use entry::{Entry, Job};
 use hop::Lane;
+use index::Index;
 use route::{Guide, LiveGuide};
 use rustls::RootCertStore;
-use schedule::Index;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -177,6 +179,8 @@ struct Inner {
     ways: ArcSwap<Ways>,
     lanes: Mutex<HashMap<Hop, Arc<Lane>>>,
     index: Mutex<Index>,
+    /// What is to be taken up from the log.
+    backlog: Backlog,
     settled: Mutex<HashMap<MessageId, Vec<(u16, u16)>>>,
     /// Rung when the index changed in a way that the scheduler must see.
     bell: Notify,
@@ -241,6 +245,7 @@ impl Queue {
             ways: ArcSwap::from_pointee(Ways::new(settings, dialer, guide)),
             lanes: Mutex::default(),
             index: Mutex::default(),
+            backlog: Backlog::default(),
             settled: Mutex::default(),
             bell: Notify::new(),
             active: Mutex::default(),
@@ -313,11 +318,7 @@ impl Inner {
         let record = Arc::new(record);
         let position = self.spool.append(Arc::clone(&record)).await?;
         self.queued.fetch_add(1, Ordering::Relaxed);
-        let place = if position.external { Place::Deferred } else { Place::Log(position) };
-        let size = record.bytes.len();
-        let start = Start { place, state: State::default(), again: false, size, permit: None };
-        let entry = Entry::new(self, &record, start);
-        self.schedule(entry, &record);
+        self.admit(&record, position);
         Ok(())
     }
 
@@ -344,7 +345,7 @@ impl Inner {
                 continue;
             }
             let first = jobs.len();
-            let lane = xxhash_rust::xxh3::xxh3_64(dispatch.sender.as_bytes());
+            let lane = turns::turn_of(&dispatch.sender);
             let hops = ways.guide.hops(dispatch, now);
             for ((target, recipient), hop) in (0u16..).zip(&dispatch.recipients).zip(hops) {
                 if entry.state.settled.binary_search(&(place, target)).is_ok() {
@@ -398,11 +399,13 @@ impl Inner {
         }
     }
 
-    /// Counts a message among those under way; a deferred one leaves the plan in the same moment. False where an admin did
+    /// Counts a message among those under way; one that waited outside of memory is not among those any more in the same moment. False where an admin did
     /// something to it since it was read.
     fn enter(&self, entry: &Arc<Entry>) -> bool {
         let mut index = self.index();
-        if entry.is_retry() && !index.finish_taking(entry.id) {
+        if (entry.is_retry() && !index.finish_taking(entry.id))
+            || (entry.waited && !index.finish_waiting(entry.id))
+        {
             return false;
         }
         self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.id, Arc::clone(entry));

@@ -1,18 +1,15 @@
 //! When deferred messages are due, and the task that takes them up; what a restart finds.
 
 use super::entry::{Entry, LARGE, Place, Start};
+use super::index::{Index, TAKING};
 use super::{Inner, now};
 use crate::envelope::{MessageId, Record};
 use crate::spool::deferred::State;
-use crate::spool::{Note, Position, Recovered, Recovery, SpoolError};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound;
-use std::sync::atomic::Ordering;
+use crate::spool::{Note, Recovery, SpoolError};
+use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Recovered messages are taken up while fewer than this are under way.
-const MAX_UNDER_WAY: usize = 20_000;
 /// How often the log is looked at for segments that a waiting message keeps from being reused.
 const SWEEP: Duration = Duration::from_secs(10);
 /// Segments of the log in use before messages have to leave it.
@@ -22,78 +19,13 @@ const SPREAD: i64 = 5000;
 /// Messages whose failed reads are counted.
 const MAX_TROUBLED: usize = 10_000;
 
-/// When a message is due that is being read to be taken up: only whoever reads it changes that, or an admin, whose word
-/// counts more than what was read.
-const TAKING: i64 = i64::MAX - 1;
-
-/// Deferred messages by the time at which they are due, in Unix milliseconds, held ones at the end; and by name.
-/// All that is in memory of a message that waits.
-#[derive(Debug, Default)]
-pub(super) struct Index {
-    due: BTreeSet<(i64, MessageId)>,
-    names: BTreeMap<MessageId, i64>,
-}
-
-impl Index {
-    /// Plans a message, anew where it was planned already. True where it is the first that is due.
-    pub fn insert(&mut self, due: i64, id: MessageId) -> bool {
-        if let Some(old) = self.names.insert(id, due) {
-            self.due.remove(&(old, id));
-        }
-        self.due.insert((due, id));
-        self.due.first() == Some(&(due, id))
-    }
-
-    /// Takes a message out, and says when it was due.
-    pub fn remove(&mut self, id: MessageId) -> Option<i64> {
-        let due = self.names.remove(&id)?;
-        self.due.remove(&(due, id));
-        // Whoever was about to take it up lets it be.
-        Some(if due == TAKING { now() } else { due })
-    }
-
-    /// Takes out a message that was read to be taken up. False: an admin was here meanwhile, and it is not to be.
-    pub fn finish_taking(&mut self, id: MessageId) -> bool {
-        self.names.get(&id) == Some(&TAKING) && self.remove(id).is_some()
-    }
-
-    /// Plans a message anew that was read to be taken up, unless an admin was here meanwhile.
-    pub fn give_back(&mut self, id: MessageId, due: i64) {
-        if self.names.get(&id) == Some(&TAKING) {
-            self.insert(due, id);
-        }
-    }
-
-    /// The first message that is due, and when.
-    pub fn first(&self) -> Option<(i64, MessageId)> {
-        self.due.first().copied()
-    }
-
-    /// Makes a message due that waits for a later time; one that is held goes on waiting.
-    pub fn wake(&mut self, id: MessageId, now: i64) {
-        if self.names.get(&id).is_some_and(|due| (now + 1..TAKING).contains(due)) {
-            self.insert(now, id);
-        }
-    }
-
-    pub fn contains(&self, id: MessageId) -> bool {
-        self.names.contains_key(&id)
-    }
-
-    /// The messages behind one, in order of their names, with when they are due.
-    pub fn behind(&self, after: Option<MessageId>) -> impl Iterator<Item = (MessageId, i64)> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.names.range((from, Bound::Unbounded)).map(|(id, due)| (*id, *due))
-    }
-}
-
 impl Inner {
     pub(super) fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the last run settled of deferred messages, where their states do not say so.
-    fn settled(&self) -> MutexGuard<'_, HashMap<MessageId, Vec<(u16, u16)>>> {
+    /// What the last run settled of messages, where no state says so.
+    pub(super) fn settled(&self) -> MutexGuard<'_, HashMap<MessageId, Vec<(u16, u16)>>> {
         self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -120,8 +52,9 @@ pub(super) fn start(inner: &Arc<Inner>, recovery: Recovery) {
             index.insert(start + share, id);
         }
     }
+    inner.recall(recovery.log);
     let its = Arc::clone(inner);
-    tokio::spawn(async move { take_up_log(&its, recovery.log).await });
+    tokio::spawn(async move { its.take_up().await });
     let its = Arc::clone(inner);
     tokio::spawn(async move { run(&its).await });
     let its = Arc::clone(inner);
@@ -136,6 +69,10 @@ async fn sweep(inner: &Arc<Inner>) {
             () = tokio::time::sleep(SWEEP) => {}
             () = inner.stop() => return,
         }
+        let lanes: Vec<_> =
+            inner.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        // Some that were called may have gone another way: others are to have their room.
+        lanes.iter().for_each(|lane| inner.refill(lane));
         while inner.spool.span() > MAX_SEGMENTS && !inner.draining() {
             if inner.unpin().await == 0 {
                 break;
@@ -147,12 +84,23 @@ async fn sweep(inner: &Arc<Inner>) {
 impl Inner {
     /// Moves what pins the oldest segment to the deferred store; says how many messages.
     pub(super) async fn unpin(self: &Arc<Self>) -> usize {
+        let pinning = self.spool.pinning();
+        let waiting = self.index().lying(&pinning);
         let pinned: Vec<Arc<Entry>> = {
             let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-            let pins = |e: &&Arc<Entry>| matches!(e.place(), Place::Log(at) if self.spool.pins(at));
+            let pins = |e: &&Arc<Entry>| matches!(e.place(), Place::Log(at) if pinning(at));
             active.values().filter(pins).cloned().collect()
         };
         let mut moved = 0;
+        for id in waiting {
+            match self.store_waiting(id, 0).await {
+                Ok(()) => moved += 1,
+                Err(error) => {
+                    tracing::warn!(%id, %error, "a message cannot leave the log yet");
+                    return 0;
+                }
+            }
+        }
         for entry in pinned {
             match self.relocate(&entry).await {
                 Ok(()) => moved += 1,
@@ -174,16 +122,8 @@ impl Inner {
         let Place::Log(position) = entry.move_from(start) else { return Ok(()) };
         // Recipients that are served from now on are noted in the log, which recovery joins to it.
         let state = State { due: now(), ..entry.state.clone() };
-        let (spool, id) = (self.spool.clone(), entry.id);
-        let copied = tokio::task::spawn_blocking(move || {
-            let record = spool.read(position)?;
-            spool.deferred().put(&record, &state).map_err(|e| SpoolError::Unreadable(e.to_string()))
-        });
-        let copied = copied.await.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten();
-        let noted = match copied {
-            Ok(()) => self.spool.note_durably(&Note::Moved(id)).await,
-            Err(error) => Err(error),
-        };
+        let id = entry.id;
+        let noted = self.copy_to_store(id, position, state).await;
         if let Err(error) = noted {
             let back = |place| match place {
                 Place::Moving(position) => Some(Place::Log(position)),
@@ -207,49 +147,6 @@ impl Inner {
             self.gone(id);
         }
         Ok(())
-    }
-}
-
-async fn take_up_log(inner: &Arc<Inner>, log: Vec<Recovered>) {
-    for found in log {
-        while inner.under_way.load(Ordering::Relaxed) >= MAX_UNDER_WAY {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        if inner.draining() {
-            return;
-        }
-        let record = match inner.read_log(found.id, found.position).await {
-            Ok(record) => Arc::new(record),
-            Err(SpoolError::Unreadable(_)) => return,
-            Err(error) => {
-                inner.set_aside_log(found.id, found.position, &error);
-                continue;
-            }
-        };
-        let size = record.bytes.len();
-        let state = State { settled: found.settled, ..State::default() };
-        let place = Place::Log(found.position);
-        let start = Start { place, state, again: true, size, permit: None };
-        let entry = Entry::new(inner, &record, start);
-        inner.schedule(entry, &record);
-    }
-}
-
-impl Inner {
-    /// Reads a message in the log, again until the disk lets it. [`SpoolError::Unreadable`] only when the queue drains.
-    async fn read_log(&self, id: MessageId, position: Position) -> Result<Record, SpoolError> {
-        let mut tries = 0;
-        loop {
-            let spool = self.spool.clone();
-            let read = tokio::task::spawn_blocking(move || spool.read(position)).await;
-            match read.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten() {
-                Err(error @ SpoolError::Unreadable(_)) => {
-                    tries += 1;
-                    self.read_again(id, &error, tries).await?;
-                }
-                other => return other,
-            }
-        }
     }
 }
 
@@ -302,7 +199,8 @@ async fn run(inner: &Arc<Inner>) {
                 if inner.parks(&record, &state) {
                     continue;
                 }
-                let start = Start { place: Place::Deferred, state, again: true, size, permit: Some(permit) };
+                let (place, permit) = (Place::Deferred, Some(permit));
+                let start = Start { place, state, again: true, waited: false, size, permit };
                 let record = Arc::new(record);
                 let entry = Entry::new(inner, &record, start);
                 inner.schedule(entry, &record);

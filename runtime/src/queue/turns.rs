@@ -24,27 +24,41 @@ impl Inner {
         }
     }
 
-    /// Leaves a message that is due on disk where each hop that it waits for has its share of others.
-    pub(super) fn parks(&self, record: &Record, state: &State) -> bool {
-        let (share, now) = (self.share(), now());
+    /// A lane that a message waits for, with its sender's turn there, where each such lane is full.
+    pub(super) fn full_lane(
+        &self,
+        record: &Record,
+        state: &State,
+        full: impl Fn(&Lane, u64) -> bool,
+    ) -> Option<(Arc<Lane>, u64)> {
+        let now = now();
         let ways = self.ways.load_full();
-        let mut full: Option<Arc<Lane>> = None;
+        let mut found = None;
         for (place, dispatch) in (0u16..).zip(&record.dispatches) {
             if dispatch.hold && !state.released {
                 continue;
             }
+            let sender = turn_of(&dispatch.sender);
             for (target, hop) in (0u16..).zip(ways.guide.hops(dispatch, now)) {
                 if state.settled.binary_search(&(place, target)).is_ok() {
                     continue;
                 }
                 let lane = self.lane(&hop);
-                if !lane.is_full(share) {
-                    return false;
+                if !full(&lane, sender) {
+                    return None;
                 }
-                full = Some(lane);
+                found = Some((lane, sender));
             }
         }
-        let Some(lane) = full else { return false };
+        found
+    }
+
+    /// Leaves a message that is due on disk where each hop that it waits for has its share of others.
+    pub(super) fn parks(&self, record: &Record, state: &State) -> bool {
+        let (share, now) = (self.share(), now());
+        let Some((lane, _)) = self.full_lane(record, state, |lane, _| lane.is_full(share)) else {
+            return false;
+        };
         let later = LATEST + i64::try_from(fastrand::u64(0..LATEST.unsigned_abs())).unwrap_or(0);
         // Planned first: it may be called in this very moment.
         self.index().give_back(record.id, now + later);
@@ -52,11 +66,6 @@ impl Inner {
             self.wake(vec![record.id]);
         }
         true
-    }
-
-    /// Calls those that a lane has room for now.
-    pub(super) fn refill(&self, lane: &Lane) {
-        self.wake(lane.unpark());
     }
 
     /// Lets the scheduler look at these now.
@@ -71,4 +80,9 @@ impl Inner {
         }
         self.bell.notify_one();
     }
+}
+
+/// Whose turn a message of this sender takes.
+pub(super) fn turn_of(sender: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(sender.as_bytes())
 }

@@ -64,7 +64,7 @@ impl Queue {
         for lane in lanes {
             lane.renew(ways.limit(&lane.hop));
             // It may go another way now.
-            self.inner.wake(lane.unpark_all());
+            self.inner.look_anew(&lane);
         }
     }
 }

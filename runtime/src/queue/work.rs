@@ -295,7 +295,7 @@ async fn waits_after(inner: &Arc<Inner>, seat: &mut Seat, job: Option<Job>, reas
                 inner.defer_job(job, &reason);
             }
             // Nothing of theirs is tried either.
-            inner.wake(seat.lane.unpark_all());
+            inner.look_anew(&seat.lane);
             false
         }
     }

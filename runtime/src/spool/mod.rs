@@ -316,13 +316,15 @@ impl Spool {
         log.live.iter().position(|s| s.unreleased > 0).map_or(0, |place| log.live.len() - place)
     }
 
-    /// Whether a record stands in the oldest segment that cannot be reused, and others follow it.
-    #[must_use]
-    pub fn pins(&self, position: Position) -> bool {
-        let log = self.shared.log();
-        let place = log.live.iter().position(|s| s.unreleased > 0);
-        let oldest = place.and_then(|place| Some((log.live.get(place)?, log.live.len() - place)));
-        oldest.is_some_and(|(segment, span)| span > 2 && segment.generation() == position.generation)
+    /// Tells of a record whether it stands in the oldest segment that cannot be reused now, where others follow that one.
+    pub fn pinning(&self) -> impl Fn(Position) -> bool + use<> {
+        let oldest = {
+            let log = self.shared.log();
+            let place = log.live.iter().position(|s| s.unreleased > 0);
+            let long = place.filter(|place| log.live.len() - place > 2);
+            long.and_then(|place| Some(log.live.get(place)?.generation()))
+        };
+        move |position: Position| oldest == Some(position.generation)
     }
 }
 

@@ -254,7 +254,7 @@ fn an_unfinished_message_pins_its_segment_only() {
         }
         kept
     });
-    assert!(spool.pins(kept));
+    assert!(spool.pinning()(kept));
     assert_eq!(spool.read(kept).unwrap(), record(7, body(7, 8000)));
     drop(spool);
     let (_, found) = open(&disk, &Arc::default());

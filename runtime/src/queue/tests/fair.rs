@@ -4,29 +4,29 @@ use super::*;
 
 /// A gate that a next hop stands at before it greets, so that all mail waits before any is delivered.
 #[derive(Clone, Default)]
-struct Gate(Arc<AtomicBool>);
+pub(super) struct Gate(Arc<AtomicBool>);
 
 impl Gate {
-    fn open(&self) {
+    pub fn open(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
     /// Blocks the thread: a script answers at once or not at all.
-    fn pass(&self) {
+    pub fn pass(&self) {
         while !self.0.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 }
 
-fn from(sender: &str, id: u64, to: &str) -> Record {
+pub(super) fn from(sender: &str, id: u64, to: &str) -> Record {
     let mut record = message(id, &[to], &format!("X-Id: {id}\n\n"));
     record.dispatches[0].sender = sender.to_owned();
     record
 }
 
 /// Which message this is.
-fn id((_, body): &Mail) -> u64 {
+pub(super) fn id((_, body): &Mail) -> u64 {
     body.lines().next().unwrap().strip_prefix("X-Id: ").unwrap().parse().unwrap()
 }
 

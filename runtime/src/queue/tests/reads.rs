@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::spool::TestDisk;
+use crate::spool::deferred::State;
 
 fn opened(disk: &TestDisk) -> (Spool, Recovery) {
     let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };

@@ -1,0 +1,234 @@
+//! Messages that wait for their first attempt while their hop has enough of others: their bytes are in the log, and in memory
+//! is only where.
+//!
+//! A hop holds [`FRESH`] of them, fewer while many are held in all. Of what comes in beyond that its lane knows the names, by
+//! sender, and calls them in turn when there is room. What a restart finds in the log goes the same way. So a slow hop
+//! takes neither the memory nor the turns of others, however much waits for it.
+
+use super::entry::{Entry, Place, Start};
+use super::hop::Lane;
+use super::turns::MAX_DEFERRED;
+use super::{Inner, now};
+use crate::envelope::{MessageId, Record};
+use crate::spool::deferred::State;
+use crate::spool::{Note, Position, Recovered, SpoolError};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Messages on their first attempt that wait in memory for one hop.
+pub(super) const FRESH: usize = if cfg!(test) { 40 } else { 1000 };
+/// The same for all hops together; each has one at least.
+const FRESH_IN_ALL: usize = 10_000;
+/// No more are taken up while so many attempts are being recorded.
+const MOST_SETTLING: usize = 1000;
+/// The first and the longest wait while nothing can be read from the log.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LAST_WAIT: Duration = Duration::from_secs(60);
+/// One that an admin wants something of is not taken up on its own for so long, in milliseconds.
+const FOR_ADMIN: i64 = 60_000;
+
+/// Those that were called.
+#[derive(Default)]
+pub(super) struct Backlog {
+    called: Mutex<VecDeque<MessageId>>,
+    bell: Notify,
+}
+
+impl Backlog {
+    fn called(&self) -> MutexGuard<'_, VecDeque<MessageId>> {
+        self.called.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// How many messages on their first attempt may wait in memory for one hop.
+    fn fresh_share(&self) -> usize {
+        let retries = MAX_DEFERRED.saturating_sub(self.turns.available_permits());
+        match self.under_way.load(Ordering::Relaxed).saturating_sub(retries) {
+            fresh if fresh < FRESH_IN_ALL / 2 => FRESH,
+            fresh if fresh < FRESH_IN_ALL => FRESH / 10,
+            _ => 1,
+        }
+    }
+
+    /// Schedules a message that came in, or leaves it where it lies.
+    pub(super) fn admit(self: &Arc<Self>, record: &Arc<Record>, position: Position) {
+        let share = self.fresh_share();
+        let state = State::default();
+        let full = self.full_lane(record, &state, |lane, sender| lane.is_closed_to(sender, share));
+        if full.is_some() && position.external {
+            self.plan(record.id, &State { due: now(), ..state });
+            return;
+        }
+        if let Some((lane, sender)) = full {
+            // Remembered first: it may be called in this very moment.
+            self.index().wait(record.id, position, false);
+            self.shelve(&lane, record.id, sender);
+            return;
+        }
+        let place = if position.external { Place::Deferred } else { Place::Log(position) };
+        let size = record.bytes.len();
+        let start = Start { place, state, again: false, waited: false, size, permit: None };
+        self.schedule(Entry::new(self, record, start), record);
+    }
+
+    fn shelve(&self, lane: &Lane, id: MessageId, sender: u64) {
+        lane.shelve(id, sender);
+        // The last one that it held may have gone meanwhile.
+        self.refill(lane);
+    }
+
+    /// Calls those that a lane has room for now.
+    pub(super) fn refill(&self, lane: &Lane) {
+        loop {
+            let (parked, shelved) = lane.unpark(self.fresh_share());
+            self.wake(parked);
+            // Where none of them waits any more there is room for others.
+            if shelved.is_empty() || self.call(shelved) {
+                return;
+            }
+        }
+    }
+
+    /// All that waits outside of memory for a lane: it is to be looked at anew.
+    pub(super) fn look_anew(&self, lane: &Lane) {
+        let (parked, shelved) = lane.unpark_all();
+        self.wake(parked);
+        self.call(shelved);
+    }
+
+    /// Has messages in the log taken up. False where none of them waits there any more.
+    pub(super) fn call(&self, mut ids: Vec<MessageId>) -> bool {
+        {
+            let index = self.index();
+            ids.retain(|id| index.waits(*id));
+        }
+        let any = !ids.is_empty();
+        if any {
+            self.backlog.called().extend(ids);
+            self.backlog.bell.notify_one();
+        }
+        any
+    }
+
+    /// Remembers what a restart found in the log, and calls it in the order of its coming.
+    pub(super) fn recall(&self, log: Vec<Recovered>) {
+        let ids = log.iter().map(|found| found.id).collect();
+        {
+            let (mut index, mut settled) = (self.index(), self.settled());
+            for found in log {
+                index.wait(found.id, found.position, true);
+                if !found.settled.is_empty() {
+                    settled.insert(found.id, found.settled);
+                }
+            }
+        }
+        self.call(ids);
+    }
+
+    /// Takes up what is called, for as long as the queue runs.
+    pub(super) async fn take_up(self: &Arc<Self>) {
+        let mut wait = FIRST_WAIT;
+        while !self.draining() {
+            let called = self.backlog.called().pop_front();
+            let Some(id) = called else {
+                tokio::select! {
+                    () = self.backlog.bell.notified() => {}
+                    () = self.stop() => {}
+                }
+                continue;
+            };
+            while self.settling.load(Ordering::SeqCst) > MOST_SETTLING && !self.draining() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let Some((position, again)) = self.index().begin_taking(id) else { continue };
+            let spool = self.spool.clone();
+            let read = tokio::task::spawn_blocking(move || spool.read(position)).await;
+            match read.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten() {
+                Ok(record) => {
+                    wait = FIRST_WAIT;
+                    self.take(&Arc::new(record), position, again);
+                }
+                Err(error @ SpoolError::Unreadable(_)) => {
+                    tracing::warn!(%id, %error, "a message in the log cannot be read now; it is tried again");
+                    if self.index().wait_on(id) {
+                        self.call(vec![id]);
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = self.stop() => {}
+                    }
+                    wait = wait.saturating_mul(2).min(LAST_WAIT);
+                }
+                Err(error) => {
+                    if self.index().finish_waiting(id) {
+                        self.set_aside_log(id, position, &error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Schedules a message that was called, or lets it wait on.
+    fn take(self: &Arc<Self>, record: &Arc<Record>, position: Position, again: bool) {
+        let settled = self.settled().get(&record.id).cloned().unwrap_or_default();
+        let state = State { settled, ..State::default() };
+        let share = self.fresh_share();
+        if let Some((lane, sender)) = self.full_lane(record, &state, |lane, _| lane.is_crowded(share)) {
+            if self.index().wait_on(record.id) {
+                self.shelve(&lane, record.id, sender);
+            }
+            return;
+        }
+        let size = record.bytes.len();
+        let start = Start { place: Place::Log(position), state, again, waited: true, size, permit: None };
+        self.schedule(Entry::new(self, record, start), record);
+    }
+
+    /// Moves a message that waits in the log to the deferred store, where it is due at once.
+    pub(super) async fn store_waiting(self: &Arc<Self>, id: MessageId, later: i64) -> Result<(), SpoolError> {
+        let Some(position) = self.index().begin_moving(id) else { return Ok(()) };
+        let settled = self.settled().get(&id).cloned().unwrap_or_default();
+        let state = State { due: now(), settled, ..State::default() };
+        if let Err(error) = self.copy_to_store(id, position, state).await {
+            self.index().stop_moving(id);
+            self.call(vec![id]);
+            return Err(error);
+        }
+        self.spool.release(position);
+        self.index().finish_moving(id, now() + later);
+        self.bell.notify_one();
+        Ok(())
+    }
+
+    /// The same for an admin, who does something to it next.
+    pub(super) async fn store_for_admin(self: &Arc<Self>, id: MessageId) -> Result<(), SpoolError> {
+        loop {
+            self.store_waiting(id, FOR_ADMIN).await?;
+            if self.index().position(id).is_none() {
+                return Ok(());
+            }
+            // Somebody else is at it.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Copies a message from the log to the deferred store, durably.
+    pub(super) async fn copy_to_store(
+        &self,
+        id: MessageId,
+        position: Position,
+        state: State,
+    ) -> Result<(), SpoolError> {
+        let spool = self.spool.clone();
+        let copied = tokio::task::spawn_blocking(move || {
+            let record = spool.read(position)?;
+            spool.deferred().put(&record, &state).map_err(|e| SpoolError::Unreadable(e.to_string()))
+        });
+        copied.await.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten()?;
+        self.spool.note_durably(&Note::Moved(id)).await
+    }
+}

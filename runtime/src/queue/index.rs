@@ -1,0 +1,158 @@
+//! What waits in the queue and is not held in memory: deferred messages with when they are due, and messages in the log that
+//! wait for their first attempt.
+
+use super::now;
+use crate::envelope::MessageId;
+use crate::spool::Position;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+/// When a message is due that is being read to be taken up: only whoever reads it changes that, or an admin, whose word
+/// counts more than what was read.
+pub(super) const TAKING: i64 = i64::MAX - 1;
+
+/// Deferred messages by the time at which they are due, in Unix milliseconds, held ones at the end; and by name. Those that
+/// wait in the log. All that is in memory of a message that waits.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    due: BTreeSet<(i64, MessageId)>,
+    names: BTreeMap<MessageId, i64>,
+    waiting: BTreeMap<MessageId, Waiting>,
+}
+
+/// A message in the log that nobody holds.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    position: Position,
+    again: bool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// Until it is called.
+    Waits,
+    /// It is being read to be taken up.
+    Taken,
+    /// It is being copied to the deferred store.
+    Moves,
+}
+
+impl Index {
+    /// Plans a message, anew where it was planned already. True where it is the first that is due.
+    pub fn insert(&mut self, due: i64, id: MessageId) -> bool {
+        if let Some(old) = self.names.insert(id, due) {
+            self.due.remove(&(old, id));
+        }
+        self.due.insert((due, id));
+        self.due.first() == Some(&(due, id))
+    }
+
+    /// Takes a message out, and says when it was due.
+    pub fn remove(&mut self, id: MessageId) -> Option<i64> {
+        let due = self.names.remove(&id)?;
+        self.due.remove(&(due, id));
+        // Whoever was about to take it up lets it be.
+        Some(if due == TAKING { now() } else { due })
+    }
+
+    /// Takes out a message that was read to be taken up. False: an admin was here meanwhile, and it is not to be.
+    pub fn finish_taking(&mut self, id: MessageId) -> bool {
+        self.names.get(&id) == Some(&TAKING) && self.remove(id).is_some()
+    }
+
+    /// Plans a message anew that was read to be taken up, unless an admin was here meanwhile.
+    pub fn give_back(&mut self, id: MessageId, due: i64) {
+        if self.names.get(&id) == Some(&TAKING) {
+            self.insert(due, id);
+        }
+    }
+
+    /// The first message that is due, and when.
+    pub fn first(&self) -> Option<(i64, MessageId)> {
+        self.due.first().copied()
+    }
+
+    /// Makes a message due that waits for a later time; one that is held goes on waiting.
+    pub fn wake(&mut self, id: MessageId, now: i64) {
+        if self.names.get(&id).is_some_and(|due| (now + 1..TAKING).contains(due)) {
+            self.insert(now, id);
+        }
+    }
+
+    pub fn contains(&self, id: MessageId) -> bool {
+        self.names.contains_key(&id) || self.waiting.contains_key(&id)
+    }
+
+    /// The messages behind one, in order of their names, with when they are due.
+    pub fn behind(&self, after: Option<MessageId>) -> impl Iterator<Item = (MessageId, i64)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.names.range((from, Bound::Unbounded)).map(|(id, due)| (*id, *due))
+    }
+
+    /// Remembers where a message in the log lies, which may have been delivered before where it comes `again`.
+    pub fn wait(&mut self, id: MessageId, position: Position, again: bool) {
+        self.waiting.insert(id, Waiting { position, again, stage: Stage::Waits });
+    }
+
+    /// Whether a message waits in the log for being called.
+    pub fn waits(&self, id: MessageId) -> bool {
+        self.waiting.get(&id).is_some_and(|waiting| waiting.stage == Stage::Waits)
+    }
+
+    /// A message in the log that is to be read and taken up: where it lies, and whether it comes again.
+    pub fn begin_taking(&mut self, id: MessageId) -> Option<(Position, bool)> {
+        let waiting = self.waiting.get_mut(&id).filter(|waiting| waiting.stage == Stage::Waits)?;
+        waiting.stage = Stage::Taken;
+        Some((waiting.position, waiting.again))
+    }
+
+    /// Lets a message wait on that was to be taken up. False: it is elsewhere by now.
+    pub fn wait_on(&mut self, id: MessageId) -> bool {
+        let waiting = self.waiting.get_mut(&id).filter(|waiting| waiting.stage == Stage::Taken);
+        waiting.map(|waiting| waiting.stage = Stage::Waits).is_some()
+    }
+
+    /// Takes out a message in the log that was read. False: it is elsewhere by now.
+    pub fn finish_waiting(&mut self, id: MessageId) -> bool {
+        let taken = self.waiting.get(&id).is_some_and(|waiting| waiting.stage == Stage::Taken);
+        taken && self.waiting.remove(&id).is_some()
+    }
+
+    /// A message in the log is to be moved: whoever was about to take it up lets it be.
+    pub fn begin_moving(&mut self, id: MessageId) -> Option<Position> {
+        let waiting = self.waiting.get_mut(&id).filter(|waiting| waiting.stage != Stage::Moves)?;
+        waiting.stage = Stage::Moves;
+        Some(waiting.position)
+    }
+
+    /// It could not be moved.
+    pub fn stop_moving(&mut self, id: MessageId) {
+        if let Some(waiting) = self.waiting.get_mut(&id) {
+            waiting.stage = Stage::Waits;
+        }
+    }
+
+    /// It is in the deferred store now, and due then.
+    pub fn finish_moving(&mut self, id: MessageId, due: i64) {
+        self.waiting.remove(&id);
+        self.insert(due, id);
+    }
+
+    /// Where a message lies that waits in the log.
+    pub fn position(&self, id: MessageId) -> Option<Position> {
+        Some(self.waiting.get(&id)?.position)
+    }
+
+    /// Those in the log that lie where `pinned` says.
+    pub fn lying(&self, pinned: impl Fn(Position) -> bool) -> Vec<MessageId> {
+        let waiting = self.waiting.iter();
+        waiting.filter(|(_, waiting)| pinned(waiting.position)).map(|(id, _)| *id).collect()
+    }
+
+    /// Those in the log behind one, in order of their names.
+    pub fn waiting_behind(&self, after: Option<MessageId>) -> impl Iterator<Item = MessageId> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.waiting.range((from, Bound::Unbounded)).map(|(id, _)| *id)
+    }
+}
