@@ -159,10 +159,10 @@ fn text_of(body: &[u8], transfer: Transfer, label: Option<&str>, media: &str, ro
     } else {
         fold_text(&text).into_owned()
     };
-    match seen.char_indices().map(|(at, _)| at).take_while(|at| *at <= room).last() {
-        Some(end) if seen.len() > room => seen.get(..end).unwrap_or_default().to_owned(),
-        _ => seen,
+    if seen.len() <= room {
+        return seen;
     }
+    seen.get(..seen.floor_char_boundary(room)).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

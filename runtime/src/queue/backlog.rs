@@ -58,7 +58,10 @@ impl Inner {
     pub(super) fn admit(self: &Arc<Self>, record: &Arc<Record>, position: Position) {
         let share = self.fresh_share();
         let state = State::default();
-        let full = self.full_lane(record, &state, |lane, sender| lane.is_closed_to(sender, share));
+        // Where little is under way no hop has its share; nearly always that is all there is to it.
+        let little = self.under_way.load(Ordering::Relaxed) < FRESH / 2;
+        let closed = |lane: &Lane, sender| lane.is_closed_to(sender, share);
+        let full = if little { None } else { self.full_lane(record, &state, closed) };
         if full.is_some() && position.external {
             self.plan(record.id, &State { due: now(), ..state });
             return;

@@ -2,8 +2,13 @@
 //!
 //! Limits: simple folding only (`ß` is not `ss`), as the language states.
 
+use memchr::memmem::Finder;
+use memchr::{memchr2, memchr3};
 use std::borrow::Cow;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+/// Texts of so many bytes are worth preparing a search for.
+const LONG: usize = 64;
 
 /// Folds case and normalises to NFC; white space stays as it is. Used for local parts and names.
 #[must_use]
@@ -47,9 +52,23 @@ fn fold_odd(out: &mut String, text: &str) {
 /// Folds a text fact or a text literal: as [`fold`], and every run of white space is one space.
 #[must_use]
 pub fn fold_text(text: &str) -> Cow<'_, str> {
+    if text.len() >= LONG && text.is_ascii() && memchr2(b'\x0b', b'\x0c', text.as_bytes()).is_none() {
+        let mut out = collapse_ascii(text);
+        out.make_ascii_lowercase();
+        return Cow::Owned(out);
+    }
     if is_plain(text) {
         return fold(text);
     }
+    let out = collapse(text);
+    match fold(&out) {
+        Cow::Borrowed(_) => Cow::Owned(out),
+        Cow::Owned(folded) => Cow::Owned(folded),
+    }
+}
+
+/// Makes every run of white space one space.
+fn collapse(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut in_space = false;
     for c in text.chars() {
@@ -63,9 +82,34 @@ pub fn fold_text(text: &str) -> Cow<'_, str> {
             in_space = false;
         }
     }
-    match fold(&out) {
-        Cow::Borrowed(_) => Cow::Owned(out),
-        Cow::Owned(folded) => Cow::Owned(folded),
+    out
+}
+
+/// The same for ASCII without vertical tabs and form feeds, a line at a time: bodies are long, and mostly such text.
+fn collapse_ascii(text: &str) -> String {
+    let two = Finder::new("  ");
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        let end = memchr3(b'\t', b'\r', b'\n', rest.as_bytes());
+        let (mut line, tail) = end.and_then(|end| rest.split_at_checked(end)).unwrap_or((rest, ""));
+        if out.ends_with(' ') {
+            line = line.trim_start_matches(' ');
+        }
+        while let Some((words, spaces)) =
+            two.find(line.as_bytes()).and_then(|at| line.split_at_checked(at + 1))
+        {
+            out.push_str(words);
+            line = spaces.trim_start_matches(' ');
+        }
+        out.push_str(line);
+        if tail.is_empty() {
+            return out;
+        }
+        if !out.ends_with(' ') {
+            out.push(' ');
+        }
+        rest = tail.get(1..).unwrap_or_default();
     }
 }
 
@@ -105,6 +149,14 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn ascii_is_collapsed_as_by_character(text in "[aB \t\r\n]{0,40}", line in "[a-zA-Z0-9 .]{0,80}") {
+            let text = format!("{text}{line}{text}\r\n{line}");
+            proptest::prop_assert_eq!(collapse_ascii(&text), collapse(&text));
+            let folded = collapse(&text).to_ascii_lowercase();
+            proptest::prop_assert_eq!(fold_text(&text).into_owned(), folded);
+        }
+
         #[test]
         fn folding_in_pieces_is_folding_the_whole(
             text in "[a-cA-C \u{300}\u{301}\u{308}\u{323}\u{212a}\u{17f}ÄäßΣς\u{1100}\u{1161}\u{11a8}\u{ac00}\u{344}Ǆ]{0,12}"
