@@ -132,6 +132,12 @@ impl Session {
                 Some(Outcome::Failed(reason)) if reply.code == 552 && !accepted.is_empty() => {
                     Some(Outcome::Deferred(Reason { status: (4, 5, 3), ..reason }))
                 }
+                // Without a status of its own that is what it means here.
+                Some(Outcome::Deferred(reason))
+                    if reply.code == 452 && reply.enhanced.is_none() && !accepted.is_empty() =>
+                {
+                    Some(Outcome::Deferred(Reason { status: (4, 5, 3), ..reason }))
+                }
                 other => other,
             };
             match (&mail_refused, refused) {

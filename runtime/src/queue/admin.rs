@@ -268,7 +268,7 @@ impl Inner {
                 let record = match (entry.hot(), entry.place()) {
                     (Some(record), _) => (*record).clone(),
                     (None, Place::Log(position) | Place::Moving(position)) => self.spool.read(position)?,
-                    (None, Place::Deferred | Place::Finished) => self.spool.deferred().load_head(id)?.0,
+                    (None, Place::Deferred) => self.spool.deferred().load_head(id)?.0,
                 };
                 (record, entry.size as u64, entry.state.clone(), Standing::Active)
             }

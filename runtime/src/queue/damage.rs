@@ -45,7 +45,7 @@ impl Inner {
         results: &[(u16, u16, Outcome)],
     ) -> Result<(), SpoolError> {
         match entry.place() {
-            Place::Deferred | Place::Finished => {
+            Place::Deferred => {
                 let delivered = results.iter().filter(|(.., o)| matches!(o, Outcome::Delivered { .. }));
                 let settled = delivered.map(|(dispatch, target, _)| (*dispatch, *target));
                 let settled = entry.state.settled.iter().copied().chain(settled).collect();

@@ -22,8 +22,6 @@ pub(super) enum Place {
     Log(Position),
     /// Still in the log, while it is copied to the deferred store.
     Moving(Position),
-    /// Finished while it was copied: who copies it forgets it.
-    Finished,
     /// In the deferred store.
     Deferred,
 }
@@ -68,7 +66,7 @@ pub(super) enum Wish {
 /// How far an attempt is.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Jobs that are not finished.
+    /// Parts that are not finished: jobs, and whoever keeps the attempt from ending for a moment.
     pub outstanding: usize,
     /// What became of recipients (dispatch, place in it).
     pub results: Vec<(u16, u16, Outcome)>,
@@ -95,6 +93,14 @@ pub(super) struct Start {
     pub waited: bool,
     pub size: usize,
     pub permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Progress {
+    /// Recipients that have the message by now.
+    pub fn delivered(&self) -> Vec<(u16, u16)> {
+        let delivered = self.results.iter().filter(|(.., o)| matches!(o, Outcome::Delivered { .. }));
+        delivered.map(|(dispatch, target, _)| (*dispatch, *target)).collect()
+    }
 }
 
 impl Entry {
@@ -199,7 +205,7 @@ impl Entry {
                     moved => moved,
                 })
             }
-            Place::Deferred | Place::Finished => spool.deferred().load(id),
+            Place::Deferred => spool.deferred().load(id),
         });
         let record = read.await.map_err(|e| SpoolError::Unreadable(e.to_string()))??;
         Ok((Arc::new(record), permit))

@@ -193,6 +193,8 @@ struct Inner {
     turns: Arc<Semaphore>,
     /// Bounds how many messages move to the deferred store at a time.
     movers: Semaphore,
+    /// Bounds how many attempts are recorded at a time: each has its message in memory.
+    settlers: Semaphore,
     draining: watch::Sender<bool>,
     settling: AtomicUsize,
     workers: AtomicUsize,
@@ -254,6 +256,7 @@ impl Queue {
             large: Arc::new(Semaphore::new(LARGE_BYTES / 1024)),
             turns: Arc::new(Semaphore::new(turns::MAX_DEFERRED)),
             movers: Semaphore::new(8),
+            settlers: Semaphore::new(64),
             draining: watch::channel(false).0,
             settling: AtomicUsize::new(0),
             workers: AtomicUsize::new(0),

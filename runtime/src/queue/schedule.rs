@@ -5,7 +5,7 @@ use super::index::{Index, TAKING};
 use super::{Inner, now};
 use crate::envelope::{MessageId, Record};
 use crate::spool::deferred::State;
-use crate::spool::{Note, Recovery, SpoolError};
+use crate::spool::{Recovery, SpoolError};
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -103,7 +103,7 @@ impl Inner {
         }
         for entry in pinned {
             match self.relocate(&entry).await {
-                Ok(()) => moved += 1,
+                Ok(left) => moved += usize::from(left),
                 Err(error) => {
                     tracing::warn!(id = %entry.id, %error, "a message cannot leave the log yet");
                     return 0;
@@ -113,40 +113,42 @@ impl Inner {
         moved
     }
 
-    /// Copies a message under way to the deferred store and lets the log forget it.
-    async fn relocate(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), SpoolError> {
+    /// Copies a message under way to the deferred store and lets the log forget it. False: it leaves the log by itself.
+    async fn relocate(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<bool, SpoolError> {
+        {
+            // A part of the attempt, which does not end meanwhile.
+            let mut progress = entry.progress();
+            if progress.outstanding == 0 {
+                return Ok(false);
+            }
+            progress.outstanding += 1;
+        }
+        let moved = self.relocate_open(entry).await;
+        self.part_done(Arc::clone(entry));
+        moved
+    }
+
+    async fn relocate_open(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<bool, SpoolError> {
         let start = |place| match place {
             Place::Log(position) => Some(Place::Moving(position)),
             _ => None,
         };
-        let Place::Log(position) = entry.move_from(start) else { return Ok(()) };
-        // Recipients that are served from now on are noted in the log, which recovery joins to it.
-        let state = State { due: now(), ..entry.state.clone() };
+        let Place::Log(position) = entry.move_from(start) else { return Ok(false) };
+        let delivered = entry.progress().delivered();
+        let mut state = State { due: now(), ..entry.state.clone() };
+        state.settled.extend_from_slice(&delivered);
+        state.settled.sort_unstable();
         let id = entry.id;
-        let noted = self.copy_to_store(id, position, state).await;
-        if let Err(error) = noted {
-            let back = |place| match place {
-                Place::Moving(position) => Some(Place::Log(position)),
-                _ => None,
-            };
-            if entry.move_from(back) == Place::Finished {
-                self.spool.note(&Note::Done(id));
-                self.spool.release(position);
-                self.gone(id);
-            }
-            return Err(error);
-        }
-        let arrive = |place| match place {
-            Place::Moving(_) => Some(Place::Deferred),
-            _ => None,
-        };
-        let finished = entry.move_from(arrive) == Place::Finished;
+        let copied = self.copy_to_store(id, position, state).await;
+        entry.move_from(|_| Some(if copied.is_ok() { Place::Deferred } else { Place::Log(position) }));
+        copied?;
         self.spool.release(position);
-        if finished {
-            self.forget_deferred(id).await;
-            self.gone(id);
+        // Who was served meanwhile stands in the log alone.
+        let more = entry.progress().delivered();
+        if more.len() > delivered.len() {
+            self.merge(id, more).await;
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The order is what keeps mail: a notice is durable before its message is forgotten, the deferred file
 //! before the log lets go of the record.
 
-use super::entry::{Entry, Job, Place, Wish};
+use super::entry::{Entry, Job, Place, Progress, Wish};
 use super::notice::{self, Event, Line};
 use super::route::Hop;
 use super::{Inner, now};
@@ -18,7 +18,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// How long to wait before a step that the disk refused is tried again.
-const DISK_WAIT: Duration = Duration::from_secs(5);
+const DISK_WAIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5000 });
 /// How often a deferred message is read again before it makes room for others.
 const READ_TRIES: u32 = 3;
 
@@ -51,18 +51,16 @@ impl Inner {
         let results = {
             let mut progress = entry.progress();
             progress.results.extend(targets.into_iter().zip(outcomes).map(|(t, o)| (dispatch, t, o)));
-            progress.outstanding = progress.outstanding.saturating_sub(1);
-            if progress.outstanding > 0 {
-                None
-            } else {
-                let all = |r: &Results| r.iter().all(|(.., o)| matches!(o, Outcome::Delivered { .. }));
-                let slow = progress.slow || !all(&progress.results) || entry.place() == Place::Deferred;
-                Some((std::mem::take(&mut progress.results), slow))
-            }
+            self.part(&entry, &mut progress)
         };
         match results {
             None if settled.is_empty() => {}
-            None => self.spool.note(&Note::Settled(entry.id, settled)),
+            None => {
+                self.spool.note(&Note::Settled(entry.id, settled.clone()));
+                if entry.place() == Place::Deferred {
+                    self.merge_later(entry, settled);
+                }
+            }
             Some((_, false)) => self.forget_log(&entry),
             Some((results, true)) => {
                 if !settled.is_empty() {
@@ -70,6 +68,58 @@ impl Inner {
                 }
                 self.settle_later(entry, results);
             }
+        }
+    }
+
+    /// One part of an attempt is done. At the last one, what came of all, and whether more is to be done than to forget the
+    /// message.
+    fn part(&self, entry: &Entry, progress: &mut Progress) -> Option<(Results, bool)> {
+        progress.outstanding = progress.outstanding.saturating_sub(1);
+        if progress.outstanding > 0 {
+            return None;
+        }
+        let all = |r: &Results| r.iter().all(|(.., o)| matches!(o, Outcome::Delivered { .. }));
+        let slow = progress.slow || !all(&progress.results) || entry.place() == Place::Deferred;
+        Some((std::mem::take(&mut progress.results), slow))
+    }
+
+    /// The part of an attempt is done that somebody took upon himself with [`Progress::outstanding`].
+    pub(super) fn part_done(self: &Arc<Self>, entry: Arc<Entry>) {
+        let results = self.part(&entry, &mut entry.progress());
+        match results {
+            None => {}
+            Some((_, false)) => self.forget_log(&entry),
+            Some((results, true)) => self.settle_later(entry, results),
+        }
+    }
+
+    /// Writes into the state of a deferred message who has it, while others are still served: the log forgets its notes when
+    /// it moves on. That is a part of the attempt.
+    fn merge_later(self: &Arc<Self>, entry: Arc<Entry>, settled: Vec<(u16, u16)>) {
+        {
+            let mut progress = entry.progress();
+            if progress.outstanding == 0 {
+                // The last one ends it in this very moment, and writes all of it.
+                return;
+            }
+            progress.outstanding += 1;
+        }
+        let inner = Arc::clone(self);
+        inner.settling.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(async move {
+            inner.merge(entry.id, settled).await;
+            inner.part_done(entry);
+            inner.settling.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+
+    /// Adds to what is settled in the state of a deferred message.
+    pub(super) async fn merge(&self, id: MessageId, settled: Vec<(u16, u16)>) {
+        let _mover = self.movers.acquire().await;
+        let spool = self.spool.clone();
+        let merged = tokio::task::spawn_blocking(move || spool.deferred().merge_settled(id, &settled)).await;
+        if let Err(error) = merged.map_err(std::io::Error::other).flatten() {
+            tracing::warn!(%id, %error, "who has a message is noted in the log alone for now");
         }
     }
 
@@ -96,6 +146,8 @@ impl Inner {
     }
 
     async fn settle(self: &Arc<Self>, entry: &Arc<Entry>, results: Results) -> Result<(), SpoolError> {
+        // When a hop goes down, all that waits for it comes here at once: not all of it is read at once.
+        let _turn = self.settlers.acquire().await;
         let mut tries = 0;
         let (record, _permit) = loop {
             match entry.record().await {
@@ -116,6 +168,8 @@ impl Inner {
         let mut state = entry.state.clone();
         state.reasons.clear();
         let wish = entry.wish();
+        // What is to be kept is not given up meanwhile, and of what is thrown away nobody is told.
+        let stopped = matches!(wish, Wish::Hold | Wish::Remove);
         let held_before = open_targets(&record, &state).held;
         if wish == Wish::Release {
             state.release(now);
@@ -123,6 +177,7 @@ impl Inner {
         // What was held is as if it had come when it was released.
         let start = entry.received.max(state.since);
         let age = Duration::from_millis(u64::try_from(now - start).unwrap_or(0));
+        let over = is_over_limit(&results);
         let mut lines: Vec<Line> = Vec::new();
         for (dispatch, target, outcome) in results {
             let event = match outcome {
@@ -138,7 +193,7 @@ impl Inner {
                     state.settled.push((dispatch, target));
                     Event::Failed(reason)
                 }
-                Outcome::Deferred(reason) if age > times.lifetime => {
+                Outcome::Deferred(reason) if age > times.lifetime && !stopped => {
                     state.settled.push((dispatch, target));
                     Event::Failed(reason)
                 }
@@ -151,9 +206,13 @@ impl Inner {
         }
         state.settled.sort_unstable();
         state.settled.dedup();
-        let warn = !state.warned && age > times.warn_after;
+        let warn = !state.warned && age > times.warn_after && !stopped;
         state.warned |= warn;
-        lines.retain(|line| warn || !matches!(line.event, Event::Delayed(_)));
+        lines.retain(|line| match line.event {
+            Event::Delayed(_) => warn,
+            Event::Failed(_) => wish != Wish::Remove,
+            Event::Delivered | Event::Relayed | Event::Expanded => true,
+        });
         let lifetime = i64::try_from(times.lifetime.as_millis()).unwrap_or(i64::MAX);
         let until = start.saturating_add(lifetime);
         self.tell(&record, lines, entry.state.attempts, until).await?;
@@ -162,10 +221,10 @@ impl Inner {
             self.forget(entry).await;
             return Ok(());
         }
-        state.attempts += u32::from(open.active > 0);
+        state.attempts += u32::from(open.active > 0 && !over);
         state.held = open.active == 0 || wish == Wish::Hold;
         // Those that are released go at once.
-        let at_once = wish == Wish::Release && held_before > 0;
+        let at_once = (wish == Wish::Release && held_before > 0) || over;
         state.due = if at_once { now } else { now + self.wait(state.attempts) };
         self.keep(entry, Some(&record), state, wish).await
     }
@@ -268,7 +327,7 @@ impl Inner {
             }
         }
         if let Place::Log(position) = place {
-            self.spool.note_durably(&Note::Moved(entry.id)).await?;
+            self.note_moved(entry.id).await?;
             self.spool.release(position);
         }
         let late = {
@@ -285,22 +344,31 @@ impl Inner {
         Ok(())
     }
 
+    /// Notes durably that a message is in the deferred store. While the log has no room for it nobody may take it up: what
+    /// became of it then would not be known after a restart.
+    async fn note_moved(&self, id: MessageId) -> Result<(), SpoolError> {
+        loop {
+            match self.spool.note_durably(&Note::Moved(id)).await {
+                Err(error @ (SpoolError::Full | SpoolError::Slow)) if !self.draining() => {
+                    tracing::warn!(%id, %error, "the next attempt of a message waits for the spool");
+                    tokio::time::sleep(DISK_WAIT).await;
+                }
+                noted => return noted,
+            }
+        }
+    }
+
     /// A message in the log needs nothing more.
     fn forget_log(&self, entry: &Entry) {
-        let finish = |place| match place {
-            Place::Moving(_) => Some(Place::Finished),
-            _ => None,
-        };
-        match entry.move_from(finish) {
+        match entry.place() {
             Place::Log(position) => {
                 self.spool.note(&Note::Done(entry.id));
                 self.spool.release(position);
-                self.gone(entry.id);
             }
-            // Who moves it forgets it.
-            Place::Moving(_) | Place::Finished => {}
-            Place::Deferred => self.gone(entry.id),
+            // No attempt ends while its message is moved.
+            Place::Moving(_) | Place::Deferred => {}
         }
+        self.gone(entry.id);
     }
 
     async fn forget(&self, entry: &Arc<Entry>) {
@@ -323,6 +391,18 @@ impl Inner {
         self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         self.queued.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Whether a next hop took some recipients, and all others were too many for one transaction: they go in another one at once
+/// (RFC 5321 4.5.3.1.10). Each such attempt delivers something, so there is an end to it.
+fn is_over_limit(results: &Results) -> bool {
+    let delivered = results.iter().any(|(.., outcome)| matches!(outcome, Outcome::Delivered { .. }));
+    let deferred = |(.., outcome): &(u16, u16, Outcome)| match outcome {
+        Outcome::Deferred(reason) => Some(reason.status == (4, 5, 3)),
+        _ => None,
+    };
+    let over: Vec<bool> = results.iter().filter_map(deferred).collect();
+    delivered && !over.is_empty() && over.iter().all(|over| *over)
 }
 
 /// How many recipients are not settled.

@@ -1,5 +1,6 @@
 //! The queue with scripted next hops and a real spool.
 
+mod attempts;
 mod backlog;
 mod down;
 mod fair;

@@ -202,7 +202,7 @@ impl Deferred {
     }
 
     /// Adds to what needs nothing more, where it is not known yet.
-    pub(super) fn merge_settled(&self, id: MessageId, settled: &[(u16, u16)]) -> io::Result<()> {
+    pub(crate) fn merge_settled(&self, id: MessageId, settled: &[(u16, u16)]) -> io::Result<()> {
         let mut state = self.state(id).map_err(io::Error::other)?;
         let before = state.settled.len();
         state.settled.extend_from_slice(settled);

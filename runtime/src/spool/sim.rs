@@ -40,6 +40,7 @@ struct State {
     cut_at: Option<u64>,
     fail_syncs: bool,
     fail_creates: bool,
+    fail_segments: bool,
     fail_opens: bool,
     refused: u64,
     read_only: bool,
@@ -97,6 +98,10 @@ impl SimDisk {
     }
     pub fn fail_creates(&self, on: bool) {
         self.state().fail_creates = on;
+    }
+    /// Whether there is room for small files alone.
+    pub fn fail_segments(&self, on: bool) {
+        self.state().fail_segments = on;
     }
     /// Whether there are no descriptors for files that are there.
     pub fn fail_opens(&self, on: bool) {
@@ -228,7 +233,8 @@ impl Disk for SimDisk {
             (Some(id), Mode::Read | Mode::Write) => id,
             (None, Mode::Read | Mode::Write) => return Err(io::ErrorKind::NotFound.into()),
             (_, Mode::Create) => {
-                if state.fail_creates {
+                let segment = folder.ends_with("log");
+                if state.fail_creates || (state.fail_segments && segment) {
                     return Err(io::ErrorKind::StorageFull.into());
                 }
                 state.files.push(SimFile::default());

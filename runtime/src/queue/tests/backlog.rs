@@ -7,14 +7,14 @@ use crate::queue::backlog::FRESH;
 
 const MANY: u64 = 6 * FRESH as u64;
 
-fn patient(data: &Path) -> Settings {
+pub(super) fn patient(data: &Path) -> Settings {
     let long = Duration::from_secs(300);
     let timeouts = Timeouts { connect: long, command: long, data: long, end: long };
     Settings { connections: 1, timeouts, ..settings(data) }
 }
 
 /// A server that says nothing to EHLO before its gate is open.
-async fn gated() -> (u16, Seen, Gate) {
+pub(super) async fn gated() -> (u16, Seen, Gate) {
     let gate = Gate::default();
     let its = gate.clone();
     let (port, seen) = server(move |line| {

@@ -9,7 +9,7 @@ fn opened(disk: &TestDisk) -> (Spool, Recovery) {
     Spool::open_on(Arc::new(disk.clone()), Path::new("/data"), options, Arc::new(NoLedger), None).unwrap()
 }
 
-fn on(disk: &TestDisk, data: &Path, port: u16) -> Queue {
+pub(super) fn on(disk: &TestDisk, data: &Path, port: u16) -> Queue {
     let (spool, recovery) = opened(disk);
     let map = [("far.example".to_owned(), relay(port))].into();
     let patient = Duration::from_secs(60);
@@ -31,7 +31,7 @@ async fn refused(disk: &TestDisk, more: u64) {
 }
 
 /// A server that takes `yes`, and `late` once the switch is on.
-async fn hesitant() -> (u16, Seen, Arc<AtomicBool>) {
+pub(super) async fn hesitant() -> (u16, Seen, Arc<AtomicBool>) {
     let ready = Arc::new(AtomicBool::new(false));
     let its = Arc::clone(&ready);
     let (port, seen) = server(move |line| {
