@@ -161,7 +161,7 @@ impl<'a> Scan<'a> {
         let lead = taken.len() - taken.trim_start().len();
         let place = self.span(from + lead, from + lead + word.len());
         // `\user` is the mailbox itself, as naming oneself is.
-        let plain = word.strip_prefix('\\').filter(|rest| rest.starts_with(|c: char| c.is_alphanumeric()));
+        let plain = word.strip_prefix('\\').filter(|rest| target(rest) == Target::Address);
         Ok(Word { value: bare(plain.unwrap_or(word)), span: place })
     }
 

@@ -9,6 +9,7 @@ use super::keys::{base, mailbox};
 use super::lines::{Line, logical, split_list};
 use super::write::{self, bracketed};
 use super::{Report, Wish};
+use edict_compiler::data::{Target, target};
 use edict_table::value::{Address, Domain};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -259,11 +260,16 @@ pub fn aliases(wish: &Wish, text: &str, report: &mut Report) -> String {
             owners.push((line.clone(), list.to_owned(), value.to_owned()));
             continue;
         }
-        out.take(wish, &line, &name, &split_list(value, false), report);
+        let known = out.all.len();
+        let (members, notes) = parts(value);
+        out.take(wish, &line, &name, &members, report);
+        if let Some(alias) = out.all.get_mut(known) {
+            alias.notes.extend(notes);
+        }
     }
     for (line, list, value) in owners {
         let place = key(wish, &list).ok().and_then(|name| out.places.get(&name.key).copied());
-        let members = split_list(&value, false);
+        let members = parts(&value).0;
         match (place.and_then(|place| out.all.get_mut(place)), members.as_slice()) {
             (Some(alias), [only]) => match member(wish, only) {
                 Ok(address) => {
@@ -292,6 +298,34 @@ fn split_name(text: &str) -> Option<(String, &str)> {
     Some((name.trim().to_owned(), value.trim()))
 }
 
+/// The members of an entry, and what was read otherwise than it looks: Postfix parts them at white space too, and of
+/// `Ann <ann@example.com>` takes the address.
+fn parts(value: &str) -> (Vec<String>, Vec<String>) {
+    let (mut out, mut notes) = (Vec::new(), Vec::new());
+    for part in split_list(value, false) {
+        let whole = part.trim_start_matches('"');
+        let spaced = if target(whole) != Target::Address || whole.starts_with(ERROR) {
+            Vec::new()
+        } else {
+            split_list(&part, true)
+        };
+        let angled = spaced.last().and_then(|last| last.strip_prefix('<')?.strip_suffix('>'));
+        match angled {
+            Some(address) => {
+                notes.push(format!("of `{part}` the address alone is a member"));
+                out.push(address.to_owned());
+            }
+            None if spaced.len() > 1 => {
+                notes
+                    .push(format!("white space parts `{part}` into {} members, as in Postfix", spaced.len()));
+                out.extend(spaced);
+            }
+            None => out.push(part),
+        }
+    }
+    (out, notes)
+}
+
 /// The name of an alias: an address, `@domain`, or a bare name, which is at the first local domain.
 pub fn key(wish: &Wish, text: &str) -> Result<Name, String> {
     if let Some(domain) = text.strip_prefix('@') {
@@ -301,9 +335,14 @@ pub fn key(wish: &Wish, text: &str) -> Result<Name, String> {
     address(wish, text)
 }
 
+/// What Sendmail writes for mail that is to bounce.
+const ERROR: &str = "error:";
+
 /// A member: an address or a bare name.
 pub fn member(wish: &Wish, text: &str) -> Result<Name, String> {
-    let text = text.trim().trim_start_matches('\\');
+    // `\user` is the mailbox itself; before a quote the sign takes its meaning away.
+    let text = text.trim();
+    let text = text.strip_prefix('\\').filter(|rest| !rest.starts_with('"')).unwrap_or(text);
     let inner = text.trim_matches('"');
     if inner.starts_with('|') {
         return Err("a command is not delivered to; use a Sieve filter or LMTP".to_owned());
@@ -323,6 +362,17 @@ pub fn member(wish: &Wish, text: &str) -> Result<Name, String> {
     };
     if text.starts_with(":include:") {
         return Err("write the members of that file into a `group`".to_owned());
+    }
+    if inner.starts_with(ERROR) {
+        return Err(
+            "write a `reject` rule for what is refused: `when recipient.local is \"NAME\"`".to_owned()
+        );
+    }
+    // In quotes all of it is a name; without them it is most likely something else, and nobody's mailbox.
+    let local = text.rsplit_once('@').map_or(text, |(local, _)| local);
+    let special = |c: char| c.is_whitespace() || "()<>[]:;\\\"".contains(c);
+    if let Some(sign) = local.chars().find(|c| special(*c)).filter(|_| !local.starts_with('"')) {
+        return Err(format!("`{sign}` may stand in an address only within quotes"));
     }
     address(wish, text)
 }

@@ -73,6 +73,11 @@ fn maps() {
         "postmaster: root\nroot: Ann@Example.com,\n  bob\nlist: a@x.example, \"|/bin/prog a\", c\nowner-list: ann\nowner-none: x\nfiles: /dev/null\ninc: :include:/etc/list\nroot: again\nnothing\n\\me: \\me, you@x.example\n",
     );
     check(
+        "aliases_parted",
+        &Wish { domain: Some("example.com".to_owned()), ..wish(Format::Aliases, None) },
+        "team: ann bob\nquoted: \"ann bob\"\nwhole: ann@example.com bob@example.net, carl\nnamed: Ann Smith <ann@example.com>, bob\nsemi: ann;bob\nnote: ann@example.com(x), bob\nerr: error:5.1.1 gone\nerr2: ann, \"error:550 gone\"\nself: \\self, \\\"odd name\", x@o.example\nmore: ann,\n   bob carl\ncommand: |/bin/prog a b\nowner-team: ann carl\n",
+    );
+    check(
         "virtual",
         &Wish { domain: Some("example.com".to_owned()), ..wish(Format::Virtual, None) },
         "example.com anything\n@a.example @b.example\nann@example.com ann.a@x.example bob\n@c.example catch@x.example\nroot ann\n",

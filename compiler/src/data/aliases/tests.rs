@@ -35,6 +35,7 @@ fn forms() {
         "file: /var/mail/file, \"/var/mail/a b\"\n",
         "inc: :include:/etc/list\n",
         "dora: \\dora, dora@other.example\n",
+        "eve: \\_eve\n",
         "empty:\n",
         "@example.org: catchall\n",
     ));
@@ -50,6 +51,7 @@ fn forms() {
             "file: /var/mail/file | /var/mail/a b",
             "inc: :include:/etc/list",
             "dora: dora | dora@other.example",
+            "eve: _eve",
             "empty: ",
             "@example.org: catchall",
         ]
