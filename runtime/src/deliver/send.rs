@@ -19,6 +19,15 @@ const EARLY: usize = 64 << 10;
 /// The largest chunk of BDAT; the next one waits for its reply.
 const CHUNK: usize = 1 << 20;
 
+/// How far a transaction came.
+#[derive(Default)]
+struct Told {
+    /// The code of the reply to MAIL.
+    said: Option<u16>,
+    /// The whole message went out before that reply.
+    whole: bool,
+}
+
 impl Session {
     /// Runs one transaction.
     pub async fn send(&mut self, letter: &Letter<'_>) -> Sent {
@@ -32,12 +41,13 @@ impl Session {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; targets.len()];
         let reused = self.used > 0;
         self.used += 1;
-        let mut mail = None;
-        let result = self.transaction((letter, next), &targets, &mut outcomes, &mut mail, reused).await;
+        let mut told = Told::default();
+        let result = self.transaction((letter, next), &targets, &mut outcomes, &mut told, reused).await;
         let trouble = result.err();
+        let Told { said: mail, whole } = told;
         let answered = mail.is_some();
         let stale = reused && !answered && matches!(trouble, Some(Trouble::Lost(_)));
-        let put_off = (trouble.is_some() && !answered) || mail.is_some_and(|code| (400..500).contains(&code));
+        let put_off = (trouble.is_some() && !answered && !whole) || mail.is_some_and(|code| (400..500).contains(&code));
         if trouble.is_some() {
             self.usable = false;
         }
@@ -53,7 +63,7 @@ impl Session {
         (letter, next): (&Letter<'_>, Option<&Letter<'_>>),
         targets: &[&Target],
         outcomes: &mut [Option<Outcome>],
-        said: &mut Option<u16>,
+        Told { said, whole }: &mut Told,
         reused: bool,
     ) -> Result<(), Trouble> {
         let ahead = std::mem::take(&mut self.ahead);
@@ -89,13 +99,18 @@ impl Session {
         }
         let pipelining = self.offers.pipelining;
         let lines = self.chunked(&fitted);
-        let early = lines.as_deref().filter(|bytes| pipelining && bytes.len() <= EARLY);
+        // Only to a server that answered in good time before: one that answers MAIL too late has the message by then, and
+        // would get it again.
+        let early = lines.as_deref().filter(|bytes| pipelining && reused && bytes.len() <= EARLY);
         if pipelining && !ahead {
             for target in asked.iter().filter_map(|place| targets.get(*place)) {
                 self.put_rcpt(target, fitted.utf8);
             }
             match (early, &lines) {
-                (Some(bytes), _) => self.put_chunk(bytes, true),
+                (Some(bytes), _) => {
+                    self.put_chunk(bytes, true);
+                    *whole = true;
+                }
                 (None, Some(_)) => {}
                 (None, None) => self.out.extend_from_slice(b"DATA\r\n"),
             }
