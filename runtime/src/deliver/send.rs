@@ -47,7 +47,8 @@ impl Session {
         let Told { said: mail, whole } = told;
         let answered = mail.is_some();
         let stale = reused && !answered && matches!(trouble, Some(Trouble::Lost(_)));
-        let put_off = (trouble.is_some() && !answered && !whole) || mail.is_some_and(|code| (400..500).contains(&code));
+        let put_off =
+            (trouble.is_some() && !answered && !whole) || mail.is_some_and(|code| (400..500).contains(&code));
         if trouble.is_some() {
             self.usable = false;
         }

@@ -1,6 +1,7 @@
 //! A message that is being worked on, and the jobs it is made of.
 
 use super::Inner;
+use super::room::{For, Room};
 use crate::deliver::Outcome;
 use crate::envelope::{MessageId, Record};
 use crate::spool::deferred::State;
@@ -12,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// Bytes of messages that are kept in memory while they wait.
 const HOT_BYTES: usize = 16 << 20;
-/// A message larger than this is read off the runtime's threads, and counts against [`Inner::large`].
+/// A message larger than this is read off the runtime's threads, and takes [`Room`].
 pub(super) const LARGE: usize = 256 << 10;
 
 /// Where a message lies.
@@ -181,15 +182,15 @@ impl Entry {
         }
     }
 
-    /// The record with its bytes, and for a large one the permit to hold it in memory.
-    pub async fn record(&self) -> Result<(Arc<Record>, Option<OwnedSemaphorePermit>), SpoolError> {
+    /// The record with its bytes, and for a large one the room that it has in memory.
+    pub async fn record(&self, reader: For<'_>) -> Result<(Arc<Record>, Option<Room>), SpoolError> {
         if let Some(record) = self.hot() {
             return Ok((record, None));
         }
         let place = self.place();
-        let mut permit = None;
+        let mut room = None;
         if self.size > LARGE {
-            permit = self.inner.permit_for(self.size).await;
+            room = Some(self.inner.room(self.size, reader).await);
         } else if let Place::Log(position) | Place::Moving(position) = place
             && let Ok(record) = self.inner.spool.read(position)
         {
@@ -208,7 +209,7 @@ impl Entry {
             Place::Deferred => spool.deferred().load(id),
         });
         let record = read.await.map_err(|e| SpoolError::Unreadable(e.to_string()))??;
-        Ok((Arc::new(record), permit))
+        Ok((Arc::new(record), room))
     }
 }
 

@@ -9,13 +9,14 @@ use super::Inner;
 use super::backlog::FRESH;
 use super::entry::Job;
 use super::fair::Fair;
+use super::room;
 use super::route::Hop;
 use crate::deliver::Reason;
 use crate::envelope::MessageId;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// How long jobs wait for a hop that is down before they count as attempted.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,6 +33,8 @@ const LAST_WAIT: Duration = Duration::from_secs(60);
 /// A next hop with what waits for it.
 pub(super) struct Lane {
     pub hop: Hop,
+    /// For large messages in its hands.
+    pub room: Arc<Semaphore>,
     state: Mutex<LaneState>,
 }
 
@@ -127,7 +130,11 @@ pub(super) enum AfterFailure {
 
 impl Lane {
     pub fn new(hop: Hop, limit: usize) -> Self {
-        Self { hop, state: Mutex::new(LaneState { limit, ..LaneState::default() }) }
+        Self {
+            hop,
+            room: Arc::new(Semaphore::new(room::SHARE)),
+            state: Mutex::new(LaneState { limit, ..LaneState::default() }),
+        }
     }
 
     /// Another configuration: so many workers there may be, those that there are go on, and a hop that could not be

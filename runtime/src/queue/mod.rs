@@ -14,6 +14,7 @@ mod fair;
 mod hop;
 mod index;
 pub(crate) mod notice;
+mod room;
 mod route;
 mod schedule;
 mod settle;
@@ -42,6 +43,7 @@ use backlog::Backlog;
 use entry::{Entry, Job};
 use hop::Lane;
 use index::Index;
+use room::Rooms;
 use route::{Guide, LiveGuide};
 use rustls::RootCertStore;
 use std::collections::{BTreeMap, HashMap};
@@ -50,11 +52,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use ways::Ways;
 
-/// Bytes of large messages that are in memory at a time for delivery.
-const LARGE_BYTES: usize = 64 << 20;
 /// Recipients of one transaction: what every server takes (RFC 5321 4.5.3.1.8).
 const MAX_RECIPIENTS: usize = 100;
 
@@ -188,7 +188,7 @@ struct Inner {
     active: Mutex<HashMap<MessageId, Arc<Entry>>>,
     hot_bytes: AtomicUsize,
     under_way: AtomicUsize,
-    large: Arc<Semaphore>,
+    rooms: Rooms,
     /// Bounds how many deferred messages are under way.
     turns: Arc<Semaphore>,
     /// Bounds how many messages move to the deferred store at a time.
@@ -253,7 +253,7 @@ impl Queue {
             active: Mutex::default(),
             hot_bytes: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
-            large: Arc::new(Semaphore::new(LARGE_BYTES / 1024)),
+            rooms: Rooms::default(),
             turns: Arc::new(Semaphore::new(turns::MAX_DEFERRED)),
             movers: Semaphore::new(8),
             settlers: Semaphore::new(64),
@@ -413,13 +413,6 @@ impl Inner {
         }
         self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.id, Arc::clone(entry));
         true
-    }
-
-    /// A permit to hold a large message in memory. None only when the queue is gone.
-    async fn permit_for(&self, size: usize) -> Option<OwnedSemaphorePermit> {
-        let most = LARGE_BYTES / 1024;
-        let wanted = u32::try_from((size / 1024).clamp(1, most)).unwrap_or(1);
-        Arc::clone(&self.large).acquire_many_owned(wanted).await.ok()
     }
 
     /// Our name.

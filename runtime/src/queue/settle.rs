@@ -5,6 +5,7 @@
 
 use super::entry::{Entry, Job, Place, Progress, Wish};
 use super::notice::{self, Event, Line};
+use super::room::For;
 use super::route::Hop;
 use super::{Inner, now};
 use crate::deliver::{Hand, Outcome, Reason};
@@ -150,7 +151,7 @@ impl Inner {
         let _turn = self.settlers.acquire().await;
         let mut tries = 0;
         let (record, _permit) = loop {
-            match entry.record().await {
+            match entry.record(For::Record).await {
                 Ok(found) => break found,
                 Err(SpoolError::Unreadable(_)) if tries >= READ_TRIES && entry.place() == Place::Deferred => {
                     return self.put_off(entry, results).await;

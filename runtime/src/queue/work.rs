@@ -3,6 +3,7 @@
 use super::Inner;
 use super::entry::{Entry, Job, LARGE, Wish};
 use super::hop::{AfterFailure, Lane, Seat};
+use super::room::{For, Room};
 use super::route::Hop;
 use super::ways::Ways;
 use crate::deliver::client::{Session, Trouble};
@@ -78,15 +79,15 @@ enum After {
     Change,
 }
 
-type Loaded = (Job, Arc<Record>, Option<OwnedSemaphorePermit>);
+type Loaded = (Job, Arc<Record>, Option<Room>);
 
 /// Reads the message of a job. None: it cannot be read; its recipients were told so.
-async fn load(inner: &Arc<Inner>, job: Job) -> Option<Loaded> {
+async fn load(inner: &Arc<Inner>, lane: &Lane, job: Job) -> Option<Loaded> {
     if matches!(job.entry.wish(), Wish::Hold | Wish::Remove) {
         inner.defer_job(job, &Reason::new((4, 3, 0), "stopped by the postmaster"));
         return None;
     }
-    match job.entry.record().await {
+    match job.entry.record(For::Lane(lane)).await {
         Ok((mut record, permit)) if usize::from(job.dispatch) < record.dispatches.len() => {
             // One that was read for this job alone is changed where it lies: never in memory twice.
             if let Some(own) = Arc::get_mut(&mut record) {
@@ -142,7 +143,7 @@ async fn local(inner: &Arc<Inner>, seat: &mut Seat) -> After {
         for job in jobs {
             // A batch holds what is in memory anyway, and large messages one by one.
             bytes += job.entry.size;
-            loaded.extend(load(inner, job).await);
+            loaded.extend(load(inner, &lane, job).await);
             if bytes > super::entry::LARGE {
                 deliver_local(inner, std::mem::take(&mut loaded)).await;
                 bytes = 0;
@@ -217,20 +218,30 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
                     }
                     return After::Change;
                 }
-                if inner.stopping() { None } else { load(inner, job).await }
+                // A large one is not read for a server that is not there.
+                if job.entry.size > LARGE && session.is_none() && !inner.stopping() {
+                    match connect(inner, lane).await {
+                        Ok(open) => session = Some(open),
+                        Err(trouble) => match unreached(inner, seat, job, trouble).await {
+                            true => continue,
+                            false => return After::End,
+                        },
+                    }
+                }
+                if inner.stopping() { None } else { load(inner, lane, job).await }
             }
         };
         if inner.stopping() {
             break;
         }
-        let Some((job, record, _permit)) = loaded else { continue };
+        let Some((job, record, room)) = loaded else { continue };
         // A host of ours is told of the next message behind the end of this one; whoever runs an MX may be old.
         // Its turn over, a connection ends with the message in hand.
         let on = |c: &Connection| c.session.runs_ahead() && c.session.age() <= longest;
         let ahead = matches!(lane.hop, Hop::Relay(_)) && session.as_ref().is_some_and(on);
         let next = if ahead { lane.another(LARGE) } else { None };
         let next = match next {
-            Some(next) => load(inner, next).await,
+            Some(next) => load(inner, lane, next).await,
             None => None,
         };
         match attempt(inner, lane, &mut session, (&job, &record), next.as_ref()).await {
@@ -244,30 +255,22 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
                 if let Some((next, ..)) = next {
                     lane.put_back(next);
                 }
-                drop(record);
+                drop((record, room));
                 inner.finish(job, outcomes, &lane.hop);
                 // What else waits is not thrown at it at once.
                 if !waits_after(inner, seat, None, reason).await {
                     return After::End;
                 }
             }
-            Err(Trouble::Never(status, text)) => {
-                let outcome = Outcome::Failed(Reason::new(status, text));
-                let outcomes = vec![outcome; job.targets.len()];
-                waiting = next;
-                // It is known again what becomes of its mail.
-                inner.reached(lane);
-                inner.finish(job, outcomes, &lane.hop);
-            }
             Err(trouble) => {
-                session = None;
-                if let Some((next, ..)) = next {
-                    lane.put_back(next);
+                match next {
+                    Some(next) if matches!(trouble, Trouble::Never(..)) => waiting = Some(next),
+                    Some((next, ..)) => lane.put_back(next),
+                    None => {}
                 }
-                let reason = trouble.reason();
-                tracing::info!(hop = %lane.hop, reason = reason.text, "a next hop cannot be reached");
-                drop(record);
-                if !waits_after(inner, seat, Some(job), reason).await {
+                session = None;
+                drop((record, room));
+                if !unreached(inner, seat, job, trouble).await {
                     return After::End;
                 }
             }
@@ -277,6 +280,22 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
         connection.session.quit().await;
     }
     After::End
+}
+
+/// No connection came about for a job. False: its worker is to end.
+async fn unreached(inner: &Arc<Inner>, seat: &mut Seat, job: Job, trouble: Trouble) -> bool {
+    let lane = Arc::clone(&seat.lane);
+    if let Trouble::Never(status, text) = trouble {
+        let outcome = Outcome::Failed(Reason::new(status, text));
+        let outcomes = vec![outcome; job.targets.len()];
+        // It is known again what becomes of its mail.
+        inner.reached(&lane);
+        inner.finish(job, outcomes, &lane.hop);
+        return true;
+    }
+    let reason = trouble.reason();
+    tracing::info!(hop = %lane.hop, reason = reason.text, "a next hop cannot be reached");
+    waits_after(inner, seat, Some(job), reason).await
 }
 
 /// What a worker does where its hop takes nothing now: it waits, to try again, or is to end.

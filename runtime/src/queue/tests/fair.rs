@@ -206,3 +206,46 @@ async fn retries_for_a_slow_destination_do_not_hold_up_others() {
     let each: std::collections::BTreeSet<u64> = many.all().iter().map(id).collect();
     assert_eq!((each.len(), many.all().len()), (300, 300), "{:?}", queue.counters());
 }
+
+/// Large messages in the hands of a server that says nothing leave room for those of others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn large_mail_for_a_silent_server_does_not_hold_up_others() {
+    let data = tempfile::tempdir().unwrap();
+    let gate = Gate::default();
+    let its = gate.clone();
+    let (slow, seen_slow) = server(move |line| {
+        if line == "END" {
+            tokio::task::block_in_place(|| its.pass());
+        }
+        None
+    })
+    .await;
+    let (port, seen) = server(|_| None).await;
+    let long = Duration::from_secs(300);
+    let timeouts = Timeouts { connect: long, command: long, data: long, end: long };
+    let hops = [("slow.example", relay(slow)), ("far.example", relay(port))];
+    let queue = start(data.path(), &hops, Settings { timeouts, ..settings(data.path()) });
+    let line = format!("{}\n", "0123456789".repeat(90));
+    let large = |lines| format!("Subject: x\n\n{}", line.repeat(lines));
+    for id in 1..=8 {
+        queue.submit(message(id, &["a@slow.example"], &large(2000))).await.unwrap();
+    }
+    while queue.inner.lane(&relay(slow)).room.available_permits() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for id in 11..=14 {
+        queue.submit(message(id, &["a@far.example"], &large(500))).await.unwrap();
+        queue.submit(message(id + 10, &["a@here.example"], &large(500))).await.unwrap();
+    }
+    for _ in 0..1000 {
+        if queue.counters().queued == 8 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((seen.all().len(), mailbox(data.path(), "here.example/a").len()), (4, 4));
+    assert_eq!(queue.counters().queued, 8);
+    gate.open();
+    empty(&queue).await;
+    assert_eq!(seen_slow.all().len(), 8);
+}
