@@ -23,12 +23,20 @@ use std::sync::Arc;
 mod delays;
 #[path = "proofs/extensions.rs"]
 mod extensions;
+#[path = "proofs/globs.rs"]
+mod globs;
+#[path = "proofs/large.rs"]
+mod large;
 #[path = "proofs/linked.rs"]
 mod linked;
+#[path = "proofs/profile.rs"]
+mod profile;
 #[path = "proofs/routes.rs"]
 mod routes;
 #[path = "proofs/trust.rs"]
 mod trust;
+#[path = "proofs/written.rs"]
+mod written;
 
 /// Tests that tell apart only what [`worlds`] has.
 const TESTS: &[&str] = &[
@@ -78,6 +86,10 @@ fn table(head: &str, conditions: &[(String, u8, u8)]) -> Table {
         let verb = ["allow", "reject", "discard"][usize::from(*verb)];
         text.push_str(&format!("{verb} \"rule {at}\" {{ priority {priority} when {condition} }}\n"));
     }
+    compiled(&text)
+}
+
+fn compiled(text: &str) -> Table {
     let mut sources = Sources::default();
     sources.insert("main.edict", text.as_bytes());
     let compilation = compile(&sources, &Options { proofs: false });

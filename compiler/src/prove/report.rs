@@ -44,7 +44,10 @@ pub fn report<'m>(
                             "no number is below 0"
                         }
                     )),
-                    [Told { text: one, .. }] => match bound_by(one) {
+                    [Told { text: one, .. }] if needs_inside(&table.profile, one) => diagnostic.help(format!(
+                        "`{one}` is never true: no domain is inside, so that all mail is `outbound`; name the domains of this server in `local-domains` or `relay-domains` of the profile, or take the test out"
+                    )),
+                    [Told { text: one, .. }] => match bound_by(&table.profile, one) {
                         Some(setting) => diagnostic.help(format!(
                             "`{one}` is never true: `{setting} {}`{} refuses such mail before rules are asked; lower the number here, or set a larger `{setting}` in the profile",
                             bound(&table.profile, setting),
@@ -257,8 +260,14 @@ fn below_all(test: &str) -> bool {
     )
 }
 
+/// Whether a test asks for mail to or from a domain of this server, of which there is none.
+fn needs_inside(profile: &Profile, test: &str) -> bool {
+    let asks = test.starts_with("direction ") || matches!(test, "not submitted" | "sender is unknown");
+    asks && profile.local_domains.is_empty() && profile.relay_domains.is_empty()
+}
+
 /// The setting that bounds what a test asks for: it wants more than that.
-fn bound_by(test: &str) -> Option<&'static str> {
+fn bound_by(profile: &Profile, test: &str) -> Option<&'static str> {
     let more = [" > ", " >= ", " is "].iter().any(|sign| test.contains(sign)) && !test.contains(" is not ");
     if !more || test.starts_with("not ") {
         return None;
@@ -269,5 +278,8 @@ fn bound_by(test: &str) -> Option<&'static str> {
         ("recipient.count ", "max-recipients"),
         ("hops ", "max-hops"),
     ];
-    bounds.iter().find(|(fact, _)| test.starts_with(fact)).map(|(_, setting)| *setting)
+    // An attachment is no longer than the message that it is in.
+    let whole = profile.max_attachment_size.is_none_or(|most| most > profile.max_message_size);
+    let setting = bounds.iter().find(|(fact, _)| test.starts_with(fact)).map(|(_, setting)| *setting)?;
+    Some(if whole && setting == "max-attachment-size" { "max-message-size" } else { setting })
 }

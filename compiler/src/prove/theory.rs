@@ -1,17 +1,21 @@
 //! Whether a message can pass some predicates and fail others, and which message does.
 //!
-//! Predicates on facts that hang together form a group; groups are independent, so a contradiction is
-//! always within one. It comes back as few claims as possible. Facts follow mail-flow: who is submitted,
+//! Predicates on facts that hang together form a group; groups are independent, so a contradiction is always within one,
+//! but for a few facts that hang on one other ([`linked`]). It comes back as few claims as possible. Facts follow mail-flow: who is submitted,
 //! what is inside, which direction that makes.
 
 mod envelope;
+mod exact;
 mod facts;
 mod linked;
 pub mod mailbox;
 pub mod number;
+mod pattern;
 mod region;
+pub mod shape;
 mod space;
 pub mod text;
+mod words;
 
 pub use space::{Keys, Space};
 
@@ -141,13 +145,16 @@ pub fn solve(space: &Space<'_>, claims: &[Claim], directions: Directions) -> Out
     }
     // Each for itself they can be so. That keeps contradictions small where they are one's own.
     let both = groups.iter().filter(|((group, _), _)| TRUST.contains(group));
-    let claims: Vec<Claim> = both.flat_map(|(_, claims)| claims.iter().copied()).collect();
-    match one(space, Group::Trust, &claims, directions, &mut world) {
+    let trust: Vec<Claim> = both.flat_map(|(_, claims)| claims.iter().copied()).collect();
+    match one(space, Group::Trust, &trust, directions, &mut world) {
         Answer::Found(()) => {}
         Answer::Impossible => {
-            return Outcome::Conflict(fewest(space, Group::Trust, claims, directions));
+            return Outcome::Conflict(fewest(space, Group::Trust, trust, directions));
         }
         Answer::Unknown => return Outcome::Unknown,
+    }
+    if !linked::settle(space, claims, &mut world) {
+        return Outcome::Unknown;
     }
     for zone in &space.zones {
         if !world.listed.iter().any(|(known, _)| known == zone) {

@@ -3,13 +3,14 @@
 //! Submitted is by a login, or from a trusted network: there to an outside recipient, or by an inside sender. What a
 //! trusted network passes on from outside to inside is inbound. SPF and DMARC are `none` for both.
 
-use super::facts::{narrow_sender, sender_claims};
+use super::facts::{narrow_sender, sender_claims, wants_result};
 use super::mailbox::{self, Claims};
 use super::number::Ranges;
 use super::region::is_inside;
-use super::{Answer, Directions, GIVEN, Group, Keys, Part, Space, flag, inside_domain, number, split, text};
+use super::shape::Shape;
+use super::{Answer, Directions, GIVEN, Group, Part, Space, flag, inside_domain, number, split, text};
 use crate::prove::world::World;
-use edict_table::fact::Fact;
+use edict_table::fact::{Fact, Stage};
 use edict_table::facts::Direction;
 use edict_table::model::{SenderMust, Test};
 use edict_table::value::{Address, Domain};
@@ -36,6 +37,11 @@ pub(super) fn solve<'t>(
     };
     let (ip_in, ip_out) = (lists(&ip_yes), lists(&ip_no));
     let submitted_claim = flag(part, Fact::Submitted);
+    // Without an inside domain every recipient is outside, and none is taken from a stranger (mail-flow: the relay
+    // guard); what is asked before there are recipients is asked of strangers, too. A bare `postmaster` and what is
+    // at an address literal are no exceptions. Rules that are asked later may still see mail of an older policy.
+    let asks_recipient = part.iter().any(|(p, _)| p.fact.row().stage == Stage::Rcpt);
+    let nobody_inside = directions & GIVEN != 0 && space.inside.is_empty() && asks_recipient;
     let mut unknown = false;
     // A login with a sender of elsewhere is somebody's only by its name: it comes last.
     let mut put_off = false;
@@ -47,6 +53,9 @@ pub(super) fn solve<'t>(
         let bit = 1u8 << (direction as u8);
         let is = |t: &&Test| matches!(t, Test::OneOf(bits) if bits & bit != 0);
         if directions & bit == 0 || !direction_yes.iter().all(is) || direction_no.iter().any(is) {
+            continue;
+        }
+        if nobody_inside && direction != Direction::Outbound {
             continue;
         }
         let submitted = matches!(direction, Direction::Outbound | Direction::Internal);
@@ -80,6 +89,7 @@ pub(super) fn solve<'t>(
                 without.push(&space.trusted)
             }
             let Answer::Found(ip) = number::address(space, &within, &without) else { continue };
+            // Of logins and trusted networks no check is made.
             let ours = with_user || from_trusted;
             if directions & GIVEN != 0
                 && ours
@@ -130,12 +140,6 @@ pub(super) fn solve<'t>(
     if unknown { Answer::Unknown } else { Answer::Impossible }
 }
 
-/// Whether a check must have come to something. Of logins and trusted networks none is made.
-fn wants_result(part: &Part<'_>, check: Fact) -> bool {
-    let none = |test: &Test| matches!(test, Test::OneOf(bits) if bits & 1 != 0);
-    part.iter().any(|(p, holds)| p.fact == check && none(&p.test) != *holds)
-}
-
 fn asks_sender(part: &Part<'_>) -> bool {
     part.iter().any(|(p, _)| super::group(p).0 == Group::Sender)
 }
@@ -159,23 +163,17 @@ fn trusted_sender<'t>(
             Answer::Found(())
         };
     }
-    // A domain alias is inside, too: to say no it must be no for these as well.
-    let aliases = space.table.profile.domain_aliases.iter().map(|(alias, _)| format!("@{alias}"));
-    let mut named: Vec<String> = space.inside.iter().map(str::to_owned).chain(aliases).collect();
-    named.sort_unstable();
-    named.dedup();
-    let named = Keys::Own(named);
     let claims = sender_claims(part);
     match inside {
         None => narrow_sender(space, part, claims, world),
         Some(true) => {
-            let claims = Claims { inside: (vec![&named], Vec::new()), ..claims };
+            let claims = Claims { inside: (vec![&space.inside_senders], Vec::new()), ..claims };
             let answer = narrow_sender(space, part, claims, world);
             // The null sender is not inside.
             if world.sender.is_none() && answer == Answer::Found(()) { Answer::Impossible } else { answer }
         }
         Some(false) => {
-            let claims = Claims { inside: (Vec::new(), vec![&space.inside]), ..claims };
+            let claims = Claims { inside: (Vec::new(), vec![&space.inside_senders]), ..claims };
             narrow_sender(space, part, claims, world)
         }
     }
@@ -195,7 +193,7 @@ fn login(space: &Space<'_>, yes: &[&Test], no: &[&Test], sender: Option<&Address
     let usual = std::iter::once(format!("alice@{domain}"));
     match whole.chain(bare).chain(usual).find(fits) {
         Some(login) => Answer::Found(login),
-        None => text::solve(space, yes, no),
+        None => text::solve_as(space, Shape::Name, yes, no),
     }
 }
 

@@ -58,7 +58,8 @@ fn optional<T>(
 }
 
 fn bare<'t>(part: &Part<'t>, fact: Fact) -> Claims<'t> {
-    Claims { domain: split(part, fact), bare: true, ..Claims::default() }
+    // A literal is no domain that HELO told; what DNS tells is not known so well.
+    Claims { domain: split(part, fact), bare: true, host: fact == Fact::Helo, ..Claims::default() }
 }
 
 fn one_domain<'t>(space: &Space<'t>, claims: &Claims<'t>) -> Answer<Domain> {
@@ -103,7 +104,10 @@ fn helo(space: &Space<'_>, part: &Part<'_>, world: &mut World) -> Answer<()> {
 }
 
 pub(super) fn sender_claims<'t>(part: &Part<'t>) -> Claims<'t> {
+    // Nobody looks up an address literal.
+    let looked_up = flag(part, Fact::SenderUnresolvable) == Some(true) || wants_result(part, Fact::Spf);
     Claims {
+        host: looked_up,
         whole: split(part, Fact::Sender),
         local: split(part, Fact::SenderLocal),
         domain: split(part, Fact::SenderDomain),
@@ -125,8 +129,8 @@ pub(super) fn narrow_sender<'t>(
 ) -> Answer<()> {
     let unknown = flag(part, Fact::SenderUnknown) == Some(true);
     let unresolvable = flag(part, Fact::SenderUnresolvable) == Some(true);
-    if unknown && !space.inside.is_empty() {
-        claims.inside.0.push(&space.inside);
+    if unknown {
+        claims.inside.0.push(&space.known_senders);
     }
     let positive = !claims.whole.0.is_empty() || !claims.local.0.is_empty() || !claims.domain.0.is_empty();
     let needs = positive || unknown || unresolvable || claims.unqualified == Some(true);
@@ -142,6 +146,12 @@ pub(super) fn narrow_sender<'t>(
     world.sender_unknown = unknown;
     world.sender_unresolvable = unresolvable;
     Answer::Found(())
+}
+
+/// Whether a check must have come to something.
+pub(super) fn wants_result(part: &Part<'_>, check: Fact) -> bool {
+    let none = |test: &Test| matches!(test, Test::OneOf(bits) if bits & 1 != 0);
+    part.iter().any(|(p, holds)| p.fact == check && none(&p.test) != *holds)
 }
 
 /// The subject, and all fields of that name: the first is the subject.
@@ -176,7 +186,9 @@ fn attachments(space: &Space<'_>, part: &Part<'_>, world: &mut World) -> Answer<
     let (count_yes, count_no) = split(part, Fact::AttachmentCount);
     let names = found!(text::solve_many(space, &name_yes, &name_no));
     let types = found!(text::solve_many(space, &type_yes, &type_no));
-    let largest = space.table.profile.max_attachment_size.unwrap_or(u64::MAX);
+    let profile = &space.table.profile;
+    // Decoded, nothing is longer than it was as a part of the message.
+    let largest = profile.max_attachment_size.unwrap_or(u64::MAX).min(profile.max_message_size);
     let mut sizes = Vec::new();
     let none = size_no.contains(&&Test::Present) || type_no.contains(&&Test::Present);
     for test in &size_yes {

@@ -1,23 +1,24 @@
 //! Addresses and domains that pass some tests and fail others.
 //!
 //! What lists leave is a set of regions: a local part that is fixed, free or any extension of one, a domain that is
-//! fixed, any subdomain of one, or free. Regions meet in regions, so membership is exact. Globs, regexes and tests on
-//! the local part are tried on the candidates of a region; where none fits the answer is unknown unless
-//! the region has one member only.
+//! fixed, any subdomain of one, or free. Regions meet in regions. Of the first ones some readable candidates are tried;
+//! where none fits, and for all others, [`super::exact`] finds one or says that there is none. Regexes are only asked of
+//! what was found: there the answer may be unknown.
 
-use super::region::{Local, Lookup, Place, Region, holds_address, holds_domain};
-use super::text::{glob_matches, passes};
+use super::exact::Exact;
+use super::pattern::glob_matches;
+use super::region::{Local, Lookup, Of, Place, Region, holds_address, holds_domain};
+use super::space::Effort;
+use super::text::passes;
 use super::{Answer, Keys, Space};
-use edict_table::model::Test;
-use edict_table::value::Domain;
-use std::cell::Cell;
+use edict_table::model::{ListId, Test};
+use edict_table::value::{Domain, fold};
+use std::cell::{Cell, OnceCell};
 
-/// The most entries and regions that are looked at for one question.
-const MAX_STEPS: usize = 50_000;
-/// The most regions with free parts whose candidates are tried.
-const MAX_REGIONS: usize = 2_000;
-/// The most regions that are looked at once more where no candidate of theirs fits.
-const MAX_REFUTED: usize = 200;
+/// The most regions whose candidates are tried.
+const MAX_READABLE: usize = 16;
+/// The most bytes of a local part that an example has.
+const MAX_LOCAL: usize = 64;
 
 /// Local parts for where any will do, and extensions.
 const NAMES: &[&str] = &["someone", "alice", "user1", "info7", "q7x9"];
@@ -38,17 +39,25 @@ pub struct Claims<'t> {
     pub inside: (Vec<&'t Keys<'t>>, Vec<&'t Keys<'t>>),
     /// Only a domain is wanted: local parts mean nothing.
     pub bare: bool,
+    /// The domain is no address literal.
+    pub host: bool,
 }
 
 /// A question being answered.
-struct Search<'s, 't> {
-    space: &'s Space<'t>,
-    claims: &'s Claims<'t>,
+pub(super) struct Search<'s, 't> {
+    pub(super) space: &'s Space<'t>,
+    pub(super) claims: &'s Claims<'t>,
     lists: Vec<Lookup<'s, 't>>,
-    steps: Cell<usize>,
-    regions: Cell<usize>,
-    refuted: Cell<usize>,
+    keys: Effort<'s>,
+    pub(super) steps: Effort<'s>,
+    readable: Cell<usize>,
+    exact: OnceCell<Option<Exact>>,
     unknown: Cell<bool>,
+}
+
+/// The lists among some tests.
+pub(super) fn lists(tests: &[&Test]) -> impl Iterator<Item = ListId> {
+    tests.iter().filter_map(|t| if let Test::InList(list) = t { Some(*list) } else { None })
 }
 
 /// An address (local part, domain) that fits the claims.
@@ -58,35 +67,24 @@ pub fn solve<'t>(space: &Space<'t>, claims: &Claims<'t>) -> Answer<(String, Stri
     if refused(&claims.whole.1) || refused(&claims.local.1) || refused(&claims.domain.1) {
         return Answer::Impossible;
     }
-    // A list of local parts is a list of `ann@` keys, each as it stands: the local part is the whole of it.
-    let locals: Vec<Keys<'t>> = claims
-        .local
-        .0
-        .iter()
-        .filter(|_| !claims.bare)
-        .filter_map(|t| if let Test::InList(list) = t { Some(space.keys(*list)) } else { None })
-        .map(|keys| Keys::Own(keys.iter().map(|local| format!("{local}@")).collect()))
-        .collect();
-    let of = |tests: &[&'t Test], tagged: bool| -> Vec<Lookup<'_, 't>> {
-        tests
-            .iter()
-            .filter_map(|t| if let Test::InList(list) = t { Some(space.keys(*list)) } else { None })
-            .map(|keys| Lookup { keys, tagged })
-            .collect()
+    let of = |tests: &[&'t Test], of| -> Vec<Lookup<'_, 't>> {
+        lists(tests).map(|list| Lookup { keys: space.keys(list), of }).collect()
     };
-    let mut lists = of(&claims.whole.0, true);
-    lists.extend(of(&claims.domain.0, false));
-    let literal = |keys| Lookup { keys, tagged: false };
-    lists.extend(claims.inside.0.iter().map(|keys| literal(*keys)));
-    lists.extend(locals.iter().map(literal));
+    let mut lists = of(&claims.whole.0, Of::Whole);
+    lists.extend(of(&claims.domain.0, Of::Domain));
+    lists.extend(claims.inside.0.iter().map(|keys| Lookup { keys, of: Of::Domain }));
+    if !claims.bare {
+        lists.extend(of(&claims.local.0, Of::Local));
+    }
     lists.sort_by_key(|list| list.keys.len());
     let search = Search {
         space,
         claims,
         lists,
-        steps: Cell::new(0),
-        regions: Cell::new(0),
-        refuted: Cell::new(0),
+        keys: space.keys_at_most(),
+        steps: space.steps_at_most(),
+        readable: Cell::new(0),
+        exact: OnceCell::new(),
         unknown: Cell::new(false),
     };
     match search.narrow(&Region::all(), 0) {
@@ -101,18 +99,17 @@ impl Search<'_, '_> {
         if let (Local::Exact(local), Place::Exact(domain)) = (&region.local, &region.domain) {
             return self.fits(local, domain).then(|| (local.clone(), domain.clone()));
         }
-        let Some(Lookup { keys, tagged }) = self.lists.get(depth) else { return self.candidates(region) };
+        let Some(list) = self.lists.get(depth) else { return self.leaf(region) };
         // A fixed domain meets few keys: ask for them instead of looking at all.
         if let (Place::Exact(domain), true) = (&region.domain, self.claims.bare) {
-            return if holds_domain(keys, domain) { self.narrow(region, depth + 1) } else { None };
+            return if holds_domain(list.keys, domain) { self.narrow(region, depth + 1) } else { None };
         }
-        for key in keys.iter() {
-            self.steps.set(self.steps.get() + 1);
-            if self.steps.get() > MAX_STEPS {
+        for key in list.near(region) {
+            if !self.keys.spend(1) {
                 self.unknown.set(true);
                 return None;
             }
-            let parts = region.meet(key, *tagged, &self.space.inside);
+            let parts = region.meet(key, list.of, &self.space.inside);
             if let Some(found) = parts.into_iter().find_map(|next| self.narrow(&next, depth + 1)) {
                 return Some(found);
             }
@@ -120,66 +117,93 @@ impl Search<'_, '_> {
         None
     }
 
-    fn fits(&self, local: &str, domain: &str) -> bool {
+    pub(super) fn fits(&self, local: &str, domain: &str) -> bool {
         let claims = self.claims;
+        let at_domain = |t: &Test| match t {
+            Test::InList(list) => holds_domain(self.space.keys(*list), domain),
+            t => passes(self.space, t, domain),
+        };
+        let at_local = |t: &Test| passes(self.space, t, local);
+        let parts = !(claims.host && domain.starts_with('['))
+            && claims.domain.0.iter().all(|t| at_domain(t))
+            && !claims.domain.1.iter().any(|t| at_domain(t))
+            && (claims.bare
+                || (claims.local.0.iter().all(|t| at_local(t))
+                    && !claims.local.1.iter().any(|t| at_local(t))))
+            && claims.unqualified.is_none_or(|plain| plain == is_unqualified(domain))
+            && claims.inside.0.iter().all(|keys| holds_domain(keys, domain))
+            && !claims.inside.1.iter().any(|keys| holds_domain(keys, domain));
+        if !parts || (claims.whole.0.is_empty() && claims.whole.1.is_empty()) {
+            return parts;
+        }
         let whole = format!("{local}@{domain}");
         let at_whole = |t: &Test| match t {
             Test::InList(list) => holds_address(self.space.keys(*list), &self.space.inside, local, domain),
             Test::Glob(glob) => glob_matches(glob, &whole),
             t => passes(self.space, t, &whole),
         };
-        let at_domain = |t: &Test| match t {
-            Test::InList(list) => holds_domain(self.space.keys(*list), domain),
-            t => passes(self.space, t, domain),
+        claims.whole.0.iter().all(|t| at_whole(t)) && !claims.whole.1.iter().any(|t| at_whole(t))
+    }
+
+    /// Whether mail can have such an address as it is written here.
+    pub(super) fn is_sound(&self, local: &str, domain: &str) -> bool {
+        let plain = |local: &str| {
+            !local.is_empty()
+                && local.len() <= MAX_LOCAL
+                && !local.chars().any(char::is_control)
+                && fold(local) == local
         };
-        let at_local = |t: &Test| passes(self.space, t, local);
-        claims.whole.0.iter().all(|t| at_whole(t))
-            && !claims.whole.1.iter().any(|t| at_whole(t))
-            && claims.domain.0.iter().all(|t| at_domain(t))
-            && !claims.domain.1.iter().any(|t| at_domain(t))
-            && (claims.bare
-                || (claims.local.0.iter().all(|t| at_local(t))
-                    && !claims.local.1.iter().any(|t| at_local(t))))
-            && claims.unqualified.is_none_or(|plain| plain != domain.contains('.'))
-            && claims.inside.0.iter().all(|keys| holds_domain(keys, domain))
-            && !claims.inside.1.iter().any(|keys| holds_domain(keys, domain))
+        (self.claims.bare || plain(local)) && Domain::parse(domain).is_ok_and(|d| d.as_str() == domain)
     }
 
     /// Whether membership alone proves a region empty.
     fn excluded(&self, region: &Region) -> bool {
         let claims = self.claims;
-        let of = |tests: &[&Test]| -> Vec<&Keys<'_>> {
-            tests
-                .iter()
-                .filter_map(|t| if let Test::InList(list) = t { Some(self.space.keys(*list)) } else { None })
-                .collect()
-        };
-        let whole = of(&claims.whole.1);
-        let mut domains = of(&claims.domain.1);
-        domains.extend(claims.inside.1.iter().copied());
+        let keys = |tests: &[&Test]| lists(tests).map(|list| self.space.keys(list)).collect::<Vec<_>>();
         let dots = match (&region.domain, claims.unqualified) {
-            (Place::Exact(d), Some(plain)) => plain == d.contains('.'),
+            (Place::Exact(d), Some(plain)) => plain != is_unqualified(d),
             (Place::Below(_), Some(plain)) => plain,
             _ => false,
         };
-        dots || whole.iter().any(|k| region.within(k)) || domains.iter().any(|k| region.domains_within(k))
+        dots || keys(&claims.whole.1).iter().any(|k| region.within(k))
+            || keys(&claims.domain.1).iter().any(|k| region.domains_within(k))
+            || claims.inside.1.iter().any(|k| region.domains_within(k))
     }
 
-    fn candidates(&self, region: &Region) -> Option<(String, String)> {
+    /// An address in what all lists leave.
+    fn leaf(&self, region: &Region) -> Option<(String, String)> {
         if self.excluded(region) {
             return None;
         }
-        if region.inside && !matches!(region.domain, Place::Exact(_)) {
-            return region.at_inside(&self.space.inside).find_map(|at| self.narrow(&at, self.lists.len()));
+        let readable = self.readable.get() < MAX_READABLE;
+        if readable {
+            self.readable.set(self.readable.get() + 1);
+            let found = match (&region.domain, region.inside) {
+                (Place::Any | Place::Below(_), true) => region
+                    .at_inside(&self.space.inside)
+                    .take(MAX_READABLE)
+                    .find_map(|at| if self.excluded(&at) { None } else { self.candidates(&at) }),
+                _ => self.candidates(region),
+            };
+            if found.is_some() {
+                return found;
+            }
         }
-        self.regions.set(self.regions.get() + 1);
-        if self.regions.get() > MAX_REGIONS {
-            self.unknown.set(true);
-            return None;
+        let exact = self.exact.get_or_init(|| Exact::new(self));
+        match exact.as_ref().map_or(Answer::Unknown, |exact| exact.find(self, region)) {
+            Answer::Found(found) => Some(found),
+            Answer::Impossible => None,
+            Answer::Unknown => {
+                self.unknown.set(true);
+                None
+            }
         }
+    }
+
+    /// Addresses of a region that people can read, as far as they are easily thought of.
+    fn candidates(&self, region: &Region) -> Option<(String, String)> {
         let claims = self.claims;
         let mut locals: Vec<String> = Vec::new();
-        let mut local_refuted = false;
         match &region.local {
             Local::Exact(local) => {
                 let passes = |t: &&Test| passes(self.space, t, local);
@@ -202,7 +226,7 @@ impl Search<'_, '_> {
                     };
                     match super::text::solve(self.space, &yes, &claims.local.1) {
                         Answer::Found(local) => locals.push(local),
-                        Answer::Impossible => local_refuted = true,
+                        Answer::Impossible => return None,
                         Answer::Unknown => {}
                     }
                 }
@@ -260,79 +284,18 @@ impl Search<'_, '_> {
         }
         let products =
             domains.iter().take(12).flat_map(|d| locals.iter().take(12).map(move |l| (l.clone(), d.clone())));
-        let within = |(local, domain): &(String, String)| {
-            region.holds(local, domain, &self.space.inside)
-                && Domain::parse(domain).is_ok_and(|d| d.as_str() == domain)
-        };
-        let sound_local = |local: &str| claims.bare || (!local.is_empty() && local.len() <= 64);
-        let found = pairs
+        let within = |(local, domain): &(String, String)| region.holds(local, domain, &self.space.inside);
+        pairs
             .into_iter()
             .chain(products)
             .filter(within)
-            .find(|(local, domain)| sound_local(local) && self.fits(local, domain));
-        if found.is_none() && !local_refuted && !self.refuted(region) {
-            self.unknown.set(true);
-        }
-        found
-    }
-
-    /// Whether no text at all is written as the tests ask, wherever in the region it stands.
-    ///
-    /// What is asked of a part is asked of the whole more weakly: so a no holds, and a yes tells nothing.
-    fn refuted(&self, region: &Region) -> bool {
-        self.refuted.set(self.refuted.get() + 1);
-        if self.refuted.get() > MAX_REFUTED {
-            return false;
-        }
-        let claims = self.claims;
-        let mut yes: Vec<Test> = Vec::new();
-        let each = |all: &[String], f: &dyn Fn(&str) -> String| all.iter().map(|l| f(l)).collect();
-        for test in &claims.domain.0 {
-            yes.extend(match test {
-                _ if claims.bare && is_text(test) => Some((*test).clone()),
-                Test::Contains(_) | Test::EndsWith(_) => Some((*test).clone()),
-                Test::StartsWith(all) => Some(Test::Contains(each(all, &|l| format!("@{l}")))),
-                Test::Glob(glob) => Some(Test::Glob(format!("*@{glob}"))),
-                _ => None,
-            });
-        }
-        let at = if claims.bare { "" } else { "@" };
-        match &region.domain {
-            Place::Any => {}
-            Place::Exact(domain) => yes.push(Test::EndsWith(vec![format!("{at}{domain}")])),
-            Place::Below(up) => yes.push(Test::EndsWith(vec![format!(".{up}")])),
-        }
-        let no = if claims.bare {
-            &claims.domain.1
-        } else {
-            yes.extend(claims.whole.0.iter().filter(|t| is_text(t)).map(|t| (*t).clone()));
-            for test in &claims.local.0 {
-                yes.extend(match test {
-                    Test::Contains(_) | Test::StartsWith(_) => Some((*test).clone()),
-                    Test::EndsWith(all) => Some(Test::Contains(each(all, &|l| format!("{l}@")))),
-                    Test::Glob(glob) => Some(Test::Glob(format!("{glob}@*"))),
-                    _ => None,
-                });
-            }
-            match &region.local {
-                Local::Any => yes.push(Test::Contains(vec!["@".to_owned()])),
-                Local::Exact(local) => yes.push(Test::StartsWith(vec![format!("{local}@")])),
-                Local::Tagged(base) => yes.push(Test::StartsWith(vec![format!("{base}+")])),
-            }
-            &claims.whole.1
-        };
-        let yes: Vec<&Test> = yes.iter().collect();
-        let no: Vec<&Test> = no.iter().filter(|t| is_text(t)).copied().collect();
-        super::text::solve(self.space, &yes, &no) == Answer::Impossible
+            .find(|(local, domain)| self.is_sound(local, domain) && self.fits(local, domain))
     }
 }
 
-/// Whether a test asks how a text is written.
-fn is_text(test: &Test) -> bool {
-    matches!(
-        test,
-        Test::Contains(_) | Test::StartsWith(_) | Test::EndsWith(_) | Test::Glob(_) | Test::Regex(_)
-    )
+/// Whether a domain is one label. A literal is none.
+fn is_unqualified(domain: &str) -> bool {
+    !domain.contains('.') && !domain.starts_with('[')
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use super::Keys;
 use edict_table::value::domain::parents;
+use std::ops::Range;
 
 /// What is known of a local part.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,12 +34,43 @@ pub(super) struct Region {
     pub inside: bool,
 }
 
+/// What the keys of a list are asked of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Of {
+    /// An address: local parts cover their extensions at inside domains.
+    Whole,
+    /// Its domain.
+    Domain,
+    /// Its local part, which is a key as it stands.
+    Local,
+}
+
 /// How a list is looked up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lookup<'s, 't> {
     pub keys: &'s Keys<'t>,
-    /// Its local parts cover their extensions at inside domains.
-    pub tagged: bool,
+    pub of: Of,
+}
+
+impl<'s> Lookup<'s, '_> {
+    /// The keys that can leave anything of a region; all where that is not easily said.
+    pub fn near(&self, region: &Region) -> impl Iterator<Item = &'s str> + use<'s> {
+        let keys = self.keys;
+        let at = |prefix: String| keys.beginning(&prefix);
+        let ranges: [Range<usize>; 3] = match (&region.local, self.of) {
+            (Local::Exact(own), Of::Whole) => {
+                let base = base(own).map(|base| at(format!("{base}@")));
+                [at("@".to_owned()), at(format!("{own}@")), base.unwrap_or_default()]
+            }
+            (Local::Tagged(base), Of::Whole) => {
+                [at("@".to_owned()), at(format!("{base}+")), at(format!("{base}@"))]
+            }
+            (Local::Exact(own), Of::Local) => [at(own.clone()), 0..0, 0..0],
+            (Local::Tagged(base), Of::Local) => [at(format!("{base}+")), 0..0, 0..0],
+            _ => [0..keys.len(), 0..0, 0..0],
+        };
+        ranges.into_iter().flatten().filter_map(|place| keys.get(place))
+    }
 }
 
 /// The local part before its `+extension`, where it has one and something stands before it.
@@ -98,13 +130,19 @@ impl Region {
     }
 
     /// What a key leaves of it, in parts; the address as the key has it first.
-    pub fn meet(&self, key: &str, tagged: bool, inside: &Keys<'_>) -> impl Iterator<Item = Self> {
-        let parts = key.rsplit_once('@').and_then(|(local, domain)| Some((local, self.domain.meet(domain)?)));
+    pub fn meet(&self, key: &str, of: Of, inside: &Keys<'_>) -> impl Iterator<Item = Self> {
+        let parts = match of {
+            Of::Local => Some((key, self.domain.clone())),
+            _ => key.rsplit_once('@').and_then(|(local, domain)| Some((local, self.domain.meet(domain)?))),
+        };
+        let tagged = of == Of::Whole;
         let mut out = [None, None];
         if let Some((local, domain)) = parts {
             let covers = tagged && !local.contains('+') && !local.is_empty();
             let exact = |local: &str| Some((Local::Exact(local.to_owned()), self.inside));
             let found = match &self.local {
+                // No local part is empty, and no domain has one.
+                _ if (of == Of::Local) == local.is_empty() && of != Of::Whole => [None, None],
                 own if local.is_empty() => [Some((own.clone(), self.inside)), None],
                 Local::Any => [exact(local), covers.then(|| (Local::Tagged(local.to_owned()), true))],
                 Local::Exact(own) if own == local => [exact(own), None],
@@ -122,6 +160,11 @@ impl Region {
             });
         }
         out.into_iter().flatten()
+    }
+
+    /// Whether a domain is one of its domains, inside or not.
+    pub fn holds_domain(&self, domain: &str) -> bool {
+        self.domain.holds(domain)
     }
 
     /// Whether it has an address.

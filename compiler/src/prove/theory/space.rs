@@ -1,12 +1,27 @@
 //! A table as questions about it need it: lists as keys and ranges, names of domains, compiled regexes.
 
 use super::number::{self, Ranges};
+use super::shape::Shape;
+use super::words::{Asked, Words};
 use edict_table::fact::Fact;
-use edict_table::model::{Entries, ListId, Predicate, PredicateId, Table};
+use edict_table::model::{Entries, ListId, Predicate, PredicateId, Recipients, Table};
 use regex_automata::meta::Regex;
-use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::rc::Rc;
+
+/// The most keys of lists that one question looks at without asking.
+const MAX_KEYS: usize = 50_000;
+/// The most that all questions together look at beyond that.
+const MAX_MORE: usize = 6_000_000;
+/// The most states that one question goes through without asking, and that all go through beyond that.
+const MAX_STEPS: usize = 2_000;
+const MAX_MORE_STEPS: usize = 1_000_000;
+/// What of an automaton costs as much as one step in it.
+const WORK: usize = 100;
+/// The most automata that are kept.
+const MAX_WORDS: usize = 2_000;
 
 /// Sorted keys: a list of the table, or some made here.
 #[derive(Debug)]
@@ -48,7 +63,23 @@ impl Keys<'_> {
         }
     }
 
-    fn get(&self, place: usize) -> Option<&str> {
+    /// The places of those that begin like that.
+    pub(super) fn beginning(&self, prefix: &str) -> Range<usize> {
+        let first = self.until(|key| key < prefix);
+        first..self.until(|key| key < prefix || key.starts_with(prefix))
+    }
+
+    /// How many there are of the first ones of which something is so.
+    fn until(&self, is: impl Fn(&str) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.get(middle).is_some_and(&is) { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+
+    pub(super) fn get(&self, place: usize) -> Option<&str> {
         match self {
             Self::List(entries) => entries.get(place),
             Self::Own(keys) => keys.get(place).map(String::as_str),
@@ -71,8 +102,45 @@ pub struct Space<'t> {
     ranges: Vec<OnceCell<Ranges>>,
     pub(super) trusted: Ranges,
     pub(super) inside: Keys<'t>,
+    /// The same with the aliases of these domains: what a sender has for its domain if it is inside.
+    pub(super) inside_senders: Keys<'t>,
+    /// Those of them at which it is known who exists, so that a sender may be unknown.
+    pub(super) known_senders: Keys<'t>,
     pub(super) zones: BTreeSet<&'t str>,
     regexes: RefCell<HashMap<String, Option<Rc<Regex>>>>,
+    /// The characters of the keys of each list.
+    letters: Vec<OnceCell<HashSet<char>>>,
+    words: RefCell<HashMap<Sort, Option<Rc<Words>>>>,
+    more_keys: Cell<usize>,
+    more_steps: Cell<usize>,
+}
+
+/// Of which words an automaton is: their shape, the letter that stands for others, what is asked of them.
+type Sort = (Shape, char, Asked);
+
+/// What one question may still do: some for itself, more as long as not all questions together took too much.
+#[derive(Debug)]
+pub(super) struct Effort<'s> {
+    own: Cell<usize>,
+    more: &'s Cell<usize>,
+    stopped: Cell<bool>,
+}
+
+impl<'s> Effort<'s> {
+    fn new(own: usize, more: &'s Cell<usize>) -> Self {
+        Self { own: Cell::new(own), more, stopped: Cell::new(false) }
+    }
+
+    /// Takes so much. False where that is too much.
+    pub(super) fn spend(&self, much: usize) -> bool {
+        let left = |cell: &Cell<usize>| cell.get().checked_sub(much).map(|left| cell.set(left)).is_some();
+        !self.stopped.get() && (left(&self.own) || left(self.more))
+    }
+
+    /// From here on everything is too much.
+    pub(super) fn stop(&self) {
+        self.stopped.set(true);
+    }
 }
 
 impl<'t> Space<'t> {
@@ -80,16 +148,34 @@ impl<'t> Space<'t> {
     #[must_use]
     pub fn new(table: &'t Table) -> Self {
         let profile = &table.profile;
-        let relay = profile.relay_domains.iter().map(|d| &d.domain);
-        let inside: BTreeSet<String> =
-            profile.local_domains.iter().chain(relay).map(|d| format!("@{d}")).collect();
+        let relay = profile.relay_domains.iter().map(|d| (&d.domain, d.recipients.as_ref()));
+        let inside: Vec<(&String, &Recipients)> = profile
+            .local_domains
+            .iter()
+            .map(|d| (d, None))
+            .chain(relay)
+            .map(|(domain, own)| (domain, own.unwrap_or(&profile.recipients)))
+            .collect();
+        let keys = |domains: &[&String]| -> Vec<String> {
+            let all: BTreeSet<String> = domains.iter().map(|d| format!("@{d}")).collect();
+            all.into_iter().collect()
+        };
+        let with_aliases = |domains: &[&String]| -> Vec<String> {
+            let aliases = profile.domain_aliases.iter().filter(|(_, real)| domains.contains(&real));
+            keys(&domains.iter().copied().chain(aliases.map(|(alias, _)| alias)).collect::<Vec<_>>())
+        };
+        let is_known = |(_, own): &&(&String, &Recipients)| matches!(own, Recipients::Known(_));
+        let known: Vec<&String> = inside.iter().filter(is_known).map(|(domain, _)| *domain).collect();
+        let inside: Vec<&String> = inside.iter().map(|(domain, _)| *domain).collect();
         Self {
             table,
             keys: table.lists.iter().map(|list| Keys::List(&list.entries)).collect(),
             empty: Keys::Own(Vec::new()),
             ranges: table.lists.iter().map(|_| OnceCell::new()).collect(),
             trusted: number::ranges(profile.trusted_networks.iter().map(String::as_str)),
-            inside: Keys::Own(inside.into_iter().collect()),
+            inside_senders: Keys::Own(with_aliases(&inside)),
+            known_senders: Keys::Own(with_aliases(&known)),
+            inside: Keys::Own(keys(&inside)),
             zones: table
                 .predicates
                 .iter()
@@ -97,6 +183,10 @@ impl<'t> Space<'t> {
                 .map(|p| p.parameter.as_str())
                 .collect(),
             regexes: RefCell::new(HashMap::new()),
+            letters: table.lists.iter().map(|_| OnceCell::new()).collect(),
+            words: RefCell::default(),
+            more_keys: Cell::new(MAX_MORE),
+            more_steps: Cell::new(MAX_MORE_STEPS),
         }
     }
 
@@ -111,6 +201,60 @@ impl<'t> Space<'t> {
         self.ranges
             .get(list as usize)
             .map_or(NONE, |cell| cell.get_or_init(|| number::ranges(self.keys(list).iter())))
+    }
+
+    /// What a question may look at of lists.
+    pub(super) fn keys_at_most(&self) -> Effort<'_> {
+        Effort::new(MAX_KEYS, &self.more_keys)
+    }
+
+    /// What a question may do with automata.
+    pub(super) fn steps_at_most(&self) -> Effort<'_> {
+        Effort::new(MAX_STEPS, &self.more_steps)
+    }
+
+    fn letters(&self, list: ListId) -> Option<&HashSet<char>> {
+        let letters = || {
+            let mut plain = [false; 128];
+            let mut out = HashSet::new();
+            for c in self.keys(list).iter().flat_map(str::chars) {
+                match plain.get_mut(c as usize) {
+                    Some(seen) => *seen = true,
+                    None => drop(out.insert(c)),
+                }
+            }
+            out.extend((0u8..).zip(plain).filter(|(_, seen)| *seen).map(|(byte, _)| char::from(byte)));
+            out
+        };
+        self.letters.get(list as usize).map(|cell| cell.get_or_init(letters))
+    }
+
+    /// The words of a shape by what is asked of them, with a letter among them that is in no pattern and in no key of
+    /// these lists; none past the bounds.
+    pub(super) fn words(
+        &self,
+        shape: Shape,
+        asked: &Asked,
+        lists: impl Iterator<Item = ListId>,
+        effort: &Effort<'_>,
+    ) -> Option<Rc<Words>> {
+        let used: Vec<&HashSet<char>> = lists.filter_map(|list| self.letters(list)).collect();
+        let fits = |c: &char| !used.iter().any(|letters| letters.contains(c)) && !asked.holds(*c);
+        // Letters that folding leaves alone.
+        let mut others = "xqzjkwy7vbdfghlmnprstuaeioc123456890_-~^".chars().chain('\u{4e00}'..'\u{9fa5}');
+        let other = if shape.letters().is_some() { 'x' } else { others.find(fits)? };
+        let key = (shape, other, asked.clone());
+        if let Some(known) = self.words.borrow().get(&key) {
+            return known.clone();
+        }
+        let most = |work: usize| effort.spend(work / WORK);
+        let made = Words::new(shape, asked, other, &most).map(Rc::new);
+        let mut known = self.words.borrow_mut();
+        if known.len() >= MAX_WORDS {
+            known.clear();
+        }
+        known.insert(key, made.clone());
+        made
     }
 
     /// A compiled regex.

@@ -1,84 +1,22 @@
 //! Texts that pass some tests and fail others, found or proved not to exist.
 //!
-//! Literals and globs are regular languages: the product of their automata is searched breadth first
-//! over the letters that stand in them and one that does not, which is exact. Regexes are guessed at by
-//! a sample; where the guess fails the answer is unknown, never a wrong no.
+//! Literals, globs and lists are exact within bounds (see [`super::words`]). Regexes are guessed at by a sample; where
+//! the guess fails the answer is unknown, never a wrong no.
 
+use super::pattern::{self, Pattern, Piece, around, glob_matches};
+use super::shape::Shape;
+use super::words::Asked;
 use super::{Answer, Space};
 use edict_table::model::Test;
 use regex_syntax::hir::{Class, Hir, HirKind};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 
-/// The most choices of literals that are tried.
+/// The most choices of literals that readable texts are made of.
 const MAX_CHOICES: usize = 64;
-/// The most states of the product that are looked at.
-const MAX_STATES: usize = 20_000;
-/// The most entries of a list that are tried.
-const MAX_ENTRIES: usize = 200_000;
+/// The most texts that only a regex refuses.
+const MAX_REFUSED: usize = 200;
 /// The longest sample of a regex, in bytes.
 const MAX_SAMPLE: usize = 2_000;
-
-/// A piece of a glob.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Piece {
-    /// This character.
-    Char(char),
-    /// Any one character.
-    One,
-    /// Any run.
-    Run,
-}
-
-/// Reads a glob into pieces.
-fn pieces(glob: &str) -> Vec<Piece> {
-    let mut out = Vec::new();
-    let mut chars = glob.chars();
-    while let Some(c) = chars.next() {
-        out.push(match c {
-            '*' => Piece::Run,
-            '?' => Piece::One,
-            '\\' => Piece::Char(chars.next().unwrap_or('\\')),
-            c => Piece::Char(c),
-        });
-    }
-    out
-}
-
-fn around(before: bool, literal: &str, after: bool) -> Vec<Piece> {
-    let run = |wanted: bool| wanted.then_some(Piece::Run);
-    run(before).into_iter().chain(literal.chars().map(Piece::Char)).chain(run(after)).collect()
-}
-
-/// Whether a whole text matches a glob. On a mismatch only the last run takes one character more.
-#[must_use]
-pub fn glob_matches(glob: &str, text: &str) -> bool {
-    let pieces = pieces(glob);
-    let text: Vec<char> = text.chars().collect();
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        let fits = match pieces.get(p) {
-            Some(Piece::Run) => {
-                star = Some((p, t));
-                p += 1;
-                continue;
-            }
-            Some(Piece::One) => true,
-            Some(Piece::Char(c)) => text.get(t) == Some(c),
-            None => false,
-        };
-        if fits {
-            p += 1;
-            t += 1;
-        } else {
-            let Some((at, taken)) = star else { return false };
-            star = Some((at, taken + 1));
-            p = at + 1;
-            t = taken + 1;
-        }
-    }
-    pieces.get(p..).is_none_or(|rest| rest.iter().all(|p| *p == Piece::Run))
-}
 
 /// Whether a text passes a test.
 #[must_use]
@@ -102,6 +40,12 @@ fn fits(space: &Space<'_>, yes: &[&Test], no: &[&Test], text: &str) -> bool {
 /// A text that passes all of `yes` and none of `no`.
 #[must_use]
 pub fn solve(space: &Space<'_>, yes: &[&Test], no: &[&Test]) -> Answer<String> {
+    solve_as(space, Shape::Text, yes, no)
+}
+
+/// The same among the words of a shape that is read from its beginning.
+#[must_use]
+pub fn solve_as(space: &Space<'_>, shape: Shape, yes: &[&Test], no: &[&Test]) -> Answer<String> {
     if no.contains(&&Test::Present) {
         return Answer::Impossible;
     }
@@ -111,91 +55,79 @@ pub fn solve(space: &Space<'_>, yes: &[&Test], no: &[&Test]) -> Answer<String> {
         .filter_map(|t| if let Test::InList(list) = t { Some(space.keys(*list)) } else { None })
         .min_by_key(|keys| keys.len());
     if let Some(keys) = smallest {
-        let found = keys.iter().take(MAX_ENTRIES).find(|entry| fits(space, yes, no, entry));
-        return match found {
-            Some(entry) => Answer::Found(entry.to_owned()),
-            None if keys.len() <= MAX_ENTRIES => Answer::Impossible,
-            None => Answer::Unknown,
-        };
-    }
-    let is_regex = |t: &&&Test| matches!(t, Test::Regex(_));
-    let plain: Vec<&Test> = yes.iter().filter(|t| !is_regex(t)).copied().collect();
-    let regexes: Vec<&Test> = yes.iter().filter(is_regex).copied().collect();
-    let mut samples = Vec::new();
-    for regex in &regexes {
-        let Test::Regex(text) = regex else { continue };
-        let Some(found) = sample(text) else { return Answer::Unknown };
-        samples.push(found);
-    }
-    let with_samples: Vec<Vec<Piece>> = samples.iter().map(|s| around(true, s, true)).collect();
-    let open = !regexes.is_empty() || no.iter().any(|t| matches!(t, Test::Regex(_)));
-    match choices(space, &plain, no, &with_samples, yes) {
-        Answer::Impossible if open && !with_samples.is_empty() => {
-            // The sample may be at fault: without it the no is sound.
-            match choices(space, &plain, no, &[], &plain) {
-                Answer::Impossible => Answer::Impossible,
-                _ => Answer::Unknown,
+        let effort = space.keys_at_most();
+        for entry in keys.iter() {
+            if !effort.spend(1) {
+                return Answer::Unknown;
+            }
+            if fits(space, yes, no, entry) {
+                return Answer::Found(entry.to_owned());
             }
         }
+        return Answer::Impossible;
+    }
+    let mut samples = Vec::new();
+    for test in yes {
+        let Test::Regex(text) = test else { continue };
+        let Some(found) = sample(text) else { return Answer::Unknown };
+        samples.push(around(true, &found, true));
+    }
+    let wanted: Vec<Vec<Pattern>> = yes.iter().filter_map(|test| pattern::of(test)).collect();
+    let total = wanted.iter().map(Vec::len).fold(1, usize::saturating_mul);
+    for choice in 0..total.min(MAX_CHOICES) {
+        let mut rest = choice;
+        let mut picked: Vec<Pattern> = samples.clone();
+        for set in &wanted {
+            picked.extend(set.get(rest % set.len().max(1)).cloned());
+            rest /= set.len().max(1);
+        }
+        let fine = |text: &String| fits(space, yes, no, text) && (shape == Shape::Text || !text.is_empty());
+        if let Some(text) = guesses(&picked).into_iter().find(fine) {
+            return Answer::Found(text);
+        }
+    }
+    let search = |samples: Vec<Pattern>| {
+        let must = wanted.iter().cloned().chain(samples.into_iter().map(|s| vec![s])).collect();
+        let avoid = no.iter().filter_map(|test| pattern::of(test)).flatten().collect();
+        search(space, shape, &Asked { must, avoid, open: Vec::new() }, yes, no)
+    };
+    match search(samples.clone()) {
+        // The sample may be at fault: without it the no is sound.
+        Answer::Impossible if !samples.is_empty() => search(Vec::new()),
         answer => answer,
     }
 }
 
-/// Tries every choice of one literal for each positive test.
-fn choices(
-    space: &Space<'_>,
-    yes: &[&Test],
-    no: &[&Test],
-    samples: &[Vec<Piece>],
-    all: &[&Test],
-) -> Answer<String> {
-    let sets: Vec<Vec<Vec<Piece>>> = yes
-        .iter()
-        .filter_map(|test| match test {
-            Test::Contains(literals) => Some(literals.iter().map(|l| around(true, l, true)).collect()),
-            Test::StartsWith(literals) => Some(literals.iter().map(|l| around(false, l, true)).collect()),
-            Test::EndsWith(literals) => Some(literals.iter().map(|l| around(true, l, false)).collect()),
-            Test::Glob(glob) => Some(vec![pieces(glob)]),
-            _ => None,
-        })
-        .collect();
-    let avoid: Vec<Vec<Piece>> = no
-        .iter()
-        .flat_map(|test| match test {
-            Test::Contains(literals) => literals.iter().map(|l| around(true, l, true)).collect(),
-            Test::StartsWith(literals) => literals.iter().map(|l| around(false, l, true)).collect(),
-            Test::EndsWith(literals) => literals.iter().map(|l| around(true, l, false)).collect(),
-            Test::Glob(glob) => vec![pieces(glob)],
-            _ => Vec::new(),
-        })
-        .collect();
-    // Short lists of texts that must be avoided are patterns too; long ones are checked at the end.
-    let total: usize = sets.iter().map(Vec::len).fold(1, usize::saturating_mul);
-    let mut unknown = total > MAX_CHOICES;
-    for choice in 0..total.min(MAX_CHOICES) {
-        let mut rest = choice;
-        let mut wanted: Vec<Vec<Piece>> = samples.to_vec();
-        for set in &sets {
-            let pick = rest % set.len().max(1);
-            rest /= set.len().max(1);
-            wanted.extend(set.get(pick).cloned());
+/// Goes through the texts as they may be written.
+fn search(space: &Space<'_>, shape: Shape, asked: &Asked, yes: &[&Test], no: &[&Test]) -> Answer<String> {
+    let lists = no.iter().filter_map(|t| if let Test::InList(list) = t { Some(*list) } else { None });
+    let effort = space.steps_at_most();
+    let Some(words) = space.words(shape, asked, lists, &effort) else { return Answer::Unknown };
+    let Some(start) = words.start() else { return Answer::Impossible };
+    let (mut refused, mut empty) = (0, false);
+    let mut take = |text: &str| {
+        let fine = fits(space, yes, no, text);
+        if fine && text.is_empty() {
+            // Nothing at all is the last resort.
+            empty = true;
+            return false;
         }
-        for candidate in guesses(&wanted) {
-            if fits(space, all, no, &candidate) {
-                return Answer::Found(candidate);
-            }
-        }
-        match search(&wanted, &avoid, &mut |text| fits(space, all, no, text)) {
-            Answer::Found(text) => return Answer::Found(text),
-            Answer::Unknown => unknown = true,
-            Answer::Impossible => {}
-        }
+        let listed = || no.iter().any(|t| matches!(t, Test::InList(list) if space.keys(*list).holds(text)));
+        refused += usize::from(!fine && !listed());
+        fine || refused > MAX_REFUSED
+    };
+    let found = words.find((start, String::new()), 0, &effort, &mut |_| false, &mut take);
+    match found {
+        _ if refused > MAX_REFUSED => Answer::Unknown,
+        Answer::Found(text) => Answer::Found(text),
+        _ if empty => Answer::Found(String::new()),
+        Answer::Impossible if refused > 0 => Answer::Unknown,
+        answer => answer,
     }
-    if unknown { Answer::Unknown } else { Answer::Impossible }
 }
 
 /// A few readable texts that match the patterns where these do not interfere.
-fn guesses(wanted: &[Vec<Piece>]) -> Vec<String> {
+fn guesses(wanted: &[Pattern]) -> Vec<String> {
     let write = |pattern: &[Piece], run: &str| -> String {
         pattern
             .iter()
@@ -224,116 +156,6 @@ fn guesses(wanted: &[Vec<Piece>]) -> Vec<String> {
         out.push(words.concat());
     }
     out
-}
-
-/// Searches the product of the patterns for a text that all of `wanted` and none of `avoid` match.
-fn search(
-    wanted: &[Vec<Piece>],
-    avoid: &[Vec<Piece>],
-    accept: &mut dyn FnMut(&str) -> bool,
-) -> Answer<String> {
-    let patterns: Vec<&[Piece]> = wanted.iter().chain(avoid).map(Vec::as_slice).collect();
-    if patterns.iter().any(|p| p.len() >= 128) || patterns.len() > 2_000 {
-        return Answer::Unknown;
-    }
-    let letters = alphabet(&patterns);
-    let start: Vec<u128> = patterns.iter().map(|p| closure(p, 1)).collect();
-    let mut parents: Vec<(usize, char)> = vec![(0, ' ')];
-    let mut states: Vec<Vec<u128>> = vec![start.clone()];
-    let mut seen: HashSet<(Vec<u128>, bool)> = HashSet::from([(start, false)]);
-    let mut queue = VecDeque::from([(0usize, false)]);
-    let mut refused = 0usize;
-    let budget = MAX_STATES / (1 + patterns.len() / 16);
-    while let Some((at, space_before)) = queue.pop_front() {
-        let Some(state) = states.get(at).cloned() else { break };
-        let whole = at != 0;
-        let done = |(place, (set, pattern)): (usize, (&u128, &&[Piece]))| {
-            (set & (1 << pattern.len()) != 0) == (place < wanted.len())
-        };
-        if whole && state.iter().zip(&patterns).enumerate().all(done) {
-            let text = spell(&parents, at);
-            if accept(&text) {
-                return Answer::Found(text);
-            }
-            // Something outside the product said no: from here on a no is no proof.
-            refused += 1;
-            if refused > 200 {
-                return Answer::Unknown;
-            }
-        }
-        for letter in &letters {
-            if *letter == ' ' && space_before {
-                continue;
-            }
-            let next: Vec<u128> = state.iter().zip(&patterns).map(|(s, p)| step(p, *s, *letter)).collect();
-            let dead = next.iter().zip(&patterns).enumerate().any(|(place, (set, pattern))| {
-                let stays = pattern.last() == Some(&Piece::Run) && set & (1 << pattern.len()) != 0;
-                if place < wanted.len() { *set == 0 } else { stays }
-            });
-            let key = (next, *letter == ' ');
-            if dead || seen.contains(&key) {
-                continue;
-            }
-            if states.len() >= budget {
-                return Answer::Unknown;
-            }
-            parents.push((at, *letter));
-            queue.push_back((states.len(), key.1));
-            states.push(key.0.clone());
-            seen.insert(key);
-        }
-    }
-    if refused > 0 { Answer::Unknown } else { Answer::Impossible }
-}
-
-fn spell(parents: &[(usize, char)], mut at: usize) -> String {
-    let mut out = Vec::new();
-    while at != 0 {
-        let Some((before, letter)) = parents.get(at) else { break };
-        out.push(*letter);
-        at = *before;
-    }
-    out.iter().rev().collect()
-}
-
-/// The letters of the patterns, and some that stand in none.
-fn alphabet(patterns: &[&[Piece]]) -> Vec<char> {
-    let mut all: Vec<char> = patterns
-        .iter()
-        .flat_map(|p| p.iter())
-        .filter_map(|p| if let Piece::Char(c) = p { Some(*c) } else { None })
-        .collect();
-    all.sort_unstable();
-    all.dedup();
-    let fresh = "xqzjkwy7v".chars().find(|c| !all.contains(c));
-    all.extend(fresh);
-    all
-}
-
-/// All places that a pattern can stand at without reading anything more.
-fn closure(pattern: &[Piece], mut set: u128) -> u128 {
-    for (place, piece) in pattern.iter().enumerate() {
-        if *piece == Piece::Run && set & (1 << place) != 0 {
-            set |= 1 << (place + 1);
-        }
-    }
-    set
-}
-
-fn step(pattern: &[Piece], set: u128, letter: char) -> u128 {
-    let mut out = 0;
-    for (place, piece) in pattern.iter().enumerate() {
-        if set & (1 << place) == 0 {
-            continue;
-        }
-        match piece {
-            Piece::Run => out |= 1 << place,
-            Piece::One => out |= 1 << (place + 1),
-            Piece::Char(c) if *c == letter => out |= 1 << (place + 1),
-            Piece::Char(_) => {}
-        }
-    }
-    closure(pattern, out)
 }
 
 /// A short text in which a regex is found, if one is easily made.
@@ -404,7 +226,7 @@ pub fn solve_many(space: &Space<'_>, yes: &[&Test], no: &[&Test]) -> Answer<Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use edict_table::model::Table;
+    use edict_table::model::{List, ListKind, Table};
 
     fn contains(l: &str) -> Test {
         Test::Contains(vec![l.to_owned()])
@@ -415,6 +237,7 @@ mod tests {
         let table = Table::default();
         let space = Space::new(&table);
         let glob = |g: &str| Test::Glob(g.to_owned());
+        let any = |all: &[&str]| Test::Contains(all.iter().map(|l| (*l).to_owned()).collect());
         for (yes, no, want) in [
             (vec![contains("act now")], vec![], true),
             (vec![contains("act now")], vec![contains("now")], false),
@@ -424,6 +247,13 @@ mod tests {
             (vec![glob("a*b"), contains("cc")], vec![contains("abc")], true),
             (vec![glob("ab?")], vec![glob("abx"), glob("aby")], true),
             (vec![contains("aa")], vec![Test::EndsWith(vec!["a".to_owned()])], true),
+            // The empty text is one, too, and so is one of letters that nobody thought of.
+            (vec![Test::Present], vec![glob("?*")], true),
+            (vec![glob("?")], vec![Test::Contains("xqzjkwy7v".chars().map(String::from).collect())], true),
+            (vec![glob("?"), glob("*")], vec![glob("*")], false),
+            // A choice for each test, and no other than these.
+            (vec![any(&["ab", "cd"]), any(&["ef", "gh"])], vec![contains("b"), contains("d")], false),
+            (vec![any(&["ab", "cd"]), any(&["ef", "gh"])], vec![contains("b"), contains("e")], true),
         ] {
             let (yes, no): (Vec<&Test>, Vec<&Test>) = (yes.iter().collect(), no.iter().collect());
             match solve(&space, &yes, &no) {
@@ -447,16 +277,21 @@ mod tests {
         assert!(matches!(solve(&space, &[&regex], &[&never]), Answer::Unknown));
     }
 
+    /// What a list takes out is found out whatever its entries are.
     #[test]
-    fn globs_match_whole() {
-        for (glob, text, want) in [
-            ("a*", "abc", true),
-            ("a*", "ba", false),
-            (r"a\*", "a*", true),
-            (r"a\*", "ab", false),
-            ("*", "", true),
-        ] {
-            assert_eq!(glob_matches(glob, text), want, "{glob} {text}");
-        }
+    fn lists_leave_what_they_do_not_hold() {
+        let entries = ["ab", "ac", "q", "x", "xx", "αβ"];
+        let lists = vec![List { name: None, kind: ListKind::Text, entries: entries.iter().collect() }];
+        let table = Table { lists, ..Table::default() };
+        let space = Space::new(&table);
+        let list = Test::InList(0);
+        let glob = |g: &str| Test::Glob(g.to_owned());
+        let (one, two) = (glob("?"), glob("a?"));
+        assert!(matches!(solve(&space, &[&one], &[&list]), Answer::Found(_)));
+        assert!(matches!(solve(&space, &[&two], &[&list]), Answer::Found(_)));
+        let ends = Test::EndsWith(vec!["b".to_owned(), "c".to_owned()]);
+        assert_eq!(solve(&space, &[&two, &ends], &[&list]), Answer::Impossible);
+        assert!(matches!(solve(&space, &[&two], &[&list, &ends]), Answer::Found(_)));
+        assert_eq!(solve(&space, &[&list, &glob("b*")], &[]), Answer::Impossible);
     }
 }
