@@ -151,6 +151,11 @@ fn is_asked(rule: &Rule, part: Directions) -> bool {
     directions(rule) & part != 0
 }
 
+/// Whether equals of a kind are a finding of their own.
+fn has_ties(kind: Kind) -> bool {
+    matches!(kind, Kind::Quota | Kind::Disclaimer | Kind::Route)
+}
+
 /// Whether a rule that matches keeps those behind it from deciding.
 fn blocks(better: &Rule, rule: &Rule) -> bool {
     if better.mode != Mode::Enforce || better.kind() != rule.kind() {
@@ -183,8 +188,7 @@ impl Prover<'_> {
         let table = self.table;
         let rule = table.rules.get(place)?;
         let kind = rule.kind();
-        // Equals of these kinds are a finding of their own.
-        let ties = matches!(kind, Kind::Quota | Kind::Disclaimer | Kind::Route);
+        let ties = has_ties(kind);
         let must = [rule.condition];
         let question = Question { must: &must, any: &[], directions: directions(rule) };
         let mut blamed: Vec<(Directions, Vec<ConditionId>)> = Vec::new();
@@ -249,7 +253,9 @@ impl Prover<'_> {
             let blames = |(part, blame): &(Directions, Vec<ConditionId>)| {
                 is_asked(other, *part) && blame.contains(&other.condition)
             };
-            blocks(other, rule) && blamed.iter().any(blames)
+            // Of equals neither comes first, whatever else goes by the same condition.
+            let first = !has_ties(kind) || other.priority < rule.priority;
+            first && blocks(other, rule) && blamed.iter().any(blames)
         };
         let others = table.rules.iter().enumerate().take(place);
         let by: Vec<usize> = others.filter(|(_, other)| at_fault(other)).map(|(at, _)| at).collect();
