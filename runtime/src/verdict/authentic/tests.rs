@@ -104,3 +104,33 @@ fn lines_of_white_space_at_the_end_of_a_body() {
     }
     assert_ne!(hash("relaxed", "x\r\n \r\ny\r\n"), hash("relaxed", "x\r\ny\r\n"));
 }
+
+/// DMARC goes by a From that rules do not see only where they call the message malformed. The compiler's proofs stand on
+/// that: `dmarc is pass` and no From at all are E2001 for a well-formed message alone.
+#[test]
+fn an_author_whom_rules_do_not_see() {
+    let both = |message: &str| {
+        let facts = edict_message::facts::header_facts(message.as_bytes());
+        let seen = facts.fields.iter().any(|field| field.name == "from");
+        let signed = Signed::of(message.as_bytes());
+        let read = signed.as_ref().and_then(Signed::read);
+        let author = read.is_some_and(|read| read.from.iter().any(|from| from.contains('@')));
+        (seen, facts.malformed, author)
+    };
+    for (message, want) in [
+        ("From: a@a.example\r\n\r\n", (true, false, true)),
+        ("X: y\r\n\r\nFrom: a@a.example\r\n", (false, false, false)),
+        ("X: y\r\n From: a@a.example\r\n\r\n", (false, false, false)),
+        ("X-From: a@a.example\r\nSender: a@a.example\r\n\r\n", (false, false, false)),
+        ("x\r\nFrom: a@a.example\r\n\r\n", (true, true, false)),
+    ] {
+        assert_eq!(both(message), want, "{message:?}");
+    }
+    // Behind more fields than rules look at.
+    let many = format!("{}From: a@a.example\r\n\r\n", "X: y\r\n".repeat(edict_message::limits::MAX_FIELDS));
+    assert_eq!(both(&many), (false, true, true));
+    // What rules cannot read as an address, and DMARC can.
+    let odd = "From: a@a.example b\r\n\r\n";
+    assert_eq!(edict_message::facts::header_facts(odd.as_bytes()).from, []);
+    assert!(both(odd).2);
+}
