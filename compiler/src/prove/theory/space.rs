@@ -14,10 +14,10 @@ use std::rc::Rc;
 /// The most keys of lists that one question looks at without asking.
 const MAX_KEYS: usize = 50_000;
 /// The most that all questions together look at beyond that.
-const MAX_MORE: usize = 6_000_000;
+const MAX_MORE: usize = 1_000_000;
 /// The most states that one question goes through without asking, and that all go through beyond that.
 const MAX_STEPS: usize = 2_000;
-const MAX_MORE_STEPS: usize = 1_000_000;
+const MAX_MORE_STEPS: usize = 300_000;
 /// What of an automaton costs as much as one step in it.
 const WORK: usize = 100;
 /// The most automata that are kept.
