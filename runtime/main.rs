@@ -5,7 +5,7 @@
 mod passwd;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use edict_runtime::admin::client::{self, Ask};
+use edict_runtime::admin::client::{self, Ask, ClientError};
 use edict_runtime::config::{self, HostPort};
 use edict_runtime::daemon::{self, Launch};
 use std::net::SocketAddr;
@@ -175,11 +175,11 @@ fn main() -> ExitCode {
         Format::Human => client::Format::Human,
         Format::Json => client::Format::Json,
     };
-    match client::ask(&socket, &ask, format) {
-        Ok(answer) => {
-            print!("{}", answer.text);
-            if answer.good { ExitCode::SUCCESS } else { ExitCode::from(1) }
-        }
+    match client::ask(&socket, &ask, format, &mut std::io::stdout().lock()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        // As with `head`: whoever reads has enough.
+        Err(ClientError::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("edictd: {error}");
             ExitCode::from(2)

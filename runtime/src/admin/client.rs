@@ -7,11 +7,12 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::SendRequest;
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::UnixStream;
 
-/// The largest answer taken, in bytes: a listing of a very long queue.
+/// The largest answer taken, in bytes: a page of the queue, where each message has a thousand recipients.
 const MAX_ANSWER: usize = 1 << 30;
 /// How long an answer may take; a reload of a large table is the longest.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -52,15 +53,6 @@ pub enum Format {
     Json,
 }
 
-/// What came back.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Answer {
-    /// To be printed; ends with a line end.
-    pub text: String,
-    /// The daemon did what was asked.
-    pub good: bool,
-}
-
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -70,6 +62,9 @@ pub enum ClientError {
     /// The conversation broke off.
     #[error("the daemon did not answer well: {0}")]
     Talk(String),
+    /// Nobody takes what is printed.
+    #[error("the answer cannot be printed: {0}")]
+    Print(#[from] std::io::Error),
 }
 
 impl Ask {
@@ -109,54 +104,94 @@ pub(super) fn escape(segment: &str) -> String {
     out
 }
 
-/// Asks the daemon behind a socket and waits for its answer.
+/// Asks the daemon behind a socket and prints its answer, a long queue page by page. True: it did what was asked.
 ///
 /// # Errors
-/// Where nobody listens, or what answers is no admin socket.
-pub fn ask(socket: &Path, ask: &Ask, format: Format) -> Result<Answer, ClientError> {
+/// Where nobody listens, what answers is no admin socket, or nobody takes the answer.
+pub fn ask(socket: &Path, ask: &Ask, format: Format, out: &mut dyn Write) -> Result<bool, ClientError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| ClientError::Talk(e.to_string()))?;
-    let talk = async {
+    runtime.block_on(async {
         let stream =
             UnixStream::connect(socket).await.map_err(|e| ClientError::Connect(socket.to_owned(), e))?;
-        exchange(stream, ask).await.map_err(ClientError::Talk)
-    };
-    let (good, body) = runtime.block_on(async {
-        let limit = tokio::time::timeout(PATIENCE, talk);
-        limit.await.map_err(|_| ClientError::Talk("it took too long".to_owned()))?
-    })?;
-    let text = match format {
-        Format::Json => format!("{}\n", body.trim_end()),
-        Format::Human => render::human(ask, good, &body),
-    };
-    Ok(Answer { text, good })
+        let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = shaken.map_err(|e| ClientError::Talk(e.to_string()))?;
+        let driver = tokio::spawn(connection);
+        let answered = match ask {
+            Ask::Queue => list(&mut sender, format, out).await,
+            _ => answer(&mut sender, ask, format, out).await,
+        };
+        driver.abort();
+        answered
+    })
 }
 
-async fn exchange(stream: UnixStream, ask: &Ask) -> Result<(bool, String), String> {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
-    let driver = tokio::spawn(connection);
-    let mut all: Vec<serde_json::Value> = Vec::new();
-    let answer = loop {
-        let last = all.last().and_then(|row| row.get("id")).and_then(serde_json::Value::as_str);
-        let (good, body) = once(&mut sender, ask.request(last)).await?;
-        if *ask != Ask::Queue || !good {
-            break (good, body);
+async fn answer(
+    sender: &mut SendRequest<Empty<Bytes>>,
+    ask: &Ask,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<bool, ClientError> {
+    let (good, body) = once(sender, ask.request(None)).await?;
+    out.write_all(told(ask, format, good, &body).as_bytes())?;
+    Ok(good)
+}
+
+fn told(ask: &Ask, format: Format, good: bool, body: &str) -> String {
+    match format {
+        Format::Json => format!("{}\n", body.trim_end()),
+        Format::Human => render::human(ask, good, body),
+    }
+}
+
+/// A queue may be long: each page is printed before the next is asked for.
+async fn list(
+    sender: &mut SendRequest<Empty<Bytes>>,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<bool, ClientError> {
+    let mut table = render::Table::of_queue();
+    let mut after: Option<String> = None;
+    loop {
+        let (good, body) = once(sender, Ask::Queue.request(after.as_deref())).await?;
+        if !good {
+            out.write_all(told(&Ask::Queue, format, good, &body).as_bytes())?;
+            return Ok(false);
         }
-        let page: Vec<serde_json::Value> = serde_json::from_str(&body).map_err(|e| e.to_string())?;
+        let page: Vec<serde_json::Value> =
+            serde_json::from_str(&body).map_err(|e| ClientError::Talk(e.to_string()))?;
         let more = page.len() == PAGE;
-        all.extend(page);
+        let text = match format {
+            Format::Human => table.page(&page),
+            Format::Json => {
+                let rows: Vec<String> = page.iter().map(ToString::to_string).collect();
+                let front = if after.is_none() { "[" } else { "," };
+                let front = if after.is_some() && rows.is_empty() { "" } else { front };
+                format!("{front}{}{}", rows.join(","), if more { "\n" } else { "]\n" })
+            }
+        };
+        out.write_all(text.as_bytes())?;
+        let last = page.last().and_then(|row| row.get("id")).and_then(serde_json::Value::as_str);
+        after = last.map(str::to_owned);
         if !more {
-            break (true, serde_json::Value::Array(all).to_string());
+            out.flush()?;
+            return Ok(true);
         }
-    };
-    driver.abort();
-    Ok(answer)
+    }
 }
 
 async fn once(
+    sender: &mut SendRequest<Empty<Bytes>>,
+    (method, path): (Method, String),
+) -> Result<(bool, String), ClientError> {
+    let talk = tokio::time::timeout(PATIENCE, exchange(sender, (method, path)));
+    let talk = talk.await.unwrap_or_else(|_| Err("it took too long".to_owned()));
+    talk.map_err(ClientError::Talk)
+}
+
+async fn exchange(
     sender: &mut SendRequest<Empty<Bytes>>,
     (method, path): (Method, String),
 ) -> Result<(bool, String), String> {

@@ -17,9 +17,7 @@ pub fn human(ask: &Ask, good: bool, body: &str) -> String {
         Ask::Reload | Ask::Rollback => {
             format!("table {} in force\n", text(value.get("table").unwrap_or(&Value::Null)))
         }
-        Ask::Queue => {
-            table(&value, &["id", "state", "size", "received", "attempts", "due", "sender", "recipients"])
-        }
+        Ask::Queue => Table::of_queue().page(value.as_array().map_or(&[][..], Vec::as_slice)),
         Ask::Usage(_) => usage(&value),
         Ask::Hold(_) | Ask::Release(_) | Ask::Retry(_) | Ask::Remove(_) | Ask::ResetUsage(_) => {
             "done\n".to_owned()
@@ -81,32 +79,54 @@ fn pairs(value: &Value, prefix: &str) -> String {
 }
 
 /// Columns of equal width, with a heading; the last one as long as it is.
-fn table(value: &Value, columns: &[&str]) -> String {
-    let empty = Vec::new();
-    let rows = value.as_array().unwrap_or(&empty);
-    if rows.is_empty() {
-        return "nothing\n".to_owned();
+fn table(value: &Value, columns: &[&'static str]) -> String {
+    let rows = value.as_array().map_or(&[][..], Vec::as_slice);
+    Table::new(columns).page(rows)
+}
+
+/// A table that comes in pages: columns are as wide as what came so far, and the heading comes once.
+pub struct Table {
+    columns: Vec<(&'static str, usize)>,
+    begun: bool,
+}
+
+impl Table {
+    fn new(columns: &[&'static str]) -> Self {
+        let columns = columns.iter().map(|name| (*name, name.len())).collect();
+        Self { columns, begun: false }
     }
-    let cell = |row: &Value, name: &str| match (name, row.get(name).unwrap_or(&Value::Null)) {
-        ("received" | "due", Value::Number(at)) => moment(at.as_i64().unwrap_or_default()),
-        (_, value) => text(value),
-    };
-    let width = |name: &&str| {
-        rows.iter().map(|row| cell(row, name).chars().count()).chain([name.len()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = columns.iter().map(width).collect();
-    let mut out = String::new();
-    let mut line = |cells: Vec<String>| {
-        let padded: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        out.push_str(padded.join("  ").trim_end());
-        out.push('\n');
-    };
-    line(columns.iter().map(|name| (*name).to_owned()).collect());
-    for row in rows {
-        line(columns.iter().map(|name| cell(row, name)).collect());
+
+    /// For the messages of the queue.
+    pub fn of_queue() -> Self {
+        Self::new(&["id", "state", "size", "received", "attempts", "due", "sender", "recipients"])
     }
-    out
+
+    /// The next rows. Where there are none at all, that is said.
+    pub fn page(&mut self, rows: &[Value]) -> String {
+        if rows.is_empty() && !self.begun {
+            return "nothing\n".to_owned();
+        }
+        let cell = |row: &Value, name: &str| match (name, row.get(name).unwrap_or(&Value::Null)) {
+            ("received" | "due", Value::Number(at)) => moment(at.as_i64().unwrap_or_default()),
+            (_, value) => text(value),
+        };
+        let of = |row| self.columns.iter().map(|(name, _)| cell(row, name)).collect();
+        let mut lines: Vec<Vec<String>> = rows.iter().map(of).collect();
+        if !std::mem::replace(&mut self.begun, true) {
+            lines.insert(0, self.columns.iter().map(|(name, _)| (*name).to_owned()).collect());
+        }
+        for (at, (_, width)) in self.columns.iter_mut().enumerate() {
+            let cells = lines.iter().filter_map(|line| line.get(at));
+            *width = cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(*width);
+        }
+        let mut out = String::new();
+        for line in lines {
+            let padded = line.iter().zip(&self.columns).map(|(cell, (_, width))| format!("{cell:<width$}"));
+            out.push_str(padded.collect::<Vec<_>>().join("  ").trim_end());
+            out.push('\n');
+        }
+        out
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +140,19 @@ mod tests {
             human(&Ask::Usage(None), true, body),
             "user  date        messages  recipients  bytes\na@b   2026-11-24  3         10          1\n"
         );
+    }
+
+    #[test]
+    fn pages_follow_each_other() {
+        let row = |id: &str| serde_json::json!({"id": id, "state": "held", "size": 1, "sender": "a@b"});
+        let mut table = Table::of_queue();
+        let first = table.page(&[row("6H2"), row("6H3LONG")]);
+        let heading = first.lines().next().unwrap();
+        assert!(heading.starts_with("id       state  size"), "{first}");
+        assert_eq!(first.lines().count(), 3);
+        assert_eq!(table.page(&[row("6H4")]), "6H4      held   1     -         -         -    a@b     -\n");
+        assert_eq!(table.page(&[]), "");
+        assert_eq!(Table::of_queue().page(&[]), "nothing\n");
     }
 
     #[test]
