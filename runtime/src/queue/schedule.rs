@@ -78,6 +78,7 @@ async fn sweep(inner: &Arc<Inner>) {
                 break;
             }
         }
+        inner.spool.reclaim();
     }
 }
 

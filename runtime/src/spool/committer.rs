@@ -6,7 +6,7 @@
 use super::deferred::Deferred;
 use super::disk::{Disk, read_exact};
 use super::frame::{self, FRAME_HEADER, Kind};
-use super::rotate::{prepare_one, switch};
+use super::rotate::{self, prepare_one, switch};
 use super::segment::{self, Log};
 use super::{Ledger, Note, Options, Position, SpoolError, read_error};
 use crate::envelope::Record;
@@ -70,6 +70,8 @@ struct Pending {
     since: Option<Instant>,
     /// The log's thread sleeps until it is woken, rather than for [`NOTE_DELAY`] at most.
     asleep: bool,
+    /// Segments that nothing needs are to be given back.
+    reclaim: bool,
     stop: bool,
 }
 
@@ -92,6 +94,7 @@ pub(super) struct Shared {
     begun: Instant,
     space_at: AtomicU64,
     space_full: AtomicBool,
+    space_short: AtomicBool,
     _lock: Option<File>,
 }
 
@@ -126,6 +129,7 @@ impl Shared {
             begun: Instant::now(),
             space_at: AtomicU64::new(u64::MAX),
             space_full: AtomicBool::new(false),
+            space_short: AtomicBool::new(false),
             _lock: lock,
         })
     }
@@ -176,7 +180,13 @@ impl Shared {
         if at == u64::MAX || now.saturating_sub(at) >= SPACE_AGE {
             self.space_at.store(now, Ordering::Relaxed);
             let full = match self.disk.space(&self.folder) {
-                Ok(space) => space.bytes < self.options.reserve || space.files < 1000,
+                Ok(space) => {
+                    self.space_short.store(space.bytes < self.options.reserve, Ordering::Relaxed);
+                    self.reclaim();
+                    // What the log goes on in takes no more of the disk.
+                    let ours = (rotate::reusable(self) as u64).saturating_mul(self.options.segment.into());
+                    space.bytes.saturating_add(ours) < self.options.reserve || space.files < 1000
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot tell how much space is left under the spool");
                     true
@@ -185,6 +195,23 @@ impl Shared {
             self.space_full.store(full, Ordering::Relaxed);
         }
         if self.space_full.load(Ordering::Relaxed) { Err(SpoolError::Full) } else { Ok(()) }
+    }
+
+    /// Whether less is left on the disk than is to stay free.
+    pub fn short(&self) -> bool {
+        self.space_short.load(Ordering::Relaxed)
+    }
+
+    /// Has segments given back that nothing needs, where there are more than are kept.
+    pub fn reclaim(&self) {
+        if !rotate::has_surplus(self) {
+            return;
+        }
+        let mut pending = locked(&self.pending);
+        pending.reclaim = true;
+        pending.asleep = false;
+        drop(pending);
+        self.wake.notify_one();
     }
 
     pub fn read(&self, position: Position) -> Result<Record, SpoolError> {
@@ -263,7 +290,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<Stopper, SpoolError> {
 fn run(shared: &Arc<Shared>) {
     let mut batch = Batch::default();
     // The first record shall not wait for a segment to be made.
-    if shared.log().free.is_empty() {
+    if rotate::reusable(shared) == 0 {
         prepare_one(shared);
     }
     // Notes that nobody waits for and that found no segment: they go with what comes next.
@@ -286,6 +313,9 @@ fn run(shared: &Arc<Shared>) {
             }
         }
         batch.flush(shared);
+        if std::mem::take(&mut locked(&shared.pending).reclaim) {
+            rotate::reclaim(shared);
+        }
     }
     for item in late {
         if shared.check().is_err() || batch.add(shared, item).is_err() {
@@ -307,6 +337,9 @@ fn next(shared: &Shared) -> Option<Vec<Item>> {
     let mut pending = locked(&shared.pending);
     let (mut waited, mut yielded) = (false, false);
     loop {
+        if pending.items.is_empty() && pending.reclaim {
+            return Some(Vec::new());
+        }
         if !pending.items.is_empty() && (pending.urgent || pending.stop || waited) {
             if !yielded {
                 // Whoever waits for this processor with another record gets the same sync. Where it has

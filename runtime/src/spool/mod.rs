@@ -303,6 +303,12 @@ impl Spool {
         self.shared.ready()
     }
 
+    /// Has segments of the log given back to the disk that nothing needs, beyond those that are kept for reuse. It
+    /// happens beside.
+    pub fn reclaim(&self) {
+        self.shared.reclaim();
+    }
+
     /// Segments in use, the one being written among them.
     #[must_use]
     pub fn segments(&self) -> usize {

@@ -7,34 +7,67 @@ use super::segment::{self, FIRST};
 use std::io;
 use std::sync::Arc;
 
-/// Goes on in another segment: gives back the oldest ones that hold nothing needed, takes a free one or
-/// makes one.
-pub(super) fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
-    let (mut count, seq) = {
+/// Free segments that are kept where the disk is short: what the log goes on in.
+const SPARE_WHEN_SHORT: usize = 1;
+
+/// Segments that the log can go on in, or give back to the disk: free ones, and the oldest that hold nothing needed.
+pub(super) fn reusable(shared: &Shared) -> usize {
+    let log = shared.log();
+    log.released().0 + log.free.len()
+}
+
+/// Free segments that are kept for the log now.
+fn spare(shared: &Shared) -> usize {
+    if shared.short() { shared.options.spare.min(SPARE_WHEN_SHORT) } else { shared.options.spare }
+}
+
+/// Whether more segments can be reused than are kept: each time the log moves on, it leaves one behind.
+pub(super) fn has_surplus(shared: &Shared) -> bool {
+    reusable(shared) > spare(shared) + 1
+}
+
+/// Gives segments back to the disk that nothing needs, without a frame that asks for room. The log goes on in
+/// one of them, whose header says that the others are not part of it any more: only then they may go.
+pub(super) fn reclaim(shared: &Arc<Shared>) {
+    if shared.check().is_err() || !has_surplus(shared) {
+        return;
+    }
+    retire(shared);
+    if shared.log().free.len() <= spare(shared) + 1 {
+        return;
+    }
+    match switch(shared) {
+        Ok(()) => tracing::info!(segments = reusable(shared), "segments of the spool's log were given back"),
+        Err(error) => tracing::warn!(%error, "segments of the spool's log cannot be given back yet"),
+    }
+}
+
+/// Takes the oldest segments that hold nothing needed out of the log.
+fn retire(shared: &Shared) {
+    let (count, seq) = {
         let log = shared.log();
         (log.released().0, log.next_seq.saturating_sub(1))
     };
-    if count > 0
-        && let Err(error) = shared.ledger.checkpoint(seq)
-    {
-        tracing::warn!(%error, "the usage counters could not be saved; the log grows instead");
-        count = 0;
+    if count == 0 {
+        return;
     }
-    let (mut surplus, mut broken) = (Vec::new(), Vec::new());
-    let mut number = {
-        let mut log = shared.log();
-        let gone: Vec<(u32, bool)> = log.live.drain(..count).map(|s| (s.number, s.whole)).collect();
-        for (number, whole) in gone {
-            // One that was cut short is not what writes can count on.
-            if whole { log.free.push(number) } else { broken.push(number) }
-        }
-        let number = log.free.pop();
-        while log.free.len() > shared.options.spare {
-            surplus.extend(log.free.pop());
-        }
-        number
-    };
-    remove(shared, &broken);
+    if let Err(error) = shared.ledger.checkpoint(seq) {
+        tracing::warn!(%error, "the usage counters could not be saved; the log grows instead");
+        return;
+    }
+    let mut log = shared.log();
+    let gone: Vec<(u32, bool)> = log.live.drain(..count).map(|s| (s.number, s.whole)).collect();
+    for (number, whole) in gone {
+        // One that was cut short is not what writes can count on.
+        if whole { log.free.push(number) } else { log.broken.push(number) }
+    }
+}
+
+/// Goes on in another segment: gives back the oldest ones that hold nothing needed, takes a free one or
+/// makes one.
+pub(super) fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
+    retire(shared);
+    let mut number = shared.log().free.pop();
     if number.is_none() {
         // A file may just be in the making.
         let _making = locked(&shared.making);
@@ -51,7 +84,6 @@ pub(super) fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
             tracing::warn!(%error, "cannot open another segment of the spool's log");
             let mut log = shared.log();
             log.free.push(number);
-            log.free.extend(surplus);
             return Err(SpoolError::Slow);
         }
     };
@@ -68,9 +100,13 @@ pub(super) fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
     let mut log = shared.log();
     log.live.push_back(begun);
     log.offset = FIRST;
-    let prepare = log.free.is_empty();
+    // The header says where the log begins now, durably: what stood before is nothing's any more.
+    let mut gone = std::mem::take(&mut log.broken);
+    let kept = log.free.len().min(spare(shared));
+    gone.extend(log.free.drain(kept..));
+    let prepare = log.free.is_empty() && log.released().0 == 0;
     drop(log);
-    remove(shared, &surplus);
+    remove(shared, &gone);
     if prepare {
         prepare_one(shared);
     }

@@ -37,6 +37,8 @@ pub(super) struct Log {
     pub live: VecDeque<Segment>,
     /// Numbers of segments that can be begun.
     pub free: Vec<u32>,
+    /// Numbers of segments that were cut short and are not needed: they go when the next one is begun.
+    pub broken: Vec<u32>,
     /// The next number for a new file.
     pub next_number: u32,
     /// The next generation.

@@ -45,6 +45,7 @@ struct State {
     refused: u64,
     read_only: bool,
     free: Option<u64>,
+    capacity: Option<u64>,
     /// Bytes whose writes are counted.
     watched: Vec<u8>,
     written: u64,
@@ -118,6 +119,11 @@ impl SimDisk {
         self.state().free = Some(bytes);
     }
 
+    /// From now on all files together have room for so many bytes.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.state().capacity = Some(bytes);
+    }
+
     /// The disk after the power came back.
     pub fn after_cut(&self, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -180,6 +186,15 @@ impl SimDisk {
         let state = self.state();
         let id = *state.dirs.get(path.parent()?)?.now.get(path.file_name()?.to_str()?)?;
         Some(state.files[id].now.clone())
+    }
+}
+
+impl State {
+    /// What is left of the capacity. A file that has no name any more takes nothing.
+    fn left(&self) -> Option<u64> {
+        let named = self.dirs.values().flat_map(|dir| dir.now.values());
+        let used: u64 = named.filter_map(|id| self.files.get(*id)).map(|file| file.now.len() as u64).sum();
+        Some(self.capacity?.saturating_sub(used))
     }
 }
 
@@ -272,7 +287,8 @@ impl Disk for SimDisk {
     }
 
     fn space(&self, _path: &Path) -> io::Result<Space> {
-        Ok(Space { bytes: self.step(false)?.free.unwrap_or(u64::MAX), files: u64::MAX })
+        let state = self.step(false)?;
+        Ok(Space { bytes: state.free.or_else(|| state.left()).unwrap_or(u64::MAX), files: u64::MAX })
     }
 }
 
@@ -306,8 +322,12 @@ impl Handle for SimHandle {
         let mut state = self.disk.step(true)?;
         let watched = !state.watched.is_empty() && memchr::memmem::find(bytes, &state.watched).is_some();
         state.written += u64::from(watched);
-        let file = &mut state.files[self.id];
         let (start, end) = (offset as usize, offset as usize + bytes.len());
+        let grows = end.saturating_sub(state.files[self.id].now.len()) as u64;
+        if grows > 0 && state.left().is_some_and(|left| grows > left) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let file = &mut state.files[self.id];
         if file.now.len() < end {
             file.now.resize(end, 0);
         }

@@ -1,6 +1,7 @@
 //! The spool against disks that lose power, fill up, fail and rot.
 
 mod damage;
+mod full;
 
 use super::sim::SimDisk;
 use super::*;
@@ -105,8 +106,9 @@ struct Promises {
     settled: BTreeSet<u64>,
 }
 
-/// Appends, settles, moves and finishes messages from many tasks until the disk is gone.
-async fn work(spool: &Spool, promises: &Arc<Mutex<Promises>>, first: u64, seed: u64) {
+/// Appends, settles, moves and finishes messages from many tasks until the disk is gone. Where none `stay`, each
+/// leaves the log, and whatever segments nothing needs are given back again and again.
+async fn work(spool: &Spool, promises: &Arc<Mutex<Promises>>, first: u64, seed: u64, stay: bool) {
     let mut tasks = Vec::new();
     for task in 0..8u64 {
         let (spool, promises) = (spool.clone(), Arc::clone(promises));
@@ -123,7 +125,10 @@ async fn work(spool: &Spool, promises: &Arc<Mutex<Promises>>, first: u64, seed: 
                     continue;
                 }
                 let name = MessageId(id);
-                match rng.u8(..10) {
+                if !stay {
+                    spool.reclaim();
+                }
+                match if stay { rng.u8(..10) } else { rng.u8(2..10) } {
                     0 => {}
                     1 => {
                         let note = Note::Settled(name, vec![(0, 1)]);
@@ -188,7 +193,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-fn crash_twice(seed: u64, cuts: [u64; 2]) {
+fn crash_twice(seed: u64, cuts: [u64; 2], stay: bool) {
     let mut disk = SimDisk::default();
     let mut ledger = Arc::new(Counter::default());
     let promises = Arc::new(Mutex::new(Promises::default()));
@@ -196,7 +201,7 @@ fn crash_twice(seed: u64, cuts: [u64; 2]) {
         let (spool, found) = open(&disk, &ledger);
         check(&spool, &found, &promises.lock().unwrap());
         disk.cut_at(disk.operations() + cut);
-        runtime().block_on(work(&spool, &promises, 1 + round as u64 * 100_000, seed));
+        runtime().block_on(work(&spool, &promises, 1 + round as u64 * 100_000, seed, stay));
         drop(spool);
         disk = disk.after_cut(seed.wrapping_add(round as u64));
         ledger = Arc::new(ledger.restarted());
@@ -212,8 +217,8 @@ fn crash_twice(seed: u64, cuts: [u64; 2]) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn power_cuts_lose_nothing(seed: u64, first in 3u64..400, second in 3u64..400) {
-        crash_twice(seed, [first, second]);
+    fn power_cuts_lose_nothing(seed: u64, first in 3u64..400, second in 3u64..400, stay: bool) {
+        crash_twice(seed, [first, second], stay);
     }
 }
 

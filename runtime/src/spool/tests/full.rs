@@ -1,0 +1,145 @@
+//! A disk that is full: what nothing needs is given back, and then mail is taken again.
+
+use super::*;
+use std::time::Duration;
+
+const RESERVE: u64 = 1 << 20;
+const SEGMENT: u64 = 64 << 10;
+
+/// Takes messages of 8 kB until there is no room for more.
+async fn fill(spool: &Spool) -> Vec<Position> {
+    let mut positions = Vec::new();
+    loop {
+        // An answer on free space is used for a while.
+        if positions.len() % 8 == 0 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        let id = positions.len() as u64;
+        match spool.ready() {
+            Ok(()) => positions.push(spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap()),
+            Err(error) => {
+                assert_eq!(error, SpoolError::Full);
+                return positions;
+            }
+        }
+    }
+}
+
+fn done(spool: &Spool, positions: &[Position]) {
+    for (id, position) in (0u64..).zip(positions) {
+        spool.note(&Note::Done(MessageId(id)));
+        spool.release(*position);
+    }
+}
+
+/// Whether the spool comes to take records, asked as sessions ask.
+async fn comes_to_be_ready(spool: &Spool) -> bool {
+    for _ in 0..100 {
+        if spool.ready().is_ok() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
+fn files(disk: &SimDisk) -> usize {
+    disk.list(Path::new("/data/spool/log")).unwrap().len()
+}
+
+/// A disk that fills up: once all is delivered there is room again. Nothing but a frame gave segments back, and no frame came any more.
+#[test]
+fn a_full_disk_takes_mail_again_when_the_queue_is_empty() {
+    let disk = SimDisk::default();
+    disk.set_capacity(RESERVE + 6 * SEGMENT);
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(async {
+        let positions = fill(&spool).await;
+        assert!(files(&disk) >= 6, "{}", files(&disk));
+        done(&spool, &positions);
+        assert!(comes_to_be_ready(&spool).await);
+        spool.append(Arc::new(record(1000, body(1000, 8000)))).await.unwrap();
+        // What is given back is the disk's: for large messages, and for what is deferred.
+        while files(&disk) > 4 {
+            assert!(comes_to_be_ready(&spool).await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        spool.append(Arc::new(record(1001, body(1001, 100_000)))).await.unwrap();
+    });
+}
+
+/// Also where the last run ended in that state.
+#[test]
+fn a_full_disk_takes_mail_again_after_a_restart() {
+    let disk = SimDisk::default();
+    disk.set_capacity(RESERVE + 6 * SEGMENT);
+    let ledger = Arc::new(Counter::default());
+    let (spool, _) = open(&disk, &ledger);
+    let count = runtime().block_on(async {
+        let positions = fill(&spool).await;
+        for id in 0..positions.len() as u64 {
+            spool.note_durably(&Note::Done(MessageId(id))).await.unwrap();
+        }
+        positions.len() as u64
+    });
+    drop(spool);
+    let before = files(&disk);
+    let ledger = Arc::new(ledger.restarted());
+    let (spool, found) = open(&disk, &ledger);
+    assert_eq!(found.log.len(), 0);
+    runtime().block_on(async {
+        assert!(comes_to_be_ready(&spool).await);
+        while files(&disk) > 4 {
+            assert!(comes_to_be_ready(&spool).await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    assert!(before > 5, "{before}");
+    drop(spool);
+    // What was counted in segments that are gone is in the snapshot.
+    let ledger = Arc::new(ledger.restarted());
+    let (_, found) = open(&disk, &ledger);
+    assert_eq!((ledger.count(), found.damaged), (count, 0));
+}
+
+/// What is needed stays where it is, and mail waits for room.
+#[test]
+fn a_full_disk_keeps_what_is_needed() {
+    let disk = SimDisk::default();
+    disk.set_capacity(RESERVE + 6 * SEGMENT);
+    let (spool, _) = open(&disk, &Arc::default());
+    let count = runtime().block_on(async {
+        let positions = fill(&spool).await;
+        spool.reclaim();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(spool.ready(), Err(SpoolError::Full));
+        positions.len()
+    });
+    drop(spool);
+    let (spool, found) = open(&disk, &Arc::default());
+    assert_eq!((found.log.len(), found.damaged), (count, 0));
+    assert!(found.log.iter().all(|message| spool.read(message.position).is_ok()));
+}
+
+/// Room that others have taken from the disk is not given away, and nothing goes round in circles for it.
+#[test]
+fn a_disk_that_others_filled_is_left_alone() {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(async {
+        let position = spool.append(Arc::new(record(1, body(1, 300)))).await.unwrap();
+        spool.note_durably(&Note::Done(MessageId(1))).await.unwrap();
+        spool.release(position);
+        disk.set_free(1000);
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert_eq!(spool.ready(), Err(SpoolError::Full));
+        }
+        let before = disk.operations();
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert_eq!(spool.ready(), Err(SpoolError::Full));
+        }
+        assert_eq!(disk.operations(), before);
+    });
+}
