@@ -155,6 +155,41 @@ fn a_start_on_a_full_disk_delivers_what_waits() {
     let _ = holder.child.kill();
 }
 
+/// A disk that fails: a write of the log that is refused. Nobody is told 250, and the daemon ends with an error, so that
+/// whoever watches over it starts it again.
+#[test]
+fn a_write_that_fails_ends_the_daemon() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut daemon = Daemon::start(folder.path(), "size=320m");
+    let mut client = daemon.client();
+    let reply = client.message("bob@example.com", &["alice@example.com"], TEXT).unwrap();
+    assert!(reply.starts_with("250"), "{reply}");
+    assert!(client.command("MAIL FROM:<bob@example.com>").unwrap().starts_with("250"));
+    assert!(client.command("RCPT TO:<alice@example.com>").unwrap().starts_with("250"));
+    assert!(client.command("DATA").unwrap().starts_with("354"));
+    // The next segment is there, so that nothing else comes and goes on the disk.
+    let log = daemon.data.join("spool/log");
+    wait_for("a segment to spare", || {
+        let names = std::fs::read_dir(&log).unwrap().map(|e| e.unwrap().path());
+        let names: Vec<PathBuf> = names.collect();
+        names.len() == 2 && names.iter().all(|name| name.extension().is_some_and(|e| e == "seg"))
+    });
+    // The segments lose their blocks, and the disk has no others.
+    for file in std::fs::read_dir(&log).unwrap() {
+        std::fs::File::options().write(true).open(file.unwrap().path()).unwrap().set_len(0).unwrap();
+    }
+    let mut filler = std::fs::File::create(daemon.data.join("filler")).unwrap();
+    while filler.write(&[1u8; 4096]).is_ok_and(|n| n > 0) {}
+    drop(filler);
+    let reply = client.command("Subject: x\r\n\r\nbody\r\n.").unwrap();
+    assert!(reply.starts_with("451 4.3.0"), "{reply}");
+    let status = daemon.child.wait().unwrap();
+    let mut said = String::new();
+    daemon.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("the spool stopped: "), "{said}");
+}
+
 #[test]
 fn a_disk_that_cannot_be_written_is_told_at_the_start() {
     let folder = tempfile::tempdir().unwrap();

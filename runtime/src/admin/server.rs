@@ -91,6 +91,7 @@ async fn status(State(control): Daemon) -> Json<Value> {
         "discarded": Metrics::get(&metrics.discarded),
         "delivered": counters.delivered,
         "queued": counters.queued,
+        "spool": control.queue.ready().map_or_else(|error| error.to_string(), |()| "in order".to_owned()),
         "uptime_s": control.started.elapsed().as_secs(),
     }))
 }

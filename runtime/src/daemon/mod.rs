@@ -57,6 +57,9 @@ pub enum DaemonError {
     /// The spool cannot be opened.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// A write to the spool failed while it served.
+    #[error("the spool stopped: {0}; start it again")]
+    Stopped(String),
     /// The counters cannot be opened.
     #[error("{path}: {error}", path = .0.display(), error = .1)]
     Data(PathBuf, String),
@@ -119,10 +122,10 @@ impl Control {
     }
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT, or until nothing can be recorded any more.
 ///
 /// # Errors
-/// Whatever kept it from starting.
+/// Whatever kept it from starting, or what failed of the spool.
 pub fn run(launch: Launch) -> Result<(), DaemonError> {
     let config = settle::settle(&launch)?;
     let log = log::start(config.log.as_deref());
@@ -221,8 +224,11 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
     systemd::ready(&format!("table {}", short(table.digest())));
     drop(table);
 
-    signals.until_stop(&control, &log).await;
-    systemd::stopping();
+    tokio::select! {
+        () = signals.until_stop(&control, &log) => systemd::stopping("stopping"),
+        // What the disk holds is known to the next start only: whoever watches over the daemon makes it.
+        reason = queue.failure() => systemd::stopping(&format!("the spool stopped: {reason}")),
+    }
     let patience = control.reloader.drain();
     let deadline = Instant::now() + patience;
     tracing::info!(seconds = patience.as_secs(), "stopping: nothing new, finishing what is in flight");
@@ -240,7 +246,7 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
         journal.close();
     }
     tracing::info!("stopped");
-    Ok(())
+    queue.stopped().map_or(Ok(()), |reason| Err(DaemonError::Stopped(reason)))
 }
 
 /// What stands on the data folder.

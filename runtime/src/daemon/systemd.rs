@@ -25,6 +25,6 @@ pub fn reloading() {
 }
 
 /// The daemon takes nothing new and finishes what is in flight.
-pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+pub fn stopping(status: &str) {
+    tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }

@@ -284,6 +284,17 @@ impl Queue {
         self.inner.spool.ready()
     }
 
+    /// Why nothing can be recorded any more, where that is so: then nothing is taken or delivered until a restart.
+    #[must_use]
+    pub fn stopped(&self) -> Option<String> {
+        self.inner.spool.reason()
+    }
+
+    /// Resolves, with the reason, once nothing can be recorded any more.
+    pub async fn failure(&self) -> String {
+        self.inner.spool.failure().await
+    }
+
     /// What was done and what is held.
     #[must_use]
     pub fn counters(&self) -> Counters {

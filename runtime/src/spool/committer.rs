@@ -13,11 +13,12 @@ use crate::envelope::Record;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// How long a note waits for company.
 const NOTE_DELAY: Duration = Duration::from_millis(10);
@@ -91,6 +92,8 @@ pub(super) struct Shared {
     pending: Mutex<Pending>,
     wake: Condvar,
     failed: OnceLock<String>,
+    /// Rung when it failed.
+    fell: Notify,
     begun: Instant,
     space_at: AtomicU64,
     space_full: AtomicBool,
@@ -126,6 +129,7 @@ impl Shared {
             pending: Mutex::default(),
             wake: Condvar::new(),
             failed: OnceLock::new(),
+            fell: Notify::new(),
             begun: Instant::now(),
             space_at: AtomicU64::new(u64::MAX),
             space_full: AtomicBool::new(false),
@@ -144,7 +148,25 @@ impl Shared {
     }
 
     pub fn check(&self) -> Result<(), SpoolError> {
-        self.failed.get().map_or(Ok(()), |reason| Err(SpoolError::Failed(reason.clone())))
+        self.reason().map_or(Ok(()), |reason| Err(SpoolError::Failed(reason.clone())))
+    }
+
+    /// What failed, if anything did.
+    pub fn reason(&self) -> Option<&String> {
+        self.failed.get()
+    }
+
+    /// Resolves once something failed.
+    pub async fn failure(&self) -> String {
+        loop {
+            let mut fell = pin!(self.fell.notified());
+            // Heard from now on: it may fail between the two next lines.
+            fell.as_mut().enable();
+            if let Some(reason) = self.reason() {
+                return reason.clone();
+            }
+            fell.await;
+        }
     }
 
     pub fn push(&self, item: Item) -> Result<(), SpoolError> {
@@ -250,6 +272,7 @@ impl Shared {
         let reason = format!("{what}: {error}");
         if self.failed.set(reason.clone()).is_ok() {
             tracing::error!(reason, "the spool stopped; nothing is accepted until a restart");
+            self.fell.notify_waiters();
         }
         SpoolError::Failed(reason)
     }

@@ -270,6 +270,17 @@ impl Spool {
         self.shared.check().is_err()
     }
 
+    /// The same, with the reason.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        self.shared.reason().cloned()
+    }
+
+    /// Resolves, with the reason, once a write or sync has failed.
+    pub async fn failure(&self) -> String {
+        self.shared.failure().await
+    }
+
     /// Says that the log need not keep a record any longer: it is done, or moved and its note durable.
     /// Once per record.
     pub fn release(&self, position: Position) {

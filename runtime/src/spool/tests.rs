@@ -319,8 +319,13 @@ fn a_failed_sync_stops_the_spool() {
     let (spool, _) = open(&disk, &Arc::default());
     runtime().block_on(async {
         spool.append(Arc::new(record(1, body(1, 300)))).await.unwrap();
+        let watcher = spool.clone();
+        let told = tokio::spawn(async move { watcher.failure().await });
+        tokio::task::yield_now().await;
         disk.fail_syncs(true);
         let failed = spool.append(Arc::new(record(2, body(2, 300)))).await;
+        assert_eq!(told.await.unwrap(), "sync: input/output error");
+        assert_eq!(spool.failure().await, "sync: input/output error");
         assert!(matches!(failed, Err(SpoolError::Failed(_))), "{failed:?}");
         disk.fail_syncs(false);
         let failed = spool.append(Arc::new(record(3, body(3, 300)))).await;
