@@ -11,6 +11,9 @@ use std::ops::Bound;
 /// counts more than what was read.
 pub(super) const TAKING: i64 = i64::MAX - 1;
 
+/// How many messages are planned anew before others get at the list.
+const AT_ONCE: usize = 1000;
+
 /// Deferred messages by the time at which they are due, in Unix milliseconds, held ones at the end; and by name. Those that
 /// wait in the log. All that is in memory of a message that waits.
 #[derive(Debug, Default)]
@@ -78,6 +81,19 @@ impl Index {
         if self.names.get(&id).is_some_and(|due| (now + 1..TAKING).contains(due)) {
             self.insert(now, id);
         }
+    }
+
+    /// Makes due what is planned for later than that, a few at a time, and says how many: the clock was set back since. What
+    /// is held goes on waiting.
+    pub fn bring_forward(&mut self, latest: i64, now: i64) -> usize {
+        let mut count = 0;
+        while count < AT_ONCE {
+            let planned = self.due.range(..(TAKING, MessageId(0))).next_back();
+            let Some((_, id)) = planned.copied().filter(|(due, _)| *due > latest) else { break };
+            self.insert(now, id);
+            count += 1;
+        }
+        count
     }
 
     pub fn contains(&self, id: MessageId) -> bool {

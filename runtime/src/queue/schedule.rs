@@ -2,6 +2,7 @@
 
 use super::entry::{Entry, LARGE, Place, Start};
 use super::index::{Index, TAKING};
+use super::turns::FARTHEST;
 use super::{Inner, now};
 use crate::envelope::{MessageId, Record};
 use crate::spool::deferred::State;
@@ -158,14 +159,22 @@ async fn run(inner: &Arc<Inner>) {
     let mut troubled: HashMap<MessageId, u32> = HashMap::new();
     while !inner.draining() && !inner.spool.failed() {
         let (id, wait) = {
+            let (now, farthest) = (now(), inner.longest_wait().max(FARTHEST));
             let mut index = inner.index();
+            let early = index.bring_forward(now.saturating_add(farthest), now);
+            if early > 0 {
+                tracing::warn!(
+                    messages = early,
+                    "the clock was set back: mail that would wait too long for it is due now"
+                );
+            }
             match index.first() {
-                Some((due, id)) if due <= now() => {
+                Some((due, id)) if due <= now => {
                     // It stays in the list until it is under way.
                     index.insert(TAKING, id);
                     (Some(id), 0)
                 }
-                Some((due, _)) => (None, due.saturating_sub(now())),
+                Some((due, _)) => (None, due.saturating_sub(now)),
                 None => (None, i64::MAX),
             }
         };
@@ -222,7 +231,9 @@ async fn run(inner: &Arc<Inner>) {
 fn take(inner: &Inner, id: MessageId) -> Result<Option<(Record, usize, State)>, SpoolError> {
     let store = inner.spool.deferred();
     let mut state = store.state(id)?;
-    if state.held || state.due > now() {
+    // What no retry can be that far ahead of was written while the clock was wrong.
+    let early = state.due.saturating_sub(now());
+    if state.held || (early > 0 && early <= inner.longest_wait()) {
         inner.index().give_back(id, state.planned());
         return Ok(None);
     }

@@ -289,6 +289,12 @@ impl Inner {
         Ok(())
     }
 
+    /// The most milliseconds until the next attempt.
+    pub(super) fn longest_wait(&self) -> i64 {
+        let longest = self.ways.load().settings.retry_max.mul_f64(1.2);
+        i64::try_from(longest.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+    }
+
     /// Milliseconds until the next attempt: doubling, with jitter.
     pub(super) fn wait(&self, attempts: u32) -> i64 {
         let doublings = attempts.saturating_sub(1).min(20);

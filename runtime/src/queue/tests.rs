@@ -2,6 +2,7 @@
 
 mod attempts;
 mod backlog;
+mod clock;
 mod down;
 mod fair;
 mod groups;

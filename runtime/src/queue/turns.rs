@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub(super) const MAX_DEFERRED: usize = 10_000;
 /// One that nobody calls is looked at again after so long, and up to twice that, in milliseconds.
 const LATEST: i64 = 1_800_000;
+/// The same, for whoever asks how far ahead anything may be planned.
+pub(super) const FARTHEST: i64 = 2 * LATEST;
 
 impl Inner {
     /// How many deferred messages may wait for one hop: fewer while many wait in all.
