@@ -12,10 +12,10 @@ use super::{Inner, now};
 use crate::envelope::{MessageId, Record};
 use crate::spool::deferred::State;
 use crate::spool::{Note, Position, Recovered, SpoolError};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// Messages on their first attempt that wait in memory for one hop.
@@ -27,6 +27,10 @@ const MOST_SETTLING: usize = 1000;
 /// The first and the longest wait while nothing can be read from the log.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LAST_WAIT: Duration = Duration::from_secs(60);
+/// Messages that cannot be read at a time without holding up the others.
+const MOST_TROUBLED: usize = 100;
+/// How often a message in the log is read, for an hour or so, before it is one that the disk has lost.
+pub(super) const MOST_READS: u32 = 64;
 /// One that an admin wants something of is not taken up on its own for so long, in milliseconds.
 const FOR_ADMIN: i64 = 60_000;
 
@@ -134,7 +138,8 @@ impl Inner {
 
     /// Takes up what is called, for as long as the queue runs.
     pub(super) async fn take_up(self: &Arc<Self>) {
-        let mut wait = FIRST_WAIT;
+        // How often in a row messages could not be read, and when they are read again.
+        let mut troubled: HashMap<MessageId, (u32, Instant)> = HashMap::new();
         while !self.draining() {
             let called = self.backlog.called().pop_front();
             let Some(id) = called else {
@@ -147,26 +152,53 @@ impl Inner {
             while self.settling.load(Ordering::SeqCst) > MOST_SETTLING && !self.draining() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            let Some((position, again)) = self.index().begin_taking(id) else { continue };
+            if troubled.get(&id).is_some_and(|(_, next)| Instant::now() < *next) {
+                // Somebody else calls it; it is called again in any case.
+                continue;
+            }
+            let (taken, there) = {
+                let mut index = self.index();
+                (index.begin_taking(id), index.position(id).is_some())
+            };
+            let Some((position, again)) = taken else {
+                if !there {
+                    troubled.remove(&id);
+                }
+                continue;
+            };
             let spool = self.spool.clone();
             let read = tokio::task::spawn_blocking(move || spool.read(position)).await;
             match read.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten() {
                 Ok(record) => {
-                    wait = FIRST_WAIT;
+                    troubled.remove(&id);
                     self.take(&Arc::new(record), position, again);
                 }
-                Err(error @ SpoolError::Unreadable(_)) => {
+                Err(error @ SpoolError::Unreadable(_))
+                    if troubled.len() > MOST_TROUBLED
+                        || troubled.get(&id).is_none_or(|(tries, _)| *tries < MOST_READS) =>
+                {
+                    let (tries, next) = troubled.entry(id).or_insert((0, Instant::now()));
+                    let wait = FIRST_WAIT.saturating_mul(1 << (*tries).min(10)).min(LAST_WAIT);
+                    *tries = tries.saturating_add(1);
+                    *next = Instant::now() + wait;
                     tracing::warn!(%id, %error, "a message in the log cannot be read now; it is tried again");
-                    if self.index().wait_on(id) {
-                        self.call(vec![id]);
+                    if !self.index().wait_on(id) {
+                        troubled.remove(&id);
+                        continue;
                     }
-                    tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
-                        () = self.stop() => {}
-                    }
-                    wait = wait.saturating_mul(2).min(LAST_WAIT);
+                    let its = Arc::clone(self);
+                    let again = async move {
+                        tokio::select! {
+                            () = tokio::time::sleep(wait) => {}
+                            () = its.stop() => {}
+                        }
+                        its.call(vec![id]);
+                    };
+                    // One bad place of a disk holds up nobody else; a disk that gives nothing is let be for a while.
+                    if troubled.len() > MOST_TROUBLED { again.await } else { drop(tokio::spawn(again)) }
                 }
                 Err(error) => {
+                    troubled.remove(&id);
                     if self.index().finish_waiting(id) {
                         self.set_aside_log(id, position, &error);
                     }

@@ -17,6 +17,8 @@ const SWEEP: Duration = Duration::from_secs(10);
 const MAX_SEGMENTS: usize = 8;
 /// After a restart the deferred messages are looked at within this time, spread, in milliseconds.
 const SPREAD: i64 = 5000;
+/// Messages that cannot leave the log, before the others are not tried either.
+const MOST_STUCK: usize = 10;
 /// Messages whose failed reads are counted.
 const MAX_TROUBLED: usize = 10_000;
 
@@ -93,22 +95,29 @@ impl Inner {
             let pins = |e: &&Arc<Entry>| matches!(e.place(), Place::Log(at) if pinning(at));
             active.values().filter(pins).cloned().collect()
         };
-        let mut moved = 0;
+        // One that cannot be read keeps no others here; where the disk is full it is the same for all.
+        let (mut moved, mut stuck) = (0, 0);
         for id in waiting {
+            if stuck >= MOST_STUCK {
+                return 0;
+            }
             match self.store_waiting(id, 0).await {
                 Ok(()) => moved += 1,
                 Err(error) => {
                     tracing::warn!(%id, %error, "a message cannot leave the log yet");
-                    return 0;
+                    stuck += 1;
                 }
             }
         }
         for entry in pinned {
+            if stuck >= MOST_STUCK {
+                return 0;
+            }
             match self.relocate(&entry).await {
                 Ok(left) => moved += usize::from(left),
                 Err(error) => {
                     tracing::warn!(id = %entry.id, %error, "a message cannot leave the log yet");
-                    return 0;
+                    stuck += 1;
                 }
             }
         }

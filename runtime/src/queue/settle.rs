@@ -3,6 +3,7 @@
 //! The order is what keeps mail: a notice is durable before its message is forgotten, the deferred file
 //! before the log lets go of the record.
 
+use super::backlog::MOST_READS;
 use super::entry::{Entry, Job, Place, Progress, Wish};
 use super::notice::{self, Event, Line};
 use super::room::For;
@@ -156,7 +157,7 @@ impl Inner {
                 Err(SpoolError::Unreadable(_)) if tries >= READ_TRIES && entry.place() == Place::Deferred => {
                     return self.put_off(entry, results).await;
                 }
-                Err(error @ SpoolError::Unreadable(_)) => {
+                Err(error @ SpoolError::Unreadable(_)) if tries < MOST_READS => {
                     tries += 1;
                     self.read_again(entry.id, &error, tries).await?;
                 }

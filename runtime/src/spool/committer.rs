@@ -244,7 +244,15 @@ impl Shared {
             (Arc::clone(&segment.file), segment.header.nonce)
         };
         let bytes = read_exact(&*file, u64::from(position.offset), FRAME_HEADER + position.length as usize)
-            .map_err(|e| read_error(&e))?;
+            .map_err(|e| {
+            let error = read_error(&e);
+            if let (SpoolError::Unreadable(_), Some(segment)) =
+                (&error, self.log().find_mut(position.generation))
+            {
+                segment.rotten = true;
+            }
+            error
+        })?;
         let header = frame::decode(&bytes, nonce).ok_or_else(|| damaged("bad frame"))?;
         let payload = bytes.get(FRAME_HEADER..).unwrap_or_default();
         if header.seq != position.seq || !frame::sound(&header, payload, nonce) {
@@ -262,7 +270,8 @@ impl Shared {
 
     /// Keeps a copy of the segment that a damaged record stands in.
     pub fn keep_damaged(&self, position: Position) {
-        let number = self.log().find(position.generation).map(|segment| segment.number);
+        // One that cannot be read cannot be copied: it is set aside itself.
+        let number = self.log().find(position.generation).filter(|s| !s.rotten).map(|segment| segment.number);
         if let Some(number) = number {
             segment::keep_copy(&*self.disk, &self.log_folder, number, position.generation);
         }

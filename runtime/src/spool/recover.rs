@@ -2,7 +2,8 @@
 //!
 //! Reads the live segments in order of generation and judges each frame by itself: a bad payload is
 //! stepped over, behind a bad header the next sound one is looked for, and what follows the last sound
-//! frame is a torn tail and is left. Sequence numbers have no gaps: what is missing is told, and a segment
+//! frame is a torn tail and is left. What the disk does not give is damage like any other: reading goes on behind it, and
+//! the segment's file is never written again. Sequence numbers have no gaps: what is missing is told, and a segment
 //! with damage is copied to `….bad` for people before it is used again. New frames go into a new segment, so that nothing old can join them.
 //! A frame that was never acknowledged but is whole counts: to drop it could be to lose one that was.
 
@@ -19,6 +20,10 @@ use std::sync::Arc;
 
 /// Bytes of a segment that are read at once.
 const PIECE: usize = 256 << 10;
+/// Bytes that are read at once around a place that cannot be read: a page, as the system reads.
+const PAGE: usize = 4 << 10;
+/// Pages in a row that cannot be read, before only each sixteenth is tried: each may cost seconds.
+const PATIENCE: u32 = 256;
 
 /// A message that still stands in the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,6 +62,7 @@ pub(super) fn recover(
     disk.make_dir(folder).map_err(failed)?;
     let mut log = Log { next_seq: 1, next_generation: 1, ..Log::default() };
     let mut segments = Vec::new();
+    let mut unreadable = Vec::new();
     let mut lost = false;
     for name in disk.list(folder).map_err(failed)? {
         let Some(number) = segment::number(&name) else {
@@ -68,7 +74,13 @@ pub(super) fn recover(
         log.next_number = log.next_number.max(number.saturating_add(1));
         let file = disk.open(&segment::path(folder, number), Mode::Write).map_err(failed)?;
         let whole = file.length().map_err(failed)? == u64::from(options.segment);
-        let header = segment::header(&*file, options.segment).map_err(failed)?;
+        let header = match segment::header(&*file, options.segment) {
+            Ok(header) => header,
+            Err(error) => {
+                unreadable.push((number, error));
+                continue;
+            }
+        };
         match header {
             Some(header) => segments.push((number, header, whole, file)),
             None if !segment::is_blank(&*file, options.segment).map_err(failed)? => {
@@ -83,6 +95,18 @@ pub(super) fn recover(
             None if whole => log.free.push(number),
             None => disk.remove(&segment::path(folder, number)).map_err(failed)?,
         }
+    }
+    for (number, error) in unreadable {
+        // Where nothing can be read at all it is the disk that is away, and the mail is safe as long as nobody touches it.
+        if segments.is_empty() {
+            return Err(failed(error));
+        }
+        let kept = segment::set_aside(&**disk, folder, number).map_err(failed)?;
+        tracing::error!(
+            file = %kept.display(), %error,
+            "neither header of a segment of the spool's log can be read: what stands in it is kept for people"
+        );
+        lost = true;
     }
     segments.sort_by_key(|(_, header, ..)| header.generation);
     let tail = segments.iter().map(|(_, header, ..)| header.tail).max().unwrap_or(0);
@@ -102,24 +126,36 @@ pub(super) fn recover(
         // What the one before lacks at its end: a tail that was torn has no numbers.
         let missing = found.next.map_or(0, |next| header.first.saturating_sub(next));
         found.damaged += missing;
-        if let Some(before) = log.live.back().filter(|_| missing > 0)
+        if let Some(before) = log.live.back().filter(|before| missing > 0 && !before.rotten)
             && before.generation() + 1 == header.generation
         {
             damaged.push((before.number, before.generation()));
         }
         let counted = found.damaged;
-        let cut = !whole && segment::is_cut(&*file).map_err(failed)?;
-        let last = found.segment(&*file, &header, cut, ledger).map_err(failed)?;
+        // A header that cannot be read is not there.
+        let cut = !whole && segment::is_cut(&*file).unwrap_or(true);
+        let (last, unread) = found.segment(&*file, &header, cut, ledger).map_err(failed)?;
+        if let Some(unread) = &unread {
+            let path = segment::path(folder, number);
+            tracing::error!(
+                file = %path.display(), places = unread.places, first = unread.first, error = %unread.error,
+                "a segment of the spool's log cannot be read everywhere: the rest is in the queue, its file is kept for people"
+            );
+            lost = true;
+        }
         if cut {
             found.damaged += 1;
             let path = segment::path(folder, number);
             tracing::error!(file = %path.display(), "a segment of the spool's log is cut short: what stood behind is lost");
         }
-        if found.damaged > counted {
+        // One that cannot be read cannot be copied either.
+        if found.damaged > counted && unread.is_none() {
             damaged.push((number, header.generation));
         }
         log.next_seq = log.next_seq.max(last + 1);
-        log.live.push_back(Segment { number, header, file: Arc::from(file), whole, unreleased: 0, last });
+        let rotten = unread.is_some();
+        let file = Arc::from(file);
+        log.live.push_back(Segment { number, header, file, whole, rotten, unreleased: 0, last });
     }
     log.next_seq = log.next_seq.max(ledger.covered().saturating_add(1));
     // Full: the first append begins a segment.
@@ -164,18 +200,64 @@ struct Window<'a> {
     /// Where in the segment the piece begins.
     start: usize,
     bytes: Vec<u8>,
+    unread: Option<Unread>,
+    /// Pages in a row that could not be read.
+    row: u32,
+}
+
+/// Where a segment cannot be read.
+struct Unread {
+    /// How often it could not.
+    places: u64,
+    /// The first one.
+    first: usize,
+    error: io::Error,
 }
 
 impl Window<'_> {
-    /// So many bytes from a place on; the caller sees to it that they end before the end.
-    fn get(&mut self, at: usize, length: usize) -> io::Result<&[u8]> {
+    /// So many bytes from a place on; the caller sees to it that they end before the end. None where the disk does not give
+    /// them.
+    fn get(&mut self, at: usize, length: usize) -> io::Result<Option<&[u8]>> {
         if at < self.start || at + length > self.start + self.bytes.len() {
             let more = length.max(PIECE).min(self.end.saturating_sub(at));
-            self.bytes = read_exact(self.file, at as u64, more)?;
             self.start = at;
+            self.bytes = match read_exact(self.file, at as u64, more) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(error),
+                Err(error) => self.by_pages(at, more, error),
+            };
+            if self.bytes.len() < length {
+                return Ok(None);
+            }
+            self.row = 0;
         }
         let from = at - self.start;
-        self.bytes.get(from..from + length).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        Ok(Some(self.bytes.get(from..from + length).ok_or(io::ErrorKind::UnexpectedEof)?))
+    }
+
+    /// What can be read from a place on, as far as the first page that cannot.
+    fn by_pages(&mut self, from: usize, length: usize, error: io::Error) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while bytes.len() < length {
+            let at = from + bytes.len();
+            let page = (PAGE - at % PAGE).min(length - bytes.len());
+            match read_exact(self.file, at as u64, page) {
+                Ok(mut more) => bytes.append(&mut more),
+                Err(_) => {
+                    let unread = self.unread.get_or_insert(Unread { places: 0, first: at, error });
+                    unread.places += 1;
+                    break;
+                }
+            }
+        }
+        bytes
+    }
+
+    /// Where to read on behind a place that cannot be read.
+    fn behind(&mut self, at: usize) -> usize {
+        self.row += 1;
+        let step = if self.row > PATIENCE { 16 * PAGE } else { PAGE };
+        (at / PAGE * PAGE).saturating_add(step)
     }
 }
 
@@ -191,23 +273,26 @@ struct Found {
 }
 
 impl Found {
-    /// Reads one segment; gives back its highest sequence number.
+    /// Reads one segment; gives back its highest sequence number, and where it could not be read.
     fn segment(
         &mut self,
         file: &dyn Handle,
         header: &SegmentHeader,
         cut: bool,
         ledger: &dyn Ledger,
-    ) -> io::Result<u64> {
+    ) -> io::Result<(u64, Option<Unread>)> {
         let length = u32::try_from(file.length()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
         // The copy of the header is gone with what was cut off.
         let end = if cut { length } else { segment::end(length) } as usize;
-        let mut window = Window { file, end, start: 0, bytes: Vec::new() };
+        let mut window = Window { file, end, start: 0, bytes: Vec::new(), unread: None, row: 0 };
         let mut at = SEGMENT_HEADER;
         // The last number seen, and the one that follows the last sound frame.
         let (mut last, mut next) = (0, header.first);
         while let Some(room) = end.checked_sub(at + FRAME_HEADER) {
-            let head = window.get(at, FRAME_HEADER)?;
+            let Some(head) = window.get(at, FRAME_HEADER)? else {
+                at = window.behind(at);
+                continue;
+            };
             let frame = frame::decode(head, header.nonce);
             // Sequence numbers rise: a copy of a frame inside a message is none.
             let fits = frame
@@ -217,7 +302,7 @@ impl Found {
                 continue;
             };
             let payload = window.get(at + FRAME_HEADER, frame.length as usize)?;
-            if frame::sound(&frame, payload, header.nonce) {
+            if let Some(payload) = payload.filter(|payload| frame::sound(&frame, payload, header.nonce)) {
                 self.damaged += frame.seq.saturating_sub(next);
                 next = frame.seq + 1;
                 let position = Position {
@@ -233,8 +318,10 @@ impl Found {
             at += frame::frame_size(frame.length as usize);
         }
         self.next = Some(next);
-        // A torn frame's number is given again.
-        Ok(next.saturating_sub(1))
+        // A torn frame's number is given again; not that of one which may be there, and be read another time.
+        let last =
+            if window.unread.is_some() { last.max(next.saturating_sub(1)) } else { next.saturating_sub(1) };
+        Ok((last, window.unread))
     }
 
     fn frame(&mut self, position: Position, kind: Kind, payload: &[u8], ledger: &dyn Ledger) {

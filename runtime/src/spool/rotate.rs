@@ -56,10 +56,14 @@ fn retire(shared: &Shared) {
         return;
     }
     let mut log = shared.log();
-    let gone: Vec<(u32, bool)> = log.live.drain(..count).map(|s| (s.number, s.whole)).collect();
-    for (number, whole) in gone {
-        // One that was cut short is not what writes can count on.
-        if whole { log.free.push(number) } else { log.broken.push(number) }
+    let gone: Vec<_> = log.live.drain(..count).map(|s| (s.number, s.whole, s.rotten)).collect();
+    for (number, whole, rotten) in gone {
+        // One that was cut short, or has a bad place, is not what writes can count on.
+        match (rotten, whole) {
+            (true, _) => log.rotten.push(number),
+            (false, true) => log.free.push(number),
+            (false, false) => log.broken.push(number),
+        }
     }
 }
 
@@ -104,9 +108,20 @@ pub(super) fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
     let mut gone = std::mem::take(&mut log.broken);
     let kept = log.free.len().min(spare(shared));
     gone.extend(log.free.drain(kept..));
+    let rotten = std::mem::take(&mut log.rotten);
     let prepare = log.free.is_empty() && log.released().0 == 0;
     drop(log);
     remove(shared, &gone);
+    for number in rotten {
+        match segment::set_aside(&*shared.disk, &shared.log_folder, number) {
+            Ok(kept) => {
+                tracing::error!(file = %kept.display(), "a segment that cannot be read everywhere is kept for people")
+            }
+            Err(error) => {
+                tracing::error!(%error, "a segment that cannot be read everywhere cannot be set aside")
+            }
+        }
+    }
     if prepare {
         prepare_one(shared);
     }

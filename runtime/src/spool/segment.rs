@@ -17,6 +17,8 @@ pub(super) struct Segment {
     pub file: Arc<dyn Handle>,
     /// Its file has the length that it was made with.
     pub whole: bool,
+    /// Something in it could not be read: its file is kept for people, and never written again.
+    pub rotten: bool,
     /// Records in it that are not released yet.
     pub unreleased: u64,
     /// The highest sequence number in it; 0 where it holds none.
@@ -39,6 +41,8 @@ pub(super) struct Log {
     pub free: Vec<u32>,
     /// Numbers of segments that were cut short and are not needed: they go when the next one is begun.
     pub broken: Vec<u32>,
+    /// Numbers of segments that are not needed, and that could not be read everywhere: they are set aside then.
+    pub rotten: Vec<u32>,
     /// The next number for a new file.
     pub next_number: u32,
     /// The next generation.
@@ -128,7 +132,7 @@ pub(super) fn begin(
     file.write_at(&header.encode(), 0)?;
     file.write_at(&header.encode(), u64::from(end(size)))?;
     file.sync()?;
-    Ok(Segment { number, header, file: Arc::from(file), whole: true, unreleased: 0, last: 0 })
+    Ok(Segment { number, header, file: Arc::from(file), whole: true, rotten: false, unreleased: 0, last: 0 })
 }
 
 /// Reads the header of a segment, or its copy. Where the two differ, the power went while the segment

@@ -43,6 +43,8 @@ struct State {
     fail_segments: bool,
     fail_opens: bool,
     refused: u64,
+    /// Where files cannot be read.
+    bad: Vec<(usize, std::ops::Range<u64>)>,
     read_only: bool,
     free: Option<u64>,
     capacity: Option<u64>,
@@ -111,6 +113,16 @@ impl SimDisk {
     /// How many were not opened for that.
     pub fn refused(&self) -> u64 {
         self.state().refused
+    }
+    /// Lets a part of a file fail to be read, whatever its name is from now on.
+    pub fn rot(&self, path: &Path, part: std::ops::Range<u64>) {
+        let mut state = self.state();
+        let id = state.dirs[path.parent().unwrap()].now[path.file_name().unwrap().to_str().unwrap()];
+        state.bad.push((id, part));
+    }
+    /// All can be read again.
+    pub fn heal(&self) {
+        self.state().bad.clear();
     }
     pub fn read_only(&self) {
         self.state().read_only = true;
@@ -300,6 +312,10 @@ struct SimHandle {
 impl Handle for SimHandle {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.disk.step(false)?;
+        let end = offset + buffer.len() as u64;
+        if state.bad.iter().any(|(id, part)| *id == self.id && part.start < end && offset < part.end) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         let from = state.files[self.id].now.get(offset as usize..).unwrap_or_default();
         let n = from.len().min(buffer.len());
         buffer[..n].copy_from_slice(&from[..n]);

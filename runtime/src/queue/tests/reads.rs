@@ -151,3 +151,33 @@ async fn the_sender_of_a_damaged_message_is_told() {
         assert!(disk.bytes(Path::new(&file(id, ".bad"))).is_some());
     }
 }
+
+/// One that the disk does not give stays in the queue, for the disk may give it later; the others go.
+#[tokio::test]
+async fn a_message_in_the_log_that_cannot_be_read_holds_up_no_others() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen, ready) = hesitant().await;
+    ready.store(true, Ordering::SeqCst);
+    let disk = TestDisk::default();
+    let (spool, _) = opened(&disk);
+    for id in 1..=5 {
+        let text = format!("Subject: x\n\n{}this is number {id}\n", "0123456789\n".repeat(500));
+        spool.append(Arc::new(message(id, &["yes@far.example"], &text))).await.unwrap();
+    }
+    drop(spool);
+    let (spool, recovery) = opened(&disk);
+    let log = Path::new("/data/spool/log/00000000.seg");
+    let at = memchr::memmem::find(&disk.bytes(log).unwrap(), b"this is number 1").unwrap() as u64;
+    disk.rot(log, at..at + 10);
+    let map = [("far.example".to_owned(), relay(port))].into();
+    let guide = Box::new(Map(map, Vec::new()));
+    let queue = Queue::start_with(spool, recovery, guide, Tls::default(), settings(data.path()));
+    while queue.counters().queued > 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!((queue.counters().queued, seen.all().len()), (1, 4));
+    disk.heal();
+    empty(&queue).await;
+    assert_eq!(seen.all().len(), 5);
+}

@@ -129,3 +129,120 @@ fn a_large_message_outlives_its_frame() {
         assert_eq!(found.deferred, want);
     }
 }
+
+const SEGMENT: u64 = 64 << 10;
+
+/// A disk that rots: a place that it does not give takes the messages that stand there, and no others; the daemon starts.
+#[test]
+fn a_place_that_cannot_be_read_takes_its_messages_alone() {
+    let (_, whole) = open(&filled(10), &Arc::default());
+    let frames: Vec<(u64, u64, u64)> =
+        whole.log.iter().map(|m| (m.id.0, m.position.generation, m.position.offset.into())).collect();
+    let mut rng = fastrand::Rng::with_seed(7);
+    for round in 0..60 {
+        let disk = filled(10);
+        // In the header of a frame, whose page has the end of the one before, in its bytes, or anywhere.
+        let at = match round {
+            0 => frames[4].2,
+            1 => (frames[4].2 + 100).next_multiple_of(4096),
+            _ => rng.u64(64..SEGMENT - 64),
+        };
+        disk.rot(Path::new(FIRST), at..at + 512);
+        let (spool, found) = open(&disk, &Arc::default());
+        let pages = (at / 4096 * 4096)..((at + 512).div_ceil(4096) * 4096);
+        let sound = frames.iter().filter(|(_, generation, from)| {
+            *generation > 1 || from + 8300 <= pages.start || *from >= pages.end
+        });
+        let sound: Vec<u64> = sound.map(|(id, ..)| *id).collect();
+        let got = ids(&found);
+        assert!(sound.iter().all(|id| got.contains(id)), "{at}: {got:?}, not {sound:?}");
+        assert!(got.len() < 10 || at > frames[7].2 + 8000, "{at}: something is lost");
+        for message in &found.log {
+            assert_eq!(spool.read(message.position).unwrap().id, message.id);
+        }
+        if round > 1 {
+            continue;
+        }
+        let want = if round == 0 { vec![1, 2, 3, 6, 7, 8, 9, 10] } else { vec![1, 2, 3, 4, 6, 7, 8, 9, 10] };
+        assert_eq!((10 - want.len() as u64, got), (found.damaged, want));
+        // Its file is not written again, and stays when nothing in it is needed any more.
+        let before = disk.bytes(Path::new(FIRST)).unwrap();
+        runtime().block_on(async {
+            for message in &found.log {
+                spool.note(&Note::Done(message.id));
+                spool.release(message.position);
+            }
+            for id in 100..140 {
+                let position = spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap();
+                spool.release(position);
+            }
+        });
+        assert_eq!(kept(&disk, 10).1, 8);
+        let names = kept(&disk, 0).0;
+        assert_eq!(names.len(), 1);
+        assert_eq!(disk.bytes(&Path::new(LOG).join(&names[0])).unwrap(), before);
+        assert!(disk.bytes(Path::new(FIRST)).is_none());
+    }
+}
+
+/// What can be read another time is found then, and nothing has its number.
+#[test]
+fn a_place_that_can_be_read_again_has_its_message() {
+    let disk = filled(3);
+    let (spool, found) = open(&disk, &Arc::default());
+    let last = u64::from(found.log[2].position.offset);
+    drop(spool);
+    disk.rot(Path::new(FIRST), last + 5000..last + 5512);
+    let ledger = Arc::new(Counter::default());
+    let (spool, found) = open(&disk, &ledger);
+    assert_eq!(ids(&found), [1, 2]);
+    runtime().block_on(spool.append(Arc::new(record(4, body(4, 8000))))).unwrap();
+    drop(spool);
+    disk.heal();
+    // The ledger sees to the order of the numbers.
+    let (_, found) = open(&disk, &Arc::new(ledger.restarted()));
+    assert_eq!((ids(&found), found.damaged), (vec![1, 2, 3, 4], 0));
+}
+
+/// A segment without a readable header goes; a disk that gives nothing at all is left alone.
+#[test]
+fn headers_that_cannot_be_read() {
+    let disk = filled(10);
+    disk.rot(Path::new(FIRST), 0..64);
+    let (spool, found) = open(&disk, &Arc::default());
+    assert_eq!(ids(&found).len(), 10, "its copy is there");
+    drop(spool);
+    disk.rot(Path::new(FIRST), SEGMENT - 64..SEGMENT);
+    for name in disk.list(Path::new(LOG)).unwrap() {
+        disk.rot(&Path::new(LOG).join(name), 0..SEGMENT);
+    }
+    let failed = Spool::open_on(Arc::new(disk.clone()), Path::new(DATA), small(), Arc::new(NoLedger), None)
+        .unwrap_err();
+    assert!(matches!(failed, SpoolError::Folder { .. }), "{failed}");
+    disk.heal();
+    disk.rot(Path::new(FIRST), 0..64);
+    disk.rot(Path::new(FIRST), SEGMENT - 64..SEGMENT);
+    let (_, found) = open(&disk, &Arc::default());
+    assert_eq!(ids(&found), [9, 10]);
+    assert_eq!(kept(&disk, 8).1, 8);
+}
+
+/// Found while it serves: the file is kept, not copied.
+#[test]
+fn a_record_that_cannot_be_read_spoils_its_segment_only() {
+    let disk = filled(10);
+    let (spool, found) = open(&disk, &Arc::default());
+    let at = u64::from(found.log[2].position.offset);
+    disk.rot(Path::new(FIRST), at + 100..at + 200);
+    assert!(matches!(spool.read(found.log[2].position), Err(SpoolError::Unreadable(_))));
+    spool.keep_damaged(found.log[2].position);
+    assert!(kept(&disk, 0).0.is_empty());
+    runtime().block_on(async {
+        found.log.iter().for_each(|message| spool.release(message.position));
+        for id in 100..140 {
+            let position = spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap();
+            spool.release(position);
+        }
+    });
+    assert_eq!(kept(&disk, 8).1, 8);
+}
