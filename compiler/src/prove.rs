@@ -19,6 +19,7 @@ use edict_table::decide::{self, Scratch};
 use edict_table::load::{Image, Loaded, RuleId};
 use edict_table::model::{Action, ConditionId, Kind, Mode, Rule, Table, Verdict};
 use query::{Question, Reply, Say, ask};
+use std::cell::Cell;
 use std::sync::Arc;
 use theory::{Directions, GIVEN, Space};
 use world::World;
@@ -51,7 +52,7 @@ pub enum Finding {
         rule: usize,
         /// By which together; at least one.
         by: Vec<usize>,
-        /// A message that it matches and another decides.
+        /// A message that it matches and one of these decides; empty where none was found.
         example: Vec<String>,
     },
     /// Both match one message, and nothing decides between them.
@@ -69,7 +70,7 @@ pub enum Finding {
         first: usize,
         /// The other.
         second: usize,
-        /// A message that both match.
+        /// A message that both match and the first decides; empty where none was found.
         example: Vec<String>,
     },
     /// An allow on content goes before refusals that could be told earlier, and both can match.
@@ -232,10 +233,13 @@ impl Prover<'_> {
                 parts => describe::told_conditions(table, &parts),
             },
             empty: describe::empty_lists(table, rule.condition),
-            elsewhere: {
-                let question = Question { directions: EVERY | question.directions, ..question };
-                matches!(ask(space, &question, |_| Say::Take), Reply::Found(_))
-            },
+            // Verdicts are asked of all but forwarded mail: only who names that meant it.
+            elsewhere: (!matches!(rule.action, Action::Verdict(_) | Action::Limit(_))
+                || describe::names_forwarded(table, rule.condition))
+                && {
+                    let question = Question { directions: EVERY | question.directions, ..question };
+                    matches!(ask(space, &question, |_| Say::Take), Reply::Found(_))
+                },
         })
     }
 
@@ -259,15 +263,41 @@ impl Prover<'_> {
         };
         let others = table.rules.iter().enumerate().take(place);
         let by: Vec<usize> = others.filter(|(_, other)| at_fault(other)).map(|(at, _)| at).collect();
+        if by.is_empty() {
+            return None;
+        }
         let must = [rule.condition];
-        let question = Question { must: &must, any: &[], directions: blamed.first()?.0 };
+        let part = blamed.first()?.0;
+        let question = Question { must: &must, any: &[], directions: part };
+        // Whether a mail with the rule and one of these was seen at all: the table confirms the finding.
+        let mut seen = false;
         let reply = ask(space, &question, |world| {
             self.matching(kind, world);
-            let has = |at: usize| self.matched.iter().any(|id| id.0 as usize == at);
-            if has(place) && by.iter().any(|at| has(*at)) { Say::Take } else { Say::Stop }
+            let places = self.matched.iter().map(|id| id.0 as usize);
+            if !places.clone().any(|at| at == place) || !places.clone().any(|at| by.contains(&at)) {
+                return Say::Stop;
+            }
+            seen = true;
+            let better = |at: &usize| {
+                table.rules.get(*at).is_some_and(|other| {
+                    let first = !has_ties(kind) || other.priority < rule.priority;
+                    first && is_asked(other, part) && blocks(other, rule)
+                })
+            };
+            let decides = places.take_while(|at| *at != place).find(better);
+            match decides.and_then(|at| table.rules.get(at).map(|third| (at, third))) {
+                // A third one decides this mail: it would show nothing.
+                Some((at, third)) if !by.contains(&at) => Say::Avoid(third.condition),
+                Some(_) => Say::Take,
+                None => Say::Stop,
+            }
         });
-        let Reply::Found(world) = reply else { return None };
-        (!by.is_empty()).then(|| Finding::Overruled { rule: place, by, example: world.lines() })
+        let example = match reply {
+            Reply::Found(world) => world.example(),
+            _ if seen => Vec::new(),
+            _ => return None,
+        };
+        Some(Finding::Overruled { rule: place, by, example })
     }
 
     /// A rule of equal rank that can match the same message.
@@ -312,27 +342,44 @@ impl Prover<'_> {
         let must = [rule.condition];
         let question = Question { must: &must, any: &any, directions: part };
         let mut other_place = None;
-        let reply = ask(space, &question, |world| {
+        let avoided = Cell::new(false);
+        let mut judge = |world: &World, strict: bool| {
             self.matching(kind, world);
             let mut own = false;
             let mut found = None;
             for id in &self.matched {
                 let at = id.0 as usize;
                 let Some(other) = self.rule_at(*id) else { continue };
+                let equal = equals.iter().any(|(e, _)| *e == at);
                 if at == place {
                     own = true;
+                } else if strict
+                    && !own
+                    && !equal
+                    && found.is_none()
+                    && is_asked(other, part)
+                    && blocks(other, rule)
+                {
+                    // A third one decides this mail: it would show nothing.
+                    avoided.set(avoided.get() || other.priority == rule.priority);
+                    return Say::Avoid(other.condition);
                 } else if other.priority < rule.priority && is_asked(other, part) && blocks(other, rule) {
                     // Neither of the two would be asked.
                     return Say::Avoid(other.condition);
-                } else if found.is_none() && equals.iter().any(|(e, _)| *e == at) {
+                } else if found.is_none() && equal {
                     found = Some(at);
                 }
             }
             other_place = found;
             if own && found.is_some() { Say::Take } else { Say::Stop }
-        });
+        };
+        let mut reply = ask(space, &question, |world| judge(world, kind == Kind::Verdict));
+        let shown = matches!(reply, Reply::Found(_));
+        if !shown && avoided.get() {
+            reply = ask(space, &question, |world| judge(world, false));
+        }
         let (Reply::Found(world), Some(other)) = (reply, other_place) else { return None };
-        let example = world.lines();
+        let example = if shown { world.example() } else { Vec::new() };
         Some(match kind {
             Kind::Verdict => Finding::ByName { first: other, second: place, example },
             _ => Finding::Undecided { first: other, second: place, example },

@@ -192,3 +192,18 @@ pub fn empty_lists(table: &Table, at: ConditionId) -> Vec<String> {
     out.dedup();
     out
 }
+
+/// Whether a condition asks for a direction by the name `forwarded`.
+#[must_use]
+pub fn names_forwarded(table: &Table, at: ConditionId) -> bool {
+    match table.conditions.get(at as usize) {
+        None | Some(Condition::True) => false,
+        Some(Condition::Test(predicate)) => table.predicates.get(*predicate as usize).is_some_and(|p| {
+            p.fact == Fact::Direction && matches!(p.test, Test::OneOf(bits) if bits & super::FORWARDED != 0)
+        }),
+        Some(Condition::Not(inner)) => names_forwarded(table, *inner),
+        Some(Condition::All(parts) | Condition::Any(parts)) => {
+            parts.iter().any(|part| names_forwarded(table, *part))
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use edict_table::fact::{RESULTS, Stage};
 use edict_table::facts::{Attachment, BodyFacts, Direction, Facts, HeaderFacts, HeaderField, Slot};
+use edict_table::value::address::parse_local;
 use edict_table::value::{Address, Domain};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -188,6 +189,13 @@ impl World {
         })
     }
 
+    /// What is shown of it as the example of a finding: nothing where the one recipient that was found is one that the
+    /// relay guard refuses, whatever the rules say.
+    #[must_use]
+    pub fn example(&self) -> Vec<String> {
+        if self.recipient.local().contains('@') { Vec::new() } else { self.lines() }
+    }
+
     /// The message as a `test` block would give it, a line for each part that is there.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
@@ -208,8 +216,8 @@ impl World {
         if let Some(user) = &self.auth_user {
             line("login", user.clone());
         }
-        line("sender", self.sender.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string));
-        line("recipient", self.recipient.to_string());
+        line("sender", self.sender.as_ref().map_or_else(|| "<>".to_owned(), written));
+        line("recipient", written(&self.recipient));
         line("direction", self.direction.name().to_owned());
         for (asked, name, value) in [(self.told.spf, "spf", self.spf), (self.told.dmarc, "dmarc", self.dmarc)]
         {
@@ -225,7 +233,7 @@ impl World {
         }
         for (name, list) in [("from", &self.header.from), ("to", &self.header.to), ("cc", &self.header.cc)] {
             for address in list {
-                line("header", format!("{name}: {address}"));
+                line("header", format!("{name}: {}", written(address)));
             }
         }
         for HeaderField { name, value } in &self.header.fields {
@@ -273,4 +281,13 @@ impl World {
         }
         out
     }
+}
+
+/// An address as a mail has it: in quotes where its local part needs them.
+fn written(address: &Address) -> String {
+    let (local, domain) = (address.local(), address.domain());
+    if parse_local(local).is_ok_and(|plain| plain == local) {
+        return address.to_string();
+    }
+    format!("\"{}\"@{domain}", local.replace('\\', "\\\\").replace('"', "\\\""))
 }

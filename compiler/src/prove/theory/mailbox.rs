@@ -12,6 +12,7 @@ use super::space::Effort;
 use super::text::passes;
 use super::{Answer, Keys, Space};
 use edict_table::model::{ListId, Test};
+use edict_table::value::address::parse_local;
 use edict_table::value::{Domain, fold};
 use std::cell::{Cell, OnceCell};
 
@@ -289,6 +290,8 @@ impl Search<'_, '_> {
             .into_iter()
             .chain(products)
             .filter(within)
+            // Local parts that need quotes are valid, and nobody writes them.
+            .filter(|(local, _)| claims.bare || parse_local(local).is_ok_and(|plain| plain == *local))
             .find(|(local, domain)| self.is_sound(local, domain) && self.fits(local, domain))
     }
 }
