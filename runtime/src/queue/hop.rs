@@ -1,6 +1,7 @@
 //! A next hop's queue and its workers: how many there are, when they rest, what happens when it is down.
 //!
-//! A worker serves one connection (or one batch of mailboxes). Nobody starts a task per message. While
+//! A worker serves one connection (or one batch of mailboxes). Nobody starts a task per message. The first one is alone
+//! until the hop answered: one that hangs holds one connection. While
 //! a hop cannot be reached one worker tries again, soon at first; jobs wait for [`PATIENCE`], then they
 //! are handed back and new ones are refused until the next try. Who tries again does so in its [`Seat`]: whatever
 //! way a worker ends, its lane knows that nobody tries any more.
@@ -50,6 +51,10 @@ struct LaneState {
     workers: usize,
     /// The most of them.
     limit: usize,
+    /// It took mail when it was last tried.
+    proven: bool,
+    /// One of the workers that there are was answered: there may be more than one.
+    answered: bool,
     /// Bells of workers at rest.
     resting: Vec<Arc<Notify>>,
     down: Option<Down>,
@@ -100,9 +105,17 @@ impl LaneState {
         Some(job)
     }
 
+    /// How many workers more are to be started for what waits; they are counted.
+    fn add_workers(&mut self) -> usize {
+        let more = self.queue.len().min(self.limit.saturating_sub(self.workers));
+        self.workers += more;
+        more
+    }
+
     /// The worker with this bell ends.
     fn leave(&mut self, bell: &Arc<Notify>) {
         self.workers = self.workers.saturating_sub(1);
+        self.answered &= self.workers > 0;
         self.resting.retain(|other| !Arc::ptr_eq(other, bell));
         if let Some(down) = self.down.as_mut().filter(|down| down.is_probed_by(bell)) {
             down.prober = None;
@@ -175,7 +188,8 @@ impl Lane {
             bell.notify_one();
             return Ok(false);
         }
-        let wanted = state.workers < state.limit && !state.down.as_ref().is_some_and(Down::is_probed);
+        let most = if state.answered { state.limit } else { 1 };
+        let wanted = state.workers < most && !state.down.as_ref().is_some_and(Down::is_probed);
         if wanted {
             state.workers += 1;
         }
@@ -281,12 +295,30 @@ impl Lane {
     /// The hop was reached, or there is another way now. Gives back how many workers more are to be started; they are counted.
     pub fn reached(&self) -> usize {
         let mut state = self.state();
-        if state.down.take().is_none() {
+        state.proven = true;
+        let first = !std::mem::replace(&mut state.answered, true);
+        if state.down.take().is_none() && !first {
             return 0;
         }
-        let more = state.queue.len().min(state.limit.saturating_sub(state.workers));
-        state.workers += more;
-        more
+        state.add_workers()
+    }
+
+    /// A connection stands. Others' servers that greet may hang all the same; those of ours are given what waits. Gives back
+    /// the same.
+    pub fn greeted(&self) -> usize {
+        let mut state = self.state();
+        if state.down.is_some()
+            || matches!(self.hop, Hop::Mx(_))
+            || std::mem::replace(&mut state.answered, true)
+        {
+            return 0;
+        }
+        state.add_workers()
+    }
+
+    /// Whether it took mail when it was last tried.
+    pub fn is_proven(&self) -> bool {
+        self.state().proven
     }
 
     /// Whether a worker waits to try again.
@@ -351,6 +383,7 @@ impl Seat {
     pub fn failed(&mut self, job: Option<Job>, reason: Reason) -> AfterFailure {
         let lane = Arc::clone(&self.lane);
         let mut state = lane.state();
+        (state.proven, state.answered) = (false, false);
         let now = Instant::now();
         let waits = job.as_ref().map_or(now, |job| job.since);
         if state.closed {

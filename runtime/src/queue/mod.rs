@@ -18,6 +18,7 @@ mod room;
 mod route;
 mod schedule;
 mod settle;
+mod sockets;
 #[cfg(test)]
 mod tests;
 pub mod through;

@@ -7,6 +7,7 @@ mod down;
 mod fair;
 mod groups;
 mod reads;
+mod sockets;
 mod wishes;
 
 use super::*;

@@ -5,11 +5,11 @@
 
 use super::hop::Lane;
 use super::route::{Guide, Hop, LiveGuide};
+use super::sockets::Sockets;
 use super::{Queue, Settings};
 use crate::deliver::connect::{Dialer, Local};
 use crate::live::Live;
 use std::sync::{Arc, PoisonError};
-use tokio::sync::Semaphore;
 
 /// The ways of one configuration.
 pub(super) struct Ways {
@@ -17,12 +17,12 @@ pub(super) struct Ways {
     pub dialer: Dialer,
     pub guide: Box<dyn Guide>,
     /// Connections to next hops that may still be opened.
-    pub sockets: Arc<Semaphore>,
+    pub sockets: Sockets,
 }
 
 impl Ways {
     pub fn new(settings: Settings, dialer: Dialer, guide: Box<dyn Guide>) -> Self {
-        let sockets = Arc::new(Semaphore::new(settings.connections_in_all.clamp(1, Semaphore::MAX_PERMITS)));
+        let sockets = Sockets::new(settings.connections_in_all, settings.local != Local::Maildir);
         Self { settings, dialer, guide, sockets }
     }
 

@@ -5,6 +5,7 @@ use super::entry::{Entry, Job, LARGE, Wish};
 use super::hop::{AfterFailure, Lane, Seat};
 use super::room::{For, Room};
 use super::route::Hop;
+use super::sockets::Place;
 use super::ways::Ways;
 use crate::deliver::client::{Session, Trouble};
 use crate::deliver::{Letter, Outcome, Reason, bytes_for, maildir, settle_variant};
@@ -12,7 +13,6 @@ use crate::envelope::Record;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// How long a connection to a relay waits for another message. Tests see workers end, too.
 const RELAY_REST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
@@ -198,7 +198,7 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
     loop {
         inner.refill(lane);
         let ways = inner.ways.load_full();
-        let crowded = ways.sockets.available_permits() == 0;
+        let crowded = ways.sockets.is_short(&lane.hop);
         // Where connections are short, nobody rests on one that others wait for.
         let longest = if crowded { TURN } else { MAX_AGE };
         let old =
@@ -334,17 +334,20 @@ struct Connection {
     ways: Arc<Ways>,
     /// Another server was asked already what this one put off.
     asked_around: bool,
-    permit: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
 }
 
 /// Opens a connection when it is this lane's turn.
-async fn connect(inner: &Arc<Inner>, lane: &Lane) -> Result<Connection, Trouble> {
+async fn connect(inner: &Arc<Inner>, lane: &Arc<Lane>) -> Result<Connection, Trouble> {
     // First come, first served: a destination with much mail does not keep others from theirs.
     let ways = inner.ways.load_full();
-    let permit = Arc::clone(&ways.sockets).acquire_owned().await.ok();
+    let place = Some(ways.sockets.place(&lane.hop, lane.is_proven()).await);
     let session = ways.dialer.connect(&lane.hop, &ways.hostname()).await?;
+    for _ in 0..lane.greeted() {
+        inner.start_worker(lane);
+    }
     let session = session.with_signer(ways.settings.signer.clone());
-    Ok(Connection { session, ways, asked_around: false, permit })
+    Ok(Connection { session, ways, asked_around: false, place })
 }
 
 /// A connection to another server of the hop, in place of one whose server does not take mail for now (RFC 5321 5.1).
@@ -362,13 +365,13 @@ async fn elsewhere(lane: &Lane, open: &mut Connection, asked: &mut Vec<String>) 
     let session = ways.dialer.connect_beyond(&lane.hop, &ways.hostname(), asked).await.ok()?;
     tracing::info!(hop = %lane.hop, by = open.session.peer, peer = session.peer, "put off: another server is asked");
     let session = session.with_signer(ways.settings.signer.clone());
-    Some(Connection { session, ways, asked_around: true, permit: open.permit.take() })
+    Some(Connection { session, ways, asked_around: true, place: open.place.take() })
 }
 
 /// One transaction, over the open connection or a new one. An error: no connection came about.
 async fn attempt(
     inner: &Arc<Inner>,
-    lane: &Lane,
+    lane: &Arc<Lane>,
     connection: &mut Option<Connection>,
     (job, record): (&Job, &Record),
     next: Option<&Loaded>,
@@ -413,6 +416,7 @@ async fn attempt(
         }
         log(&job.entry, &letter, &sent.outcomes, &open.session.peer);
         if open.session.usable() {
+            open.place.iter_mut().for_each(Place::prove);
             *connection = Some(open);
         }
         return Ok(Tried { outcomes: sent.outcomes, closing: sent.closing });
