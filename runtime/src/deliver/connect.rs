@@ -208,9 +208,11 @@ impl Dialer {
         hostname: &str,
         tls: RelayTls,
     ) -> Result<Session, Trouble> {
-        let ready = timeout(self.patience(), self.address(way, address, hostname, tls)).await;
+        let mut asked = false;
+        let ready = timeout(self.patience(), self.address(way, address, hostname, tls, &mut asked)).await;
         ready.unwrap_or_else(|_| {
-            Err(Trouble::Connect(peer(way.host, address), "it was not ready in time".to_owned()))
+            let late = "it was not ready in time".to_owned();
+            Err(if asked { Trouble::Tls(late) } else { Trouble::Connect(peer(way.host, address), late) })
         })
     }
 
@@ -220,6 +222,7 @@ impl Dialer {
         address: SocketAddr,
         hostname: &str,
         tls: RelayTls,
+        asked: &mut bool,
     ) -> Result<Session, Trouble> {
         let host = way.host;
         let failed = |why: String| Trouble::Connect(peer(host, address), why);
@@ -247,18 +250,9 @@ impl Dialer {
         }
         if !encrypted && tls != RelayTls::Off {
             if session.offers().starttls {
-                let reply = session.command("STARTTLS\r\n").await?;
-                if reply.code != 220 {
-                    if tls != RelayTls::Opportunistic {
-                        return Err(Trouble::Tls(format!("it says {}", reply.line())));
-                    }
-                } else {
-                    let (plain, peer, lmtp, timeouts) = session.exchange()?;
-                    let stream = self.encrypt(plain, &host.name, tls == RelayTls::Verified).await?;
-                    session = Session::new(stream, peer, lmtp, timeouts);
-                    session.hello(hostname).await?;
-                    encrypted = true;
-                }
+                *asked = true;
+                (session, encrypted) = self.start_tls(session, &host.name, hostname, tls).await?;
+                *asked = false;
             } else if tls != RelayTls::Opportunistic {
                 return Err(Trouble::Tls("it does not offer STARTTLS".to_owned()));
             }
@@ -271,6 +265,34 @@ impl Dialer {
             authenticate(&mut session, login).await?;
         }
         Ok(session)
+    }
+
+    /// STARTTLS, up to EHLO inside. The connection, and whether it is encrypted. Whatever goes wrong, it is TLS that did not
+    /// come about: who can do without tries again without.
+    async fn start_tls(
+        &self,
+        mut session: Session,
+        name: &str,
+        hostname: &str,
+        tls: RelayTls,
+    ) -> Result<(Session, bool), Trouble> {
+        let failed = |trouble: Trouble| match trouble {
+            Trouble::Tls(why) => Trouble::Tls(why),
+            other => Trouble::Tls(other.to_string()),
+        };
+        let reply = session.command("STARTTLS\r\n").await.map_err(failed)?;
+        if reply.code != 220 {
+            // With 421 it hangs up next.
+            if tls != RelayTls::Opportunistic || reply.code == 421 {
+                return Err(Trouble::Tls(format!("it says {}", reply.line())));
+            }
+            return Ok((session, false));
+        }
+        let (plain, peer, lmtp, timeouts) = session.exchange()?;
+        let stream = self.encrypt(plain, name, tls == RelayTls::Verified).await?;
+        let mut session = Session::new(stream, peer, lmtp, timeouts);
+        session.hello(hostname).await.map_err(failed)?;
+        Ok((session, true))
     }
 
     async fn encrypt(&self, stream: Box<dyn Io>, name: &str, verify: bool) -> Result<Box<dyn Io>, Trouble> {

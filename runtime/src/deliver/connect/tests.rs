@@ -36,6 +36,16 @@ enum Does {
     Injects,
     /// Offers it and then talks nonsense in place of a handshake.
     Babbles,
+    /// Offers it and hangs up on it.
+    Drops,
+    /// Offers it and says 421 to it, then hangs up.
+    Closes,
+    /// Offers it and says nothing to it.
+    Silent,
+    /// Does it and hangs up behind the handshake.
+    Leaves,
+    /// Does it and takes no EHLO inside.
+    Regrets,
     /// Does not offer it.
     Plain,
     /// TLS from the first byte.
@@ -64,9 +74,16 @@ async fn talk(
             "250-here\r\n250-AUTH LOGIN\r\n250 STARTTLS\r\n"
         };
         let answer = match line {
+            _ if inside && does == Does::Regrets => "421 4.3.0 not any more\r\n",
             _ if line.starts_with("EHLO") => offers,
             "STARTTLS" => match does {
                 Does::Refuses => "454 not now\r\n",
+                Does::Drops => return None,
+                Does::Closes => {
+                    let _ = stream.write_all(b"421 4.7.0 no TLS now\r\n").await;
+                    return None;
+                }
+                Does::Silent => std::future::pending().await,
                 Does::Injects => "220 go\r\n250-evil\r\n250 SIZE\r\n",
                 _ => {
                     stream.write_all(b"220 go\r\n").await.ok()?;
@@ -105,7 +122,9 @@ async fn serve(does: Does, acceptor: TlsAcceptor) -> u16 {
                     let _ = stream.write_all(b"this is no handshake, sorry\r\n").await;
                     return;
                 }
-                if let Ok(stream) = acceptor.accept(stream).await {
+                if let Ok(stream) = acceptor.accept(stream).await
+                    && does != Does::Leaves
+                {
                     talk(stream, does, true).await;
                 }
             });
@@ -168,6 +187,18 @@ async fn every_level_of_tls() {
         (Does::Injects, Verified, true, "tls trouble"),
         (Does::Babbles, Opportunistic, true, "plain"),
         (Does::Babbles, Required, true, "tls trouble"),
+        // As Postfix does: what goes wrong between STARTTLS and EHLO inside costs TLS, where it is not asked for, and no mail.
+        (Does::Drops, Opportunistic, true, "plain"),
+        (Does::Drops, Required, true, "tls trouble"),
+        (Does::Closes, Opportunistic, true, "plain"),
+        (Does::Closes, Verified, true, "tls trouble"),
+        (Does::Silent, Opportunistic, true, "plain"),
+        (Does::Silent, Required, true, "tls trouble"),
+        (Does::Leaves, Opportunistic, true, "plain"),
+        (Does::Leaves, Required, true, "tls trouble"),
+        (Does::Leaves, Verified, true, "tls trouble"),
+        (Does::Regrets, Opportunistic, true, "plain"),
+        (Does::Regrets, Required, true, "tls trouble"),
         (Does::Plain, Opportunistic, true, "inside"),
         (Does::Plain, Required, true, "tls trouble"),
         (Does::Plain, Verified, true, "tls trouble"),
@@ -192,6 +223,8 @@ async fn logins() {
         // A password is worth more than a delivery: no way around TLS.
         (Does::Plain, Opportunistic, "good", "auth trouble"),
         (Does::Babbles, Opportunistic, "good", "tls trouble"),
+        (Does::Drops, Opportunistic, "good", "tls trouble"),
+        (Does::Leaves, Opportunistic, "good", "tls trouble"),
     ] {
         assert_eq!(outcome(does, tls, Some(login), true).await, want, "{} {tls:?} {login}", does as u8);
     }
