@@ -9,6 +9,7 @@ use super::route::Guide;
 use super::settle::has_author;
 use crate::deliver::{Reason, bytes_for};
 use crate::envelope::{Body, Dispatch, DispatchKind, MessageId, Notify, Record, Ret, Target, Variant};
+use edict_message::edit::{has_utf8_header, seven_bit};
 use edict_table::value::Address;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -181,7 +182,27 @@ impl Report<'_> {
         let original = bytes_for(self.record, self.dispatch);
         let wanted = self.action == "failed" && self.dispatch.ret == Some(Ret::Full);
         let full = wanted && original.len() <= MAX_FULL;
-        let returned = if full { &*original } else { header(&original) };
+        if full {
+            // Under the name that most programs know, where that is true (RFC 6532 3.7). A hop of seven bits takes it only where
+            // what it holds can be converted; what cannot, as signed mail, may be encoded whole under the other name.
+            let names: &[&str] = match has_utf8_header(&original) {
+                true => &["message/global"],
+                false => &["message/rfc822", "message/global"],
+            };
+            for media in names {
+                let bytes = self.with(&original, media, false);
+                if bytes.is_ascii() || seven_bit(&bytes).is_ok() {
+                    return bytes;
+                }
+            }
+        }
+        let header = header(&original);
+        let media = if header.is_ascii() { "text/rfc822-headers" } else { "message/global-headers" };
+        self.with(header, media, wanted && !full)
+    }
+
+    /// The whole message, with this of the original.
+    fn with(&self, returned: &[u8], media: &str, too_large: bool) -> Vec<u8> {
         let boundary = loop {
             let boundary = format!("{}.{:016x}", self.id, fastrand::u64(..));
             if memchr::memmem::find(returned, boundary.as_bytes()).is_none() {
@@ -190,13 +211,7 @@ impl Report<'_> {
         };
         let mut out = String::new();
         // Writing into a string cannot fail.
-        let _ = self.front(&mut out, &boundary, wanted && !full);
-        let media = match (full, returned.is_ascii()) {
-            (true, true) => "message/rfc822",
-            (true, false) => "message/global",
-            (false, true) => "text/rfc822-headers",
-            (false, false) => "message/global-headers",
-        };
+        let _ = self.front(&mut out, &boundary, too_large);
         let encoding = if returned.is_ascii() { "7bit" } else { "8bit" };
         let _ = write!(
             out,

@@ -6,6 +6,7 @@ mod clock;
 mod down;
 mod fair;
 mod groups;
+mod notices;
 mod reads;
 mod sockets;
 mod wishes;

@@ -53,7 +53,8 @@ pub fn seven_bit(message: &[u8]) -> Result<Vec<u8>, Stuck> {
             if is_signed(&tree, part) {
                 return Err(Stuck::Signed);
             }
-            let fixed = part.media().starts_with("message/") && part.media() != "message/global";
+            let fixed =
+                part.media().starts_with("message/") && part.media() != "message/global" && !is_report(part);
             if fixed || !part.transfer.is_identity() || part.transfer == Transfer::Unknown {
                 return Err(Stuck::Malformed);
             }
@@ -67,6 +68,16 @@ pub fn seven_bit(message: &[u8]) -> Result<Vec<u8>, Stuck> {
     edits.sort_by_key(|edit| edit.range.start);
     let out = apply(message, &edits);
     if travels(&out) { Ok(out) } else { Err(Stuck::Header) }
+}
+
+/// What notices say and return of internationalized mail. It may be encoded (RFC 6533 6), unlike what went before it.
+fn is_report(part: &Part) -> bool {
+    matches!(
+        part.media(),
+        "message/global-headers"
+            | "message/global-delivery-status"
+            | "message/global-disposition-notification"
+    )
 }
 
 fn mark(done: &mut [bool], number: usize) {
@@ -111,7 +122,8 @@ fn encode_part(
     edits: &mut Vec<Edit>,
 ) -> Result<(), Stuck> {
     let others = body.iter().filter(|b| !b.is_ascii()).count();
-    let text = part.media().starts_with("text/") && has_whole_ends(body) && others * 4 < body.len();
+    let text = part.media().starts_with("text/") || is_report(part);
+    let text = text && has_whole_ends(body) && others * 4 < body.len();
     let (name, bytes) = if text {
         ("quoted-printable", encode::quoted(body, 0, eol))
     } else {
@@ -209,6 +221,23 @@ mod tests {
             "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Disposition: attachment; filename=ü\r\n\r\n--b--\r\n".as_bytes()
         ));
         assert!(!has_utf8_header("Subject: u\r\n\r\nü".as_bytes()));
+    }
+
+    /// RFC 6533 6: what a notice holds of internationalized mail goes over a hop of seven bits encoded.
+    #[test]
+    fn reports_of_internationalized_mail_are_encoded() {
+        for media in ["global-headers", "global-delivery-status", "global-disposition-notification"] {
+            let message = format!(
+                "MIME-Version: 1.0\r\nContent-Type: multipart/report; boundary=b\r\n\r\n--b\r\nContent-Type: message/{media}\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: \u{fc}\r\nX: and more of it in ASCII\r\n--b--\r\n"
+            );
+            let out = seven_bit(message.as_bytes()).unwrap();
+            assert_eq!(leaves(&out), leaves(message.as_bytes()));
+            let out = String::from_utf8(out).unwrap();
+            let part = format!(
+                "message/{media}\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nSubject: =C3=BC"
+            );
+            assert!(out.is_ascii() && out.contains(&part), "{out}");
+        }
     }
 
     proptest! {

@@ -6,6 +6,11 @@ use crate::spool::test_record;
 /// The notice about the first recipient of a message of so many bytes.
 fn notice(event: Event, ret: Option<Ret>, size: usize) -> String {
     let text = format!("Subject: x\r\n\r\n{}the end\r\n", "some text\r\n".repeat(size / 11));
+    about(event, ret, text)
+}
+
+/// The notice about the first recipient of this message.
+fn about(event: Event, ret: Option<Ret>, text: String) -> String {
     let mut record = test_record(1, text.into_bytes());
     record.received = 1_700_000_000_000;
     record.dispatches[0].ret = ret;
@@ -118,4 +123,33 @@ fn only_small_messages_are_returned_whole() {
         assert!(header.contains("Content-Type: text/rfc822-headers\r\n") && !header.contains("the end"));
         assert!(!header.contains("too large"));
     }
+}
+
+/// RFC 6532 3.7: `message/global` is for headers beyond ASCII; old programs show the other one. A hop of seven bits gets
+/// either.
+#[test]
+fn what_is_returned_whole_is_called_what_it_is() {
+    let part =
+        "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n";
+    let signed = format!(
+        "MIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n{part}\r\n\u{fc}\r\n--s--\r\n"
+    );
+    for (text, want) in [
+        ("Subject: x\r\n\r\nx\r\n".to_owned(), "message/rfc822"),
+        (format!("{part}\r\n\u{fc}\r\n"), "message/rfc822"),
+        ("Subject: x\r\n\r\n\u{fc}\r\n".to_owned(), "message/rfc822"),
+        ("Subject: \u{fc}\r\n\r\nx\r\n".to_owned(), "message/global"),
+        (format!("Subject: \u{fc}\r\n{part}\r\n\u{fc}\r\n"), "message/global"),
+        (signed, "message/global"),
+    ] {
+        let whole = about(Event::Failed(reason()), Some(Ret::Full), text.clone());
+        assert!(whole.contains(&format!("Content-Type: {want}\r\n")) && whole.contains(&text), "{whole}");
+        assert!(seven_bit(whole.as_bytes()).is_ok(), "{whole}");
+        let header = about(Event::Failed(reason()), None, text);
+        assert!(seven_bit(header.as_bytes()).is_ok(), "{header}");
+    }
+    // Nobody can tell what it holds: no hop of seven bits would get it in any form.
+    let broken = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed\r\n\r\n\u{fc}\r\n".to_owned();
+    let header = about(Event::Failed(reason()), Some(Ret::Full), broken);
+    assert!(header.contains("Content-Type: text/rfc822-headers\r\n") && header.is_ascii(), "{header}");
 }
