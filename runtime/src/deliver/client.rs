@@ -77,7 +77,9 @@ impl Trouble {
             Self::Auth(_) => (4, 7, 8),
             Self::Never(status, _) => *status,
         };
-        Reason::new(status, self.to_string())
+        // All but these name the server, or repeat what it or the system says of it.
+        let names_hop = !matches!(self, Self::Silent | Self::Reply(_));
+        Reason { names_hop, ..Reason::new(status, self.to_string()) }
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn fit<'a>(letter: &Letter<'a>, offers: &Offers, peer: &str) -> Resul
     let utf8 = offers.smtputf8 && (!plain_envelope || (dispatch.smtputf8 && eight));
     if dispatch.smtputf8 && !utf8 && eight && has_utf8_header(bytes) {
         let text = format!("{peer} does not take internationalized mail");
-        return Err(Reason::new((5, 6, 7), text));
+        return Err(Reason::of_hop((5, 6, 7), text));
     }
     let sender = address(&dispatch.sender, utf8)?;
     let binary = dispatch.body == Body::BinaryMime && !stuff::is_lines(bytes);
@@ -48,14 +48,14 @@ pub(super) fn fit<'a>(letter: &Letter<'a>, offers: &Offers, peer: &str) -> Resul
         (false, false) => (Cow::Borrowed(bytes), Body::SevenBit),
         _ => match seven_bit(bytes) {
             Ok(converted) => (Cow::Owned(converted), Body::SevenBit),
-            Err(stuck) => return Err(Reason::new((5, 6, 3), stuck_text(stuck, peer))),
+            Err(stuck) => return Err(Reason::of_hop((5, 6, 3), stuck_text(stuck, peer))),
         },
     };
     if let Some(limit) = offers.size.filter(|limit| *limit > 0)
         && bytes.len() as u64 > limit
     {
         let text = format!("the message has {} bytes, and {peer} takes {limit}", bytes.len());
-        return Err(Reason::new((5, 3, 4), text));
+        return Err(Reason::of_hop((5, 3, 4), text));
     }
     Ok(Fitted { bytes, body, utf8, sender })
 }

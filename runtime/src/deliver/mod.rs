@@ -55,12 +55,19 @@ pub struct Reason {
     pub text: String,
     /// The next hop, where it was its reply.
     pub remote: Option<String>,
+    /// It is our own, and may tell who the next hop is.
+    pub names_hop: bool,
 }
 
 impl Reason {
     /// A reason of our own.
     pub fn new(status: (u8, u16, u16), text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), remote: None }
+        Self { status, text: text.into(), remote: None, names_hop: false }
+    }
+
+    /// The same, where the text may tell who the next hop is.
+    pub fn of_hop(status: (u8, u16, u16), text: impl Into<String>) -> Self {
+        Self { names_hop: true, ..Self::new(status, text) }
     }
 
     /// A reply of a next hop.
@@ -68,7 +75,7 @@ impl Reason {
     pub fn reply(reply: &Reply, remote: &str) -> Self {
         let class = if reply.permanent() { 5 } else { 4 };
         let status = reply.enhanced.filter(|s| s.0 == class).unwrap_or((class, 0, 0));
-        Self { status, text: reply.line(), remote: Some(remote.to_owned()) }
+        Self { status, text: reply.line(), remote: Some(remote.to_owned()), names_hop: false }
     }
 }
 

@@ -401,7 +401,7 @@ impl Inner {
                 continue;
             }
             if let Hop::Nowhere(why) = &hop {
-                let reason = crate::deliver::Reason::new((4, 3, 5), why.clone());
+                let reason = crate::deliver::Reason::of_hop((4, 3, 5), why.clone());
                 self.defer_job(job, &reason);
                 continue;
             }

@@ -325,7 +325,7 @@ fn shown(target: &Target) -> &str {
 }
 
 /// The reason that the author may read. Where he wrote to an alias it must not tell who stands behind it: a
-/// reply that names the member, his domain or his server is cut down to its codes.
+/// reply that names the member, his domain or his server is cut down to its codes, and so are words of ours that may.
 fn told(target: &Target, reason: &Reason) -> String {
     if target.given.is_none() {
         return reason.text.clone();
@@ -334,8 +334,14 @@ fn told(target: &Target, reason: &Reason) -> String {
     let address = target.address.to_lowercase();
     let parts = address.rsplit_once('@').map_or([address.as_str(), ""], |(local, domain)| [local, domain]);
     let remote = reason.remote.as_ref().map(|remote| remote.to_lowercase()).unwrap_or_default();
+    // Its name and its address; its provider's name, too.
+    let mut server = remote.split(['[', ']']).take(2);
+    let host = server.next().unwrap_or_default();
+    let provider = host.split_once('.').map_or("", |(_, above)| above).trim_end_matches('.');
+    let provider = if provider.contains('.') { provider } else { "" };
     let names = |part: &str| !part.is_empty() && text.contains(part);
-    if !parts.into_iter().any(names) && !names(&remote) {
+    let named = parts.into_iter().chain([host, provider]).chain(server).any(names);
+    if !named && !reason.names_hop {
         return reason.text.clone();
     }
     let is_code = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');

@@ -285,9 +285,8 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
 /// No connection came about for a job. False: its worker is to end.
 async fn unreached(inner: &Arc<Inner>, seat: &mut Seat, job: Job, trouble: Trouble) -> bool {
     let lane = Arc::clone(&seat.lane);
-    if let Trouble::Never(status, text) = trouble {
-        let outcome = Outcome::Failed(Reason::new(status, text));
-        let outcomes = vec![outcome; job.targets.len()];
+    if let Trouble::Never(..) = trouble {
+        let outcomes = vec![Outcome::Failed(trouble.reason()); job.targets.len()];
         // It is known again what becomes of its mail.
         inner.reached(&lane);
         inner.finish(job, outcomes, &lane.hop);

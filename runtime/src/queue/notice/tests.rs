@@ -153,3 +153,48 @@ fn what_is_returned_whole_is_called_what_it_is() {
     let header = about(Event::Failed(reason()), Some(Ret::Full), broken);
     assert!(header.contains("Content-Type: text/rfc822-headers\r\n") && header.is_ascii(), "{header}");
 }
+
+/// Who writes to an alias is not told who stands behind it, or what his server is; who writes to him is.
+#[test]
+fn nobody_learns_from_a_notice_who_stands_behind_an_alias() {
+    use crate::deliver::client::Trouble;
+    let words = |text: &str| text.to_owned();
+    let peer = "mx7.hoster.example[192.0.2.7]:25";
+    let reply = |text: &str| Reason { remote: Some(peer.to_owned()), ..Reason::new((5, 1, 1), text) };
+    let member = "it could not be delivered to a member";
+    let cases = [
+        (reply("550 5.1.1 no such user"), "550 5.1.1 no such user"),
+        (
+            reply("550 5.1.1 <ceo@firm.example> is not here"),
+            "550 5.1.1 it could not be delivered to a member",
+        ),
+        (reply("550 MX7.hoster.example says no"), "550 it could not be delivered to a member"),
+        (reply("550 [192.0.2.7] says no"), "550 it could not be delivered to a member"),
+        (reply("550 see www.hoster.example"), "550 it could not be delivered to a member"),
+        (Trouble::Connect(words(peer), words("refused")).reason(), member),
+        (Trouble::Refused(words("554 hoster says no")).reason(), member),
+        (Trouble::Tls(words("mx7.hoster.example: no")).reason(), member),
+        (Trouble::Auth(words("it says 535 no account at hoster")).reason(), member),
+        (Trouble::Loop(words(peer)).reason(), member),
+        (Trouble::Lost(words("it says 421 hoster closes")).reason(), member),
+        (Trouble::Never((5, 1, 2), words("the domain firm.example does not exist")).reason(), member),
+        (Trouble::Silent.reason(), "it said nothing in time"),
+        (Reason::of_hop((5, 3, 4), format!("the message has 430 bytes, and {peer} takes 100")), member),
+        (Reason::new((4, 3, 0), "the message is damaged"), "the message is damaged"),
+    ];
+    let mut record = test_record(1, b"Subject: x\r\n\r\n".to_vec());
+    for (reason, want) in cases {
+        record.dispatches[0].recipients[0].address = words("ceo@firm.example");
+        record.dispatches[0].recipients[0].given = Some(words("info@example.com"));
+        assert_eq!(told(&record.dispatches[0].recipients[0], &reason), want);
+        let event = Event::Failed(reason.clone());
+        let lines = &[(&record.dispatches[0].recipients[0], &event)];
+        let (hostname, action, id) = ("mx.example", event.action(), MessageId(7));
+        let dispatch = &record.dispatches[0];
+        let report = Report { hostname, record: &record, dispatch, action, lines, id, now: 0, until: None };
+        let said = String::from_utf8(report.text()).unwrap();
+        assert!(["ceo", "firm", "hoster", "192.0.2"].iter().all(|secret| !said.contains(secret)), "{said}");
+        record.dispatches[0].recipients[0].given = None;
+        assert_eq!(told(&record.dispatches[0].recipients[0], &reason), reason.text);
+    }
+}
