@@ -62,7 +62,23 @@ pub fn certain(written: &str, meant: &str) -> bool {
         || (letters(written).min(letters(meant)) >= SHORTEST
             && others(written) == others(meant)
             && !answers(written)
+            && !other_name(written, meant)
             && !reverses(written, meant))
+}
+
+/// Whether a part of it makes it another name, as `sales-eu` beside `sales-us`, and no slip.
+fn other_name(written: &str, meant: &str) -> bool {
+    let parts =
+        |word: &str| word.to_lowercase().split([' ', '.', '-', '_']).map(str::to_owned).collect::<Vec<_>>();
+    let (ours, theirs) = (parts(written), parts(meant));
+    if ours.len() != theirs.len() {
+        return ours.concat() != theirs.concat();
+    }
+    ours.len() > 1
+        && ours
+            .iter()
+            .zip(&theirs)
+            .any(|(a, b)| a != b && a.chars().count().min(b.chars().count()) < SHORTEST)
 }
 
 /// Whether a word is a whole answer.
@@ -203,6 +219,7 @@ mod tests {
             ("nternal", "internal"),
             ("hostnme", "hostname"),
             ("max_hops", "max-hops"),
+            ("maxhops", "max-hops"),
             ("Banner", "banner"),
             ("ON", "on"),
             ("uneless", "unless"),
@@ -221,6 +238,10 @@ mod tests {
             ("god", "good"),
             ("nte", "note"),
             ("good-3", "good-1"),
+            ("hub-c", "hub-a"),
+            ("sales-eu", "sales-us"),
+            ("sales", "sales-us"),
+            ("bulk x", "bulk y"),
             ("reject!", "reject"),
             ("@staff", "staff"),
         ] {
