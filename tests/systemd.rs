@@ -81,7 +81,7 @@ fn systemd_is_told_of_start_reload_and_stop() {
     std::fs::write(&table, "no table").unwrap();
     reload(false);
     daemon.signal("TERM");
-    assert_eq!(told(&socket), ["STOPPING=1"]);
+    assert_eq!(told(&socket), ["STOPPING=1", "STATUS=stopping"]);
     assert!(daemon.0.wait().unwrap().success());
 }
 
