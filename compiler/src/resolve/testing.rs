@@ -9,7 +9,8 @@ use crate::data::{looks_like_one, network_fault};
 use crate::diag::Diagnostic;
 use crate::parse::opposite::certain;
 use crate::span::FileId;
-use edict_table::value::{Address, Domain, parse_network};
+use edict_table::fact::RESULTS;
+use edict_table::value::{Address, Domain, canonical_ip, parse_network};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -41,6 +42,7 @@ pub fn test(ctx: &mut Context<'_>, file: FileId, test: &Test) {
             dns(ctx, clause);
         }
         lacks(ctx, test);
+        unchecked(ctx, test);
     }
     let mut strangers: BTreeMap<String, Vec<&Word>> = BTreeMap::new();
     for expect in &test.expects {
@@ -73,6 +75,37 @@ fn sound_aliases(ctx: &Context<'_>) -> bool {
             || profile.relay_domains.iter().any(|d| d.domain == name)
     };
     !ctx.model.faulty.contains("domain-aliases") && profile.domain_aliases.iter().all(|(_, to)| inside(to))
+}
+
+/// SPF and DMARC are asked of strangers alone: for anybody else the result is `none`.
+fn unchecked(ctx: &mut Context<'_>, test: &Test) {
+    let trusted = |word: &&Word| {
+        word.value.parse::<IpAddr>().map(canonical_ip).is_ok_and(|ip| {
+            let networks = &ctx.model.profile.trusted_networks;
+            networks.iter().any(|network| parse_network(network).is_ok_and(|n| n.contains(&ip)))
+        })
+    };
+    // A faulty profile may trust others than it seems to.
+    let client = test.client.as_ref().filter(|_| !ctx.model.faulty.contains("trusted-networks"));
+    let (span, label, ours) = match (&test.login, client.filter(trusted)) {
+        (Some(login), _) => (login.span, "a client that logs in", "login"),
+        (None, Some(client)) => (client.span, "a client in `trusted-networks`", "client"),
+        (None, None) => return,
+    };
+    for (name, result) in [("spf", test.spf), ("dmarc", test.dmarc)] {
+        let word = result.and_then(|r| RESULTS.get(usize::from(r.value)).filter(|word| **word != "none"));
+        let (Some(result), Some(word)) = (result, word) else { continue };
+        ctx.report(
+            Diagnostic::error("E1805", format!("no mail of this client has `{name} {word}`"), result.span)
+                .label("strangers alone are checked: here it is `none`")
+                .also(span, label)
+                .help(if ours == "login" {
+                    format!("take `{name} {word}` out, or the `login`")
+                } else {
+                    format!("take `{name} {word}` out, or write a client outside of `trusted-networks`")
+                }),
+        );
+    }
 }
 
 /// A mail has a sender and somebody whom it is for.

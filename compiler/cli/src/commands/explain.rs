@@ -7,11 +7,32 @@ use crate::files::{one_dash, read_whole};
 use crate::flow::{self, Dns, Mail};
 use crate::table;
 use edict_runtime::quota::Amount;
+use edict_table::load::Loaded;
+use edict_table::value::canonical_ip;
 use std::sync::Arc;
 
 /// The place of a result in the registry of facts.
 fn place(result: CheckResult) -> u8 {
     result as u8
+}
+
+/// SPF and DMARC are asked of strangers alone: no mail of anybody else has a result of them.
+fn unchecked(args: &ExplainArgs, table: &Loaded) -> Result<(), Failure> {
+    let who = match &args.auth {
+        Some(_) => "a client that logs in (`--auth`)".to_owned(),
+        None if table.is_trusted(canonical_ip(args.client)) => {
+            format!("the client {}, which is in `trusted-networks`", args.client)
+        }
+        None => return Ok(()),
+    };
+    for (flag, result) in [("spf", args.spf), ("dmarc", args.dmarc)] {
+        if result.is_some_and(|result| place(result) != 0) {
+            return Err(Failure::Use(format!(
+                "`--{flag}`: strangers alone are checked, and for {who} the result is `none`; leave `--{flag}` out"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Explains one mail.
@@ -21,6 +42,7 @@ pub fn run(args: &ExplainArgs, console: &mut Console) -> Result<bool, Failure> {
         return Ok(false);
     };
     let table = Arc::new(loaded);
+    unchecked(args, &table)?;
     let message = match &args.message {
         Some(path) => flow::crlf(&read_whole(path)?),
         None => b"\r\n".to_vec(),

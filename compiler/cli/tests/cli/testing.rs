@@ -200,6 +200,34 @@ fn a_check_that_fails_for_now_defers() {
     assert_eq!(done.code, 0, "{}{}", done.out, done.err);
 }
 
+/// What no mail has is not explained: the daemon checks strangers alone.
+#[test]
+fn explain_takes_no_result_where_nothing_is_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = "edict 1\nprofile { local-domains [example.com] recipients any trusted-networks [10.0.0.0/8] }\n\
+                 reject \"forged\" { when spf is fail or dmarc is fail }\n";
+    std::fs::write(dir.path().join("main.edict"), rules).unwrap();
+    let explain = |more: &[&str]| {
+        let args = ["explain", ".", "--sender", "a@b.example", "--recipient", "ann@example.com"];
+        edict(dir.path(), &[&args[..], more].concat())
+    };
+    for (who, said) in [
+        (["--auth", "ann"], "a client that logs in (`--auth`)"),
+        (["--client", "10.1.0.5"], "the client 10.1.0.5, which is in `trusted-networks`"),
+        (["--client", "::ffff:10.1.0.5"], "which is in `trusted-networks`"),
+    ] {
+        for result in [["--spf", "fail"], ["--dmarc", "pass"]] {
+            let done = explain(&[who, result].concat());
+            assert_eq!(done.code, 2, "{}{}", done.out, done.err);
+            assert!(done.err.contains(result[0]) && done.err.contains(said), "{}", done.err);
+        }
+        assert_eq!(explain(&[who, ["--spf", "none"]].concat()).code, 0);
+    }
+    let done = explain(&["--client", "192.0.2.1", "--spf", "fail"]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.out.contains("forged"), "{}", done.out);
+}
+
 /// Recipients stand in tests as senders write them: a domain alias is the domain that it stands for.
 #[test]
 fn domain_aliases_in_expectations() {
