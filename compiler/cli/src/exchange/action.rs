@@ -64,21 +64,35 @@ pub fn parse(value: &str, notes: &mut Vec<String>) -> Result<Outcome, String> {
         "FILTER" | "PREPEND" | "REDIRECT" | "REPLACE" | "IGNORE" | "STRIP" => {
             Err(format!("{upper} is reserved for a later edition"))
         }
+        // smtpd(8) takes a number alone for OK, whatever it is: a time stamp of pop-before-smtp.
+        _ if rest.is_empty() && !upper.is_empty() && upper.bytes().all(|b| b.is_ascii_digit()) => {
+            if upper.len() == 3 && upper.starts_with(['4', '5']) {
+                notes.push("Postfix takes a number without a text for OK".to_owned());
+            }
+            verdict(Verb::Allow, None)
+        }
         _ if upper.len() == 3
             && upper.starts_with(['4', '5'])
             && upper.bytes().all(|b| b.is_ascii_digit()) =>
         {
             let code: u16 = upper.parse().unwrap_or(554);
-            let (verb, class) = if code < 500 { (Verb::Defer, 4) } else { (Verb::Reject, 5) };
             if code == 421 || code == 521 {
                 notes.push("the connection stays".to_owned());
             }
-            verdict(verb, reply(code, (class, 7, 1), rest, "Access denied", notes))
+            Ok(coded(code, rest, notes))
         }
-        _ if !upper.is_empty() && upper.bytes().all(|b| b.is_ascii_digit()) => verdict(Verb::Allow, None),
+        _ if upper.starts_with(|c: char| c.is_ascii_digit()) => {
+            Err("Postfix knows numbers alone, and 4xx and 5xx before a text".to_owned())
+        }
         "" => Err("there is no action".to_owned()),
         _ => Err(format!("`{word}` is a restriction class or no action; write its conditions out")),
     }
+}
+
+/// A refusal with this code.
+pub fn coded(code: u16, text: &str, notes: &mut Vec<String>) -> Outcome {
+    let (verb, class) = if code < 500 { (Verb::Defer, 4) } else { (Verb::Reject, 5) };
+    Outcome::Verdict(Word(verb), reply(code, (class, 7, 1), text, "Access denied", notes))
 }
 
 /// A reply as rules write it. An enhanced code in front of the text is taken out of it.
@@ -129,6 +143,8 @@ mod tests {
         for (text, want) in [
             ("OK", "allow"),
             ("1234", "allow"),
+            ("550", "allow"),
+            ("450", "allow"),
             ("reject", "reject 554 5.7.1 \"Access denied\""),
             ("REJECT 5.1.8 Bad \"sender\"", "reject 554 5.1.8 \"Bad \\\"sender\\\"\""),
             ("550 No such user", "reject 550 5.7.1 \"No such user\""),
@@ -145,7 +161,9 @@ mod tests {
             };
             assert_eq!(got, want, "{text}");
         }
-        for text in ["RELAY", "FILTER smtp:x", "permit_mynetworks", "my_class", ""] {
+        for text in
+            ["RELAY", "FILTER smtp:x", "permit_mynetworks", "my_class", "250 ok", "1234 x", "5501 x", ""]
+        {
             assert!(parse(text, &mut Vec::new()).is_err(), "{text}");
         }
     }

@@ -292,7 +292,7 @@ fn header_outcome(value: &str, notes: &mut Vec<String>) -> Result<Outcome, Strin
     }
     if word.eq_ignore_ascii_case("REJECT") {
         let text = if text.trim().is_empty() { "Message content rejected" } else { text };
-        return action::parse(&format!("550 {text}"), notes);
+        return Ok(action::coded(550, text.trim(), notes));
     }
     action::parse(value, notes)
 }

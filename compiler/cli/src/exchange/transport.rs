@@ -205,10 +205,10 @@ fn hop(value: &str, notes: &mut Vec<String>) -> Result<Hop, String> {
     let (transport, next) = value.split_once(':').unwrap_or((value, ""));
     let next = next.trim();
     match transport.trim() {
-        "error" => Ok(Hop::Verdict(action::parse(&format!("550 {next}"), notes)?)),
+        "error" => Ok(Hop::Verdict(action::coded(550, next, notes))),
         "retry" => {
             notes.push("put off at RCPT, and not taken".to_owned());
-            Ok(Hop::Verdict(action::parse(&format!("450 {next}"), notes)?))
+            Ok(Hop::Verdict(action::coded(450, next, notes)))
         }
         "discard" => {
             notes.push("as a verdict rule".to_owned());

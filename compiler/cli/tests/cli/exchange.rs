@@ -108,3 +108,94 @@ fn local_parts_that_need_quotes() {
     assert_eq!(done.code, 0, "{}", done.err);
     assert!(done.out.contains("recipient in [\"a b\"@x.example, \"c d\"@x.example]"), "{}", done.out);
 }
+
+/// What a map would say otherwise than the rules is refused, and quotes stand where Postfix needs them.
+#[test]
+fn maps_say_what_rules_do() {
+    let rules = r#"edict 1
+
+profile {
+    hostname      mx.example.com
+    local-domains [example.com]
+    relay-domains [br.example via b, mx.example]
+}
+
+relay b {
+    host [hub.br.example:25]
+}
+
+relay out {
+    host [out.example:25]
+}
+
+alias "a b"@example.com = [ann@example.com, "c d"@x.example]
+
+reject "quoted" {
+    when recipient is "a b"@q.example
+}
+
+bcc "first" {
+    when sender is ann@example.com
+    to   [one@example.com]
+}
+
+bcc "second" {
+    when sender is ann@example.com
+    to   [two@example.com]
+}
+
+route "rest" {
+    via out
+}
+
+reject "digits" {
+    when sender matches /^a\d+@/
+}
+
+reject "either" {
+    when sender matches /x@|@y$/
+}
+
+reject "words" {
+    when subject matches /win|lottery$/
+}
+
+reject "first words" {
+    when subject matches /^win|lottery$/
+}
+"#;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("main.edict"), rules).unwrap();
+    let done = edict(dir.path(), &["export", "transport", "."]);
+    assert_eq!(
+        done.out,
+        "*\tsmtp:[out.example]:25\nbr.example\tsmtp:[hub.br.example]:25\nexample.com\t:\nmx.example\t:\n",
+        "{}",
+        done.err
+    );
+    let done = edict(dir.path(), &["export", "sender_bcc_maps", "."]);
+    assert_eq!(done.out, "ann@example.com\tone@example.com\n");
+    assert!(
+        done.code == 1 && done.err.contains("rule \"second\": ann@example.com has another copy"),
+        "{}",
+        done.err
+    );
+    let done = edict(dir.path(), &["export", "virtual", "."]);
+    assert_eq!(done.out, "\"a b\"@example.com\tann@example.com, \"c d\"@x.example\n");
+    let back = import_some(&["virtual", "-", "--name", "old"], &done.out);
+    assert!(
+        back.out.contains("alias \"a b\"@example.com = [ann@example.com, \"c d\"@x.example]"),
+        "{}",
+        back.out
+    );
+    let done = edict(dir.path(), &["export", "access", ".", "--of", "recipient"]);
+    assert!(done.out.contains("\n\"a b\"@q.example\t550 5.7.1 Rejected by policy\n"), "{}", done.out);
+    let done = edict(dir.path(), &["export", "regexp", ".", "--of", "sender"]);
+    assert_eq!(done.out, "/x@|@y$/\t550 5.7.1 Rejected by policy\n", "{}", done.err);
+    assert!(done.err.contains("rule \"digits\": regexp(5) has no `\\d`; export `pcre`"), "{}", done.err);
+    let done = edict(dir.path(), &["export", "pcre", ".", "--of", "sender"]);
+    assert_eq!((done.code, done.out.lines().count()), (0, 2), "{}{}", done.out, done.err);
+    let done = edict(dir.path(), &["export", "header_checks", "."]);
+    assert_eq!(done.out, "/^subject:.*(win|lottery$)/\tREJECT 5.7.1 Rejected by policy\n", "{}", done.err);
+    assert!(done.err.contains("rule \"first words\": a `^` or `|` in it"), "{}", done.err);
+}

@@ -151,7 +151,9 @@ pub fn postmap(kind: &str, map: &str, keys: &[String]) -> BTreeMap<String, Strin
         } else {
             line.split_once('\t')
         }?;
-        Some((key.to_owned(), value.to_owned()))
+        // smtpd(8) takes a number alone for OK.
+        let ok = value.bytes().all(|b| b.is_ascii_digit());
+        Some((key.to_owned(), if ok { "OK" } else { value }.to_owned()))
     };
     found.lines().filter_map(pair).collect()
 }
@@ -181,7 +183,7 @@ pub const DOMAINS: [&str; 8] = [
     "home.example",
     "second.example",
 ];
-pub const ACTIONS: [&str; 6] = ["OK", "REJECT", "REJECT go away", "DUNNO", "DISCARD", "450 later"];
+pub const ACTIONS: [&str; 7] = ["OK", "REJECT", "REJECT go away", "DUNNO", "DISCARD", "450 later", "550"];
 
 /// Whether a domain is one of ours, where extensions count.
 pub fn inside(domain: &str) -> bool {

@@ -377,7 +377,8 @@ fn circles_are_put_off_and_extensions_followed() {
 #[test]
 fn mail_goes_where_local_aliases_say() {
     let map = "ann: \\ann, x@out.example\nbob: ann, y@out.example\nlist: bob, carl\ncarl+x: z@out.example\n\
-               staff: list, ann, \"dora\"\n";
+               staff: list, ann, \"dora\"\nduo: ann dora\nlong: ann@home.example dora\n  emil carl+x\n\
+               named: Ann Smith <dora@home.example>, bob\n";
     let dir = tempfile::tempdir().unwrap();
     write_map(dir.path(), "aliases", map);
     let file = format!("hash:{}/aliases", dir.path().display());
@@ -391,7 +392,8 @@ fn mail_goes_where_local_aliases_say() {
     );
     let postfix = Postfix::start(dir.path(), &main);
     let done = crate::postfix::import_some(&["aliases", "-", "--name", "old"], map);
-    let locals = ["ann", "bob", "carl", "carl+x", "carl+y", "list", "list+a", "staff", "Emil"];
+    let locals =
+        ["ann", "bob", "carl", "carl+x", "carl+y", "list", "list+a", "staff", "Emil", "duo", "long", "named"];
     let all: Vec<String> =
         locals.iter().flat_map(|l| ["home.example", "second.example"].map(|d| format!("{l}@{d}"))).collect();
     let told = explained(&done.out, &all);

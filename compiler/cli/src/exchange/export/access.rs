@@ -3,8 +3,10 @@
 //! An access table is written with `.domain` keys, so that it holds what the language says; Postfix reads
 //! it so once `smtpd_access_maps` is out of `parent_domain_matches_subdomains`.
 
-use super::super::Of;
+use super::super::regex::has_top_alternative;
+use super::super::{Of, write};
 use super::Exported;
+use super::posix::{foreign, has_anchor};
 use super::simple::{Atom, Simple, facts, simple};
 use edict_table::fact::Fact;
 use edict_table::model::{Action, Kind, Mode, Rule, Table, Test, Verb};
@@ -161,10 +163,11 @@ fn decisions(rules: &[Held<'_>], out: &mut Exported) -> BTreeMap<String, String>
     all
 }
 
-/// The key as access(5) writes it. A client without a name has one there.
+/// The key as access(5) writes it, in quotes where it needs them. A client without a name has one there.
 fn postfix(of: Of, key: &str) -> String {
     match (of, key) {
         (Of::Client, "<>") => "unknown".to_owned(),
+        (Of::Sender | Of::Recipient, key) if !key.starts_with('@') => write::address(key),
         _ => key.strip_prefix('@').unwrap_or(key).to_owned(),
     }
 }
@@ -229,12 +232,18 @@ pub fn cidr(table: &Table) -> Exported {
 }
 
 /// Regexes, in order of rank.
-pub fn patterns(table: &Table, of: Of) -> Exported {
+pub fn patterns(table: &Table, of: Of, posix: bool) -> Exported {
     let mut out = Exported::default();
     let fact = fact_of(of);
     for (rule, simple) in about(table, &[fact], &mut out) {
         lines(rule, &simple, &mut out, &action(rule), |atom, regex| {
-            (atom.fact == fact).then(|| regex.to_owned())
+            if atom.fact != fact {
+                return Err(REGEXES.to_owned());
+            }
+            match foreign(regex).filter(|_| posix) {
+                Some(part) => Err(format!("regexp(5) has no `{part}`; export `pcre`")),
+                None => Ok(regex.to_owned()),
+            }
         });
     }
     out
@@ -265,10 +274,18 @@ pub fn header_checks(table: &Table) -> Exported {
         };
         lines(rule, &simple, &mut out, &action, |atom, regex| {
             let name = if atom.fact == Fact::Subject { "subject" } else { atom.parameter };
-            Some(match regex.strip_prefix('^') {
-                Some(rest) => format!("^{name}:[[:space:]]*{rest}"),
-                None => format!("^{name}:.*{regex}"),
-            })
+            // `^` is the start of the value, and only the one in front can be moved there.
+            let (start, rest) = match regex.strip_prefix('^') {
+                Some(rest) => ("[[:space:]]*", rest),
+                None => (".*", regex),
+            };
+            let several = has_top_alternative(regex);
+            if has_anchor(rest) || (several && regex.starts_with('^')) {
+                return Err(
+                    "a `^` or `|` in it cannot stand behind the field's name; use parentheses".to_owned()
+                );
+            }
+            Ok(if several { format!("^{name}:.*({rest})") } else { format!("^{name}:{start}{rest}") })
         });
     }
     out
@@ -279,7 +296,7 @@ fn lines(
     simple: &Simple<'_>,
     out: &mut Exported,
     action: &str,
-    pattern: impl Fn(&Atom<'_>, &str) -> Option<String>,
+    pattern: impl Fn(&Atom<'_>, &str) -> Result<String, String>,
 ) {
     if rule.kind() == Kind::Verdict && matches!(&rule.action, Action::Verdict(v) if v.verb == Verb::Allow) {
         let word = "OK does not end the search in header_checks; write DUNNO";
@@ -287,21 +304,21 @@ fn lines(
             return refuse(out, rule, word);
         }
     }
-    let read = |atoms: &[Atom<'_>]| -> Option<Vec<String>> {
+    let read = |atoms: &[Atom<'_>]| -> Result<Vec<String>, String> {
         atoms
             .iter()
             .map(|atom| match atom.test {
-                Test::Regex(regex) if !atom.negated && !top_alternative(regex) => pattern(atom, regex),
+                Test::Regex(regex) if !atom.negated => pattern(atom, regex),
                 Test::Present if !atom.negated && matches!(atom.fact, Fact::Header | Fact::Subject) => {
                     pattern(atom, "^")
                 }
                 Test::Present if atom.negated => pattern(atom, "^<>$"),
-                _ => None,
+                _ => Err(REGEXES.to_owned()),
             })
             .collect()
     };
     match (read(&simple.when), read(&simple.unless)) {
-        (Some(when), Some(unless)) if !when.is_empty() => {
+        (Ok(when), Ok(unless)) if !when.is_empty() => {
             for regex in unless {
                 let _ = writeln!(out.text, "/{}/\tDUNNO", escaped(&regex));
             }
@@ -309,14 +326,12 @@ fn lines(
                 let _ = writeln!(out.text, "/{}/\t{}", escaped(&regex), action.replace('$', "$$"));
             }
         }
-        _ => refuse(out, rule, "it tests more than regexes"),
+        (Err(why), _) | (_, Err(why)) => refuse(out, rule, &why),
+        _ => refuse(out, rule, REGEXES),
     }
 }
 
-fn top_alternative(regex: &str) -> bool {
-    // Only matters where something is put in front.
-    regex.contains('|') && !regex.starts_with('(')
-}
+const REGEXES: &str = "it tests more than regexes";
 
 fn escaped(regex: &str) -> String {
     let mut out = String::with_capacity(regex.len());

@@ -1,6 +1,7 @@
 //! aliases(5), virtual(5), blind copy and transport maps.
 
 use super::super::Format;
+use super::super::write;
 use super::Exported;
 use super::simple::{facts, simple};
 use edict_table::fact::Fact;
@@ -70,7 +71,7 @@ pub fn virtuals(table: &Table) -> Exported {
         let _ = writeln!(
             out.text,
             "{}\t{}",
-            alias.key,
+            write::address(&alias.key),
             alias.all().map(|(member, _)| member).collect::<Vec<_>>().join(", ")
         );
     }
@@ -128,8 +129,8 @@ pub fn bcc(table: &Table, format: Format) -> Exported {
         for key in when {
             if key.ends_with('@') || key.starts_with("@.") {
                 refuse(&format!("{key}: a map holds addresses and whole domains"));
-            } else if map.insert(key, target).is_some_and(|before| before != target) {
-                refuse(&format!("{key} has another copy already"));
+            } else if *map.entry(key).or_insert(target) != target {
+                refuse(&format!("{key} has another copy already; the map holds that one"));
             }
         }
         spared.extend(unless.into_iter().map(|key| (rule, key)));
@@ -148,9 +149,26 @@ pub fn bcc(table: &Table, format: Format) -> Exported {
         }
     }
     for (key, target) in map {
-        let _ = writeln!(out.text, "{key}\t{target}");
+        let _ = writeln!(out.text, "{}\t{}", write::address(key), target);
     }
     out
+}
+
+/// Where a route leads, as transport(5) writes it.
+fn hop(table: &Table, via: &Via, refuse: &mut dyn FnMut(&str)) -> Option<String> {
+    let name = match via {
+        Via::Mx => return Some("smtp:".to_owned()),
+        Via::Local => return Some("local:".to_owned()),
+        Via::Relay(name) => name,
+    };
+    let relay = table.relays.iter().find(|relay| relay.name == *name)?;
+    if relay.credentials.is_some() || relay.tls != RelayTls::default() {
+        refuse(
+            "its relay's `tls` and `credentials`: say them in smtp_tls_policy_maps and smtp_sasl_password_maps",
+        );
+    }
+    let hosts = relay.hosts.iter().map(|h| format!("[{}]:{}", h.name, h.port));
+    Some(format!("smtp:{}", hosts.collect::<Vec<_>>().join(", ")))
 }
 
 /// transport(5), the first route in rank for each key.
@@ -183,22 +201,7 @@ pub fn transport(table: &Table) -> Exported {
             refuse("a map has no exceptions");
             continue;
         }
-        let hop = match &route.via {
-            Via::Mx => "smtp:".to_owned(),
-            Via::Local => "local:".to_owned(),
-            Via::Relay(name) => match table.relays.iter().find(|relay| relay.name == *name) {
-                Some(relay) => {
-                    if relay.credentials.is_some() || relay.tls != RelayTls::default() {
-                        refuse(
-                            "its relay's `tls` and `credentials`: say them in smtp_tls_policy_maps and smtp_sasl_password_maps",
-                        );
-                    }
-                    let hosts = relay.hosts.iter().map(|h| format!("[{}]:{}", h.name, h.port));
-                    format!("smtp:{}", hosts.collect::<Vec<_>>().join(", "))
-                }
-                None => continue,
-            },
-        };
+        let Some(hop) = hop(table, &route.via, &mut refuse) else { continue };
         let all = asked.is_empty();
         for key in when.into_iter().chain(all.then_some("*")) {
             if key.ends_with('@') {
@@ -213,16 +216,28 @@ pub fn transport(table: &Table) -> Exported {
             map.entry(key).or_insert_with(|| (hop.clone(), route.local));
         }
     }
-    // In Postfix a broad key holds for our own domains too.
     for domain in inside {
-        let up = parents(domain).map(|up| format!(".{up}")).chain(["*".to_owned()]);
+        let up = [domain.to_owned()].into_iter();
+        let up = up.chain(parents(domain).map(|up| format!(".{up}"))).chain(["*".to_owned()]);
         let first = up.into_iter().find_map(|key| map.get(&key).map(|(_, local)| *local));
-        if first == Some(false) {
-            map.entry(domain.to_owned()).or_insert_with(|| (":".to_owned(), true));
+        let via = profile.relay_domains.iter().find(|relay| relay.domain == domain);
+        let via = via.and_then(|relay| relay.via.clone()).map(Via::Relay);
+        let mut refuse = |why: &str| out.refused.push(format!("relay-domains, {domain}: {why}"));
+        match (first, via) {
+            // A route with `local yes` comes before what the profile says.
+            (Some(true), _) | (None, None) => {}
+            (_, Some(via)) => {
+                let hop = hop(table, &via, &mut refuse);
+                map.extend(hop.map(|hop| (domain.to_owned(), (hop, true))));
+            }
+            // In Postfix a broad key holds for our own domains too.
+            (Some(false), None) => {
+                map.entry(domain.to_owned()).or_insert_with(|| (":".to_owned(), true));
+            }
         }
     }
     for (key, (hop, _)) in map {
-        let _ = writeln!(out.text, "{key}\t{hop}");
+        let _ = writeln!(out.text, "{}\t{hop}", write::address(&key));
     }
     out
 }

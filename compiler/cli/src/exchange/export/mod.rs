@@ -5,6 +5,7 @@
 
 mod access;
 mod maps;
+mod posix;
 mod simple;
 
 use super::{Format, Of};
@@ -35,7 +36,7 @@ pub fn export(format: Format, of: Option<Of>, table: &Table) -> Result<Exported,
         (Format::Csv, Some(of)) => access::csv(table, of),
         (Format::Access, _) => access::access(table, need()?),
         (Format::Cidr, _) => access::cidr(table),
-        (Format::Pcre | Format::Regexp, _) => access::patterns(table, need()?),
+        (Format::Pcre | Format::Regexp, _) => access::patterns(table, need()?, format == Format::Regexp),
         (Format::HeaderChecks, _) => access::header_checks(table),
         (Format::SenderBccMaps | Format::RecipientBccMaps, _) => maps::bcc(table, format),
         (Format::Transport, _) => maps::transport(table),
