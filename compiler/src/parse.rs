@@ -79,7 +79,7 @@
 //!             | "matches" ( TEXT | REGEX )
 //!             | ( "<" | "<=" | ">" | ">=" ) value ;
 //!
-//! test-part   = ( "client" | "client-name" | "helo" ) WORD | "tls" ( "yes" | "no" | "on" | "off" )
+//! test-part   = ( "client" | "client-name" | "helo" ) WORD | "helo" "[" WORD "]" | "tls" ( "yes" | "no" | "on" | "off" )
 //!             | "spf" ( result | "softfail" | "neutral" ) | "dmarc" result | "dkim" words
 //!             | "login" value | "sender" ( WORD | "<>" ) | "recipient" words
 //!             | ( "header" | "body" | "message" | "note" ) TEXT | "size" value | "time" DATE

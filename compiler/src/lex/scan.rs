@@ -1,8 +1,8 @@
 //! The lexer: which token starts at each place of the text, and what is wrong with texts and regexes.
 
 use super::token::{
-    block_open, comment, is_blank, is_word, length, quoted_local, quoted_open, regex_open, socket_literal,
-    word,
+    address_literal, block_open, comment, is_blank, is_word, length, quoted_local, quoted_open, regex_open,
+    socket_literal, word,
 };
 use super::{MAX_DIAGNOSTICS, Token, TokenKind, leaf};
 use crate::diag::Diagnostic;
@@ -93,10 +93,14 @@ impl<'a> Lexer<'a> {
             '\'' | '“' | '”' | '„' | '‘' | '’' | '«' | '»' => self.foreign_quotes(rest, first),
             '{' => (K::OpenBrace, 1),
             '}' => (K::CloseBrace, 1),
-            '[' => match socket_literal(rest) {
-                Ok((_, word)) => (K::Word, word.len()),
-                Err(_) => (K::OpenBracket, 1),
-            },
+            '[' => {
+                // An address literal is a word where no list can stand.
+                let helo = self.before == "helo";
+                match if helo { address_literal(rest) } else { socket_literal(rest) } {
+                    Ok((_, word)) => (K::Word, word.len()),
+                    Err(_) => (K::OpenBracket, 1),
+                }
+            }
             ']' => (K::CloseBracket, 1),
             '(' => (K::OpenParen, 1),
             ')' => (K::CloseParen, 1),

@@ -54,7 +54,7 @@ pub(super) fn word(text: &str, colons: bool) -> Scan<'_> {
 }
 
 /// `[192.0.2.1]`, `[IPv6:2001:db8::1]`
-fn address_literal(text: &str) -> Scan<'_> {
+pub(super) fn address_literal(text: &str) -> Scan<'_> {
     recognize(delimited(
         char('['),
         take_while_m_n(1, 60, |c: char| c.is_ascii_alphanumeric() || c == ':' || c == '.'),

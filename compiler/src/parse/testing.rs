@@ -80,7 +80,7 @@ fn read(c: &mut Cursor<'_>, test: &mut Test, clause: &'static str) -> Option<()>
     match clause {
         "client" => test.client = Some(c.expect_word("an address such as `203.0.113.9`")?),
         "client-name" => test.client_name = Some(c.expect_word("a host name")?),
-        "helo" => test.helo = Some(c.expect_word("a host name")?),
+        "helo" => test.helo = Some(c.expect_word("a host name, or an address as `[192.0.2.1]`")?),
         "tls" => {
             let words = [("yes", true), ("no", false), ("on", true), ("off", false)];
             test.tls = Some(c.choice("answer", &words)?);

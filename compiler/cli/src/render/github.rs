@@ -16,6 +16,10 @@ pub fn render(out: &mut dyn Write, places: &Places<'_>, all: &[Diagnostic]) -> i
             severity => word(severity),
         };
         let mut text = d.message.clone();
+        if !d.label.is_empty() {
+            text.push_str(": ");
+            text.push_str(&d.label);
+        }
         for (span, label) in &d.labels {
             let place = places.region(*span).start;
             text.push_str(&format!("\n{}:{}: {label}", places.shown(span.file), place.line));

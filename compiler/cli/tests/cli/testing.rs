@@ -363,3 +363,27 @@ route "the rest" {
     let outside = explain("ann@example.com", "x@other.example");
     assert!(outside.contains("route \"the rest\"") && !outside.contains("passed over"), "{outside}");
 }
+
+/// Most mail programs say an address literal.
+#[test]
+fn helo_takes_an_address_literal() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = r#"edict 1
+profile { hostname mx.example.com   local-domains [example.com] }
+reject "no name" { when helo is absent }
+test "v4" { helo [192.0.2.1]   sender x@y.example   recipient ann@example.com   expect reject by "no name" }
+test "v6" { helo [IPv6:2001:db8::1]   sender x@y.example   recipient ann@example.com   expect reject by "no name" }
+test "name" { helo mx.y.example   sender x@y.example   recipient ann@example.com   expect accept }
+"#;
+    std::fs::write(dir.path().join("main.edict"), rules).unwrap();
+    let done = edict(dir.path(), &["test", "."]);
+    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+    std::fs::write(dir.path().join("main.edict"), rules.replace("[192.0.2.1]", "[]")).unwrap();
+    let done = edict(dir.path(), &["test", "."]);
+    assert!(
+        done.code != 0 && done.err.contains("or an address as `[192.0.2.1]`"),
+        "{}{}",
+        done.out,
+        done.err
+    );
+}
