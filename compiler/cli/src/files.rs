@@ -9,14 +9,22 @@ use std::path::Path;
 pub const MAX_INPUT: u64 = 4 << 30;
 
 /// Writes a file aside, syncs it, renames it over the target and syncs the folder. A file that was there
-/// keeps its permissions. Refuses to replace what is not a regular file (`/dev/null`).
+/// keeps its permissions, and a symbolic link stays one: the file it leads to is replaced. Refuses to replace what is
+/// not a regular file (`/dev/null`).
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let fail = |source| Failure::write(path, source);
-    let folder = match path.parent() {
+    let target = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_symlink() => fs::canonicalize(path).map_err(|error| {
+            let lost = error.kind() == io::ErrorKind::NotFound;
+            fail(if lost { io::Error::other("it is a symbolic link to nothing") } else { error })
+        })?,
+        _ => path.to_path_buf(),
+    };
+    let folder = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let before = match fs::metadata(path) {
+    let before = match fs::metadata(&target) {
         Ok(meta) if meta.is_file() => Some(meta.permissions()),
         Ok(meta) if meta.is_dir() => return Err(fail(io::Error::other("it is a folder"))),
         Ok(_) => return Err(fail(io::Error::other("it is no regular file"))),
@@ -38,7 +46,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         aside.as_file().set_permissions(permissions).map_err(fail)?;
     }
     aside.as_file().sync_all().map_err(fail)?;
-    aside.persist(path).map_err(|e| fail(e.error))?;
+    aside.persist(&target).map_err(|e| fail(e.error))?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)
 }
 
@@ -102,5 +110,22 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         write_whole(&path, b"two").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_stay() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("releases/1.table"), dir.path().join("a.table"));
+        fs::create_dir(dir.path().join("releases")).unwrap();
+        symlink("releases/1.table", &link).unwrap();
+        let refused = write_whole(&link, b"x").unwrap_err().to_string();
+        assert!(refused.contains("a symbolic link to nothing"), "{refused}");
+        fs::write(&file, b"one").unwrap();
+        write_whole(&link, b"two").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"two");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left aside");
     }
 }
