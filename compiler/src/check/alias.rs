@@ -65,6 +65,7 @@ pub fn expand(model: &Model, diagnostics: &mut Vec<Diagnostic>) -> Vec<Alias> {
     for place in order {
         run.visit(place);
     }
+    run.postmaster();
     let out = run.finish();
     diagnostics.append(&mut run.diagnostics);
     out
@@ -234,6 +235,30 @@ impl<'a> Expansion<'a> {
             diagnostic = diagnostic.also(other.span, "and goes through here");
         }
         self.diagnostics.push(diagnostic);
+    }
+
+    /// Tells an alias that brings mail for postmaster back to it: it would end in a mailbox that nobody reads.
+    fn postmaster(&mut self) {
+        let model = self.model;
+        let redirected = |address: &Address| matches!(address.local(), "postmaster" | "mailer-daemon");
+        for named in &model.profile.postmaster {
+            let Ok(address) = Address::parse(named) else { continue };
+            let place = if redirected(&address) { None } else { self.find(&address) };
+            let Some(alias) = place.and_then(|place| model.aliases.get(place)) else { continue };
+            let Some(State::Done(reached)) = place.and_then(|place| self.states.get(place)) else { continue };
+            let back = reached.iter().filter_map(|(at, _)| self.mailboxes.get(*at)).find(|mailbox| {
+                redirected(&mailbox.address)
+                    && model.profile.local_domains.iter().any(|d| d == mailbox.address.domain())
+            });
+            let Some(back) = back.map(|mailbox| mailbox.wire.as_str()) else { continue };
+            let span = model.values.get(&("postmaster", named.clone())).copied().unwrap_or(alias.span);
+            self.diagnostics.push(
+                Diagnostic::error("E1207", format!("mail for `{back}` would come back to `{back}`"), span)
+                    .label(format!("gets it by this setting, and is an alias that leads to `{back}`"))
+                    .also(alias.span, "the alias")
+                    .help(format!("name the mailbox of a person, or take `{back}` out of the alias")),
+            );
+        }
     }
 
     fn finish(&mut self) -> Vec<Alias> {

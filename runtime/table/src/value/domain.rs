@@ -59,10 +59,15 @@ impl Domain {
         let ascii = if text.is_ascii() && !has_xn(text) {
             text.to_ascii_lowercase()
         } else {
-            Uts46::new()
-                .to_ascii(text.as_bytes(), AsciiDenyList::EMPTY, Hyphens::Allow, DnsLength::Ignore)
-                .map_err(|_| DomainError::Idna)?
-                .into_owned()
+            let read = |hyphens| {
+                Uts46::new().to_ascii(text.as_bytes(), AsciiDenyList::EMPTY, hyphens, DnsLength::Ignore)
+            };
+            // Of hyphens only those at an end: in the third and fourth place they stand in names of hosts.
+            match read(Hyphens::CheckFirstLast) {
+                Ok(ascii) => ascii.into_owned(),
+                Err(_) if read(Hyphens::Allow).is_ok() => return Err(DomainError::Hyphen),
+                Err(_) => return Err(DomainError::Idna),
+            }
         };
         if ascii.len() > MAX_DOMAIN {
             return Err(DomainError::Long);
@@ -180,6 +185,10 @@ mod tests {
             assert!(Domain::parse(text).is_err(), "{text:?}");
         }
         assert_eq!(Domain::parse(&"a".repeat(64)), Err(DomainError::Long));
+        for text in ["bücher.exämple-", "-ü.example", "xn----eha.example", "-a.bücher.example"] {
+            assert_eq!(Domain::parse(text), Err(DomainError::Hyphen), "{text:?}");
+        }
+        assert!(Domain::parse("r3---ü.example").is_ok());
     }
 
     /// What is taken with an `xn--` label is a name that has letters beyond ASCII, written in the one way.
