@@ -19,6 +19,8 @@ pub(super) enum Why {
     HostBits(IpNet),
     /// No `@` in an address.
     NoAt,
+    /// `!…`, which means "not this one" in lists of other systems.
+    Negated,
     /// `*@…`
     Star,
     /// An `@` in a domain.
@@ -81,6 +83,21 @@ pub(super) fn wrong(ty: ListType, entry: &str, why: &Why, at: Span) -> Diagnosti
             .help(format!("write `{network}`, or the one address without a prefix")),
         Why::NoAt => {
             no().label("an address needs an `@`").help("write `ann@example.com`, `@example.com` or `ann@`")
+        }
+        Why::Negated => {
+            let fact = match ty {
+                ListType::Network => "client.ip",
+                ListType::Domain => "sender.domain",
+                _ => "sender",
+            };
+            let rest = short(entry.trim_start_matches('!'));
+            let help = format!("take the line out, and say in the rules what is left out: `unless {fact} is {rest}`");
+            no().label("there is no negation in lists").help(match rest.rsplit_once('@') {
+                Some((local, domain)) if !local.is_empty() => {
+                    format!("{help}; a name that begins with `!` stands in quotes: `\"!{local}\"@{domain}`")
+                }
+                _ => help,
+            })
         }
         Why::Star => {
             no().label("`*` is no wildcard here").help("write `@example.com` for every address at a domain")

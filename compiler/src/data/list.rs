@@ -103,6 +103,9 @@ impl Reader {
 
     fn key(&mut self, entry: &str, at: Span) -> Result<String, hint::Why> {
         match self.ty {
+            ListType::Address | ListType::Domain | ListType::Network if entry.starts_with('!') => {
+                Err(hint::Why::Negated)
+            }
             ListType::Text => {
                 let text = match entry.strip_prefix('"') {
                     None => entry.to_owned(),
@@ -288,6 +291,7 @@ fn is_local(local: &[u8]) -> bool {
     before != b'.'
         && local.len() <= edict_table::value::address::MAX_LOCAL
         && !local.starts_with(b"#")
+        && !local.starts_with(b"!")
         && local != b"*"
 }
 

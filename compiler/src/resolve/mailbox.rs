@@ -10,9 +10,38 @@ use edict_table::value::address::parse_local;
 use edict_table::value::{Address, Domain, Pattern, fold, parse_network};
 
 impl Context<'_> {
+    /// Tells the `!` that means "not this one" in lists of other systems. `"!ann"@example.com` is a name.
+    pub(super) fn negated(&mut self, code: &'static str, value: &Value, instead: &str) -> bool {
+        let text = value.text.as_str();
+        let Some(rest) = text.strip_prefix('!').filter(|_| value.class == Class::Word) else { return false };
+        let mut help = format!("{instead}{rest}`");
+        if let Some((local, domain)) = rest.rsplit_once('@').filter(|(local, _)| !local.is_empty()) {
+            help.push_str(&format!(
+                "; a name that begins with `!` stands in quotes: `\"!{local}\"@{domain}`"
+            ));
+        }
+        self.report(
+            Diagnostic::error(
+                code,
+                format!("`{text}` begins with `!`, which leaves nothing out"),
+                value.span,
+            )
+            .label("there is no negation in values and lists")
+            .help(help),
+        );
+        true
+    }
+
     /// One exact address, with its spelling kept. A bare name is one at the first local domain.
     pub(super) fn mailbox(&mut self, value: &Value) -> Option<Mailbox> {
         let text = value.text.as_str();
+        if self.negated(
+            "E1110",
+            value,
+            "take it out: who is not named gets nothing. A rule says `unless sender is ",
+        ) {
+            return None;
+        }
         if value.class != Class::Word && !matches!(value.class, Class::Number(_)) {
             self.report(
                 Diagnostic::error(

@@ -2,7 +2,7 @@
 //! facts, names of facts and settings, domains that are never seen.
 
 use super::Context;
-use super::value::{Bare, is_nothing, nothing};
+use super::value::{Bare, is_nothing, is_something, nothing};
 use super::wording::{TEMPORARY, listed, type_word};
 use crate::ast::{Class, Value};
 use crate::diag::Diagnostic;
@@ -31,6 +31,21 @@ pub fn kind_of(ty: Type) -> ListKind {
 
 /// One value as the entry of a list of the fact's type.
 pub fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, in_set: bool) -> Option<String> {
+    let code = match row.ty {
+        Type::Address => "E1110",
+        Type::Domain => "E1111",
+        Type::Network => "E1112",
+        _ => "E1114",
+    };
+    let (name, bare) = (row.name, row.ty != Type::Text || bare_text(row.fact));
+    let instead = if in_set {
+        format!("take it out, and write `unless {name} is ")
+    } else {
+        format!("the opposite is asked with `not` before the whole test: `not {name} is ")
+    };
+    if bare && ctx.negated(code, value, &instead) {
+        return None;
+    }
     match row.ty {
         Type::Address => {
             if state_of_another(ctx, row, value) {
@@ -148,6 +163,8 @@ fn near_state(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
     }
     let meant = if is_nothing(text) {
         Some("absent")
+    } else if is_something(text) {
+        Some("present")
     } else {
         nearest(text, ["present", "absent"]).filter(|_| text.len() > 4)
     };

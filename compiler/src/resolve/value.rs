@@ -103,6 +103,13 @@ impl Context<'_> {
     pub(super) fn pattern(&mut self, value: &Value, domains: Bare) -> Option<Pattern> {
         let text = value.text.as_str();
         let bare = !text.contains('@');
+        if self.negated(
+            "E1110",
+            value,
+            "take it out, and say in the rules what is left out: `unless sender is ",
+        ) {
+            return None;
+        }
         // A local part that is `*` is legal, and never what is meant; in quotes it is taken.
         if let Some(meant) = wildcard(text).filter(|_| value.class == Class::Word) {
             self.report(
@@ -174,6 +181,13 @@ impl Context<'_> {
         let text = value.text.as_str();
         let word = matches!(value.class, Class::Word);
         let network = parse_network(text).is_ok() && !text.starts_with('[');
+        if self.negated(
+            "E1111",
+            value,
+            "take it out, and say in the rules what is left out: `unless sender.domain is ",
+        ) {
+            return None;
+        }
         if !word || text.contains('@') || network {
             let mut diagnostic =
                 Diagnostic::error("E1111", format!("`{text}` is {}, not a domain", shape(value)), value.span)
@@ -255,6 +269,13 @@ impl Context<'_> {
     /// An address or a network.
     pub(super) fn network(&mut self, value: &Value) -> Option<IpNet> {
         let text = value.text.as_str();
+        if self.negated(
+            "E1112",
+            value,
+            "take it out, and say in the rules what is left out: `unless client.ip is ",
+        ) {
+            return None;
+        }
         match parse_network(text) {
             Ok(network) if value.class == Class::Word => Some(network),
             Ok(_) => {
@@ -392,5 +413,10 @@ fn one_of(text: &str) -> &str {
 
 /// What other languages call a value that is not there.
 pub(super) fn is_nothing(word: &str) -> bool {
-    ["empty", "null", "none", "nil", "blank", "undefined"].contains(&word)
+    ["empty", "null", "none", "nil", "blank", "undefined", "missing", "unset"].contains(&word)
+}
+
+/// What they call one that is.
+pub(super) fn is_something(word: &str) -> bool {
+    ["exists", "existing", "existent", "defined", "nonempty", "non-empty"].contains(&word)
 }

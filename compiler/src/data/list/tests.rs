@@ -71,6 +71,13 @@ fn mistakes() {
             "E1401 14..26 `@*.b.example` is no address => @.b.example",
         ],
     );
+    bad(
+        address,
+        b"\"!a\"@b.example\n!a@b.example\n!@c.example",
+        &["E1401 15..27 `!a@b.example` is no address", "E1401 28..39 `!@c.example` is no address"],
+    );
+    bad(ListType::Network, b"!10.1.0.0/16", &["E1401 0..12 `!10.1.0.0/16` is no network"]);
+    bad(ListType::Domain, b"!b.example", &["E1401 0..10 `!b.example` is no domain"]);
     bad(address, b"a@b.example,", &["E1401 0..12 `a@b.example,` is no address => a@b.example"]);
     bad(address, b"<a@b.example>", &["E1401 0..13 `<a@b.example>` is no address => a@b.example"]);
     bad(address, b"a@b.example  REJECT", &["E1401 0..19 `a@b.example  REJECT` is no address"]);
