@@ -122,7 +122,7 @@ fn proofs_can_be_left_out() {
 #[test]
 fn one_run_mends_a_line_with_several_mistakes() {
     let dir = tempfile::tempdir().unwrap();
-    let line = "wen sender.domain == b.example && size => 10 kib || not subject contain \"x\" || client.ip in trustd";
+    let line = "wehn sender.domain == b.example && size => 10 kib || not subject contain \"x\" || client.ip in trustd";
     let good = "when sender.domain is b.example and size >= 10 KiB or not subject contains \"x\" or client.ip in trusted";
     let rules = |line: &str| {
         format!(
