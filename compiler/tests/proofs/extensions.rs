@@ -92,6 +92,16 @@ fn worlds() -> Vec<World> {
     out
 }
 
+/// All extensions at inside domains are named at once: none of them is looked for.
+#[test]
+fn extensions_of_a_name_are_its_own() {
+    for (last, dead) in [("contains \"+\"", true), ("starts with \"a\"", false)] {
+        let condition = format!("sender is ann@ and not sender is ann@in.example and sender.local {last}");
+        let (never, _) = found(&table(HEAD, &[(condition, 0, 1)])).unwrap();
+        assert_eq!(never.len(), usize::from(dead), "{last}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

@@ -243,6 +243,8 @@ impl Try<'_, '_, '_> {
         match &self.local {
             Part::Word(word) if take(word) => Answer::Found(word.clone()),
             Part::Word(_) => Answer::Impossible,
+            // All that begins like this may be named, before another character is read.
+            Part::From(_, read) if cut(read) => Answer::Impossible,
             Part::From(state, read) => {
                 let from = (*state, read.clone());
                 self.exact.local.find(from, signature, &self.search.steps, &mut cut, &mut take)
@@ -355,6 +357,7 @@ impl Try<'_, '_, '_> {
                     Answer::Impossible
                 }
             }
+            Part::From(_, read) if cut(read) => Answer::Impossible,
             Part::From(state, read) => {
                 let from = (*state, read.clone());
                 self.exact.domain.find(from, signature, &self.search.steps, &mut cut, &mut take)
