@@ -22,6 +22,20 @@ fn ids(found: &Recovery) -> Vec<u64> {
     found.log.iter().map(|m| m.id.0).collect()
 }
 
+/// Finishes what was found, and writes on, several segments long.
+fn finish_and_go_on(spool: &Spool, found: &Recovery) {
+    runtime().block_on(async {
+        for message in &found.log {
+            spool.note(&Note::Done(message.id));
+            spool.release(message.position);
+        }
+        for id in 100..140 {
+            let position = spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap();
+            spool.release(position);
+        }
+    });
+}
+
 /// The names of kept files, and how many of the first messages stand in them.
 fn kept(disk: &SimDisk, first: u64) -> (Vec<String>, usize) {
     let names: Vec<String> =
@@ -48,16 +62,7 @@ fn a_segment_that_is_cut_short_is_told_and_kept() {
         let (spool, _) = open(&disk, &Arc::default());
         assert_eq!(kept(&disk, 3).0, names);
         // It is not written into again.
-        runtime().block_on(async {
-            for message in &found.log {
-                spool.note(&Note::Done(message.id));
-                spool.release(message.position);
-            }
-            for id in 100..140 {
-                let position = spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap();
-                spool.release(position);
-            }
-        });
+        finish_and_go_on(&spool, &found);
         assert!(disk.bytes(Path::new(FIRST)).is_none_or(|bytes| bytes.len() == 64 << 10));
     }
 }
@@ -167,16 +172,7 @@ fn a_place_that_cannot_be_read_takes_its_messages_alone() {
         assert_eq!((10 - want.len() as u64, got), (found.damaged, want));
         // Its file is not written again, and stays when nothing in it is needed any more.
         let before = disk.bytes(Path::new(FIRST)).unwrap();
-        runtime().block_on(async {
-            for message in &found.log {
-                spool.note(&Note::Done(message.id));
-                spool.release(message.position);
-            }
-            for id in 100..140 {
-                let position = spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap();
-                spool.release(position);
-            }
-        });
+        finish_and_go_on(&spool, &found);
         assert_eq!(kept(&disk, 10).1, 8);
         let names = kept(&disk, 0).0;
         assert_eq!(names.len(), 1);
