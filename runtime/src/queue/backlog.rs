@@ -34,6 +34,9 @@ pub(super) const MOST_READS: u32 = 64;
 /// One that an admin wants something of is not taken up on its own for so long, in milliseconds.
 const FOR_ADMIN: i64 = 60_000;
 
+/// How often in a row messages could not be read, and when they are read again.
+type Troubled = HashMap<MessageId, (u32, Instant)>;
+
 /// Those that were called.
 #[derive(Default)]
 pub(super) struct Backlog {
@@ -138,8 +141,7 @@ impl Inner {
 
     /// Takes up what is called, for as long as the queue runs.
     pub(super) async fn take_up(self: &Arc<Self>) {
-        // How often in a row messages could not be read, and when they are read again.
-        let mut troubled: HashMap<MessageId, (u32, Instant)> = HashMap::new();
+        let mut troubled = Troubled::new();
         while !self.draining() {
             let called = self.backlog.called().pop_front();
             let Some(id) = called else {
@@ -177,25 +179,7 @@ impl Inner {
                     if troubled.len() > MOST_TROUBLED
                         || troubled.get(&id).is_none_or(|(tries, _)| *tries < MOST_READS) =>
                 {
-                    let (tries, next) = troubled.entry(id).or_insert((0, Instant::now()));
-                    let wait = FIRST_WAIT.saturating_mul(1 << (*tries).min(10)).min(LAST_WAIT);
-                    *tries = tries.saturating_add(1);
-                    *next = Instant::now() + wait;
-                    tracing::warn!(%id, %error, "a message in the log cannot be read now; it is tried again");
-                    if !self.index().wait_on(id) {
-                        troubled.remove(&id);
-                        continue;
-                    }
-                    let its = Arc::clone(self);
-                    let again = async move {
-                        tokio::select! {
-                            () = tokio::time::sleep(wait) => {}
-                            () = its.stop() => {}
-                        }
-                        its.call(vec![id]);
-                    };
-                    // One bad place of a disk holds up nobody else; a disk that gives nothing is let be for a while.
-                    if troubled.len() > MOST_TROUBLED { again.await } else { drop(tokio::spawn(again)) }
+                    self.read_later(id, &error, &mut troubled).await;
                 }
                 Err(error) => {
                     troubled.remove(&id);
@@ -205,6 +189,29 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// Lets a message wait that cannot be read now, longer each time.
+    async fn read_later(self: &Arc<Self>, id: MessageId, error: &SpoolError, troubled: &mut Troubled) {
+        let (tries, next) = troubled.entry(id).or_insert((0, Instant::now()));
+        let wait = FIRST_WAIT.saturating_mul(1 << (*tries).min(10)).min(LAST_WAIT);
+        *tries = tries.saturating_add(1);
+        *next = Instant::now() + wait;
+        tracing::warn!(%id, %error, "a message in the log cannot be read now; it is tried again");
+        if !self.index().wait_on(id) {
+            troubled.remove(&id);
+            return;
+        }
+        let its = Arc::clone(self);
+        let again = async move {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = its.stop() => {}
+            }
+            its.call(vec![id]);
+        };
+        // One bad place of a disk holds up nobody else; a disk that gives nothing is let be for a while.
+        if troubled.len() > MOST_TROUBLED { again.await } else { drop(tokio::spawn(again)) }
     }
 
     /// Schedules a message that was called, or lets it wait on.
