@@ -21,7 +21,8 @@ impl Truth {
         if holds { Self::Yes } else { Self::No }
     }
 
-    /// Both: no dominates, then pending, then unknown, then yes.
+    /// Both: no dominates, then pending, then unknown, then yes. Unknown and pending can only become no or unknown,
+    /// which pending does not say: beside a lookup that failed, a fact may be asked for that no longer matters.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         self.min(other)

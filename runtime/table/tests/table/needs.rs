@@ -185,13 +185,16 @@ fn nothing_is_asked_in_vain() {
     }
 }
 
-/// The tests of a condition that are pending; none where one stands in it twice.
+/// The tests of a condition that are pending; not where one stands in it twice, nor where the answer to
+/// one failed: unknown and pending is pending, though a yes would leave it unknown, so something may be
+/// asked that no longer matters.
 fn pending(reference: &Reference<'_>, id: u32, facts: &Facts<'_>, out: &mut Vec<u32>) -> bool {
     match &reference.table.conditions[id as usize] {
         Condition::True => true,
         Condition::Test(test) => {
-            if reference.test(*test, facts) != Truth::Pending {
-                return true;
+            match reference.test(*test, facts) {
+                Truth::Pending => {}
+                known => return known != Truth::Unknown,
             }
             let fresh = !out.contains(test);
             out.push(*test);
