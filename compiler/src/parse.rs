@@ -98,6 +98,7 @@
 mod block;
 mod condition;
 mod cursor;
+mod foreign;
 mod item;
 mod list;
 mod operator;

@@ -2,7 +2,7 @@
 //! reported with what to write in its place.
 
 use super::scan::Lexer;
-use super::token::{comment, is_invisible, length};
+use super::token::{comment, is_invisible};
 use super::{MASK, TokenKind, leaf};
 use crate::diag::Diagnostic;
 
@@ -53,13 +53,46 @@ impl<'a> Lexer<'a> {
         before.trim_end_matches([' ', '\t']).chars().next_back().is_none_or(|c| c == '\n')
     }
 
+    /// `// …`, `; …` or `-- …` up to the line's end.
     pub(super) fn foreign_comment(&mut self, rest: &'a str, sign: usize) -> (TokenKind, usize) {
-        let length = length(comment(rest));
-        let span = self.span(0, sign);
-        let diagnostic = Diagnostic::error("E0008", "a comment starts with `#`", span)
-            .help("write `#` in its place")
-            .fix("write `#`", span, "#");
-        self.report(diagnostic);
+        let text = comment(rest).map_or("", |(_, text)| text);
+        let diagnostic = Diagnostic::error("E0008", "a comment starts with `#`", self.span(0, text.len()));
+        // A bracket of the rules may stand in it by mistake, and `#` would hide it as well.
+        let swallows = text.matches('}').count() > text.matches('{').count();
+        self.report(if swallows {
+            diagnostic.help("write `#` in its place; it runs to the line's end, so a `}` that closes something stands before it or on the next line")
+        } else {
+            diagnostic.help("write `#` in its place").fix("write `#`", self.span(0, sign), "#")
+        });
+        (TokenKind::Bad, text.len())
+    }
+
+    /// `/* … */`, over several lines too; without an end it is read as a comment of its line.
+    pub(super) fn enclosed_comment(&mut self, rest: &'a str) -> (TokenKind, usize) {
+        let end = if self.open_comment { None } else { rest.get(2..).and_then(|inner| inner.find("*/")) };
+        let Some(end) = end else {
+            // None of those that follow has an end either: looking once is enough.
+            self.open_comment = true;
+            return self.foreign_comment(rest, 2);
+        };
+        let length = end + 4;
+        let (text, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        let span = self.span(0, length);
+        let diagnostic =
+            Diagnostic::error("E0008", "a comment starts with `#`, and ends with its line", span);
+        let last = behind.lines().next().is_none_or(|line| line.trim().is_empty());
+        self.report(if last {
+            let help = if text.contains('\n') {
+                "write `#` before each of its lines"
+            } else {
+                "write `#` in its place"
+            };
+            diagnostic.help(help).fix("write `#`", span, lines(text))
+        } else {
+            diagnostic.help(
+                "put it at the end of the line or on one of its own, with `#` before it, or take it out",
+            )
+        });
         (TokenKind::Bad, length)
     }
 
@@ -135,4 +168,23 @@ impl<'a> Lexer<'a> {
         };
         self.report(diagnostic);
     }
+}
+
+/// What stands between `/*` and `*/`, as comments of this language.
+fn lines(text: &str) -> String {
+    let inner = text.trim_start_matches("/*").trim_end_matches("*/");
+    let end = if inner.contains("\r\n") { "\r\n" } else { "\n" };
+    let mut out: Vec<String> = Vec::new();
+    for (at, line) in inner.split('\n').enumerate() {
+        let said = line.trim();
+        let indent =
+            if at == 0 { "" } else { line.get(..line.len() - line.trim_start().len()).unwrap_or("") };
+        let said = said.trim_start_matches('*').trim_start();
+        out.push(format!("{indent}# {said}").trim_end().to_owned());
+    }
+    // The line of `*/` alone says nothing.
+    if out.len() > 1 && out.last().is_some_and(|line| line.trim() == "#") {
+        out.pop();
+    }
+    out.join(end)
 }

@@ -21,11 +21,23 @@ pub(super) struct Lexer<'a> {
     pub(super) tokens: Vec<Token>,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) cut: bool,
+    /// A `/*` had no end.
+    pub(super) open_comment: bool,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(file: FileId, bytes: &'a [u8], text: &'a str) -> Self {
-        Self { file, bytes, text, at: 0, before: "", tokens: Vec::new(), diagnostics: Vec::new(), cut: false }
+        Self {
+            file,
+            bytes,
+            text,
+            at: 0,
+            before: "",
+            tokens: Vec::new(),
+            diagnostics: Vec::new(),
+            cut: false,
+            open_comment: false,
+        }
     }
 
     pub(super) fn run(&mut self) {
@@ -120,7 +132,8 @@ impl<'a> Lexer<'a> {
                 self.foreign_comment(rest, 2)
             }
             '/' if self.before == "matches" => self.regex(rest),
-            '/' if two('/') || two('*') => self.foreign_comment(rest, 2),
+            '/' if two('/') => self.foreign_comment(rest, 2),
+            '/' if two('*') => self.enclosed_comment(rest),
             ':' if !two(':') => (K::Colon, 1),
             c if is_word(c) || c == ':' => {
                 let colons = self.before != "list";

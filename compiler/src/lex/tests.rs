@@ -111,7 +111,7 @@ fn what_people_write_by_habit() {
     assert_eq!(codes(b"'abc' x"), [("E0004", 0, 5)]);
     assert_eq!(codes("“abc” x".as_bytes()), [("E0004", 0, 9)]);
     assert_eq!(codes("„abc“".as_bytes()), [("E0004", 0, 9)]);
-    assert_eq!(codes(b"// abc ; '"), [("E0008", 0, 2)]);
+    assert_eq!(codes(b"// abc ; '"), [("E0008", 0, 10)]);
     assert_eq!(codes("a\u{a0}b".as_bytes()), [("E0003", 1, 3)]);
     assert_eq!(kinds("a != b == c <> d").len(), 7);
 }

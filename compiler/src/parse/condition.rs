@@ -2,7 +2,7 @@
 //!
 //! Recursion happens in parentheses and behind `not` only, and is bounded by [`MAX_NESTING`].
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, short};
 use super::operator::{OPERATORS, operator};
 use crate::ast::{Expr, FactRef, FactTest, MAX_NESTING, Spanned};
 use crate::diag::Diagnostic;
@@ -104,6 +104,9 @@ fn one(c: &mut Cursor<'_>) -> Option<Expr> {
                 .fix("write `not`", token.span, if close { "not " } else { "not" }),
         );
     }
+    if not_ours(c) {
+        return None;
+    }
     let deeper = token.is_word("not") || foreign || token.kind == TokenKind::OpenParen;
     if !deeper {
         return c.node(NodeKind::Test, test).map(Expr::Test);
@@ -131,6 +134,30 @@ fn one(c: &mut Cursor<'_>) -> Option<Expr> {
         return None;
     }
     Some(inner)
+}
+
+/// Reports words that other languages put before a test, where one stands there.
+fn not_ours(c: &mut Cursor<'_>) -> bool {
+    let Some(token) = c.peek().filter(|t| t.kind == TokenKind::Word) else { return false };
+    let Some(next) = c.nth(1).filter(|next| next.kind == TokenKind::Word && is_fact(next.text)) else {
+        return false;
+    };
+    if c.starts_line(1) {
+        return false;
+    }
+    let test = short(next.text);
+    let help = match token.text {
+        "no" | "non" | "dont" | "don't" | "isnt" | "isn't" | "never" | "neither" | "nor" | "without" => {
+            format!("`not` stands before the whole test: write `not {test}`")
+        }
+        "either" => format!("`or` alone joins two tests: `{test} or …`"),
+        "both" | "all" => format!("`and` alone joins two tests: `{test} and …`"),
+        "if" | "any" | "where" | "when" => format!("take it out: the test begins with `{test}`"),
+        _ => return false,
+    };
+    let message = format!("`{}` is no word of conditions", token.text);
+    c.report(Diagnostic::error("E0023", message, token.span).label("no test begins so").help(help));
+    true
 }
 
 /// Reports two tests in a row, where that is what stands here.

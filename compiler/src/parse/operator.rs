@@ -2,6 +2,7 @@
 
 use super::condition::is_fact;
 use super::cursor::{Cursor, named, short};
+use super::foreign::{FOREIGN, doubled, foreign, forms, measured, pattern, several};
 use super::list::{at_other_bracket, entries};
 use super::opposite::{certain, reverses};
 use super::value::value;
@@ -13,42 +14,6 @@ use crate::span::Span;
 
 /// Words that begin what is asked of a fact, and what people write in their place.
 pub(super) const OPERATORS: &[&str] = &["is", "in", "not", "contains", "starts", "ends", "matches"];
-
-pub(super) const FOREIGN: &[(&str, &str)] = &[
-    ("equals", "is"),
-    ("eq", "is"),
-    ("are", "is"),
-    ("has", "contains"),
-    ("includes", "contains"),
-    ("contain", "contains"),
-    ("like", "matches"),
-    ("match", "matches"),
-    ("~", "matches"),
-    ("=~", "matches"),
-    ("begins", "starts"),
-    ("startswith", "starts with"),
-    ("starts-with", "starts with"),
-    ("endswith", "ends with"),
-    ("ends-with", "ends with"),
-    ("gt", ">"),
-    ("lt", "<"),
-    ("present", "is present"),
-    ("exists", "is present"),
-    ("absent", "is absent"),
-    ("missing", "is absent"),
-    ("isnt", "is not"),
-    ("isn't", "is not"),
-    ("isnot", "is not"),
-    ("is-not", "is not"),
-    ("is_not", "is not"),
-    ("!is", "is not"),
-    ("notin", "not in"),
-    ("not-in", "not in"),
-    ("not_in", "not in"),
-    ("!in", "not in"),
-    ("&&", "and"),
-    ("||", "or"),
-];
 
 pub(super) fn operator(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
     let Some(token) = c.peek() else { return Some((false, Op::Holds)) };
@@ -86,32 +51,21 @@ pub(super) fn operator(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)>
         _ => None,
     };
     let Some(compare) = compare else { return Some((false, Op::Holds)) };
+    if let Some(next) = c.nth(1).filter(|next| next.kind == TokenKind::Equals && next.text == "=")
+        && matches!(token.kind, TokenKind::Less | TokenKind::More)
+        && !c.starts_line(1)
+    {
+        let whole = format!("{}=", token.text);
+        let span = token.span.to(next.span);
+        let diagnostic = Diagnostic::error("E0023", format!("`{} =` is no test", token.text), span)
+            .label("one sign, cut in two")
+            .help(format!("`{whole}` is written as one word"));
+        c.report(diagnostic.fix(format!("write `{whole}`"), span, whole));
+        return None;
+    }
     c.bump();
     let bound = value(c, "a number")?;
     Some((false, Op::Compare(compare, bound)))
-}
-
-fn forms() -> &'static str {
-    "tests are `is`, `is not`, `in`, `not in`, `contains`, `starts with`, `ends with`, `matches`, `<`, `<=`, `>`, `>=`, `is present`, `is absent`"
-}
-
-fn foreign(c: &mut Cursor<'_>, theirs: &str, ours: &str, span: Span) -> Option<(bool, Op)> {
-    let diagnostic = Diagnostic::error("E0023", format!("`{}` is no test", short(theirs)), span)
-        .label(format!("did you mean `{ours}`?"))
-        .help(forms())
-        .fix(format!("write `{ours}`"), span, ours);
-    c.report(diagnostic);
-    None
-}
-
-/// `~` and `like` of other languages, whose patterns are others too.
-fn pattern(c: &mut Cursor<'_>, theirs: &str, span: Span) -> Option<(bool, Op)> {
-    // No edit: what stands in quotes there is a regex, or has `%` for `*`.
-    let diagnostic = Diagnostic::error("E0023", format!("`{}` is no test", short(theirs)), span)
-        .label("did you mean `matches`?")
-        .help("write `matches /…/` for a regex, which is found anywhere in the text, or `matches \"…\"` for a glob, which fits all of it and has `*` and `?`");
-    c.report(diagnostic);
-    None
 }
 
 fn worded(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
@@ -155,8 +109,11 @@ fn worded(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
             let name = short(&fact.name.value);
             let span = fact.span.to(token.span);
             let message = format!("`not` cannot stand before `{}`", short(next.text));
-            let diagnostic = Diagnostic::error("E0023", message, token.span)
-                .help(format!("write `not` before the whole test: `not {name} {} …`", short(next.text)));
+            let with = if matches!(next.text, "starts" | "ends") { " with" } else { "" };
+            let diagnostic = Diagnostic::error("E0023", message, token.span).help(format!(
+                "write `not` before the whole test: `not {name} {}{with} …`",
+                short(next.text)
+            ));
             let plain = fact.parameter.is_none();
             c.report(if plain {
                 diagnostic.fix("put `not` first", span, format!("not {name}"))
@@ -167,7 +124,7 @@ fn worded(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
         }
         "contains" => {
             c.bump();
-            Some((false, Op::Contains(needles(c, "contains", token.span)?)))
+            Some((false, Op::Contains(needles(c, fact, "contains", token.span)?)))
         }
         "starts" | "ends" => {
             c.bump();
@@ -175,7 +132,7 @@ fn worded(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
             let starts = token.text == "starts";
             let name = if starts { "starts with" } else { "ends with" };
             let span = c.since(token.span);
-            let needles = needles(c, name, span)?;
+            let needles = needles(c, fact, name, span)?;
             Some((false, if starts { Op::StartsWith(needles) } else { Op::EndsWith(needles) }))
         }
         "matches" => {
@@ -186,6 +143,9 @@ fn worded(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
             let ours = FOREIGN.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
             if matches!(word, "&&" | "||") || c.starts_line(0) {
                 return Some((false, Op::Holds));
+            }
+            if measured(c, fact, token, None).is_some() {
+                return None;
             }
             // A keyword of the grammar or another fact ends a bare test; what is near an operator is a slip.
             let ends = matches!(word, "and" | "or")
@@ -283,6 +243,21 @@ fn is(c: &mut Cursor<'_>, fact: &FactRef, start: Span) -> Option<(bool, Op)> {
         (TokenKind::Less | TokenKind::More | TokenKind::AtMost | TokenKind::AtLeast, sign) => {
             foreign(c, &format!("is {sign}"), sign, so_far.to(token.span))
         }
+        (TokenKind::Equals | TokenKind::NotEquals, sign) => {
+            let span = so_far.to(token.span);
+            let twice = negated && token.kind == TokenKind::NotEquals;
+            let ours = if negated || token.kind == TokenKind::NotEquals { "is not" } else { "is" };
+            let theirs = format!("{} {sign}", if negated { "is not" } else { "is" });
+            if twice {
+                let diagnostic = Diagnostic::error("E0023", format!("`{theirs}` is no test"), span)
+                    .label("`not`, and `!` once more")
+                    .help("write `is`, or `is not`, whichever is meant");
+                c.report(diagnostic);
+                return None;
+            }
+            foreign(c, &theirs, ours, span)
+        }
+        (TokenKind::Word, word) if !c.starts_line(0) && doubled(c, fact, word, negated, so_far) => None,
         _ => Some((negated, Op::Is(value(c, "a value")?))),
     }
 }
@@ -329,7 +304,10 @@ fn set(c: &mut Cursor<'_>) -> Option<Set> {
     c.expect_word("the name of a list, or values in `[…]`").map(Set::List)
 }
 
-fn needles(c: &mut Cursor<'_>, operator: &str, start: Span) -> Option<Needles> {
+fn needles(c: &mut Cursor<'_>, fact: &FactRef, operator: &str, start: Span) -> Option<Needles> {
+    if several(c, fact, operator) {
+        return None;
+    }
     if c.at_word("any") {
         c.bump();
         c.expect_keyword("of")?;

@@ -63,7 +63,19 @@ pub fn certain(written: &str, meant: &str) -> bool {
             && others(written) == others(meant)
             && !answers(written)
             && !other_name(written, meant)
+            && !another(written, meant)
             && !reverses(written, meant))
+}
+
+/// Whether a letter in the place of another makes a word of four another word, as `more` beside `mode`.
+fn another(written: &str, meant: &str) -> bool {
+    let (written, meant) = (folded(written), folded(meant));
+    let sorted = |word: &[char]| {
+        let mut word = word.to_vec();
+        word.sort_unstable();
+        word
+    };
+    written.len() == SHORTEST && meant.len() == SHORTEST && sorted(&written) != sorted(&meant)
 }
 
 /// Whether a part of it makes it another name, as `sales-eu` beside `sales-us`, and no slip.
@@ -241,6 +253,7 @@ mod tests {
             ("hub-c", "hub-a"),
             ("sales-eu", "sales-us"),
             ("sales", "sales-us"),
+            ("more", "mode"),
             ("bulk x", "bulk y"),
             ("reject!", "reject"),
             ("@staff", "staff"),

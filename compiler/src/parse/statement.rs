@@ -27,11 +27,11 @@ pub(super) struct Settled {
 /// Encoding, what cannot be seen, and quotes without a partner: whatever else is wrong there comes from them.
 const EXPLAINS: &[&str] = &["E0002", "E0003", "E0031"];
 
-/// Slips of single characters, each with its own edit: several in one statement are several mistakes.
-const CHARACTERS: &[&str] = &["E0003", "E0004", "E0006"];
+/// Slips of single characters and comments, each with its own edit: several in one statement are several mistakes.
+const CHARACTERS: &[&str] = &["E0003", "E0004", "E0006", "E0008"];
 
 /// Heads with these mistakes are read on as they were meant, name and all.
-const HEAD_READ: &[&str] = &["E0004", "E0012", "E0014", "E0016", "E0018", "E0030"];
+const HEAD_READ: &[&str] = &["E0004", "E0008", "E0012", "E0014", "E0016", "E0018", "E0030"];
 
 /// Keeps what is to be told. The diagnostics come in the order of the text.
 pub(super) fn settle(file: FileId, text: &str, starts: &[Start], all: Vec<Diagnostic>) -> Settled {

@@ -34,6 +34,26 @@ pub(super) fn unknown(c: &mut Cursor<'_>, item: &'static str, behind: &str) -> O
         );
         return None;
     }
+    if item != "test" && matches!(word, "no" | "not" | "non" | "dont" | "don't" | "never" | "without") {
+        let next = c.nth(1).filter(|t| t.kind == TokenKind::Word && !c.starts_line(1)).map(|t| t.text);
+        let help = match next {
+            Some(next) if known.contains(&next) => {
+                format!("leave the {thing} out where it is not wanted: without `{next}` there is none")
+            }
+            Some(next) if known.contains(&"when") && is_fact(next) => {
+                format!(
+                    "a test stands behind `when` or `unless`: write `when not {next} ...`, or `unless {next} ...`"
+                )
+            }
+            _ => listed(),
+        };
+        c.report(
+            Diagnostic::error("E0014", format!("no {thing} begins with `{word}`"), span)
+                .label(format!("a {thing} says what is wanted, and is else left out"))
+                .help(help),
+        );
+        return None;
+    }
     if word == "then" && known.contains(&"when") {
         c.report(
             Diagnostic::error("E0014", "unknown clause `then`", span).label("nothing stands for it").help(

@@ -53,11 +53,13 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Whether a text or regex that was left open took along what closes something: that has been told.
+    /// Whether a text or regex that was left open, or a comment, took along what closes something: that has been told.
     pub(in crate::parse) fn swallowed(&self, open: Span, closing: char) -> bool {
         let lexed = self.diagnostics.get(..self.lexed.diagnostics.len()).unwrap_or_default();
         let from = lexed.partition_point(|d| d.span.start < open.start);
-        let open_texts = lexed.iter().skip(from).filter(|d| matches!(d.code, "E0005" | "E0007"));
+        let now = self.peek().map_or(u32::MAX, |t| t.span.start);
+        let open_texts = lexed.iter().skip(from).take_while(|d| d.span.start < now);
+        let open_texts = open_texts.filter(|d| matches!(d.code, "E0005" | "E0007" | "E0008"));
         let text = |span: Span| self.lexed.text.get(span.start as usize..span.end as usize);
         open_texts.filter_map(|d| text(d.span)).any(|text| text.contains(closing))
     }
