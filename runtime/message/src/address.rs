@@ -54,26 +54,31 @@ pub fn list(value: &[u8]) -> List {
         _ => value,
     };
     let text = words::unfold(value);
-    let mut chars = text.chars().peekable();
+    let mut chars = text.chars();
     let mut entry = Entry::default();
-    while let Some(c) = chars.next() {
-        match c {
+    loop {
+        // What stands between two signs is taken as a whole.
+        let rest = chars.as_str();
+        let plain = rest.find(['(', '"', '[', '<', '>', ',', ';', ':']).unwrap_or(rest.len());
+        let (plain, from) = rest.split_at_checked(plain).unwrap_or((rest, ""));
+        entry.push(plain);
+        chars = from.chars();
+        let Some(sign) = chars.next() else { break };
+        match sign {
             '(' => comment(&mut chars, &mut entry),
             '"' => quoted(&mut chars, &mut entry),
             '[' => {
-                entry.push('[');
-                for c in chars.by_ref() {
-                    entry.push(c);
-                    if c == ']' {
-                        break;
-                    }
-                }
+                // A literal holds colons, which part nothing there.
+                let end = from.find(']').map_or(from.len(), |end| end + 1);
+                let (literal, after) = from.split_at_checked(end).unwrap_or((from, ""));
+                entry.push(literal);
+                chars = after.chars();
             }
             '<' if entry.angle.is_none() => entry.angle = Some(String::new()),
             '>' if entry.in_angle() => entry.closed = true,
             ',' | ';' if !entry.in_angle() => finish(&mut out, std::mem::take(&mut entry)),
             ':' if entry.angle.is_none() => entry = Entry::default(),
-            c => entry.push(c),
+            _ => entry.push(from.get(..sign.len_utf8()).unwrap_or_default()),
         }
     }
     if entry.in_angle() {
@@ -88,20 +93,20 @@ impl Entry {
         self.angle.is_some() && !self.closed
     }
 
-    fn push(&mut self, c: char) {
+    fn push(&mut self, text: &str) {
         match &mut self.angle {
-            Some(_) if self.closed => self.broken |= !c.is_whitespace(),
-            Some(angle) => angle.push(c),
+            Some(_) if self.closed => self.broken |= !text.trim().is_empty(),
+            Some(angle) => angle.push_str(text),
             None => {
-                self.bare.push(c);
-                self.phrase.push(c);
+                self.bare.push_str(text);
+                self.phrase.push_str(text);
             }
         }
     }
 }
 
 /// A comment, nested ones inside (RFC 5322 3.2.2). Its opening was read.
-fn comment(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, entry: &mut Entry) {
+fn comment(chars: &mut std::str::Chars<'_>, entry: &mut Entry) {
     let mut depth = 1_usize;
     while let Some(c) = chars.next() {
         match c {
@@ -111,7 +116,7 @@ fn comment(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, entry: &mut Ent
                 depth -= 1;
                 if depth == 0 {
                     // A comment parts atoms as white space does.
-                    entry.push(' ');
+                    entry.push(" ");
                     return;
                 }
             }
@@ -122,7 +127,7 @@ fn comment(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, entry: &mut Ent
 }
 
 /// A quoted string; its opening was read.
-fn quoted(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, entry: &mut Entry) {
+fn quoted(chars: &mut std::str::Chars<'_>, entry: &mut Entry) {
     let mut raw = String::from("\"");
     let mut plain = String::new();
     let mut closed = false;
@@ -165,7 +170,7 @@ fn finish(out: &mut List, entry: Entry) {
     out.broken |= address.is_none();
     let name = if bare { entry.comment } else { entry.phrase };
     let wire = wire.unwrap_or_else(|| written.trim().to_owned());
-    out.mailboxes.push(Mailbox { name: words::decode(name.trim()), address, wire });
+    out.mailboxes.push(Mailbox { name: words::decode(name.trim()).into_owned(), address, wire });
 }
 
 /// Drops a source route: `@a,@b:user@c` (RFC 5322 4.4).

@@ -5,6 +5,7 @@
 
 use crate::edit::Edit;
 use crate::limits::{MAX_FIELDS, MAX_HEADER, MAX_LINE};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// One field where it lies.
@@ -210,26 +211,29 @@ impl Builder {
     /// characters and line ends in the value becomes one space; long values are folded at spaces,
     /// from 78 bytes on (RFC 5322 2.2.3), and cut where a line would pass 998 bytes.
     pub fn add(&mut self, name: &str, value: &str) -> &mut Self {
-        let name: String = name.chars().filter(|c| c.is_ascii_graphic() && *c != ':').collect();
-        if name.is_empty() {
+        let name = name.bytes().filter(|b| b.is_ascii_graphic() && *b != b':');
+        self.bytes.reserve(64 + value.len());
+        let begin = self.bytes.len();
+        self.bytes.extend(name);
+        let name = self.bytes.len() - begin;
+        if name == 0 {
             return self;
         }
-        let mut line = format!("{name}:");
+        self.bytes.push(b':');
+        let mut line = begin;
         for word in value.split(|c: char| c.is_control() || c == ' ').filter(|w| !w.is_empty()) {
-            if line.len() + 1 + word.len() > 78 && line.trim_start().len() > name.len() + 1 {
-                self.bytes.extend_from_slice(line.as_bytes());
+            let have = self.bytes.len() - line;
+            // Not right behind the name, nor where the line holds less than the name is long.
+            let worth = if line == begin { have > name + 1 } else { have > name + 2 };
+            if have + 1 + word.len() > 78 && worth {
                 self.bytes.extend_from_slice(b"\r\n");
-                line.clear();
+                line = self.bytes.len();
             }
-            line.push(' ');
-            for c in word.chars() {
-                if line.len() + c.len_utf8() > MAX_LINE {
-                    break;
-                }
-                line.push(c);
-            }
+            self.bytes.push(b' ');
+            let room = MAX_LINE.saturating_sub(self.bytes.len() - line);
+            let fits = word.get(..word.floor_char_boundary(room)).unwrap_or_default();
+            self.bytes.extend_from_slice(fits.as_bytes());
         }
-        self.bytes.extend_from_slice(line.as_bytes());
         self.bytes.extend_from_slice(b"\r\n");
         self
     }
@@ -272,32 +276,48 @@ impl Received<'_> {
     /// The field's value: `from helo (name [ip]) by … with … id … for <…>; date`.
     #[must_use]
     pub fn value(&self) -> String {
-        let ip = if self.client_ip.contains(':') {
-            format!("[IPv6:{}]", token(self.client_ip))
-        } else {
-            format!("[{}]", token(self.client_ip))
+        let mut out = String::with_capacity(256);
+        let mut add = |before: &str, what: &str| {
+            out.push_str(before);
+            out.push_str(&token(what));
         };
-        let name = self.client_name.map(|n| format!("{} ", token(n))).unwrap_or_default();
-        let to = self.recipient.map(|r| format!(" for <{}>", token(r))).unwrap_or_default();
-        format!(
-            "from {} ({name}{ip}) by {} with {} id {}{to}; {}",
-            token(self.helo),
-            token(self.by),
-            token(self.protocol),
-            token(self.id),
-            crate::date::rfc5322(self.time, 0),
-        )
+        add("from ", self.helo);
+        let v6 = self.client_ip.contains(':');
+        match self.client_name {
+            Some(name) => {
+                add(" (", name);
+                add(if v6 { " [IPv6:" } else { " [" }, self.client_ip);
+            }
+            None => add(if v6 { " ([IPv6:" } else { " ([" }, self.client_ip),
+        }
+        add("]) by ", self.by);
+        add(" with ", self.protocol);
+        add(" id ", self.id);
+        if let Some(recipient) = self.recipient {
+            add(" for <", recipient);
+            out.push('>');
+        }
+        out.push_str("; ");
+        out.push_str(&crate::date::rfc5322(self.time, 0));
+        out
     }
 }
 
 /// A text that stays one token inside a trace field: no white space, no comment, no quotes, no control.
-fn token(text: &str) -> String {
-    let kept: String = text
-        .chars()
-        .map(|c| if c.is_control() || c.is_whitespace() || "()<>\";\\,".contains(c) { '?' } else { c })
-        .take(255)
-        .collect();
-    if kept.is_empty() { "unknown".to_owned() } else { kept }
+fn token(text: &str) -> Cow<'_, str> {
+    const MOST: usize = 255;
+    let plain =
+        |b: u8| b.is_ascii_graphic() && !matches!(b, b'(' | b')' | b'<' | b'>' | b'"' | b';' | b'\\' | b',');
+    if text.is_empty() {
+        return Cow::Borrowed("unknown");
+    }
+    if text.len() <= MOST && text.bytes().all(plain) {
+        return Cow::Borrowed(text);
+    }
+    let kept = |c: char| {
+        u8::try_from(c).ok().filter(u8::is_ascii).map_or(!c.is_control() && !c.is_whitespace(), plain)
+    };
+    Cow::Owned(text.chars().map(|c| if kept(c) { c } else { '?' }).take(MOST).collect())
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub(crate) fn parse(value: &[u8]) -> Option<Structured> {
     if value.len() > MAX_STRUCTURED || semicolons > MAX_PARAMETERS {
         return None;
     }
-    let mut text = words::unfold(value);
+    let mut text = words::unfold(value).into_owned();
     text.push('\n');
     let read = MessageStream::new(text.as_bytes()).parse_content_type();
     let Some(read) = read.into_content_type() else { return Some(Structured::default()) };
@@ -44,7 +44,8 @@ pub(crate) fn parse(value: &[u8]) -> Option<Structured> {
         None => main,
     };
     let parameters = read.attributes.unwrap_or_default().into_iter();
-    let parameters = parameters.map(|a| (a.name.to_ascii_lowercase(), words::decode(&a.value))).collect();
+    let parameters =
+        parameters.map(|a| (a.name.to_ascii_lowercase(), words::decode(&a.value).into_owned())).collect();
     Some(Structured { value, parameters })
 }
 

@@ -11,18 +11,23 @@ use std::borrow::Cow;
 const MAX_LABEL: usize = 64;
 
 /// Unfolds: line ends vanish, the white space behind them stays. Raw bytes become text.
-pub(crate) fn unfold(value: &[u8]) -> String {
-    let flat: Cow<'_, [u8]> = if value.iter().any(|b| matches!(b, b'\r' | b'\n')) {
-        Cow::Owned(value.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect())
-    } else {
-        Cow::Borrowed(value)
-    };
-    charset::raw(&flat).trim().to_owned()
+pub(crate) fn unfold(value: &[u8]) -> Cow<'_, str> {
+    if memchr::memchr2(b'\r', b'\n', value).is_some() {
+        let flat: Vec<u8> = value.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
+        return Cow::Owned(charset::raw(&flat).trim().to_owned());
+    }
+    match charset::raw(value) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
 }
 
 /// The text of an unstructured field.
-pub(crate) fn text(value: &[u8]) -> String {
-    decode(&unfold(value))
+pub(crate) fn text(value: &[u8]) -> Cow<'_, str> {
+    match unfold(value) {
+        Cow::Borrowed(text) => decode(text),
+        Cow::Owned(text) => Cow::Owned(decode(&text).into_owned()),
+    }
 }
 
 /// Words of one charset in a row: a character may be split between them.
@@ -32,9 +37,10 @@ struct Run<'a> {
 }
 
 /// Decodes the encoded words in a text.
-pub(crate) fn decode(text: &str) -> String {
-    if !text.contains("=?") {
-        return text.to_owned();
+pub(crate) fn decode(text: &str) -> Cow<'_, str> {
+    // Few texts have a `=` at all.
+    if memchr::memchr(b'=', text.as_bytes()).is_none() || !text.contains("=?") {
+        return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
     let mut run: Option<Run<'_>> = None;
@@ -70,7 +76,7 @@ pub(crate) fn decode(text: &str) -> String {
     }
     flush(&mut out, run);
     out.push_str(gap);
-    out
+    Cow::Owned(out)
 }
 
 fn flush(out: &mut String, run: Option<Run<'_>>) {

@@ -167,13 +167,20 @@ impl fmt::Display for Value<'_> {
             return f.write_str(self.0);
         }
         f.write_char('"')?;
-        for c in self.0.chars() {
-            match c {
-                '"' | '\\' => write!(f, "\\{c}")?,
-                c if c.is_control() => write!(f, "{}", c.escape_unicode())?,
-                c => f.write_char(c)?,
+        let special = |c: char| c == '"' || c == '\\' || c.is_control();
+        let mut rest = self.0;
+        while let Some(place) = rest.find(special) {
+            let (plain, from) = rest.split_at_checked(place).unwrap_or((rest, ""));
+            f.write_str(plain)?;
+            let mut chars = from.chars();
+            match chars.next() {
+                Some(c) if c.is_control() => write!(f, "{}", c.escape_unicode())?,
+                Some(c) => write!(f, "\\{c}")?,
+                None => {}
             }
+            rest = chars.as_str();
         }
+        f.write_str(rest)?;
         f.write_char('"')
     }
 }

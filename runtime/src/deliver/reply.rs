@@ -215,7 +215,11 @@ fn append(out: &mut String, text: &[u8]) {
 /// Text without control characters.
 #[must_use]
 pub fn printable(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    let text = String::from_utf8_lossy(text);
+    if text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        return text.into_owned();
+    }
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -68,7 +68,8 @@ impl Address {
             end -= 1;
         }
         let local = folded.get(..end).unwrap_or_default();
-        let text = format!("{local}@{domain}");
+        let mut text = String::with_capacity(local.len() + 1 + domain.as_str().len());
+        text.extend([local, "@", domain.as_str()]);
         let at = u16::try_from(local.len()).unwrap_or(u16::MAX);
         let plus = local.find('+').and_then(|plus| u16::try_from(plus).ok()).unwrap_or(0);
         Self { text: text.into_boxed_str(), at, plus }
@@ -145,7 +146,9 @@ pub fn parse_local(text: &str) -> Result<String, AddressError> {
 }
 
 fn is_atext(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || (!c.is_ascii() && !c.is_control())
+    c.is_ascii_alphanumeric()
+        || matches!(c, '!' | '#'..='\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^'..='`' | '{'..='~')
+        || (!c.is_ascii() && !c.is_control())
 }
 
 impl fmt::Display for Address {

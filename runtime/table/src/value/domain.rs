@@ -79,8 +79,10 @@ impl Domain {
             if label.len() > 63 {
                 return Err(DomainError::Long);
             }
-            if let Some(c) = label.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_')) {
-                return Err(DomainError::Character(c));
+            let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+            if let Some(odd) = label.bytes().position(|b| !fine(b)) {
+                let c = label.get(odd..).and_then(|rest| rest.chars().next());
+                return Err(DomainError::Character(c.unwrap_or(char::REPLACEMENT_CHARACTER)));
             }
             if label.starts_with('-') || label.ends_with('-') {
                 return Err(DomainError::Hyphen);
@@ -131,7 +133,9 @@ pub fn parents(domain: &str) -> impl Iterator<Item = &str> {
 }
 
 fn has_xn(text: &str) -> bool {
-    text.as_bytes().windows(4).any(|w| w.eq_ignore_ascii_case(b"xn--"))
+    let text = text.as_bytes();
+    // Most names have no hyphen at all.
+    memchr::memchr(b'-', text).is_some() && text.windows(4).any(|w| w.eq_ignore_ascii_case(b"xn--"))
 }
 
 impl fmt::Display for Domain {

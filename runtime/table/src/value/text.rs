@@ -116,6 +116,13 @@ fn collapse_ascii(text: &str) -> String {
 /// True where collapsing white space would change nothing.
 fn is_plain(text: &str) -> bool {
     let mut before = false;
+    if text.is_ascii() {
+        return text.bytes().all(|b| {
+            let fine = (b != b' ' || !before) && !matches!(b, b'\t'..=b'\r');
+            before = b == b' ';
+            fine
+        });
+    }
     text.chars().all(|c| {
         let space = c.is_whitespace();
         let fine = !space || (c == ' ' && !before);
