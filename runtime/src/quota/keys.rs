@@ -11,44 +11,42 @@ use edict_table::value::{Address, fold};
 use std::net::IpAddr;
 
 /// The counters of one message.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Keys {
-    /// `user:ann@example.com`, or `client:192.0.2.7` where nobody is known.
+#[derive(Clone, Debug)]
+pub struct Keys<'a> {
+    /// `user:ann@example.com`, or `client:192.0.2.7` where nobody is known. Every message is counted there.
     pub user: String,
-    /// `sender:ann@example.com`; a `<>` is counted for who submits it.
-    pub sender: String,
-    /// `domain:example.com`; a `<>` is counted for who submits it.
-    pub domain: String,
+    table: &'a Loaded,
+    sender: Option<&'a Address>,
 }
 
-impl Keys {
+impl<'a> Keys<'a> {
     /// Names the counters of a message.
     #[must_use]
-    pub fn new(table: &Loaded, auth_user: Option<&str>, sender: Option<&Address>, ip: IpAddr) -> Self {
+    pub fn new(table: &'a Loaded, auth_user: Option<&str>, sender: Option<&'a Address>, ip: IpAddr) -> Self {
         let user = match (auth_user, sender.and_then(|sender| owner(table, sender))) {
             (Some(login), _) => user_key(table, login),
             (None, Some(owner)) => format!("user:{owner}"),
             (None, None) => format!("client:{}", client_key(ip)),
         };
-        // A shared counter for all `<>` would let one user use up everybody's.
-        let (by_sender, domain) = match sender {
-            Some(sender) => {
-                // `ann+1@` and `ann+2@` are one sender: else everybody could make himself a new one.
-                let sender = inside_form(table, sender.clone());
-                (format!("sender:{sender}"), format!("domain:{}", sender.domain()))
-            }
-            None => (format!("sender:<> {user}"), format!("domain:<> {user}")),
-        };
-        Self { user, sender: by_sender, domain }
+        Self { user, table, sender }
     }
 
     /// The counter of a quota.
     #[must_use]
     pub fn of(&self, per: QuotaPer, rule: &str) -> String {
+        // `ann+1@` and `ann+2@` are one sender: else everybody could make himself a new one.
+        let sender = || self.sender.map(|sender| inside_form(self.table, sender.clone()));
+        // A `<>` is counted for who submits it: a shared counter would let one user use up everybody's.
         match per {
             QuotaPer::User => self.user.clone(),
-            QuotaPer::Sender => self.sender.clone(),
-            QuotaPer::SenderDomain => self.domain.clone(),
+            QuotaPer::Sender => match sender() {
+                Some(sender) => format!("sender:{sender}"),
+                None => format!("sender:<> {}", self.user),
+            },
+            QuotaPer::SenderDomain => match sender() {
+                Some(sender) => format!("domain:{}", sender.domain()),
+                None => format!("domain:<> {}", self.user),
+            },
             QuotaPer::Rule => format!("rule:{rule}"),
         }
     }

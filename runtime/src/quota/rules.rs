@@ -25,7 +25,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Planner<'a> {
     table: &'a Loaded,
-    keys: &'a Keys,
+    keys: &'a Keys<'a>,
     recipients: u64,
     /// Rule and for how many recipients it holds; audit rules apart.
     holding: Vec<(RuleId, u64)>,
@@ -35,7 +35,7 @@ pub struct Planner<'a> {
 impl<'a> Planner<'a> {
     /// Starts a message.
     #[must_use]
-    pub fn new(table: &'a Loaded, keys: &'a Keys) -> Self {
+    pub fn new(table: &'a Loaded, keys: &'a Keys<'a>) -> Self {
         Self { table, keys, recipients: 0, holding: Vec::new(), watching: Vec::new() }
     }
 
