@@ -168,7 +168,11 @@ fn mask(file: FileId, bytes: &[u8]) -> (Cow<'_, str>, Option<Diagnostic>) {
         }
     }
     let diagnostic = first.map(|(byte, span)| {
-        let more = if count > 1 { format!(", nor are {} more places", count - 1) } else { String::new() };
+        let more = match count - 1 {
+            0 => String::new(),
+            1 => ", nor is one more place".to_owned(),
+            more => format!(", nor are {more} more places"),
+        };
         Diagnostic::error("E0002", format!("byte 0x{byte:02X} is no UTF-8{more}"), span)
             .help("save the file as UTF-8; it looks like Latin-1 or Windows-1252")
     });

@@ -69,9 +69,7 @@ pub(super) fn wrong(ty: ListType, entry: &str, why: &Why, at: Span) -> Diagnosti
         }
     }
     match why {
-        Why::Quotes => error("this text is not closed, or an escape in it means nothing".to_owned()).help(
-            "write `\\\"` and `\\\\` for quotes and backslashes inside, or leave the outer quotes away",
-        ),
+        Why::Quotes => quotes(&error, entry),
         Why::Empty => error("an empty text would match everything".to_owned()).help("take the line out"),
         Why::Network => {
             let fault = network_fault(entry);
@@ -115,6 +113,28 @@ pub(super) fn wrong(ty: ListType, entry: &str, why: &Why, at: Span) -> Diagnosti
             ListType::Domain => "write `example.com`, or `.example.com` for its subdomains",
             _ => "write `ann@example.com`, `@example.com`, `@.example.com` or `ann@`",
         }),
+    }
+}
+
+/// What is wrong with a text in quotes.
+fn quotes(error: &impl Fn(String) -> Diagnostic, entry: &str) -> Diagnostic {
+    const INSIDE: &str =
+        "write `\\\"` and `\\\\` for quotes and backslashes inside, or leave the outer quotes away";
+    let inner = entry.strip_prefix('"').unwrap_or(entry);
+    let mut escaped = false;
+    let end = inner.find(|c| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    });
+    match end.map(|end| inner.get(end + 1..).unwrap_or_default()) {
+        None => error("this text is not closed".to_owned()).label("no `\"` ends it on its line").help(INSIDE),
+        Some("") => error("an escape in this text means nothing".to_owned())
+            .label("a backslash begins an escape in quotes")
+            .help(INSIDE),
+        Some(behind) => error(format!("`{}` stands behind the text", short(behind.trim())))
+            .label("the text in quotes is the whole entry")
+            .help(format!("one entry stands on a line: take it out; {INSIDE}")),
     }
 }
 

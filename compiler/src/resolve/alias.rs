@@ -264,6 +264,14 @@ fn push(
 
 /// What an alias stands for: an address, `@domain`, or a bare name at every local domain.
 fn key(ctx: &mut Context<'_>, text: &str, span: Span) -> Option<AliasKey> {
+    let word = ast::Value { text: text.to_owned(), class: Class::Word, span };
+    if ctx.negated(
+        "E1110",
+        &word,
+        "take it out: for whom no alias stands there is none. A rule says `unless recipient is ",
+    ) {
+        return None;
+    }
     if !text.contains('@') {
         if ctx.is_client(text, span) {
             return None;
@@ -304,8 +312,7 @@ fn key(ctx: &mut Context<'_>, text: &str, span: Span) -> Option<AliasKey> {
         }
         return Some(AliasKey::Bare(fold(text).into_owned()));
     }
-    let value = ast::Value { text: text.to_owned(), class: Class::Word, span };
-    let pattern = ctx.pattern(&value, Bare::Entry)?;
+    let pattern = ctx.pattern(&word, Bare::Entry)?;
     let domain = match &pattern {
         Pattern::Exact(address) => address.domain().to_owned(),
         Pattern::Domain(domain) => domain.as_str().to_owned(),

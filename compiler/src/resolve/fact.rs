@@ -62,14 +62,19 @@ pub(super) fn fact(ctx: &mut Context<'_>, test: &FactTest) -> Option<(&'static R
         if let (false, ast::Op::Is(value)) = (states.is_empty(), &test.op)
             && value.class == Class::Word
             && !value.text.contains(['.', '@'])
-            && let Some(meant) = nearest(&value.text, states.iter().copied())
+            && let Some(meant) =
+                nearest(&value.text, states.iter().copied()).or_else(|| opposite(&value.text, &states))
         {
-            ctx.report(
+            let diagnostic =
                 Diagnostic::error("E1117", format!("`{name}` cannot be `{}`", value.text), value.span)
-                    .label("no such state")
-                    .nearest(&value.text, meant, value.span, meant)
-                    .help(state(name, &value.text, meant)),
-            );
+                    .label("no such state");
+            // A word for the opposite is no slip: no edit makes the one of the other.
+            let diagnostic = if opposite(&value.text, &[meant]).is_some() {
+                diagnostic
+            } else {
+                diagnostic.nearest(&value.text, meant, value.span, meant)
+            };
+            ctx.report(diagnostic.help(state(name, &value.text, meant)));
             return None;
         }
         return Some((row, String::new()));
@@ -103,9 +108,24 @@ pub(super) fn fact(ctx: &mut Context<'_>, test: &FactTest) -> Option<(&'static R
     Some((row, field))
 }
 
+/// The state whose opposite a word says, in a way that is no slip: `resolved` for `unresolvable`.
+fn opposite<'a>(word: &str, states: &[&'a str]) -> Option<&'a str> {
+    const SAID: &[(&[&str], &str)] = &[
+        (&["resolved", "resolving", "resolves", "unresolved", "nxdomain"], "unresolvable"),
+        (&["fqdn", "full"], "unqualified"),
+        (&["valid", "invalid", "broken"], "malformed"),
+        (&["verified", "confirmed"], "unverified"),
+    ];
+    let (_, state) = SAID.iter().find(|(words, _)| words.contains(&word))?;
+    states.iter().copied().find(|known| known == state)
+}
+
 /// What to write in place of a state that there is not.
 fn state(name: &str, written: &str, meant: &str) -> String {
-    if reverses(written, meant) {
+    if matches!(written, "unresolved" | "nxdomain" | "invalid" | "broken") {
+        return format!("write `{name} is {meant}`");
+    }
+    if reverses(written, meant) || opposite(written, &[meant]).is_some() {
         return format!("the state is `{name} is {meant}`; its opposite is written `{name} is not {meant}`");
     }
     format!("did you mean `{meant}`?")
@@ -226,6 +246,19 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
         );
         return;
     }
+    if matches!(name, "attachment" | "attachments")
+        && matches!(test.op, ast::Op::Present | ast::Op::Absent | ast::Op::Holds)
+    {
+        let absent = matches!(test.op, ast::Op::Absent) != test.negated;
+        let count = if absent { "is 0" } else { "> 0" };
+        ctx.report(
+            Diagnostic::error("E1106", format!("no fact is named `{name}`"), span)
+                .label("rules cannot ask this")
+                // An attachment may have no name.
+                .help(format!("write `attachment.count {count}`")),
+        );
+        return;
+    }
     let compared = matches!(test.op, ast::Op::Compare(..));
     if name == "time" {
         ctx.report(
@@ -240,7 +273,10 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
         .find(|(from, _)| name.eq_ignore_ascii_case(from))
         .map(|(_, to)| *to)
         .or((compared && name == "recipients").then_some("recipient.count"));
-    let meant = listed.or_else(|| nearest(name, names));
+    let stem =
+        ["not-", "non-", "not", "non", "no-", "no", "is-", "is"].iter().find_map(|p| name.strip_prefix(p));
+    let negated = stem.and_then(|stem| nearest(stem, names.clone())).filter(|meant| reverses(name, meant));
+    let meant = listed.or_else(|| nearest(name, names)).or(negated);
     let mut diagnostic =
         Diagnostic::error("E1106", format!("no fact is named `{name}`"), span).label("rules cannot ask this");
     diagnostic = match meant {

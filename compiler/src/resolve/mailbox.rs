@@ -14,7 +14,9 @@ impl Context<'_> {
     pub(super) fn negated(&mut self, code: &'static str, value: &Value, instead: &str) -> bool {
         let text = value.text.as_str();
         let Some(rest) = text.strip_prefix('!').filter(|_| value.class == Class::Word) else { return false };
-        let mut help = format!("{instead}{rest}`");
+        // Rules ask for whole addresses.
+        let domain = if code == "E1110" && !rest.contains('@') { "@example.com" } else { "" };
+        let mut help = format!("{instead}{rest}{domain}`");
         if let Some((local, domain)) = rest.rsplit_once('@').filter(|(local, _)| !local.is_empty()) {
             help.push_str(&format!(
                 "; a name that begins with `!` stands in quotes: `\"!{local}\"@{domain}`"
@@ -136,11 +138,14 @@ impl Context<'_> {
             self.report(
                 Diagnostic::error(
                     "E1110",
-                    format!("`{text}` is an IP address, not an address for mail"),
+                    format!(
+                        "`{text}` is {}, not an address for mail",
+                        if text.contains('/') { "a network" } else { "an IP address" }
+                    ),
                     span,
                 )
                 .label("one address is expected here")
-                .help("write the address of a mailbox, as `ann@example.com`"),
+                .help("write the address of a mailbox, as `ann@example.com`; to pass mail on to a host write a `relay` and a `route`"),
             );
         }
         client

@@ -168,7 +168,7 @@ impl Context<'_> {
             // The lists that the profile fills are not all called as their settings are.
             let meant = match (sort, name.as_str()) {
                 (Sort::List, "trusted-networks" | "trusted_networks" | "mynetworks") => Some("trusted"),
-                _ => nearest(&name, candidates.iter().copied()),
+                _ => nearest(&name, candidates.iter().copied()).or_else(|| negated(sort, &name, &candidates)),
             };
             // It may be defined in what could not be read.
             if self.partial && other_sort.is_none() && meant.is_none() {
@@ -214,6 +214,14 @@ impl Context<'_> {
             self.report(diagnostic);
         }
     }
+}
+
+/// The list that a name with a `not` before it leaves out: `non-good`.
+fn negated<'a>(sort: Sort, name: &str, lists: &[&'a str]) -> Option<&'a str> {
+    let rest = ["non-", "not-", "no-", "non_", "not_", "non", "not"]
+        .iter()
+        .find_map(|not| name.strip_prefix(not))?;
+    lists.iter().copied().find(|list| sort == Sort::List && *list == rest)
 }
 
 fn quoted(sort: Sort, name: &str) -> String {

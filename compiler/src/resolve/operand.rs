@@ -6,7 +6,7 @@ use super::value::{Bare, is_nothing, is_something, nothing};
 use super::wording::{TEMPORARY, listed, type_word};
 use crate::ast::{Class, Value};
 use crate::diag::Diagnostic;
-use crate::parse::opposite::Likely as _;
+use crate::parse::opposite::{Likely as _, reverses};
 use crate::parse::words::{SETTINGS, nearest};
 use crate::span::Span;
 use edict_table::fact::{Fact, REGISTRY, Row, Type};
@@ -48,7 +48,7 @@ pub fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, in_set: bool) 
     }
     match row.ty {
         Type::Address => {
-            if state_of_another(ctx, row, value) {
+            if state_of_another(ctx, row, value) || (!in_set && near_state(ctx, row, value)) {
                 return None;
             }
             let bare = if in_set { Bare::Taken } else { Bare::Test(row.name) };
@@ -57,7 +57,10 @@ pub fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, in_set: bool) 
             Some(pattern.key())
         }
         Type::Domain => {
-            if state_of_another(ctx, row, value) || names_something(ctx, row, value) {
+            if state_of_another(ctx, row, value)
+                || names_something(ctx, row, value)
+                || (!in_set && near_state(ctx, row, value))
+            {
                 return None;
             }
             if value.class == Class::Text && value.text.is_empty() {
@@ -158,24 +161,42 @@ fn names_something(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
 /// A mistyped `present` or `absent`, or another language's word for it.
 fn near_state(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
     let text = value.text.as_str();
-    if value.class != Class::Word {
+    if value.class != Class::Word || (!row.optional && row.ty != Type::Domain) {
         return false;
+    }
+    let found = ["resolved", "unresolved", "resolvable", "verified", "valid"].contains(&text);
+    if row.fact == Fact::ClientName && found {
+        ctx.report(
+            Diagnostic::error("E1117", format!("`client.name` cannot be `{text}`"), value.span)
+                .label("no such state")
+                .help("write `client.name is present`, or `client is unverified` where reverse and forward name do not agree"),
+        );
+        return true;
     }
     let meant = if is_nothing(text) {
         Some("absent")
     } else if is_something(text) {
         Some("present")
     } else {
-        nearest(text, ["present", "absent"]).filter(|_| text.len() > 4)
+        nearest(text, ["present", "absent"]).filter(|_| text.len() > 4 && !text.contains(['.', '@']))
     };
     let Some(meant) = meant else { return false };
     let name = row.name;
     ctx.report(
         Diagnostic::error("E1117", format!("`{name}` cannot be `{text}`"), value.span)
             .label("no such state")
-            .help(format!(
-                "write `{name} is {meant}`, or, where the word itself is meant, `{name} is \"{text}\"`"
-            )),
+            .help(match row.ty {
+                Type::Address => format!("write `{name} is {meant}`"),
+                Type::Domain if !row.optional => format!(
+                    "`{name}` is always there: take this test out, or, where a host of this name is meant, write `{name} in [{text}]`"
+                ),
+                Type::Domain => format!(
+                    "write `{name} is {meant}`, or, where a host of this name is meant, `{name} in [{text}]`"
+                ),
+                _ => format!(
+                    "write `{name} is {meant}`, or, where the word itself is meant, `{name} is \"{text}\"`"
+                ),
+            }),
     );
     true
 }
@@ -233,10 +254,23 @@ pub fn word(ctx: &mut Context<'_>, row: &Row, words: &[&str], value: &Value) -> 
         ("out", "outbound"),
         ("in", "inbound"),
     ];
+    if row.fact == Fact::Direction
+        && matches!(value.text.as_str(), "external" | "outside" | "foreign" | "remote")
+    {
+        ctx.report(diagnostic.help(format!(
+            "write one of {}; mail from or to the outside is `not direction is internal`",
+            listed(words)
+        )));
+        return None;
+    }
     let other = other.iter().find(|(from, _)| *from == value.text).map(|(_, to)| *to);
     let other = other.filter(|to| words.contains(to));
     diagnostic = match other.or_else(|| nearest(&value.text, words.iter().copied().filter(|w| !w.is_empty())))
     {
+        Some(meant) if other.is_none() && reverses(&value.text, meant) => diagnostic.help(format!(
+            "write `{name} is {meant}` or, for the opposite, `{name} is not {meant}`; the words are {}",
+            listed(words)
+        )),
         Some(meant) => {
             let diagnostic = diagnostic.help(format!("did you mean `{meant}`?"));
             match other {

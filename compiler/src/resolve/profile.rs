@@ -95,14 +95,14 @@ fn read(ctx: &mut Context<'_>, setting: &Setting) {
             for pair in pairs {
                 let (from, to) = (ctx.one_domain(&pair.alias), ctx.one_domain(&pair.domain));
                 if let (Some(from), Some(to)) = (from, to) {
-                    let values = &mut ctx.model.values;
-                    values.insert((name, from.as_str().to_owned()), pair.alias.span);
-                    values.insert(("is", from.as_str().to_owned()), pair.domain.span);
                     let known = &mut ctx.model.profile.domain_aliases;
                     if known.iter().any(|(other, _)| other == from.as_str()) {
-                        twice(ctx, &pair.alias);
+                        twice(ctx, name, from.as_str(), &pair.alias);
                     } else {
                         known.push((from.as_str().to_owned(), to.as_str().to_owned()));
+                        let values = &mut ctx.model.values;
+                        values.insert((name, from.as_str().to_owned()), pair.alias.span);
+                        values.insert(("is", from.as_str().to_owned()), pair.domain.span);
                     }
                 }
             }

@@ -371,18 +371,23 @@ impl Context<'_> {
         if let Class::Number(number) = value.class {
             return Some(number);
         }
-        let help = match value.class {
-            Class::Size(_) => "write the number without a unit",
-            _ => "write a number, as `100`",
+        // `1.000` is a thousand to one writer, and one to another.
+        let parts: Vec<&str> = value.text.split(['.', '_', '\'']).collect();
+        let grouped = value.class == Class::Word
+            && parts.len() > 1
+            && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+        let (what, help) = match value.class {
+            Class::Size(_) => (shape(value), "write the number without a unit".to_owned()),
+            _ if grouped => {
+                ("no whole number in digits alone", format!("write digits alone, as `{}`", parts.concat()))
+            }
+            _ => (shape(value), "write a number, as `100`".to_owned()),
         };
+        let not = if grouped { "" } else { ", not a number" };
         self.report(
-            Diagnostic::error(
-                "E1115",
-                format!("`{}` is {}, not a number", value.text, shape(value)),
-                value.span,
-            )
-            .label("a number is expected here")
-            .help(help),
+            Diagnostic::error("E1115", format!("`{}` is {what}{not}", value.text), value.span)
+                .label("a number is expected here")
+                .help(help),
         );
         None
     }

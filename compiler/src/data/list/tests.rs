@@ -119,11 +119,12 @@ fn mistakes() {
     );
     bad(
         ListType::Text,
-        b"\"a\n\"\"\n\"a\\q\"",
+        b"\"a\n\"\"\n\"a\\q\"\n\"a\" b",
         &[
-            "E1401 0..2 this text is not closed, or an escape in it means nothing",
+            "E1401 0..2 this text is not closed",
             "E1401 3..5 an empty text would match everything",
-            "E1401 6..11 this text is not closed, or an escape in it means nothing",
+            "E1401 6..11 an escape in this text means nothing",
+            "E1401 12..17 `b` stands behind the text",
         ],
     );
 }

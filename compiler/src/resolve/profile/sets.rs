@@ -10,12 +10,16 @@ use edict_table::model::RelayDomain;
 use edict_table::value::Pattern;
 use std::collections::BTreeSet;
 
-pub(super) fn twice(ctx: &mut Context<'_>, word: &Word) {
-    ctx.report(
-        Diagnostic::error("E1105", format!("`{}` is listed twice", word.value), word.span)
-            .label("here a second time")
-            .help("keep one of the two"),
-    );
+/// Tells a domain that a setting has already.
+pub(super) fn twice(ctx: &mut Context<'_>, name: &'static str, domain: &str, word: &Word) {
+    let diagnostic = Diagnostic::error("E1105", format!("`{}` is listed twice", word.value), word.span)
+        .label("here a second time")
+        .help("keep one of the two");
+    let first = ctx.model.values.get(&(name, domain.to_owned())).copied();
+    ctx.report(match first {
+        Some(first) => diagnostic.also(first, "listed here already"),
+        None => diagnostic,
+    });
 }
 
 /// Values of `[…]` that can hold no group.
@@ -42,7 +46,7 @@ pub(super) fn set(ctx: &mut Context<'_>, name: &'static str, entries: &Entries) 
             for value in values {
                 let Some(Pattern::Domain(domain)) = ctx.domain(value, false) else { continue };
                 if out.iter().any(|known| known == domain.as_str()) {
-                    twice(ctx, &Word { value: value.text.clone(), span: value.span });
+                    twice(ctx, name, domain.as_str(), &Word { value: value.text.clone(), span: value.span });
                 } else {
                     ctx.model.values.insert((name, domain.as_str().to_owned()), value.span);
                     out.push(domain.as_str().to_owned());
@@ -104,7 +108,7 @@ pub(super) fn relay_domains(ctx: &mut Context<'_>, domains: &[ast::RelayDomain])
         };
         let Some(domain) = ctx.one_domain(&entry.domain) else { continue };
         if out.iter().any(|known| known.domain == domain.as_str()) {
-            twice(ctx, &entry.domain);
+            twice(ctx, "relay-domains", domain.as_str(), &entry.domain);
             continue;
         }
         ctx.model.values.insert(("relay-domains", domain.as_str().to_owned()), entry.domain.span);
