@@ -158,12 +158,14 @@ fn bracketed<T>(
             c.peek().is_some_and(|t| matches!(t.kind, TokenKind::Word | TokenKind::Text | TokenKind::Block));
         if starts && !clause_in_list(c) && sound {
             let behind = Span { start: last.end, ..last };
+            let (before, next) = (c.text(last), c.peek().map_or("", |t| t.text));
+            let certain = c.peek().is_some_and(|t| t.span.start > last.end) && are_whole(before, next);
             let diagnostic = commas.take().unwrap_or_else(|| {
                 Diagnostic::error("E0021", "a comma is missing between two entries", last)
                     .label("behind this")
-                    .help("entries are parted by commas, as in `[a, b]`; where the two are one word, take the space out")
+                    .help(comma_help(before, next))
             });
-            commas = Some(if diagnostic.fixes.len() < 100 {
+            commas = Some(if certain && diagnostic.fixes.len() < 100 {
                 diagnostic.fix("write `,`", behind, ",")
             } else {
                 diagnostic
@@ -185,6 +187,38 @@ fn bracketed<T>(
         c.report(diagnostic);
     }
     sound.then(|| (out, c.since(open)))
+}
+
+/// Whether two neighbours in a list are an entry each, beyond doubt: two texts, or two words that are more than a name. A
+/// comma behind `-`, `not` or a mistyped `group` would make an entry of it that nobody meant.
+fn are_whole(before: &str, next: &str) -> bool {
+    let text = |s: &str| s.starts_with('"');
+    let word = |s: &str| {
+        s.starts_with(|c: char| c.is_alphanumeric() || c == '@' || c == '.')
+            && s.contains(['@', '.', ':', '/'])
+    };
+    (text(before) && text(next)) || (word(before) && word(next))
+}
+
+/// What to do where two entries stand side by side.
+fn comma_help(before: &str, next: &str) -> String {
+    let sign = |s: &str| !s.starts_with('"') && !s.contains(char::is_alphanumeric);
+    for word in [before, next] {
+        match word {
+            "not" => {
+                return "a list names what it holds: leave out by `unless`, or by a list of its own"
+                    .to_owned();
+            }
+            "and" | "or" => return format!("entries are parted by commas alone: take the `{word}` out"),
+            _ if sign(word) => return format!("entries are parted by commas alone: take the `{word}` out"),
+            _ => {}
+        }
+    }
+    let names = [before, next].iter().all(|s| !s.contains(['"', '@', '.', ':', '/']));
+    let group = if names { "; a group is written `group NAME`" } else { "" };
+    format!(
+        "entries are parted by commas, as in `[a, b]`; where the two are one word, take the space out{group}"
+    )
 }
 
 fn unclosed(c: &mut Cursor<'_>, open: Span) {

@@ -136,6 +136,10 @@ impl Context<'_> {
                 Diagnostic::error("E1110", message, value.span).label("an address is expected here");
             diagnostic = if let (true, Bare::Test(fact)) = (text.is_empty(), domains) {
                 nothing(diagnostic, fact, value.span)
+            } else if value.class == Class::Text && names_file(text) {
+                diagnostic.help(format!(
+                    "a file of entries is read with `from`: `list NAME: address from \"{text}\"`"
+                ))
             } else if value.class == Class::Text && Pattern::parse(text).is_ok() && !bare {
                 diagnostic.help("addresses stand without quotes").fix(
                     "take the quotes away",
@@ -424,4 +428,9 @@ pub(super) fn is_nothing(word: &str) -> bool {
 /// What they call one that is.
 pub(super) fn is_something(word: &str) -> bool {
     ["exists", "existing", "existent", "defined", "nonempty", "non-empty"].contains(&word)
+}
+
+/// Whether a text ends as the names of files do that hold entries.
+fn names_file(text: &str) -> bool {
+    [".txt", ".list", ".lst", ".csv", ".map"].iter().any(|end| text.ends_with(end))
 }

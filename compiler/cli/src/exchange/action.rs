@@ -45,7 +45,12 @@ pub fn parse(value: &str, notes: &mut Vec<String>) -> Result<Outcome, String> {
         "OK" | "PERMIT" => verdict(Verb::Allow, None),
         "REJECT" => verdict(Verb::Reject, reply(554, (5, 7, 1), rest, "Access denied", notes)),
         "DEFER" => verdict(Verb::Defer, reply(450, (4, 7, 1), rest, "Access denied", notes)),
-        "DEFER_IF_PERMIT" | "DEFER_IF_REJECT" => {
+        // It puts off what something else would refuse, and nothing that would be taken.
+        "DEFER_IF_REJECT" => {
+            notes.push("what other rules refuse is refused at once; taken as DUNNO".to_owned());
+            Ok(Outcome::Dunno)
+        }
+        "DEFER_IF_PERMIT" => {
             notes.push("defers at once, whatever comes later".to_owned());
             verdict(Verb::Defer, reply(450, (4, 7, 1), rest, "Access denied", notes))
         }
@@ -76,7 +81,7 @@ pub fn parse(value: &str, notes: &mut Vec<String>) -> Result<Outcome, String> {
             && upper.bytes().all(|b| b.is_ascii_digit()) =>
         {
             let code: u16 = upper.parse().unwrap_or(554);
-            if code == 421 || code == 521 {
+            if code == 521 {
                 notes.push("the connection stays".to_owned());
             }
             Ok(coded(code, rest, notes))
