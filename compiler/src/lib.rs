@@ -4,6 +4,7 @@
 //! A module imports only from stages above it here, and from the leaves `span`, `source`, `diag`.
 
 pub mod ast;
+pub mod case;
 pub mod check;
 pub mod codes;
 pub mod data;

@@ -110,11 +110,15 @@ fn worded(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
             let span = fact.span.to(token.span);
             let message = format!("`not` cannot stand before `{}`", short(next.text));
             let with = if matches!(next.text, "starts" | "ends") { " with" } else { "" };
-            let diagnostic = Diagnostic::error("E0023", message, token.span).help(format!(
-                "write `not` before the whole test: `not {name} {}{with} …`",
-                short(next.text)
-            ));
-            let plain = fact.parameter.is_none();
+            // On a line of its own it belongs to what follows.
+            let below = c.starts_line(0);
+            let help = if below {
+                "`not` stands before a test, in `when` or `unless`: take it out here".to_owned()
+            } else {
+                format!("write `not` before the whole test: `not {name} {}{with} …`", short(next.text))
+            };
+            let diagnostic = Diagnostic::error("E0023", message, token.span).help(help);
+            let plain = fact.parameter.is_none() && !below;
             c.report(if plain {
                 diagnostic.fix("put `not` first", span, format!("not {name}"))
             } else {

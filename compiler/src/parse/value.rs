@@ -18,6 +18,17 @@ pub(super) fn value(c: &mut Cursor<'_>, what: &str) -> Option<Value> {
             c.bump();
             Some(Value { text: leaf::text(token.text), class: Class::Text, span: token.span })
         }
+        // What joins tests is no value, and one may be left out before it.
+        TokenKind::Word if matches!(token.text, "and" | "or") => {
+            if c.in_list() {
+                let message = format!("`{}` is no entry", token.text);
+                let help = format!("entries are parted by commas alone: take the `{}` out", token.text);
+                c.report(Diagnostic::error("E0017", message, token.span).help(help));
+            } else {
+                c.expected(what);
+            }
+            None
+        }
         TokenKind::Word if !c.next_clause() => amount_or_word(c, token),
         _ => {
             c.expected(what);

@@ -113,6 +113,12 @@ fn regex_problem(text: &str) -> Option<(String, &'static str)> {
         };
         return Some((kind, help));
     }
+    if crate::case::is_asked_for(text) {
+        return Some((
+            "capitals and small letters cannot be told apart".to_owned(),
+            "take the `-i` out: text is folded before it is searched, and case never matters",
+        ));
+    }
     let built = thompson::Compiler::new()
         .syntax(syntax::Config::new().case_insensitive(true))
         .configure(thompson::Config::new().nfa_size_limit(Some(MAX_REGEX_SIZE)))

@@ -54,24 +54,31 @@ impl<'a> Cursor<'a> {
             }
             Some(t) if t.kind == TokenKind::Word && !self.starts_line(0) => {
                 let quoted = leaf::quote(t.text);
+                let list = self.names_list(t.text);
                 let message = format!("expected {what}, found the bare word `{}`", short(t.text));
-                let help =
-                    match self.nth(1).filter(|next| next.kind == TokenKind::Word && !self.starts_line(1)) {
-                        _ if t.text == "not" => {
-                            "`not` stands before the whole test, in front of its fact".to_owned()
-                        }
-                        _ if matches!(t.text, "regex" | "glob") => {
-                            "a regex stands between slashes, as `/^free/`, a glob in quotes, as `\"*.exe\"`"
-                                .to_owned()
-                        }
-                        Some(next) => format!(
-                            "a text stands in quotes, all of it: `\"{} {}{}\"`",
-                            short(t.text),
-                            short(next.text),
-                            if self.nth(2).is_some_and(|t| t.kind == TokenKind::Word) { " …" } else { "" }
-                        ),
-                        None => format!("a text stands in quotes: `{}`", short(&quoted)),
-                    };
+                let help = match self
+                    .nth(1)
+                    .filter(|next| next.kind == TokenKind::Word && !self.starts_line(1))
+                {
+                    _ if list => format!(
+                        "`{0}` is a list: write `in {0}` for the whole text, `contains any of {0}` for a part of it",
+                        short(t.text)
+                    ),
+                    _ if t.text == "not" => {
+                        "`not` stands before the whole test, in front of its fact".to_owned()
+                    }
+                    _ if matches!(t.text, "regex" | "glob") => {
+                        "a regex stands between slashes, as `/^free/`, a glob in quotes, as `\"*.exe\"`"
+                            .to_owned()
+                    }
+                    Some(next) => format!(
+                        "a text stands in quotes, all of it: `\"{} {}{}\"`",
+                        short(t.text),
+                        short(next.text),
+                        if self.nth(2).is_some_and(|t| t.kind == TokenKind::Word) { " …" } else { "" }
+                    ),
+                    None => format!("a text stands in quotes: `{}`", short(&quoted)),
+                };
                 let diagnostic = Diagnostic::error("E0017", message, t.span).help(help);
                 // Several words may be one text, and some are operators elsewhere: no edit is certain then.
                 let goes_on = !self.starts_line(1)
@@ -82,6 +89,7 @@ impl<'a> Cursor<'a> {
                     });
                 // A sign before it may be a `not` of another language.
                 let certain = !goes_on
+                    && !list
                     && !t.text.starts_with(['!', '~', '^'])
                     && !matches!(t.text, "not" | "regex" | "glob" | "any" | "all" | "of");
                 self.report(if certain {

@@ -31,6 +31,14 @@ impl<'a> Cursor<'a> {
         before.is_some_and(|t| matches!(t.kind, TokenKind::OpenBracket | TokenKind::Comma))
     }
 
+    /// Whether a list of this name begins in this file. Looks at the whole file, so only for the first mistakes.
+    pub(in crate::parse) fn names_list(&self, name: &str) -> bool {
+        const FIRST: usize = 100;
+        let text = |place: &u32| self.lexed.tokens.get(*place as usize).map(|token| self.lexed.str(*token));
+        let mut pairs = self.places.iter().zip(self.places.iter().skip(1));
+        self.diagnostics.len() < FIRST && pairs.any(|(a, b)| text(a) == Some("list") && text(b) == Some(name))
+    }
+
     /// Whether a mistake was reported from a place on: by the lexer up to the token taken last, by the
     /// parser up to now.
     pub(in crate::parse) fn broken_since(&self, start: Span) -> bool {
