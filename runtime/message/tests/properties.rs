@@ -7,6 +7,8 @@
     reason = "tests may say what they mean"
 )]
 
+mod plain;
+
 use edict_message::edit::{Edit, Order, Untouched, apply, disclaim};
 use edict_message::{address, facts, header, limits};
 use edict_table::model::{OnSigned, Replies};
@@ -241,6 +243,30 @@ proptest! {
                 "{reason:?} in {}", String::from_utf8_lossy(&message)
             ),
         }
+    }
+
+    /// Fields are built and lists read by runs of characters; a character at a time comes to the same.
+    #[test]
+    fn runs_and_characters_agree(
+        name in "[A-Za-z:\u{e4} -]{0,90}",
+        words in prop::collection::vec("[a-z\u{fc}\u{20ac}]{0,12}|[a-z\u{fc}]{60,90}|[a-z\u{20ac}]{900,1100}", 0..12),
+        between in "[ \r\n\t\u{7}]{1,3}",
+        pieces in prop::collection::vec(prop::sample::select(vec![
+            "Ann Lee", "ann", "@", "example.com", "<", ">", ",", ";", ":", "(", ")", "\"", "\\", "[", "]", "[IPv6:::1]", " ", ".", "\u{fc}", "friends",
+        ]), 0..24),
+    ) {
+        let value = words.join(&between);
+        let mut top = header::Builder::default();
+        top.add("X-First", "1").add(&name, &value).add("X-Last", "2");
+        let mut want = b"X-First: 1\r\n".to_vec();
+        want.extend(plain::field(&name, &value));
+        want.extend(b"X-Last: 2\r\n");
+        let built = top.finish();
+        prop_assert_eq!(String::from_utf8_lossy(&built), String::from_utf8_lossy(&want));
+        let text = pieces.concat();
+        let read = address::list(text.as_bytes());
+        let entries: Vec<_> = read.mailboxes.into_iter().map(|m| (m.name, m.address, m.wire)).collect();
+        prop_assert_eq!((entries, read.broken), plain::list(&text), "{:?}", text);
     }
 
     #[test]
