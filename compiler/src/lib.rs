@@ -4,7 +4,6 @@
 //! A module imports only from stages above it here, and from the leaves `span`, `source`, `diag`.
 
 pub mod ast;
-pub mod case;
 pub mod check;
 pub mod codes;
 pub mod data;

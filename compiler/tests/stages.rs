@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// Leaves first, then the stages in order.
 const ORDER: &[&str] = &[
-    "span", "source", "diag", "codes", "case", "ast", "lex", "tree", "parse", "fmt", "data", "gather",
-    "model", "resolve", "check", "lower", "prove",
+    "span", "source", "diag", "codes", "ast", "lex", "tree", "parse", "fmt", "data", "gather", "model",
+    "resolve", "check", "lower", "prove",
 ];
 const MAX_LINES: usize = 800;
 

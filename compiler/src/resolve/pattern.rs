@@ -113,7 +113,7 @@ fn regex_problem(text: &str) -> Option<(String, &'static str)> {
         };
         return Some((kind, help));
     }
-    if crate::case::is_asked_for(text) {
+    if super::case::is_asked_for(text) {
         return Some((
             "capitals and small letters cannot be told apart".to_owned(),
             "take the `-i` out: text is folded before it is searched, and case never matters",

@@ -59,7 +59,7 @@ pub fn translate(
         }
     }
     let mut out = if inline.is_empty() { String::new() } else { format!("(?{inline})") };
-    if format != Format::Regexp && edict_compiler::case::is_asked_for(regex) {
+    if format != Format::Regexp && edict_compiler::resolve::case::is_asked_for(regex) {
         return Err("`(?-i)` is not sayable: rules compare without case".to_owned());
     }
     // header_checks(5) may be of either kind; where the two differ it is not known which is meant.
