@@ -52,13 +52,14 @@ fn the_top_level_is_fixed() {
         "README.md",
         "LICENSE",
         "CHANGELOG.md",
-        "target",
-        "edict-data",
     ];
+    // What building and README's five minutes leave there: git passes over it, too.
+    let ignored = std::fs::read_to_string(root().join(".gitignore")).unwrap();
+    let ignored: Vec<&str> = ignored.lines().filter_map(|line| line.strip_prefix('/')).collect();
     for entry in std::fs::read_dir(root()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(
-            name.starts_with('.') || allowed.contains(&name.as_str()),
+            name.starts_with('.') || allowed.contains(&name.as_str()) || ignored.contains(&name.as_str()),
             "{name} does not belong at the top"
         );
     }
