@@ -14,6 +14,7 @@ mod expect;
 mod fact;
 mod mailbox;
 mod moment;
+mod named;
 mod names;
 mod operand;
 mod pattern;
@@ -32,7 +33,7 @@ use crate::diag::{Diagnostic, Severity};
 use crate::model::{LOCAL_DOMAINS, ListDef, ListType, Model, RELAY_DOMAINS, TRUSTED, Test};
 use crate::source::Sources;
 use crate::span::{FileId, Span, within};
-use names::{Names, Sort};
+use names::{Declared, Names, Sort};
 use std::collections::BTreeSet;
 
 /// What resolving came to.
@@ -81,6 +82,7 @@ pub fn resolve<'a>(asts: &'a [Ast], sources: &'a Sources, damaged: &'a [Span]) -
         damaged,
     };
     builtin_lists(&mut ctx);
+    named::declare(&mut ctx, asts);
     let items = || asts.iter().flat_map(|ast| ast.items.iter().map(move |item| (ast.file, item)));
 
     // Relays have to be known to the profile, the profile to whatever holds a bare name.
@@ -121,6 +123,7 @@ pub fn resolve<'a>(asts: &'a [Ast], sources: &'a Sources, damaged: &'a [Span]) -
         }
     }
     ctx.tell_unknown();
+    ctx.use_mentioned();
     Resolved { model: ctx.model, files: ctx.files, diagnostics: ctx.diagnostics }
 }
 
@@ -161,6 +164,7 @@ fn builtin_lists(ctx: &mut Context<'_>) {
     for (name, ty) in lists {
         let place = ctx.model.lists.len();
         ctx.names.define_builtin(Sort::List, name, place);
+        ctx.names.declare(Sort::List, Declared { name: name.to_owned(), ty: Some(ty), span: None });
         ctx.model.lists.push(ListDef {
             name: name.to_owned(),
             ty,

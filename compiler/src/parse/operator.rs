@@ -365,7 +365,8 @@ fn text_value(c: &mut Cursor<'_>, operator: &str, start: Span) -> Option<Value> 
         c.report(diagnostic.help(help).fix("ask with `matches`", start.to(span), instead));
         return None;
     }
-    if c.word().is_some() {
+    // A word alone may name a list of another file: whether it does, only `resolve` knows.
+    if c.word().is_some() && !c.lone_word() {
         c.expect_text("a text")?;
         return None;
     }

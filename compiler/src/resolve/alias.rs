@@ -1,6 +1,7 @@
 //! Groups and aliases as written. Groups are opened here; aliases are expanded by `check`.
 
 use super::Context;
+use super::named::Place;
 use super::names::Sort;
 use super::value::{Bare, of_word};
 use crate::ast::{self, Class, Entry};
@@ -14,6 +15,8 @@ use std::collections::{HashMap, HashSet};
 
 /// The deepest nesting of groups.
 const MAX_NESTING: usize = 50;
+/// Where members stand.
+const MEMBERS: Place<'static> = Place::Mailboxes { groups: true };
 
 /// Resolves all groups: names first, then each with the groups within it.
 pub fn groups(ctx: &mut Context<'_>, groups: &[&ast::Group]) {
@@ -28,7 +31,7 @@ pub fn groups(ctx: &mut Context<'_>, groups: &[&ast::Group]) {
     // Of a second group of one name nothing is kept, but its mistakes are told.
     for entry in again.iter().flat_map(|group| &group.members).flat_map(|m| &m.entries) {
         match entry {
-            Entry::Value(value) => drop(ctx.mailbox(value)),
+            Entry::Value(value) => drop(ctx.mailbox_at(value, MEMBERS)),
             Entry::Group(name) => drop(ctx.find(Sort::Group, name)),
         }
     }
@@ -41,7 +44,7 @@ pub fn groups(ctx: &mut Context<'_>, groups: &[&ast::Group]) {
         let (mut members, mut groups) = (Vec::new(), Vec::new());
         for entry in group.members.iter().flat_map(|m| &m.entries) {
             match entry {
-                Entry::Value(value) => members.extend(ctx.mailbox(value)),
+                Entry::Value(value) => members.extend(ctx.mailbox_at(value, MEMBERS)),
                 Entry::Group(name) => groups.extend(ctx.find(Sort::Group, name).map(|g| (g, name.span))),
             }
         }
@@ -179,7 +182,7 @@ pub fn members(ctx: &mut Context<'_>, entries: &ast::Entries) -> Option<Vec<Memb
     for entry in &entries.entries {
         let member = match entry {
             Entry::Value(value) => special(ctx, &value.text, value.span)
-                .then(|| ctx.mailbox(value))
+                .then(|| ctx.mailbox_at(value, MEMBERS))
                 .flatten()
                 .map(Member::Mailbox),
             Entry::Group(name) => ctx.find(Sort::Group, name).map(|place| {
@@ -225,7 +228,7 @@ pub fn alias(ctx: &mut Context<'_>, alias: &ast::Alias) {
     let key = key(ctx, &alias.address.value, alias.address.span);
     let found = alias.members.as_ref().and_then(|entries| members(ctx, entries));
     let owner = match &alias.owner {
-        Some(word) => ctx.mailbox(&of_word(word)).map(Some),
+        Some(word) => ctx.mailbox_at(&of_word(word), Place::Mailboxes { groups: false }).map(Some),
         None => Some(None),
     };
     let may_send = match &alias.may_send {

@@ -4,6 +4,7 @@
 //! table has few kinds of test.
 
 use super::fact::fact;
+use super::named::Place;
 use super::operand::{kind_of, one_value, word};
 use super::set::{numbers, search, within};
 use super::wording::{example, type_name};
@@ -77,7 +78,7 @@ fn resolve(ctx: &mut Context<'_>, test: &FactTest) -> Option<Cond> {
             }
         }
         ast::Op::ListedIn(_) => return None,
-        ast::Op::Is(value) => make(is(ctx, row, value)?),
+        ast::Op::Is(value) => make(is(ctx, row, value, test)?),
         ast::Op::In(ast::Set::Inline(entries)) if matches!(row.ty, Type::Count | Type::Size) => {
             Cond::any(numbers(ctx, row, entries)?.into_iter().map(|number| make(Op::Equal(number))))
         }
@@ -147,10 +148,10 @@ fn values(kind: ListKind, value: String) -> Op {
     Op::In(Set::Values(kind, vec![value]))
 }
 
-fn is(ctx: &mut Context<'_>, row: &Row, value: &Value) -> Option<Op> {
+fn is(ctx: &mut Context<'_>, row: &Row, value: &Value, test: &FactTest) -> Option<Op> {
     Some(match row.ty {
         Type::Address | Type::Domain | Type::Network | Type::Text => {
-            values(kind_of(row.ty), one_value(ctx, row, value, false)?)
+            values(kind_of(row.ty), one_value(ctx, row, value, Place::Is(row, test))?)
         }
         Type::Count => Op::Equal(ctx.count(value)?),
         Type::Size => Op::Equal(ctx.size(value)?),

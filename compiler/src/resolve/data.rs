@@ -1,6 +1,7 @@
 //! Lists, inline and from files, and the files that rules name.
 
 use super::Context;
+use super::named::Place;
 use super::names::Sort;
 use super::value::Bare;
 use crate::ast::{self, Entry, List, ListBody, Text};
@@ -68,7 +69,7 @@ impl Context<'_> {
     }
 }
 
-fn list_type(ty: ast::ListType) -> ListType {
+pub(super) fn list_type(ty: ast::ListType) -> ListType {
     match ty {
         ast::ListType::Address => ListType::Address,
         ast::ListType::Domain => ListType::Domain,
@@ -119,6 +120,7 @@ fn inline(ctx: &mut Context<'_>, ty: ast::ListType, entries: &[Entry]) -> Entrie
     let mut out: Vec<(String, crate::span::Span)> = Vec::new();
     for one in entries {
         match one {
+            Entry::Value(value) if ctx.names_set(value, Place::List(list_type(ty))) => {}
             Entry::Value(value) => out.extend(entry(ctx, ty, value).map(|e| (e, value.span))),
             Entry::Group(name) if ty == ast::ListType::Address => {
                 if let Some(place) = ctx.find(Sort::Group, name)

@@ -3,6 +3,7 @@
 //! Bounds: only what a rule is and says is looked at, not whether a mail can come to it.
 
 use super::Context;
+use super::named::Place;
 use super::names::Sort;
 use super::testing::address;
 use crate::ast::{Class, Entries, Entry, Expect, Expectation, Spanned, Text, Value};
@@ -204,6 +205,7 @@ fn bcc(ctx: &mut Context<'_>, entries: &Entries) {
 fn addresses(ctx: &mut Context<'_>, entries: &Entries) {
     for entry in &entries.entries {
         match entry {
+            Entry::Value(value) if ctx.names_set(value, Place::Mailboxes { groups: true }) => {}
             Entry::Value(value) => drop(address(ctx, value, "")),
             Entry::Group(name) => {
                 if let Some(place) = ctx.find(Sort::Group, name)

@@ -1,6 +1,7 @@
 //! One exact mailbox: with its spelling kept, completed by the first local domain, and what only looks like one.
 
 use super::Context;
+use super::named::Place;
 use super::value::{address_help, shape};
 use crate::ast::{Class, Value};
 use crate::diag::Diagnostic;
@@ -32,6 +33,11 @@ impl Context<'_> {
             .help(help),
         );
         true
+    }
+
+    /// The same as [`Context::mailbox`] where a rule file names mailboxes: the name of a group or list is none.
+    pub(super) fn mailbox_at(&mut self, value: &Value, place: Place<'_>) -> Option<Mailbox> {
+        if self.names_set(value, place) { None } else { self.mailbox(value) }
     }
 
     /// One exact address, with its spelling kept. A bare name is one at the first local domain.

@@ -7,7 +7,7 @@ use crate::model::ListType;
 use crate::parse::opposite::{Likely, reverses};
 use crate::parse::words::{nearest, tied};
 use crate::span::{Span, within};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What a name can name. Lists, groups, relays and rules have name spaces of their own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -50,9 +50,24 @@ struct Named {
     poisoned: bool,
 }
 
+/// A list or group, known by its name before it is defined.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// As it is written.
+    pub name: String,
+    /// What a list holds, where that could be read.
+    pub ty: Option<ListType>,
+    /// Where; none for what is built in.
+    pub span: Option<Span>,
+}
+
 /// Everything that has a name.
 #[derive(Default)]
 pub struct Names {
+    /// Lists and groups by their names in lower case, as values are compared.
+    declared: HashMap<(Sort, String), Declared>,
+    /// Those that stood where a value is meant.
+    mentioned: BTreeSet<(Sort, String)>,
     known: HashMap<(Sort, String), Named>,
     unknown: BTreeMap<(Sort, String), Vec<Span>>,
     /// What an unknown list would have to hold, and whether a test asks for it.
@@ -63,6 +78,27 @@ impl Names {
     /// Whether there is such a name.
     pub fn knows(&self, sort: Sort, name: &str) -> bool {
         self.known.contains_key(&(sort, name.to_owned()))
+    }
+
+    /// Notes a list or group that will be defined; of two of one name the first.
+    pub fn declare(&mut self, sort: Sort, one: Declared) {
+        self.declared.entry((sort, one.name.to_ascii_lowercase())).or_insert(one);
+    }
+
+    /// The list or group of a name.
+    pub fn declared(&self, sort: Sort, name: &str) -> Option<&Declared> {
+        self.declared.get(&(sort, name.to_ascii_lowercase()))
+    }
+
+    /// Notes that one was named where a value is meant.
+    pub fn mention(&mut self, sort: Sort, name: &str) {
+        self.mentioned.insert((sort, name.to_owned()));
+    }
+
+    /// The places of those.
+    pub fn mentioned(&self) -> Vec<(Sort, usize)> {
+        let places = self.mentioned.iter().map(|key| Some((key.0, self.known.get(key)?.place)));
+        places.flatten().collect()
     }
 
     /// Defines what needs no definition.

@@ -2,6 +2,7 @@
 //! facts, names of facts and settings, domains that are never seen.
 
 use super::Context;
+use super::named::Place;
 use super::value::{Bare, is_nothing, is_something, nothing};
 use super::wording::{TEMPORARY, listed, type_word};
 use crate::ast::{Class, Value};
@@ -30,7 +31,8 @@ pub fn kind_of(ty: Type) -> ListKind {
 }
 
 /// One value as the entry of a list of the fact's type.
-pub fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, in_set: bool) -> Option<String> {
+pub fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, place: Place<'_>) -> Option<String> {
+    let in_set = matches!(place, Place::Among(..));
     let code = match row.ty {
         Type::Address => "E1110",
         Type::Domain => "E1111",
@@ -44,6 +46,10 @@ pub fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, in_set: bool) 
         format!("the opposite is asked with `not` before the whole test: `not {name} is ")
     };
     if bare && ctx.negated(code, value, &instead) {
+        return None;
+    }
+    // The settings that are lists have a message of their own.
+    if !BUILT_IN.contains(&value.text.as_str()) && ctx.names_set(value, place) {
         return None;
     }
     match row.ty {
@@ -140,8 +146,9 @@ fn names_something(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
     } else {
         return false;
     };
-    // Words without a dot are no domains; `subject` and `body` may well be logins.
-    if value.class != Class::Word || (what == "a fact" && !text.contains('.')) {
+    // `subject` and `body` may well be logins, who sends and who receives hardly.
+    let login = row.ty == Type::Text && !matches!(text, "sender" | "recipient" | "helo");
+    if value.class != Class::Word || (what == "a fact" && login && !text.contains('.')) {
         return false;
     }
     ctx.report(
@@ -149,6 +156,11 @@ fn names_something(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
             .label(format!("`{}` is compared with what is written here, letter by letter", row.name))
             .help(if row.ty == Type::Domain && BUILT_IN.contains(&text) {
                 format!("the name of a list stands behind `in`, without brackets: write `{} in {text}`", row.name)
+            } else if what == "a fact" && !text.contains('.') {
+                format!(
+                    "a rule cannot compare two facts: write the value itself, or `in` and the name of a list; {} of this name stands in quotes: `\"{text}\"`",
+                    if row.ty == Type::Domain { "a host" } else { "one" }
+                )
             } else if what == "a fact" {
                 "a rule cannot compare two facts: write the value itself, or `in` and the name of a list".to_owned()
             } else {

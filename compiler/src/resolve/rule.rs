@@ -1,5 +1,6 @@
 //! Rules: defaults filled in, names found, texts read.
 
+use super::named::Place;
 use super::names::Sort;
 use super::profile::small;
 use super::{Context, condition, disclaimer, moment};
@@ -327,7 +328,7 @@ fn targets(ctx: &mut Context<'_>, to: &ast::Entries) -> Option<Vec<String>> {
     let mut sound = true;
     for entry in &to.entries {
         match entry {
-            Entry::Value(value) => match ctx.mailbox(value) {
+            Entry::Value(value) => match ctx.mailbox_at(value, Place::Mailboxes { groups: true }) {
                 Some(mailbox) => out.push((mailbox.address.as_str().to_owned(), mailbox.wire)),
                 None => sound = false,
             },

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::condition::unfit;
+use super::named::Place;
 use super::names::Sort;
 use super::operand::{bare_text, kind_of, one_value, word};
 use super::wording::type_name;
@@ -52,7 +53,7 @@ pub fn within(ctx: &mut Context<'_>, row: &Row, set: &ast::Set, test: &FactTest)
             let mut sound = true;
             for entry in &entries.entries {
                 match entry {
-                    Entry::Value(value) => match one_value(ctx, row, value, true) {
+                    Entry::Value(value) => match one_value(ctx, row, value, Place::Among(row, test)) {
                         Some(entry) => out.push((entry, value.span)),
                         None => sound = false,
                     },
@@ -116,17 +117,26 @@ fn not_empty(ctx: &mut Context<'_>, entries: &ast::Entries) -> bool {
     !entries.entries.is_empty()
 }
 
-fn no_group(ctx: &mut Context<'_>, row: &Row, name: &Word) {
-    let fact = row.name;
-    let help = match row.fact {
+/// What to ask in place of a fact that no group can hold.
+pub fn whole_address(row: &Row, name: &str, not: &str) -> String {
+    match row.fact {
         Fact::SenderDomain | Fact::SenderLocal => {
-            format!("ask the whole address: `sender in group {}`", name.value)
+            format!("ask the whole address: `sender {not}in group {name}`")
         }
         Fact::RecipientDomain | Fact::RecipientLocal => {
-            format!("ask the whole address: `recipient in group {}`", name.value)
+            format!("ask the whole address: `recipient {not}in group {name}`")
         }
-        _ => "ask `sender`, `recipient`, `from`, `to`, `cc` or `auth.user`".to_owned(),
-    };
+        _ => {
+            format!(
+                "a group is asked of `sender`, `recipient`, `from`, `to`, `cc` or `auth.user`, as in `sender {not}in group {name}`"
+            )
+        }
+    }
+}
+
+fn no_group(ctx: &mut Context<'_>, row: &Row, name: &Word) {
+    let fact = row.name;
+    let help = whole_address(row, &name.value, "");
     ctx.report(
         Diagnostic::error("E1124", format!("`{fact}` cannot be in group `{}`", name.value), name.span)
             .label("a group holds addresses")
@@ -135,7 +145,7 @@ fn no_group(ctx: &mut Context<'_>, row: &Row, name: &Word) {
 }
 
 /// Whether entries of a list of this type can be compared with values of a fact of that type.
-fn suits(fact: Type, list: ListType) -> bool {
+pub fn suits(fact: Type, list: ListType) -> bool {
     matches!(
         (fact, list),
         (Type::Address, ListType::Address | ListType::Domain)
@@ -145,14 +155,50 @@ fn suits(fact: Type, list: ListType) -> bool {
     )
 }
 
-fn named_list(ctx: &mut Context<'_>, row: &Row, name: &Word, test: &FactTest) -> Option<Op> {
-    let ty = match row.ty {
+/// The type of a list that a fact of a type is asked of.
+fn wanted(ty: Type) -> ListType {
+    match ty {
         Type::Domain => ListType::Domain,
         Type::Network => ListType::Network,
         Type::Text => ListType::Text,
         _ => ListType::Address,
-    };
-    let place = ctx.find_list(name, ty, true)?;
+    }
+}
+
+/// What to ask of a list in place of a fact whose values it cannot hold. Another party than the one that was asked for is
+/// named as such: what a client is says its network, what a stranger writes as sender does not.
+pub fn elsewhere(row: &Row, ty: ListType, name: &str, not: &str) -> String {
+    let whole = row.name.trim_end_matches(".domain").trim_end_matches(".local");
+    let local = matches!(row.fact, Fact::SenderLocal | Fact::RecipientLocal);
+    let sent = local || matches!(row.fact, Fact::SenderDomain | Fact::RecipientDomain);
+    let client = matches!(row.fact, Fact::ClientName | Fact::Helo);
+    let needs = format!("`{}` needs a list of {}", row.name, wanted(row.ty).plural());
+    match ty {
+        ListType::Address if sent => format!("write `{whole} {not}in {name}`: addresses are compared whole"),
+        ListType::Address if row.fact == Fact::AuthUser => {
+            format!("define a list of texts, or a group and write `auth.user {not}in group {name}`")
+        }
+        ListType::Address => format!(
+            "{needs}; where the sender is meant write `sender {not}in {name}`, where the recipient, `recipient {not}in {name}`"
+        ),
+        ListType::Domain if local => format!("write `{whole}.domain {not}in {name}`"),
+        ListType::Domain if row.fact == Fact::ClientIp => {
+            format!("write `client.name {not}in {name}` for the client's host name")
+        }
+        ListType::Domain => format!(
+            "{needs}; where the sender's domain is meant write `sender.domain {not}in {name}`, where the recipient's, `recipient.domain {not}in {name}`"
+        ),
+        ListType::Network if client => format!("write `client.ip {not}in {name}`"),
+        ListType::Network => format!("{needs}; where the client is meant write `client.ip {not}in {name}`"),
+        ListType::Text => format!(
+            "{needs}: `list {name}: {} = [...]`; texts are searched for, as in `{not}subject contains any of {name}`",
+            wanted(row.ty).name()
+        ),
+    }
+}
+
+fn named_list(ctx: &mut Context<'_>, row: &Row, name: &Word, test: &FactTest) -> Option<Op> {
+    let place = ctx.find_list(name, wanted(row.ty), true)?;
     let list = ctx.model.lists.get_mut(place)?;
     list.used = true;
     if suits(row.ty, list.ty) {
@@ -160,27 +206,7 @@ fn named_list(ctx: &mut Context<'_>, row: &Row, name: &Word, test: &FactTest) ->
     }
     let (ty, span) = (list.ty, list.span);
     let fact = row.name;
-    let whole = fact.trim_end_matches(".domain");
-    let help = match (row.fact, ty) {
-        (Fact::SenderDomain | Fact::RecipientDomain, ListType::Address) => {
-            format!("write `{whole} in {}`: addresses are compared whole", name.value)
-        }
-        (_, ListType::Text) if row.ty == Type::Address => {
-            format!(
-                "ask a text, as `subject contains any of {0}`; or write addresses into the list: `list {0}: address = [ann@example.com]`",
-                name.value
-            )
-        }
-        (_, ListType::Network) => format!("write `client.ip in {}`", name.value),
-        (_, ListType::Address) if row.fact == Fact::AuthUser => {
-            format!("define a list of texts, or a group and write `auth.user in group {}`", name.value)
-        }
-        (_, ListType::Address) => format!("write `sender in {0}` or `recipient in {0}`", name.value),
-        (_, ListType::Domain) => {
-            format!("write `sender.domain in {}` or `sender in {}`", name.value, name.value)
-        }
-        (_, ListType::Text) => format!("write `subject contains any of {}`, or ask another text", name.value),
-    };
+    let help = elsewhere(row, ty, &name.value, if test.negated { "not " } else { "" });
     let mut diagnostic = Diagnostic::error(
         "E1119",
         format!("`{}` is a list of {}, but `{fact}` is {}", name.value, ty.plural(), type_name(row.ty)),
@@ -230,7 +256,8 @@ pub fn search(
     };
     match needles {
         Needles::One(value) => {
-            let literal = needle(ctx, row, value)?;
+            // A part of a login is no name that could stand bare.
+            let literal = needle(ctx, value, Place::Search(row, test, operator), false)?;
             Some(one(vec![literal]))
         }
         Needles::Inline(entries) => {
@@ -238,10 +265,12 @@ pub fn search(
             let mut sound = true;
             for entry in &entries.entries {
                 match entry {
-                    Entry::Value(value) => match needle(ctx, row, value) {
-                        Some(literal) => drop(out.insert(literal)),
-                        None => sound = false,
-                    },
+                    Entry::Value(value) => {
+                        match needle(ctx, value, Place::Search(row, test, operator), bare_text(row.fact)) {
+                            Some(literal) => drop(out.insert(literal)),
+                            None => sound = false,
+                        }
+                    }
                     Entry::Group(name) => {
                         no_group(ctx, row, name);
                         sound = false;
@@ -281,8 +310,11 @@ pub fn search(
     }
 }
 
-fn needle(ctx: &mut Context<'_>, row: &Row, value: &Value) -> Option<String> {
-    let literal = ctx.text(value, bare_text(row.fact))?;
+fn needle(ctx: &mut Context<'_>, value: &Value, place: Place<'_>, words: bool) -> Option<String> {
+    if ctx.names_set(value, place) {
+        return None;
+    }
+    let literal = ctx.text(value, words)?;
     if literal.trim().is_empty() {
         empty_needle(ctx, value.span);
         return None;

@@ -1,6 +1,7 @@
 //! Values of every type: from what was written to the normal form, or a message that says what to write.
 
 use super::Context;
+use super::named::kept_by_quotes;
 use crate::ast::{Class, Value, Word};
 use crate::data::{looks_like_one, network_fault};
 use crate::diag::Diagnostic;
@@ -183,7 +184,7 @@ impl Context<'_> {
     /// A domain, or `.domain` where `below` says so.
     pub(super) fn domain(&mut self, value: &Value, below: bool) -> Option<Pattern> {
         let text = value.text.as_str();
-        let word = matches!(value.class, Class::Word);
+        let word = matches!(value.class, Class::Word) || kept_by_quotes(self, value);
         let network = parse_network(text).is_ok() && !text.starts_with('[');
         if self.negated(
             "E1111",
@@ -358,6 +359,9 @@ impl Context<'_> {
             } else if text.starts_with(['!', '~', '^']) {
                 // The sign may be a `not` of another language.
                 diagnostic.help(format!("put it in quotes: `\"{text}\"`; the opposite is asked with `not`"))
+            } else if self.partial {
+                // What could not be read may define a list of that name.
+                diagnostic.help(format!("put it in quotes: `\"{text}\"`"))
             } else {
                 diagnostic.help(format!("put it in quotes: `\"{text}\"`")).fix(
                     "put it in quotes",

@@ -80,18 +80,9 @@ impl<'a> Cursor<'a> {
                     None => format!("a text stands in quotes: `{}`", short(&quoted)),
                 };
                 let diagnostic = Diagnostic::error("E0017", message, t.span).help(help);
-                // Several words may be one text, and some are operators elsewhere: no edit is certain then.
-                let goes_on = !self.starts_line(1)
-                    && self.nth(1).is_some_and(|next| match next.kind {
-                        TokenKind::Text | TokenKind::Block | TokenKind::Regex => true,
-                        TokenKind::Word => !matches!(next.text, "and" | "or"),
-                        _ => false,
-                    });
-                // A sign before it may be a `not` of another language.
-                let certain = !goes_on
-                    && !list
-                    && !t.text.starts_with(['!', '~', '^'])
-                    && !matches!(t.text, "not" | "regex" | "glob" | "any" | "all" | "of");
+                // A glob without a sign of one may be the name of a list of another file.
+                let named = list || (what.starts_with("a glob") && !t.text.contains(['*', '?']));
+                let certain = !named && self.lone_word();
                 self.report(if certain {
                     diagnostic.fix("put it in quotes", t.span, quoted)
                 } else {
@@ -105,6 +96,25 @@ impl<'a> Cursor<'a> {
                 None
             }
         }
+    }
+
+    /// Whether the next word is the whole of a value: several may be one text, and some are operators elsewhere.
+    pub(in crate::parse) fn lone_word(&self) -> bool {
+        let goes_on = !self.starts_line(1)
+            && self.nth(1).is_some_and(|next| match next.kind {
+                TokenKind::Text | TokenKind::Block | TokenKind::Regex => true,
+                TokenKind::Word => !matches!(next.text, "and" | "or"),
+                _ => false,
+            });
+        // A sign before it may be a `not` of another language.
+        let operator = |word: &str| {
+            word.starts_with(['!', '~', '^'])
+                || matches!(
+                    word,
+                    "not" | "regex" | "glob" | "any" | "all" | "of" | "and" | "or" | "is" | "in"
+                )
+        };
+        !self.starts_line(0) && !goes_on && self.word().is_some_and(|word| !operator(word))
     }
 
     /// Takes one of a closed set of words, or reports what they are.

@@ -4,8 +4,9 @@ use super::profiles;
 use crate::ast::{self, Ast, Class, Entries, Entry, SettingValue, Value, Word};
 use crate::diag::Diagnostic;
 use crate::resolve::Context;
+use crate::resolve::named::Place;
 use crate::resolve::names::Sort;
-use crate::resolve::value::Bare;
+use crate::resolve::value::{Bare, of_word};
 use edict_table::model::RelayDomain;
 use edict_table::value::Pattern;
 use std::collections::BTreeSet;
@@ -44,6 +45,9 @@ pub(super) fn set(ctx: &mut Context<'_>, name: &'static str, entries: &Entries) 
         "local-domains" => {
             let mut out = Vec::new();
             for value in values {
+                if ctx.names_set(value, Place::Setting(name)) {
+                    continue;
+                }
                 let Some(Pattern::Domain(domain)) = ctx.domain(value, false) else { continue };
                 if out.iter().any(|known| known == domain.as_str()) {
                     twice(ctx, name, domain.as_str(), &Word { value: value.text.clone(), span: value.span });
@@ -59,6 +63,9 @@ pub(super) fn set(ctx: &mut Context<'_>, name: &'static str, entries: &Entries) 
         "trusted-networks" => {
             let mut networks = BTreeSet::new();
             for value in values {
+                if ctx.names_set(value, Place::Setting(name)) {
+                    continue;
+                }
                 let Some(network) = ctx.network(value) else { continue };
                 ctx.model.values.insert((name, network.to_string()), value.span);
                 networks.insert(network.to_string());
@@ -66,7 +73,8 @@ pub(super) fn set(ctx: &mut Context<'_>, name: &'static str, entries: &Entries) 
             ctx.model.profile.trusted_networks = networks.into_iter().collect();
         }
         _ => {
-            let mailboxes: Vec<_> = values.into_iter().filter_map(|v| ctx.mailbox(v)).collect();
+            let place = Place::Mailboxes { groups: false };
+            let mailboxes: Vec<_> = values.into_iter().filter_map(|v| ctx.mailbox_at(v, place)).collect();
             for mailbox in &mailboxes {
                 ctx.model.values.insert((name, mailbox.wire.clone()), mailbox.span);
             }
@@ -106,6 +114,9 @@ pub(super) fn relay_domains(ctx: &mut Context<'_>, domains: &[ast::RelayDomain])
                 Some(word.value.clone())
             }
         };
+        if ctx.names_set(&of_word(&entry.domain), Place::Setting("relay-domains")) {
+            continue;
+        }
         let Some(domain) = ctx.one_domain(&entry.domain) else { continue };
         if out.iter().any(|known| known.domain == domain.as_str()) {
             twice(ctx, "relay-domains", domain.as_str(), &entry.domain);
@@ -123,7 +134,9 @@ pub(super) fn relay_domains(ctx: &mut Context<'_>, domains: &[ast::RelayDomain])
 pub(super) fn exceptions(ctx: &mut Context<'_>, entries: &Entries) -> Vec<String> {
     let mut out = BTreeSet::new();
     for entry in &entries.entries {
-        if let Entry::Value(value) = entry {
+        if let Entry::Value(value) = entry
+            && !ctx.names_set(value, Place::Exceptions)
+        {
             let bare = if value.class == Class::Word { Bare::Taken } else { Bare::Entry };
             if let Some(pattern) = ctx.pattern(value, bare) {
                 out.insert(pattern.key());
