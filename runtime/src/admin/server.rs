@@ -143,6 +143,7 @@ where
     match act(id).await {
         Ok(done) => Json(done).into_response(),
         Err(error @ QueueError::Unknown(_)) => fail(StatusCode::NOT_FOUND, error),
+        Err(error @ QueueError::Held(_)) => fail(StatusCode::CONFLICT, error),
         Err(error @ QueueError::Disk(_)) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
     }
 }

@@ -335,6 +335,7 @@ impl Reloader {
         self.behind.commit(behind, &new, &hostname, &parts.table);
         apply(&new, &hostname, &self.context);
         self.context.live.publish(Arc::new(parts.table));
+        self.behind.queue.rerouted();
         self.listeners.commit(sockets, &new.listeners);
         tracing::info!(table = short(&digest), rules, source = source.name(), "reloaded");
         self.source.store(Arc::new(source));
@@ -353,6 +354,7 @@ impl Reloader {
         let before = self.context.live.before().ok_or(ReloadError::NothingBefore)?;
         check_signer(&config.signers, &before, "the table before")?;
         let table = self.context.live.rollback().ok_or(ReloadError::NothingBefore)?;
+        self.behind.queue.rerouted();
         tracing::warn!(table = short(table.digest()), "rolled back");
         Ok(table.digest().to_owned())
     }

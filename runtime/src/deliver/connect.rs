@@ -17,6 +17,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// The most addresses of a host that are tried.
 const MAX_ADDRESSES: usize = 6;
+/// The most servers of a domain that are tried; those of which DNS says that they have no address do not count.
+const MAX_TRIED: usize = 10;
 
 /// What is told where all servers were asked before.
 const NO_OTHER: &str = "there is no other server";
@@ -131,7 +133,7 @@ impl Dialer {
         hostname: &str,
         asked: &[String],
     ) -> Result<Session, Trouble> {
-        let mut trouble = None;
+        let (mut trouble, mut tried) = (None, 0);
         // Two that only cost time leave none for a third.
         let end = Instant::now() + 2 * self.patience();
         for way in ways {
@@ -145,8 +147,13 @@ impl Dialer {
                 Ok(Err(error)) => {
                     tracing::debug!(server = way.host.name, %error, "a server cannot be used");
                     // A worse server that is ourselves ends nothing while a better one is only down.
-                    if trouble.is_none() || !matches!(error, Trouble::Never(..)) {
+                    let never = matches!(error, Trouble::Never(..));
+                    if trouble.is_none() || !never {
                         trouble = Some(error);
+                    }
+                    tried += usize::from(way.by_mx && !never);
+                    if tried >= MAX_TRIED {
+                        break;
                     }
                 }
             }

@@ -161,7 +161,15 @@ fn place_one(mail: &Path, folder: &Path, name: &str, parts: &[&[u8]], again: boo
         other => other?,
     };
     let written = parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_data());
-    let written = written.and_then(|()| std::fs::rename(&tmp, &new));
+    let moved = || match std::fs::rename(&tmp, &new) {
+        // Somebody took away `new` alone.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_maildir(mail, folder)?;
+            std::fs::rename(&tmp, &new)
+        }
+        other => other,
+    };
+    let written = written.and_then(|()| moved());
     if written.is_err() {
         // Gives the space back; the error that counts is the first.
         let _ = std::fs::remove_file(&tmp);
@@ -272,6 +280,19 @@ mod tests {
             .unwrap();
         deliver(mail.path(), "mx.example", &[letter_for(&record, true)]);
         assert_eq!((list("new").len(), list("cur").len()), (0, 1));
+    }
+
+    #[test]
+    fn folders_that_were_taken_away_come_again() {
+        let mail = tempfile::tempdir().unwrap();
+        let record = crate::spool::test_record(5, b"x".to_vec());
+        let base = mail.path().join("example.com/bob");
+        for gone in ["new", "tmp", "cur"] {
+            let outcomes = deliver(mail.path(), "mx.example", &[letter_for(&record, false)]);
+            assert_eq!(outcomes, [vec![Outcome::Delivered { by_hop: Hand::Mailbox }; 2]], "{gone}");
+            assert_eq!(std::fs::read_dir(base.join("new")).unwrap().count(), 1);
+            std::fs::remove_dir_all(base.join(gone)).unwrap();
+        }
     }
 
     /// RFC 5321 4.4: exactly one Return-Path, ours; what looks like one in the body stays.

@@ -11,8 +11,9 @@ use hickory_resolver::proto::rr::RData;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
-/// The most servers of a domain that are tried.
-const MAX_HOSTS: usize = 10;
+/// The most servers of a domain that are looked at. How many of them are tried is for whoever connects to say: one without
+/// an address is none.
+const MAX_HOSTS: usize = 100;
 
 /// Asks name servers for the servers of domains and their addresses.
 pub struct Exchanges {
@@ -197,7 +198,7 @@ mod tests {
         assert_eq!(names(&[(0, "."), (5, "a.example.")]).unwrap(), ["a.example"]);
         assert_eq!(names(&[(10, "a."), (20, "MX.us.example."), (20, "c."), (30, "d.")]).unwrap(), ["a"]);
         assert!(matches!(names(&[(10, "mx.us.example.")]), Err(Trouble::Never((5, 4, 6), _))));
-        assert_eq!(names(&[(1, "x.example."); 30]).unwrap().len(), MAX_HOSTS);
+        assert_eq!(names(&[(1, "x.example."); 300]).unwrap().len(), MAX_HOSTS);
     }
 
     /// RFC 5321 5.1.

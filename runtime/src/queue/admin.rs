@@ -20,6 +20,9 @@ pub enum QueueError {
     /// No such message.
     #[error("there is no message {0} in the queue")]
     Unknown(MessageId),
+    /// It waits for somebody to release it.
+    #[error("message {0} is held: release it first")]
+    Held(MessageId),
     /// The disk says no.
     #[error("{0}")]
     Disk(String),
@@ -130,7 +133,11 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Unknown`] or what the disk says.
     pub async fn hold(&self, id: MessageId) -> Result<(), QueueError> {
-        self.change(id, Some(Wish::Hold), |state| state.held = true).await
+        self.change(id, Some(Wish::Hold), |state| {
+            state.held = true;
+            Ok(())
+        })
+        .await
     }
 
     /// Lets a held message go, also one that a rule holds.
@@ -142,18 +149,26 @@ impl Queue {
         self.change(id, Some(Wish::Release), move |state| {
             state.release(now);
             state.due = now;
+            Ok(())
         })
         .await
     }
 
-    /// Tries a deferred message now. One that is held stays so.
+    /// Tries a deferred message now.
     ///
     /// # Errors
-    /// [`QueueError::Unknown`] or what the disk says.
+    /// [`QueueError::Unknown`], [`QueueError::Held`] or what the disk says.
     pub async fn retry(&self, id: MessageId) -> Result<(), QueueError> {
         let due = now();
         // One under way is being tried, and what else is wanted of it stays so.
-        self.change(id, None, move |state| state.due = due).await
+        self.change(id, None, move |state| {
+            if state.held {
+                return Err(QueueError::Held(id));
+            }
+            state.due = due;
+            Ok(())
+        })
+        .await
     }
 
     /// Tries all deferred messages now; says how many.
@@ -175,20 +190,22 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Unknown`] or what the disk says.
     pub async fn remove(&self, id: MessageId) -> Result<(), QueueError> {
-        if self.inner.find(id, Some(Wish::Remove))?.is_some() {
-            return Ok(());
-        }
-        let due = self.inner.take_planned(id).await?;
+        let desk = Arc::clone(&self.inner.desk).lock_owned().await;
+        let Some(due) = self.inner.take_planned(id, Some(Wish::Remove)).await? else { return Ok(()) };
         let inner = Arc::clone(&self.inner);
-        let work = move || match inner.spool.deferred().remove(id) {
-            Ok(()) => {
-                tracing::info!(%id, "removed from the queue");
-                inner.gone(id);
-                Ok(())
-            }
-            Err(error) => {
-                inner.index().insert(due, id);
-                Err(QueueError::Disk(error.to_string()))
+        let work = move || {
+            let _desk = desk;
+            match inner.spool.deferred().remove(id) {
+                Ok(()) => {
+                    tracing::info!(%id, "removed from the queue");
+                    inner.index().remove(id);
+                    inner.gone(id);
+                    Ok(())
+                }
+                Err(error) => {
+                    inner.index().insert(due, id);
+                    Err(QueueError::Disk(error.to_string()))
+                }
             }
         };
         tokio::task::spawn_blocking(work).await.map_err(|e| QueueError::Disk(e.to_string()))?
@@ -199,18 +216,18 @@ impl Queue {
         &self,
         id: MessageId,
         wish: Option<Wish>,
-        change: impl FnOnce(&mut State) + Send + 'static,
+        change: impl FnOnce(&mut State) -> Result<(), QueueError> + Send + 'static,
     ) -> Result<(), QueueError> {
-        if self.inner.find(id, wish)?.is_some() {
-            return Ok(());
-        }
-        let due = self.inner.take_planned(id).await?;
+        let desk = Arc::clone(&self.inner.desk).lock_owned().await;
+        let Some(due) = self.inner.take_planned(id, wish).await? else { return Ok(()) };
         let inner = Arc::clone(&self.inner);
         let work = move || {
+            let _desk = desk;
             let store = inner.spool.deferred();
-            let changed = store.state(id).map_err(|e| e.to_string()).and_then(|mut state| {
-                change(&mut state);
-                store.update(id, &state).map_err(|e| e.to_string())?;
+            let disk = |error: String| QueueError::Disk(error);
+            let changed = store.state(id).map_err(|e| disk(e.to_string())).and_then(|mut state| {
+                change(&mut state)?;
+                store.update(id, &state).map_err(|e| disk(e.to_string()))?;
                 Ok(state)
             });
             match changed {
@@ -220,7 +237,7 @@ impl Queue {
                 }
                 Err(error) => {
                     inner.index().insert(due, id);
-                    Err(QueueError::Disk(error))
+                    Err(error)
                 }
             }
         };
@@ -254,10 +271,24 @@ impl Inner {
         }
     }
 
-    /// Takes a deferred message out of the plan, so that nobody else takes it up. One that waits in the log is deferred first.
-    async fn take_planned(self: &Arc<Self>, id: MessageId) -> Result<i64, QueueError> {
-        self.store_for_admin(id).await.map_err(|e| QueueError::Disk(e.to_string()))?;
-        self.index().remove(id).ok_or(QueueError::Unknown(id))
+    /// Sees to it that nobody takes up a message that waits, and says when it was due. One that waits in the log is deferred
+    /// first. None: it is under way, and takes the wish along.
+    async fn take_planned(
+        self: &Arc<Self>,
+        id: MessageId,
+        wish: Option<Wish>,
+    ) -> Result<Option<i64>, QueueError> {
+        loop {
+            if self.find(id, wish)?.is_some() {
+                return Ok(None);
+            }
+            self.store_for_admin(id).await.map_err(|e| QueueError::Disk(e.to_string()))?;
+            // It may have been taken up in between: it is among those under way then.
+            let due = self.index().reserve(id);
+            if due.is_some() {
+                return Ok(due);
+            }
+        }
     }
 
     /// Reads what is known of a message. Blocks.

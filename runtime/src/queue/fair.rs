@@ -51,7 +51,18 @@ impl<T> Fair<T> {
     }
 
     pub fn pop(&mut self) -> Option<T> {
-        let key = self.turns.pop_front()?;
+        self.pop_of(|_| true).map(|(_, item)| item)
+    }
+
+    /// Whose turn it is among the keys that may go.
+    pub fn turn(&self, may: impl Fn(u64) -> bool) -> Option<u64> {
+        self.turns.iter().copied().find(|key| may(*key))
+    }
+
+    /// The next one of the keys that may go; the others keep their turns.
+    pub fn pop_of(&mut self, may: impl Fn(u64) -> bool) -> Option<(u64, T)> {
+        let at = self.turns.iter().position(|key| may(*key))?;
+        let key = self.turns.remove(at)?;
         let lane = self.lanes.get_mut(&key)?;
         let item = lane.pop_front();
         if lane.is_empty() {
@@ -61,7 +72,7 @@ impl<T> Fair<T> {
             self.turns.push_back(key);
         }
         self.length = self.length.saturating_sub(usize::from(item.is_some()));
-        item
+        item.map(|item| (key, item))
     }
 }
 
@@ -82,6 +93,11 @@ mod tests {
         let first: Vec<i32> = std::iter::from_fn(|| queue.pop()).take(6).collect();
         assert_eq!(first, [9, 0, 5000, 1, 5001, 2]);
         assert_eq!(queue.len(), 997);
+        queue.push(2, 5002);
+        assert_eq!((queue.turn(|_| true), queue.turn(|key| key != 1)), (Some(1), Some(2)));
+        assert_eq!(queue.pop_of(|key| key != 1), Some((2, 5002)));
+        assert_eq!(queue.pop_of(|key| key != 1), None);
+        assert_eq!(queue.turn(|_| true), Some(1), "it keeps its turn");
         assert_eq!(std::iter::from_fn(|| queue.pop()).count(), 997);
         assert!(queue.len() == 0 && queue.lanes.is_empty());
     }

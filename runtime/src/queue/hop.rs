@@ -3,7 +3,8 @@
 //! A worker serves one connection (or one batch of mailboxes). Nobody starts a task per message. The first one is alone
 //! until the hop answered: one that hangs holds one connection. While
 //! a hop cannot be reached one worker tries again, soon at first; jobs wait for [`PATIENCE`], then they
-//! are handed back and new ones are refused until the next try. Who tries again does so in its [`Seat`]: whatever
+//! are handed back and new ones are refused until the next try. No sender has the last worker: whatever makes his mail
+//! hang, that of others goes. Who tries again does so in its [`Seat`]: whatever
 //! way a worker ends, its lane knows that nobody tries any more.
 
 use super::Inner;
@@ -14,7 +15,7 @@ use super::room;
 use super::route::Hop;
 use crate::deliver::Reason;
 use crate::envelope::MessageId;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
@@ -51,6 +52,8 @@ struct LaneState {
     workers: usize,
     /// The most of them.
     limit: usize,
+    /// How many of them are at work for whom, where that is bounded.
+    hands: HashMap<u64, usize>,
     /// It took mail when it was last tried.
     proven: bool,
     /// One of the workers that there are was answered: there may be more than one.
@@ -105,8 +108,42 @@ impl LaneState {
         Some(job)
     }
 
+    /// Whether another worker may be at work for this sender: all but one, where there is more than one.
+    fn may_have_one(&self, sender: u64) -> bool {
+        self.hands.get(&sender).is_none_or(|hands| *hands < self.limit.saturating_sub(1).max(1))
+    }
+
+    /// Takes the next job of a sender who may have another worker.
+    fn take_bounded(&mut self) -> Option<Job> {
+        let sender = self.queue.turn(|key| self.may_have_one(key))?;
+        let (_, job) = self.queue.pop_of(|key| key == sender)?;
+        self.again = self.again.saturating_sub(usize::from(job.entry.is_retry()));
+        Some(job)
+    }
+
+    /// A worker that was at work for one sender is so for another one.
+    fn change_hands(&mut self, old: Option<u64>, new: Option<u64>) {
+        if let Some(old) = old
+            && let Some(hands) = self.hands.get_mut(&old)
+        {
+            *hands = hands.saturating_sub(1);
+            if *hands == 0 {
+                self.hands.remove(&old);
+            }
+        }
+        if let Some(new) = new {
+            *self.hands.entry(new).or_default() += 1;
+        }
+    }
+
+    /// Calls all who rest: what waits may be for them now.
+    fn call_all(&mut self) {
+        self.resting.drain(..).for_each(|bell| bell.notify_one());
+    }
+
     /// How many workers more are to be started for what waits; they are counted.
     fn add_workers(&mut self) -> usize {
+        self.call_all();
         let more = self.queue.len().min(self.limit.saturating_sub(self.workers));
         self.workers += more;
         more
@@ -128,6 +165,8 @@ pub(super) struct Seat {
     pub lane: Arc<Lane>,
     /// Calls the worker when it rests, and tells it from others.
     bell: Arc<Notify>,
+    /// Whose job it has in hand, where that is bounded.
+    sender: Option<u64>,
     left: bool,
 }
 
@@ -155,6 +194,7 @@ impl Lane {
     pub fn renew(&self, limit: usize) {
         let mut state = self.state();
         state.limit = limit;
+        state.call_all();
         state.down.take_if(|down| !down.is_probed());
     }
 
@@ -183,7 +223,12 @@ impl Lane {
         if most {
             return Err((job, Reason::new((4, 4, 5), "much other mail waits for its next hop")));
         }
+        let sender = job.lane;
         state.put(job);
+        if !state.may_have_one(sender) {
+            // One of those who are at work for him takes it.
+            return Ok(false);
+        }
         if let Some(bell) = state.resting.pop() {
             bell.notify_one();
             return Ok(false);
@@ -196,14 +241,24 @@ impl Lane {
         Ok(wanted)
     }
 
-    /// Takes one job more for a worker that has one in hand: one up to so many bytes, and only where nobody
-    /// is at rest who could take it at once.
-    pub fn another(&self, largest: usize) -> Option<Job> {
+    /// Takes one job more for a worker that has one of this sender in hand: one up to so many bytes, and only where nobody
+    /// else could take it at once.
+    pub fn another(&self, sender: u64, largest: usize) -> Option<Job> {
         let mut state = self.state();
-        if state.closed || state.down.is_some() || !state.resting.is_empty() || state.workers < state.limit {
+        if state.closed || state.down.is_some() {
             return None;
         }
-        let job = state.take()?;
+        let idle = !state.resting.is_empty() || state.workers < state.limit;
+        let more = state.may_have_one(sender);
+        let next = state.queue.turn(|key| key == sender || state.may_have_one(key))?;
+        let hands = state.hands.get(&sender).copied().unwrap_or_default();
+        // Another's waits for no more than one connection of somebody whose mail may hang.
+        let taken = if next == sender { !idle || !more } else { !idle && hands <= 1 };
+        if !taken {
+            return None;
+        }
+        let (_, job) = state.queue.pop_of(|key| key == next)?;
+        state.again = state.again.saturating_sub(usize::from(job.entry.is_retry()));
         if job.entry.size > largest {
             state.put_front(job);
             return None;
@@ -339,17 +394,24 @@ impl Lane {
 impl Seat {
     /// For a worker that the lane counts already.
     pub fn new(lane: Arc<Lane>) -> Self {
-        Self { lane, bell: Arc::new(Notify::new()), left: false }
+        Self { lane, bell: Arc::new(Notify::new()), sender: None, left: false }
     }
 
     /// Ends the worker.
     fn leave(&mut self, state: &mut LaneState) {
         if !std::mem::replace(&mut self.left, true) {
+            state.change_hands(self.sender.take(), None);
             state.leave(&self.bell);
         }
     }
 
-    /// Takes up to `most` jobs; waits for the first for so long. Empty: the worker ends.
+    /// The worker goes on with a job of this sender, which it took before.
+    pub fn turn_to(&mut self, sender: u64) {
+        self.lane.state().change_hands(self.sender.replace(sender), Some(sender));
+    }
+
+    /// Takes up to `most` jobs; waits for the first for so long. Empty: the worker ends. Who takes them one by one takes those
+    /// of senders who may have another worker.
     pub async fn next(&mut self, most: usize, rest: Duration) -> Vec<Job> {
         let lane = Arc::clone(&self.lane);
         loop {
@@ -359,7 +421,14 @@ impl Seat {
                     self.leave(&mut state);
                     return Vec::new();
                 }
-                if state.queue.len() > 0 {
+                state.change_hands(self.sender.take(), None);
+                if most == 1 {
+                    if let Some(job) = state.take_bounded() {
+                        self.sender = Some(job.lane);
+                        state.change_hands(None, self.sender);
+                        return vec![job];
+                    }
+                } else if state.queue.len() > 0 {
                     return std::iter::from_fn(|| state.take()).take(most).collect();
                 }
                 state.resting.push(Arc::clone(&self.bell));
@@ -384,6 +453,7 @@ impl Seat {
         let lane = Arc::clone(&self.lane);
         let mut state = lane.state();
         (state.proven, state.answered) = (false, false);
+        state.change_hands(self.sender.take(), None);
         let now = Instant::now();
         let waits = job.as_ref().map_or(now, |job| job.since);
         if state.closed {

@@ -59,6 +59,14 @@ impl Index {
         Some(if due == TAKING { now() } else { due })
     }
 
+    /// Keeps a message from being taken up while something is done to it, and says when it was due.
+    pub fn reserve(&mut self, id: MessageId) -> Option<i64> {
+        let due = *self.names.get(&id)?;
+        self.insert(i64::MAX, id);
+        // Whoever was about to take it up lets it be.
+        Some(if due == TAKING { now() } else { due })
+    }
+
     /// Takes out a message that was read to be taken up. False: an admin was here meanwhile, and it is not to be.
     pub fn finish_taking(&mut self, id: MessageId) -> bool {
         self.names.get(&id) == Some(&TAKING) && self.remove(id).is_some()

@@ -196,6 +196,8 @@ struct Inner {
     movers: Semaphore,
     /// Bounds how many attempts are recorded at a time: each has its message in memory.
     settlers: Semaphore,
+    /// One admin at a time changes what waits.
+    desk: Arc<tokio::sync::Mutex<()>>,
     draining: watch::Sender<bool>,
     settling: AtomicUsize,
     workers: AtomicUsize,
@@ -258,6 +260,7 @@ impl Queue {
             turns: Arc::new(Semaphore::new(turns::MAX_DEFERRED)),
             movers: Semaphore::new(8),
             settlers: Semaphore::new(64),
+            desk: Arc::default(),
             draining: watch::channel(false).0,
             settling: AtomicUsize::new(0),
             workers: AtomicUsize::new(0),

@@ -315,9 +315,9 @@ impl Inner {
         wish: Wish,
     ) -> Result<(), SpoolError> {
         // Bounds how many write at a time; notices do not wait behind them.
-        let _mover = self.movers.acquire().await;
         let place = entry.settled_place().await;
         loop {
+            let mover = self.movers.acquire().await;
             let (spool, id, record, state) = (self.spool.clone(), entry.id, record.cloned(), state.clone());
             let stored = tokio::task::spawn_blocking(move || match (place, record) {
                 (Place::Log(_) | Place::Moving(_), Some(record)) => spool.deferred().put(&record, &state),
@@ -330,6 +330,8 @@ impl Inner {
                     if self.draining() {
                         return Err(SpoolError::Unreadable(error.to_string()));
                     }
+                    // A folder that cannot be written keeps no turn from others.
+                    drop(mover);
                     tokio::time::sleep(DISK_WAIT).await;
                 }
             }

@@ -17,12 +17,12 @@ pub(super) struct Ways {
     pub dialer: Dialer,
     pub guide: Box<dyn Guide>,
     /// Connections to next hops that may still be opened.
-    pub sockets: Sockets,
+    pub sockets: Arc<Sockets>,
 }
 
 impl Ways {
     pub fn new(settings: Settings, dialer: Dialer, guide: Box<dyn Guide>) -> Self {
-        let sockets = Sockets::new(settings.connections_in_all, settings.local != Local::Maildir);
+        let sockets = Arc::new(Sockets::new(settings.connections_in_all, settings.local != Local::Maildir));
         Self { settings, dialer, guide, sockets }
     }
 
@@ -55,8 +55,21 @@ impl Queue {
         self.go_by(Ways::new(settings, dialer, Box::new(guide)));
     }
 
+    /// Another table may send what waits another way.
+    pub fn rerouted(&self) {
+        let lanes: Vec<Arc<Lane>> =
+            self.inner.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        lanes.iter().for_each(|lane| self.inner.look_anew(lane));
+    }
+
     /// Goes on in these ways.
-    pub(super) fn go_by(&self, ways: Ways) {
+    pub(super) fn go_by(&self, mut ways: Ways) {
+        let before = self.inner.ways.load_full();
+        let bounds = |s: &Settings| (s.connections_in_all, s.local != Local::Maildir);
+        if bounds(&before.settings) == bounds(&ways.settings) {
+            // Connections that are open count on.
+            ways.sockets = Arc::clone(&before.sockets);
+        }
         let ways = Arc::new(ways);
         self.inner.ways.store(Arc::clone(&ways));
         let lanes: Vec<Arc<Lane>> =

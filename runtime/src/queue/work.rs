@@ -208,7 +208,10 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
         }
         let rest = if crowded { SHORT_REST } else { rest };
         let loaded = match waiting.take() {
-            Some(loaded) => Some(loaded),
+            Some(loaded) => {
+                seat.turn_to(loaded.0.lane);
+                Some(loaded)
+            }
             None => {
                 let Some(job) = seat.next(1, rest).await.pop() else { break };
                 if inner.ways.load().is_maildir(&lane.hop) {
@@ -239,7 +242,7 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
         // Its turn over, a connection ends with the message in hand.
         let on = |c: &Connection| c.session.runs_ahead() && c.session.age() <= longest;
         let ahead = matches!(lane.hop, Hop::Relay(_)) && session.as_ref().is_some_and(on);
-        let next = if ahead { lane.another(LARGE) } else { None };
+        let next = if ahead { lane.another(job.lane, LARGE) } else { None };
         let next = match next {
             Some(next) => load(inner, lane, next).await,
             None => None,

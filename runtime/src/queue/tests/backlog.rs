@@ -181,3 +181,59 @@ async fn what_waits_goes_another_way_after_a_reload() {
     all.sort_unstable();
     assert_eq!(all, (1..=MANY).collect::<Vec<_>>(), "each once");
 }
+
+/// One way, then another.
+struct Switch(Arc<AtomicBool>, Map, Map);
+
+impl Switch {
+    fn now(&self) -> &Map {
+        if self.0.load(Ordering::SeqCst) { &self.2 } else { &self.1 }
+    }
+}
+
+impl Guide for Switch {
+    fn hops(&self, dispatch: &Dispatch, now: i64) -> Vec<Hop> {
+        self.now().hops(dispatch, now)
+    }
+    fn hostname(&self) -> Option<String> {
+        self.now().hostname()
+    }
+    fn authors(&self, wire: &str, address: &Address, now: i64) -> Vec<(String, bool)> {
+        self.now().authors(wire, address, now)
+    }
+    fn notice_copies(&self) -> Vec<(String, bool)> {
+        self.now().notice_copies()
+    }
+    fn digest(&self) -> String {
+        self.now().digest()
+    }
+}
+
+/// Another table alone does so as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_waits_goes_another_way_after_a_reload_of_the_table() {
+    let data = tempfile::tempdir().unwrap();
+    let (stuck, seen_late, gate) = gated().await;
+    let (port, seen) = server(|_| None).await;
+    let by = |port| Map(BTreeMap::from([("far.example".to_owned(), relay(port))]), Vec::new());
+    let new = Arc::new(AtomicBool::new(false));
+    let guide = Box::new(Switch(Arc::clone(&new), by(stuck), by(port)));
+    let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
+    let (spool, recovery) = Spool::open(data.path(), options, Arc::new(NoLedger)).unwrap();
+    let queue = Queue::start_with(spool, recovery, guide, Tls::default(), patient(data.path()));
+    submit_many(&queue).await;
+    let held = held(&queue) as u64;
+    new.store(true, Ordering::SeqCst);
+    queue.rerouted();
+    for _ in 0..1000 {
+        if queue.counters().queued == held {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let moved = seen.all().len() as u64;
+    gate.open();
+    assert_eq!(moved, MANY - held);
+    empty(&queue).await;
+    assert_eq!((seen.all().len() + seen_late.all().len()) as u64, MANY, "each once");
+}

@@ -1,6 +1,7 @@
 //! Nobody waits behind all that somebody else has: senders of one next hop, and next hops among each other.
 
 use super::*;
+use std::sync::atomic::AtomicUsize;
 
 /// A gate that a next hop stands at before it greets, so that all mail waits before any is delivered.
 #[derive(Clone, Default)]
@@ -249,4 +250,52 @@ async fn large_mail_for_a_silent_server_does_not_hold_up_others() {
     gate.open();
     empty(&queue).await;
     assert_eq!(seen_slow.all().len(), 8);
+}
+
+/// Whatever makes one sender's mail hang, others have a connection to the same server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_sender_whose_mail_hangs_leaves_a_connection_to_others() {
+    for (connections, most) in [(2, 1), (3, 2), (8, 7)] {
+        let data = tempfile::tempdir().unwrap();
+        let (gate, hanging) = (Gate::default(), Arc::new(AtomicUsize::new(0)));
+        let (its, count) = (gate.clone(), Arc::clone(&hanging));
+        let (port, seen) = server(move |line| {
+            if line.starts_with("MAIL FROM:<spam@") {
+                count.fetch_add(1, Ordering::SeqCst);
+                tokio::task::block_in_place(|| its.pass());
+            }
+            None
+        })
+        .await;
+        let long = Duration::from_secs(60);
+        let timeouts = Timeouts { connect: long, command: long, data: long, end: long };
+        let few = Settings { connections, timeouts, ..settings(data.path()) };
+        let queue = start(data.path(), &[("far.example", relay(port))], few);
+        for n in 0..20 {
+            queue.submit(from("spam@example.org", n, "a@far.example")).await.unwrap();
+        }
+        for _ in 0..1000 {
+            if hanging.load(Ordering::SeqCst) >= most {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        for n in 0..5 {
+            queue.submit(from("bob@example.org", 1000 + n, "a@far.example")).await.unwrap();
+            queue.submit(from("eve@example.org", 2000 + n, "a@far.example")).await.unwrap();
+        }
+        for _ in 0..1000 {
+            if seen.all().len() >= 10 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let (through, stuck) = (seen.all().len(), hanging.load(Ordering::SeqCst));
+        // Whoever stands at the gate when this fails would stand there for ever.
+        gate.open();
+        assert_eq!((through, stuck), (10, most), "{connections}: all but one, and no fewer");
+        empty(&queue).await;
+        let each: std::collections::BTreeSet<u64> = seen.all().iter().map(id).collect();
+        assert_eq!((each.len(), seen.all().len()), (30, 30), "{connections}");
+    }
 }

@@ -95,7 +95,9 @@ async fn a_domain_that_takes_mail_has_all_its_connections() {
     let three = Settings { connections_per_domain: 3, mx_port: port, ..patient(data.path()) };
     let queue = start(data.path(), &[("far.example", by_mx(1))], three);
     for id in 0..20 {
-        queue.submit(from("ann@example.org", id, "a@far.example")).await.unwrap();
+        // One sender alone has all but one.
+        let sender = if id % 2 == 0 { "ann@example.org" } else { "bob@example.org" };
+        queue.submit(from(sender, id, "a@far.example")).await.unwrap();
     }
     for _ in 0..1000 {
         if asked.load(Ordering::SeqCst) == 4 {
@@ -109,4 +111,22 @@ async fn a_domain_that_takes_mail_has_all_its_connections() {
     assert_eq!((before, through), (4, 1), "one, then three at a time");
     empty(&queue).await;
     assert_eq!(seen.all().len(), 20);
+}
+
+/// Connections that were opened before a reload count on where it leaves their number alone.
+#[tokio::test]
+async fn a_reload_counts_open_connections_on() {
+    let data = tempfile::tempdir().unwrap();
+    let queue = start(data.path(), &[], patient(data.path()));
+    let held = queue.inner.ways.load().sockets.place(&relay(1), false).await;
+    for (all, same) in [(500, true), (400, false)] {
+        let before = Arc::clone(&queue.inner.ways.load().sockets);
+        let settings =
+            Settings { connections_in_all: all, retry_max: Duration::from_secs(9), ..patient(data.path()) };
+        let dialer = settings.dialer();
+        queue.go_by(ways::Ways::new(settings, dialer, Box::new(Map(BTreeMap::new(), Vec::new()))));
+        assert_eq!(Arc::ptr_eq(&before, &queue.inner.ways.load().sockets), same, "{all}");
+        assert_eq!(queue.inner.ways.load().settings.retry_max, Duration::from_secs(9));
+    }
+    drop(held);
 }

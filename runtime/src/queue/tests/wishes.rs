@@ -155,3 +155,89 @@ async fn a_message_is_always_in_the_list() {
     }
     empty(&queue).await;
 }
+
+/// What is held is not tried, and whoever asks for it is told.
+#[tokio::test]
+async fn a_held_message_is_released_before_it_is_tried() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen) =
+        server(|line| line.starts_with("RCPT").then(|| Some("451 4.2.2 later\r\n".to_owned()))).await;
+    let queue = start(data.path(), &[("far.example", relay(port))], patient(data.path()));
+    queue.submit(message(1, &["a@far.example"], "X: 1\n\n")).await.unwrap();
+    assert_eq!(settled(&queue).await[0].state, Standing::Deferred);
+    queue.hold(MessageId(1)).await.unwrap();
+    let refused = queue.retry(MessageId(1)).await;
+    assert_eq!(refused, Err(admin::QueueError::Held(MessageId(1))));
+    assert_eq!(settled(&queue).await[0].state, Standing::Held);
+    queue.release(MessageId(1)).await.unwrap();
+    queue.retry(MessageId(1)).await.unwrap();
+    assert!(seen.all().is_empty());
+    queue.remove(MessageId(1)).await.unwrap();
+    assert_eq!(queue.counters().queued, 0);
+}
+
+/// Several people at one message: each finds it, and it is in the list all the while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn admins_do_not_hide_a_message_from_each_other() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, _) =
+        server(|line| line.starts_with("RCPT").then(|| Some("451 4.2.2 later\r\n".to_owned()))).await;
+    let queue = start(data.path(), &[("far.example", relay(port))], patient(data.path()));
+    for id in 1..=20 {
+        queue.submit(message(id, &["a@far.example"], "X\n\n")).await.unwrap();
+    }
+    settled(&queue).await;
+    let busy: Vec<_> = (0..3)
+        .map(|_| {
+            let queue = queue.clone();
+            tokio::spawn(async move {
+                for id in (1..=20).cycle().take(100) {
+                    queue.hold(MessageId(id)).await.unwrap();
+                    queue.release(MessageId(id)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    while !busy.iter().all(tokio::task::JoinHandle::is_finished) {
+        assert_eq!(queue.list(None, 100).await.len(), 20);
+    }
+    for task in busy {
+        task.await.unwrap();
+    }
+    for id in 1..=20 {
+        queue.remove(MessageId(id)).await.unwrap();
+    }
+    empty(&queue).await;
+    assert_eq!(queue.list(None, 100).await, []);
+    assert_eq!(queue.remove(MessageId(1)).await, Err(admin::QueueError::Unknown(MessageId(1))));
+}
+
+/// Folders of the deferred store that cannot be written keep no message out of the others.
+#[tokio::test]
+async fn folders_that_cannot_be_written_keep_nobody_from_waiting() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, _) =
+        server(|line| line.starts_with("RCPT").then(|| Some("451 4.2.2 later\r\n".to_owned()))).await;
+    let queue = start(data.path(), &[("far.example", relay(port))], patient(data.path()));
+    let store = data.path().join("spool/deferred");
+    for id in 1..=12 {
+        std::fs::write(store.join(format!("{id:02x}")), "in the way").unwrap();
+        queue.submit(message(id, &["a@far.example"], "X\n\n")).await.unwrap();
+    }
+    while queue.counters().deferred < 12 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    queue.submit(message(100, &["a@far.example"], "X\n\n")).await.unwrap();
+    let waits = |id| queue.inner.index().behind(None).any(|(other, _)| other == MessageId(id));
+    for _ in 0..1000 {
+        if waits(100) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(waits(100) && !waits(1));
+    for id in 1..=12 {
+        std::fs::remove_file(store.join(format!("{id:02x}"))).unwrap();
+    }
+    assert_eq!(settled(&queue).await.len(), 13);
+}
