@@ -37,15 +37,28 @@ const FOR_ADMIN: i64 = 60_000;
 /// How often in a row messages could not be read, and when they are read again.
 type Troubled = HashMap<MessageId, (u32, Instant)>;
 
+/// One that was called and for which lane, if for one.
+type Called = (MessageId, Option<Coming>);
+
+/// A lane counts who was called for it until he came, and calls no more for his room meanwhile: they would be read in vain,
+/// and lose their place among the others.
+struct Coming(Arc<Lane>);
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.0.came();
+    }
+}
+
 /// Those that were called.
 #[derive(Default)]
 pub(super) struct Backlog {
-    called: Mutex<VecDeque<MessageId>>,
+    called: Mutex<VecDeque<Called>>,
     bell: Notify,
 }
 
 impl Backlog {
-    fn called(&self) -> MutexGuard<'_, VecDeque<MessageId>> {
+    fn called(&self) -> MutexGuard<'_, VecDeque<Called>> {
         self.called.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -85,19 +98,21 @@ impl Inner {
         self.schedule(Entry::new(self, record, start), record);
     }
 
-    fn shelve(&self, lane: &Lane, id: MessageId, sender: u64) {
+    fn shelve(&self, lane: &Arc<Lane>, id: MessageId, sender: u64) {
         lane.shelve(id, sender);
         // The last one that it held may have gone meanwhile.
         self.refill(lane);
     }
 
     /// Calls those that a lane has room for now.
-    pub(super) fn refill(&self, lane: &Lane) {
+    pub(super) fn refill(&self, lane: &Arc<Lane>) {
         loop {
             let (parked, shelved) = lane.unpark(self.fresh_share());
             self.wake(parked);
+            let none = shelved.is_empty();
+            let coming = shelved.into_iter().map(|id| (id, Some(Coming(Arc::clone(lane))))).collect();
             // Where none of them waits any more there is room for others.
-            if shelved.is_empty() || self.call(shelved) {
+            if none || self.call_up(coming) {
                 return;
             }
         }
@@ -111,14 +126,18 @@ impl Inner {
     }
 
     /// Has messages in the log taken up. False where none of them waits there any more.
-    pub(super) fn call(&self, mut ids: Vec<MessageId>) -> bool {
+    pub(super) fn call(&self, ids: Vec<MessageId>) -> bool {
+        self.call_up(ids.into_iter().map(|id| (id, None)).collect())
+    }
+
+    fn call_up(&self, mut called: Vec<Called>) -> bool {
         {
             let index = self.index();
-            ids.retain(|id| index.waits(*id));
+            called.retain(|(id, _)| index.waits(*id));
         }
-        let any = !ids.is_empty();
+        let any = !called.is_empty();
         if any {
-            self.backlog.called().extend(ids);
+            self.backlog.called().extend(called);
             self.backlog.bell.notify_one();
         }
         any
@@ -144,7 +163,7 @@ impl Inner {
         let mut troubled = Troubled::new();
         while !self.draining() {
             let called = self.backlog.called().pop_front();
-            let Some(id) = called else {
+            let Some((id, coming)) = called else {
                 tokio::select! {
                     () = self.backlog.bell.notified() => {}
                     () = self.stop() => {}
@@ -154,38 +173,46 @@ impl Inner {
             while self.settling.load(Ordering::SeqCst) > MOST_SETTLING && !self.draining() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            if troubled.get(&id).is_some_and(|(_, next)| Instant::now() < *next) {
-                // Somebody else calls it; it is called again in any case.
-                continue;
+            self.take_up_one(id, &mut troubled).await;
+            if let Some(lane) = coming.map(|coming| Arc::clone(&coming.0)) {
+                // Those may have gone elsewhere whose room was kept.
+                self.refill(&lane);
             }
-            let (taken, there) = {
-                let mut index = self.index();
-                (index.begin_taking(id), index.position(id).is_some())
-            };
-            let Some((position, again)) = taken else {
-                if !there {
-                    troubled.remove(&id);
-                }
-                continue;
-            };
-            let spool = self.spool.clone();
-            let read = tokio::task::spawn_blocking(move || spool.read(position)).await;
-            match read.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten() {
-                Ok(record) => {
-                    troubled.remove(&id);
-                    self.take(&Arc::new(record), position, again);
-                }
-                Err(error @ SpoolError::Unreadable(_))
-                    if troubled.len() > MOST_TROUBLED
-                        || troubled.get(&id).is_none_or(|(tries, _)| *tries < MOST_READS) =>
-                {
-                    self.read_later(id, &error, &mut troubled).await;
-                }
-                Err(error) => {
-                    troubled.remove(&id);
-                    if self.index().finish_waiting(id) {
-                        self.set_aside_log(id, position, &error);
-                    }
+        }
+    }
+
+    async fn take_up_one(self: &Arc<Self>, id: MessageId, troubled: &mut Troubled) {
+        if troubled.get(&id).is_some_and(|(_, next)| Instant::now() < *next) {
+            // Somebody else calls it; it is called again in any case.
+            return;
+        }
+        let (taken, there) = {
+            let mut index = self.index();
+            (index.begin_taking(id), index.position(id).is_some())
+        };
+        let Some((position, again)) = taken else {
+            if !there {
+                troubled.remove(&id);
+            }
+            return;
+        };
+        let spool = self.spool.clone();
+        let read = tokio::task::spawn_blocking(move || spool.read(position)).await;
+        match read.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten() {
+            Ok(record) => {
+                troubled.remove(&id);
+                self.take(&Arc::new(record), position, again);
+            }
+            Err(error @ SpoolError::Unreadable(_))
+                if troubled.len() > MOST_TROUBLED
+                    || troubled.get(&id).is_none_or(|(tries, _)| *tries < MOST_READS) =>
+            {
+                self.read_later(id, &error, troubled).await;
+            }
+            Err(error) => {
+                troubled.remove(&id);
+                if self.index().finish_waiting(id) {
+                    self.set_aside_log(id, position, &error);
                 }
             }
         }

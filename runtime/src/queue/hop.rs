@@ -7,6 +7,10 @@
 //! hang, that of others goes. Who tries again does so in its [`Seat`]: whatever
 //! way a worker ends, its lane knows that nobody tries any more.
 
+mod seat;
+
+pub(super) use seat::{AfterFailure, Seat};
+
 use super::Inner;
 use super::backlog::FRESH;
 use super::entry::Job;
@@ -49,9 +53,13 @@ struct LaneState {
     parked: VecDeque<MessageId>,
     /// Messages in the log that wait for room among the others.
     shelf: Fair<MessageId>,
+    /// How many of those were called and did not come yet.
+    coming: usize,
     workers: usize,
     /// The most of them.
     limit: usize,
+    /// How many of them have jobs in hand: the others rest, or were called and are about to look.
+    busy: usize,
     /// How many of them are at work for whom, where that is bounded.
     hands: HashMap<u64, usize>,
     /// It took mail when it was last tried.
@@ -141,6 +149,18 @@ impl LaneState {
         self.resting.drain(..).for_each(|bell| bell.notify_one());
     }
 
+    /// Calls one who rests for a job that waits. True: there is none, and one more is to be started; it is counted.
+    fn call_one(&mut self) -> bool {
+        if let Some(bell) = self.resting.pop() {
+            bell.notify_one();
+            return false;
+        }
+        let most = if self.answered { self.limit } else { 1 };
+        let wanted = self.workers < most && !self.down.as_ref().is_some_and(Down::is_probed);
+        self.workers += usize::from(wanted);
+        wanted
+    }
+
     /// How many workers more are to be started for what waits; they are counted.
     fn add_workers(&mut self) -> usize {
         self.call_all();
@@ -158,26 +178,6 @@ impl LaneState {
             down.prober = None;
         }
     }
-}
-
-/// A worker's place in its lane, which counts the worker while it has one.
-pub(super) struct Seat {
-    pub lane: Arc<Lane>,
-    /// Calls the worker when it rests, and tells it from others.
-    bell: Arc<Notify>,
-    /// Whose job it has in hand, where that is bounded.
-    sender: Option<u64>,
-    left: bool,
-}
-
-/// What a worker does after its connection failed.
-pub(super) enum AfterFailure {
-    /// It waits so long and tries again; the job is back in the queue.
-    Wait(Duration),
-    /// Another one does; it ends.
-    Leave,
-    /// These jobs count as attempted; it ends.
-    GiveUp(Vec<Job>, Reason),
 }
 
 impl Lane {
@@ -229,16 +229,7 @@ impl Lane {
             // One of those who are at work for him takes it.
             return Ok(false);
         }
-        if let Some(bell) = state.resting.pop() {
-            bell.notify_one();
-            return Ok(false);
-        }
-        let most = if state.answered { state.limit } else { 1 };
-        let wanted = state.workers < most && !state.down.as_ref().is_some_and(Down::is_probed);
-        if wanted {
-            state.workers += 1;
-        }
-        Ok(wanted)
+        Ok(state.call_one())
     }
 
     /// Takes one job more for a worker that has one of this sender in hand: one up to so many bytes, and only where nobody
@@ -248,7 +239,7 @@ impl Lane {
         if state.closed || state.down.is_some() {
             return None;
         }
-        let idle = !state.resting.is_empty() || state.workers < state.limit;
+        let idle = state.busy < state.limit;
         let more = state.may_have_one(sender);
         let next = state.queue.turn(|key| key == sender || state.may_have_one(key))?;
         let hands = state.hands.get(&sender).copied().unwrap_or_default();
@@ -319,11 +310,18 @@ impl Lane {
             let room = SHARE.saturating_sub(state.again).min(state.parked.len());
             parked.extend(state.parked.drain(..room));
         }
-        let fresh = state.fresh();
+        let fresh = state.fresh() + state.coming;
         if state.shelf.len() > 0 && fresh <= share / 2 {
             shelved.extend(std::iter::from_fn(|| state.shelf.pop()).take(share.saturating_sub(fresh)));
+            state.coming += shelved.len();
         }
         (parked, shelved)
+    }
+
+    /// One of those in the log that had room came, or goes another way.
+    pub fn came(&self) {
+        let mut state = self.state();
+        state.coming = state.coming.saturating_sub(1);
     }
 
     /// All of both: they are to be looked at anew.
@@ -382,117 +380,19 @@ impl Lane {
         self.state().down.as_ref().is_some_and(Down::is_probed)
     }
 
+    /// How many workers there are, and how many of them rest.
+    #[cfg(test)]
+    pub fn workers(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.workers, state.resting.len())
+    }
+
     /// Whether it can be forgotten.
     pub fn is_idle(&self) -> bool {
         let state = self.state();
         let down = state.down.as_ref().is_some_and(|d| d.until > Instant::now());
         let empty = state.queue.len() == 0 && state.parked.is_empty() && state.shelf.len() == 0;
         state.workers == 0 && empty && !down
-    }
-}
-
-impl Seat {
-    /// For a worker that the lane counts already.
-    pub fn new(lane: Arc<Lane>) -> Self {
-        Self { lane, bell: Arc::new(Notify::new()), sender: None, left: false }
-    }
-
-    /// Ends the worker.
-    fn leave(&mut self, state: &mut LaneState) {
-        if !std::mem::replace(&mut self.left, true) {
-            state.change_hands(self.sender.take(), None);
-            state.leave(&self.bell);
-        }
-    }
-
-    /// The worker goes on with a job of this sender, which it took before.
-    pub fn turn_to(&mut self, sender: u64) {
-        self.lane.state().change_hands(self.sender.replace(sender), Some(sender));
-    }
-
-    /// Takes up to `most` jobs; waits for the first for so long. Empty: the worker ends. Who takes them one by one takes those
-    /// of senders who may have another worker.
-    pub async fn next(&mut self, most: usize, rest: Duration) -> Vec<Job> {
-        let lane = Arc::clone(&self.lane);
-        loop {
-            {
-                let mut state = lane.state();
-                if state.closed {
-                    self.leave(&mut state);
-                    return Vec::new();
-                }
-                state.change_hands(self.sender.take(), None);
-                if most == 1 {
-                    if let Some(job) = state.take_bounded() {
-                        self.sender = Some(job.lane);
-                        state.change_hands(None, self.sender);
-                        return vec![job];
-                    }
-                } else if state.queue.len() > 0 {
-                    return std::iter::from_fn(|| state.take()).take(most).collect();
-                }
-                state.resting.push(Arc::clone(&self.bell));
-            }
-            if tokio::time::timeout(rest, self.bell.notified()).await.is_ok() {
-                continue;
-            }
-            {
-                let mut state = lane.state();
-                if state.resting.iter().any(|other| Arc::ptr_eq(other, &self.bell)) {
-                    self.leave(&mut state);
-                    return Vec::new();
-                }
-            }
-            // Called in that very moment.
-            self.bell.notified().await;
-        }
-    }
-
-    /// The hop was not reached with this job in hand; or it takes nothing for now, whatever became of the last one.
-    pub fn failed(&mut self, job: Option<Job>, reason: Reason) -> AfterFailure {
-        let lane = Arc::clone(&self.lane);
-        let mut state = lane.state();
-        (state.proven, state.answered) = (false, false);
-        state.change_hands(self.sender.take(), None);
-        let now = Instant::now();
-        let waits = job.as_ref().map_or(now, |job| job.since);
-        if state.closed {
-            self.leave(&mut state);
-            return AfterFailure::Leave;
-        }
-        let down = state.down.get_or_insert_with(|| Down {
-            since: now,
-            until: now,
-            tries: 0,
-            reason: reason.clone(),
-            prober: None,
-        });
-        if down.is_probed() && !down.is_probed_by(&self.bell) {
-            job.into_iter().for_each(|job| state.put_front(job));
-            self.leave(&mut state);
-            return AfterFailure::Leave;
-        }
-        let wait = FIRST_WAIT.saturating_mul(1 << down.tries.min(10)).min(LAST_WAIT);
-        let wait = wait.mul_f64(0.8 + 0.4 * fastrand::f64());
-        down.tries += 1;
-        down.reason = reason.clone();
-        down.until = now + wait;
-        if now.duration_since(down.since) + wait < PATIENCE && now.duration_since(waits) < PATIENCE {
-            down.prober = Some(Arc::clone(&self.bell));
-            job.into_iter().for_each(|job| state.put_front(job));
-            return AfterFailure::Wait(wait);
-        }
-        let mut jobs: Vec<Job> = job.into_iter().collect();
-        jobs.extend(std::iter::from_fn(|| state.take()));
-        self.leave(&mut state);
-        AfterFailure::GiveUp(jobs, reason)
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let lane = Arc::clone(&self.lane);
-        self.leave(&mut lane.state());
     }
 }
 

@@ -144,6 +144,8 @@ async fn server(script: impl Fn(&str) -> Option<Option<String>> + Send + Sync + 
         while let Ok((stream, _)) = listener.accept().await {
             let (script, keep) = (Arc::clone(&script), keep.clone());
             tokio::spawn(async move {
+                // Its replies go one by one: each would wait for the client's delayed ACK of the one before.
+                stream.set_nodelay(true).unwrap();
                 let mut stream = BufReader::new(stream);
                 stream.write_all(b"220 sink\r\n").await.unwrap();
                 let mut to = Vec::new();

@@ -209,7 +209,9 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
         let rest = if crowded { SHORT_REST } else { rest };
         let loaded = match waiting.take() {
             Some(loaded) => {
-                seat.turn_to(loaded.0.lane);
+                if seat.turn_to(loaded.0.lane) {
+                    inner.start_worker(lane);
+                }
                 Some(loaded)
             }
             None => {

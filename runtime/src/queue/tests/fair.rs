@@ -299,3 +299,69 @@ async fn a_sender_whose_mail_hangs_leaves_a_connection_to_others() {
         assert_eq!((each.len(), seen.all().len()), (30, 30), "{connections}");
     }
 }
+
+/// A worker goes on from one sender to another while the only other one rests, or has ended: what the first sender has waits
+/// for nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_sender_whose_worker_goes_on_to_another_has_one_again() {
+    for ended in [false, true] {
+        let data = tempfile::tempdir().unwrap();
+        let gates: [Gate; 4] = Default::default();
+        let reached: Arc<[AtomicUsize; 4]> = Arc::default();
+        let (its, count, ann) = (gates.clone(), Arc::clone(&reached), AtomicUsize::new(0));
+        let (port, seen) = server(move |line| {
+            let at = match line.split_once("MAIL FROM:<")?.1.split('@').next()? {
+                // Two that are stopped, then one that is not.
+                "ann" => ann.fetch_add(1, Ordering::SeqCst),
+                "bob" => 2,
+                _ => 3,
+            };
+            if line.contains("<ann@") && at > 1 {
+                return None;
+            }
+            count[at].fetch_add(1, Ordering::SeqCst);
+            tokio::task::block_in_place(|| its[at].pass());
+            None
+        })
+        .await;
+        let long = Duration::from_secs(60);
+        let timeouts = Timeouts { connect: long, command: long, data: long, end: long };
+        let two = Settings { connections: 2, timeouts, ..settings(data.path()) };
+        let hop = relay(port);
+        let queue = start(data.path(), &[("far.example", hop.clone())], two);
+        let stopped = async |at: usize| {
+            while reached[at].load(Ordering::SeqCst) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        queue.submit(from("ann@example.org", 1, "a@far.example")).await.unwrap();
+        stopped(0).await;
+        queue.submit(from("bob@example.org", 2, "a@far.example")).await.unwrap();
+        stopped(2).await;
+        for (sender, id) in [("ann@example.org", 3), ("eve@example.org", 4), ("ann@example.org", 5)] {
+            queue.submit(from(sender, id, "a@far.example")).await.unwrap();
+        }
+        // The first worker has both of ann and eve, the other one finds nothing that it may take.
+        gates[0].open();
+        stopped(1).await;
+        gates[2].open();
+        let idle = if ended { (1, 0) } else { (2, 1) };
+        while queue.inner.lane(&hop).workers() != idle {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(seen.all().len(), 2);
+        gates[1].open();
+        stopped(3).await;
+        for _ in 0..1000 {
+            if seen.all().len() == 4 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let mut through: Vec<u64> = seen.all().iter().map(id).collect();
+        gates[3].open();
+        through.sort_unstable();
+        assert_eq!(through, [1, 2, 3, 5], "all but the one that hangs; ended: {ended}");
+        empty(&queue).await;
+    }
+}

@@ -173,7 +173,8 @@ async fn a_held_message_is_released_before_it_is_tried() {
     queue.retry(MessageId(1)).await.unwrap();
     assert!(seen.all().is_empty());
     queue.remove(MessageId(1)).await.unwrap();
-    assert_eq!(queue.counters().queued, 0);
+    // It may be under way: it is thrown away at the end of the attempt then.
+    empty(&queue).await;
 }
 
 /// Several people at one message: each finds it, and it is in the list all the while.
