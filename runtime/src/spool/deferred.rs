@@ -1,8 +1,11 @@
 //! The store of messages that wait for another attempt: a file per message, and its state beside it.
 //!
-//! `deferred/3f/0F2K…` is the record, written once; `….s` is what happened to it so far, replaced whole.
+//! `deferred/3f/0F2K…` is the record, written once; `….s` is what happened to it so far, replaced whole. The folder is told by
+//! a hash of the name. What lies in another one stays there: older versions took the low bits of the name.
 //! `….new` is a record whose frame in the log is not known to be durable yet. All calls block. Both
 //! kinds of file carry a checksum; a bad one is set aside as `….bad`, and takes no other message along.
+
+mod scan;
 
 use super::disk::{Disk, Mode, read_exact};
 use super::frame::{u32_at, u64_at};
@@ -11,8 +14,8 @@ use crate::envelope::{MessageId, Record};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 const MAGIC: &[u8; 8] = b"EDICTMS1";
@@ -63,6 +66,8 @@ pub struct Deferred {
     folder: PathBuf,
     /// Folders that are there and durable. To ask the disk each time costs more the more messages wait.
     fans: [AtomicBool; FANS],
+    /// Messages that were found in another folder than theirs, sorted, and in which one.
+    strays: OnceLock<Vec<(MessageId, u8)>>,
 }
 
 impl std::fmt::Debug for Deferred {
@@ -74,16 +79,19 @@ impl std::fmt::Debug for Deferred {
 impl Deferred {
     pub(super) fn open(disk: Arc<dyn Disk>, folder: &Path) -> Result<Self, SpoolError> {
         disk.make_dir(folder).map_err(|e| folder_error(folder, &e))?;
-        Ok(Self { disk, folder: folder.to_owned(), fans: std::array::from_fn(|_| AtomicBool::new(false)) })
+        let fans = std::array::from_fn(|_| AtomicBool::new(false));
+        Ok(Self { disk, folder: folder.to_owned(), fans, strays: OnceLock::new() })
     }
 
     fn fan(&self, id: MessageId) -> PathBuf {
-        // The low bits of a name count messages: they spread well.
-        self.folder.join(format!("{:02x}", Self::place(id)))
+        self.folder.join(format!("{:02x}", self.place(id)))
     }
 
-    fn place(id: MessageId) -> usize {
-        (id.0 % FANS as u64) as usize
+    /// The folder that a message lies in, or is to lie in.
+    fn place(&self, id: MessageId) -> u8 {
+        let strays = self.strays.get().map(Vec::as_slice).unwrap_or_default();
+        let stray = strays.binary_search_by_key(&id, |(id, _)| *id).ok().and_then(|at| strays.get(at));
+        stray.map_or_else(|| home(id), |(_, place)| *place)
     }
 
     fn path(&self, id: MessageId, suffix: &str) -> PathBuf {
@@ -240,30 +248,6 @@ impl Deferred {
         self.disk.sync_dir(&self.fan(id))
     }
 
-    /// The names of all messages, and of those that are provisional. Removes half-written files.
-    pub(super) fn scan(&self) -> io::Result<(Vec<MessageId>, Vec<MessageId>)> {
-        let (mut all, mut new) = (Vec::new(), Vec::new());
-        for fan in self.disk.list(&self.folder)? {
-            if fan.len() != 2 {
-                continue;
-            }
-            let folder = self.folder.join(&fan);
-            for name in self.disk.list(&folder)? {
-                let (stem, suffix) = name.split_once('.').unwrap_or((&name, ""));
-                let Ok(id) = stem.parse::<MessageId>() else { continue };
-                match suffix {
-                    "" => all.push(id),
-                    "new" => new.push(id),
-                    "t" | "part" => self.remove_file(&folder.join(&name))?,
-                    _ => {}
-                }
-            }
-        }
-        all.sort_unstable();
-        new.sort_unstable();
-        Ok((all, new))
-    }
-
     /// Removes a provisional record whose frame never became durable.
     pub(super) fn forget_new(&self, id: MessageId) -> io::Result<()> {
         self.remove_file(&self.path(id, ".new"))
@@ -277,7 +261,7 @@ impl Deferred {
     }
 
     fn make_fan(&self, id: MessageId) -> io::Result<()> {
-        let Some(there) = self.fans.get(Self::place(id)) else { return Ok(()) };
+        let Some(there) = self.fans.get(usize::from(self.place(id))) else { return Ok(()) };
         if !there.load(Ordering::Acquire) {
             self.disk.make_dir(&self.fan(id))?;
             self.disk.sync_dir(&self.folder)?;
@@ -288,7 +272,7 @@ impl Deferred {
 
     /// What could not be written may lack its folder: somebody took it away.
     fn doubt_fan<T>(&self, id: MessageId, result: io::Result<T>) -> io::Result<T> {
-        if let (Err(error), Some(there)) = (&result, self.fans.get(Self::place(id)))
+        if let (Err(error), Some(there)) = (&result, self.fans.get(usize::from(self.place(id))))
             && error.kind() == io::ErrorKind::NotFound
         {
             there.store(false, Ordering::Release);
@@ -341,6 +325,12 @@ impl Deferred {
     }
 }
 
+/// The folder of a message. Its name is its time with a counter that begins anew each millisecond, so bits of it do not
+/// spread.
+pub(crate) fn home(id: MessageId) -> u8 {
+    (xxh3_64(&id.0.to_le_bytes()) % FANS as u64) as u8
+}
+
 fn damaged() -> SpoolError {
     SpoolError::Damaged("its file is not what was written".to_owned())
 }
@@ -367,64 +357,4 @@ fn decode(mut bytes: Vec<u8>) -> Option<Record> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::disk::{Handle, RealDisk, Space};
-    use super::*;
-    use std::sync::atomic::AtomicU64;
-
-    /// Counts what is asked about folders.
-    #[derive(Default)]
-    struct Counting(AtomicU64);
-
-    impl Disk for Counting {
-        fn make_dir(&self, path: &Path) -> io::Result<()> {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            RealDisk.make_dir(path)
-        }
-        fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            RealDisk.list(path)
-        }
-        fn open(&self, path: &Path, mode: Mode) -> io::Result<Box<dyn Handle>> {
-            RealDisk.open(path, mode)
-        }
-        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-            RealDisk.rename(from, to)
-        }
-        fn remove(&self, path: &Path) -> io::Result<()> {
-            RealDisk.remove(path)
-        }
-        fn sync_dir(&self, path: &Path) -> io::Result<()> {
-            RealDisk.sync_dir(path)
-        }
-        fn space(&self, path: &Path) -> io::Result<Space> {
-            RealDisk.space(path)
-        }
-    }
-
-    /// Storing one more costs the same however many wait, and a folder that somebody took away comes again.
-    #[test]
-    fn a_folder_is_made_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = Arc::new(Counting::default());
-        let deferred = Deferred::open(Arc::clone(&disk) as Arc<dyn Disk>, folder.path()).unwrap();
-        let record = |id| Record {
-            id: MessageId(id),
-            received: 0,
-            dispatches: Vec::new(),
-            variants: Vec::new(),
-            usage: Vec::new(),
-            table: String::new(),
-            bytes: b"hello".to_vec(),
-        };
-        let before = disk.0.load(Ordering::Relaxed);
-        for n in 0..50_u64 {
-            deferred.put(&record(7 + n * FANS as u64), &State::default()).unwrap();
-        }
-        assert_eq!(disk.0.load(Ordering::Relaxed) - before, 1, "one folder");
-        std::fs::remove_dir_all(folder.path().join("07")).unwrap();
-        assert!(deferred.put(&record(7), &State::default()).is_err(), "nothing is promised");
-        deferred.put(&record(7), &State::default()).unwrap();
-        assert_eq!(deferred.load(MessageId(7)).unwrap().id, MessageId(7));
-    }
-}
+mod tests;

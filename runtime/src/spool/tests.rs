@@ -470,7 +470,9 @@ fn damaged_deferred_files_are_told() {
         spool.deferred().put(&record(id, body(id, 100)), &state).unwrap();
     }
     assert_eq!(spool.deferred().state(MessageId(1)), Ok(state));
-    let path = |id: u64, suffix| format!("/data/spool/deferred/{id:02x}/{}{suffix}", MessageId(id));
+    let path = |id: u64, suffix| {
+        format!("/data/spool/deferred/{:02x}/{}{suffix}", deferred::home(MessageId(id)), MessageId(id))
+    };
     disk.damage(Path::new(&path(1, ".s")), 9);
     disk.damage(Path::new(&path(2, "")), 90);
     // Whether somebody held it is not known: then it is held.

@@ -133,7 +133,10 @@ async fn the_sender_of_a_damaged_message_is_told() {
         spool.deferred().put(&both, &state).unwrap();
     }
     drop(spool);
-    let file = |id: u64, suffix| format!("/data/spool/deferred/{id:02x}/{}{suffix}", MessageId(id));
+    let file = |id: u64, suffix| {
+        let home = crate::spool::deferred::home(MessageId(id));
+        format!("/data/spool/deferred/{home:02x}/{}{suffix}", MessageId(id))
+    };
     let length = disk.bytes(Path::new(&file(1, ""))).unwrap().len();
     // The text of the one, the head of the other.
     disk.damage(Path::new(&file(1, "")), length - 3);

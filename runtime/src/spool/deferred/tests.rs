@@ -1,0 +1,125 @@
+//! What the store does with its folders, on a real disk.
+
+use super::*;
+use crate::spool::disk::{Handle, RealDisk, Space};
+use std::sync::atomic::AtomicU64;
+
+/// Counts what is asked about folders.
+#[derive(Default)]
+struct Counting(AtomicU64);
+
+impl Disk for Counting {
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        RealDisk.make_dir(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        RealDisk.list(path)
+    }
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Box<dyn Handle>> {
+        RealDisk.open(path, mode)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.sync_dir(path)
+    }
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        RealDisk.space(path)
+    }
+}
+
+fn record(id: u64) -> Record {
+    Record {
+        id: MessageId(id),
+        received: 0,
+        dispatches: Vec::new(),
+        variants: Vec::new(),
+        usage: Vec::new(),
+        table: String::new(),
+        bytes: b"hello".to_vec(),
+    }
+}
+
+fn on_disk(folder: &Path) -> Deferred {
+    Deferred::open(Arc::new(RealDisk), folder).unwrap()
+}
+
+/// Storing one more costs the same however many wait, and a folder that somebody took away comes again.
+#[test]
+fn a_folder_is_made_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Counting::default());
+    let deferred = Deferred::open(Arc::clone(&disk) as Arc<dyn Disk>, folder.path()).unwrap();
+    let same: Vec<u64> = (7..).filter(|id| home(MessageId(*id)) == home(MessageId(7))).take(50).collect();
+    let before = disk.0.load(Ordering::Relaxed);
+    for id in same {
+        deferred.put(&record(id), &State::default()).unwrap();
+    }
+    assert_eq!(disk.0.load(Ordering::Relaxed) - before, 1, "one folder");
+    std::fs::remove_dir_all(folder.path().join(format!("{:02x}", home(MessageId(7))))).unwrap();
+    assert!(deferred.put(&record(7), &State::default()).is_err(), "nothing is promised");
+    deferred.put(&record(7), &State::default()).unwrap();
+    assert_eq!(deferred.load(MessageId(7)).unwrap().id, MessageId(7));
+}
+
+/// Names count messages within a millisecond, and there are few in one.
+#[test]
+fn messages_spread_over_the_folders() {
+    for in_one in [1, 4] {
+        let mut counts = [0; FANS];
+        for id in
+            (0..2560 / in_one).flat_map(|ms| (0..in_one).map(move |n| (1_700_000_000_000 + ms) << 16 | n))
+        {
+            counts[usize::from(home(MessageId(id)))] += 1;
+        }
+        assert!(counts.iter().all(|count| (1..30).contains(count)), "{counts:?}");
+    }
+}
+
+/// A store of an older version: its files stay where they are until their messages are gone.
+#[test]
+fn messages_in_the_folders_of_older_versions_are_served_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids = [0x300, 0x500, 0x701, 0x900];
+    let state = State { attempts: 3, due: 7, settled: vec![(0, 1)], ..State::default() };
+    let before = on_disk(folder.path());
+    let old = |id: u64| folder.path().join(format!("{:02x}", id % 256));
+    let file = |id: u64, suffix: &str| format!("{}{suffix}", MessageId(id));
+    for id in ids {
+        before.put(&record(id), &state).unwrap();
+        let new = folder.path().join(format!("{:02x}", home(MessageId(id))));
+        assert_ne!(new, old(id));
+        std::fs::create_dir_all(old(id)).unwrap();
+        for suffix in ["", ".s"] {
+            std::fs::rename(new.join(file(id, suffix)), old(id).join(file(id, suffix))).unwrap();
+        }
+    }
+    // One whose frame in the log was not known to be durable.
+    let (large, _) =
+        (0x900, std::fs::rename(old(0x900).join(file(0x900, "")), old(0x900).join(file(0x900, ".new"))));
+    let store = on_disk(folder.path());
+    let found = store.scan().unwrap();
+    assert_eq!(found, (vec![MessageId(0x300), MessageId(0x500), MessageId(0x701)], vec![MessageId(large)]));
+    store.adopt(MessageId(large)).unwrap();
+    for id in ids {
+        assert_eq!(store.load(MessageId(id)).unwrap().id, MessageId(id));
+        assert_eq!(store.state(MessageId(id)).unwrap(), state);
+        store.update(MessageId(id), &State { attempts: 4, ..state.clone() }).unwrap();
+        assert_eq!(store.state(MessageId(id)).unwrap().attempts, 4);
+        assert!(old(id).join(file(id, ".s")).exists());
+    }
+    store.set_aside(MessageId(0x500)).unwrap();
+    assert!(old(0x500).join(file(0x500, ".bad")).exists());
+    store.remove(MessageId(0x300)).unwrap();
+    // What comes now goes into the folder of its hash.
+    store.put(&record(0x100), &State::default()).unwrap();
+    let left = on_disk(folder.path()).scan().unwrap().0;
+    assert_eq!(left, [0x100, 0x701, 0x900].map(MessageId));
+    assert_eq!(on_disk(folder.path()).load(MessageId(0x100)).unwrap().id, MessageId(0x100));
+}
