@@ -12,6 +12,7 @@ use edict_table::load::Loaded;
 use edict_table::model::{Action, Kind, Via};
 use edict_table::value::Address;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// The actions of the rules of a kind that match, best first.
 fn actions(table: &Loaded, kind: Kind, facts: &Facts<'_>) -> Vec<Action> {
@@ -191,7 +192,7 @@ fn transports() {
 }
 
 /// The keys of virtual(5), TABLE SEARCH ORDER.
-fn virtual_keys(address: &str) -> Vec<String> {
+pub fn virtual_keys(address: &str) -> Vec<String> {
     let (local, domain) = address.rsplit_once('@').unwrap();
     let short = base(local);
     let mut keys = vec![address.to_owned()];
@@ -205,14 +206,14 @@ fn virtual_keys(address: &str) -> Vec<String> {
 }
 
 /// The keys of aliases(5): names of local users.
-fn alias_keys(address: &str) -> Vec<String> {
+pub fn alias_keys(address: &str) -> Vec<String> {
     let (local, domain) = address.rsplit_once('@').unwrap();
     let names = [Some(local), base(local)];
     if inside(domain) { names.into_iter().flatten().map(str::to_owned).collect() } else { Vec::new() }
 }
 
 /// Follows a map to its end; an address that leads to itself ends there. None where it never ends.
-fn follow(
+pub fn follow(
     answers: &BTreeMap<String, String>,
     keys: fn(&str) -> Vec<String>,
     address: &str,
@@ -237,14 +238,18 @@ fn follow(
 
 /// Who gets mail for these recipients, as `edict explain` tells it.
 pub fn explained(rules: &str, all: &[String]) -> BTreeMap<String, BTreeSet<String>> {
-    let dir = folder(rules);
+    explained_in(folder(rules).path(), all)
+}
+
+/// The same for a folder of rules. Who is refused gets nothing.
+pub fn explained_in(dir: &Path, all: &[String]) -> BTreeMap<String, BTreeSet<String>> {
     // One by one: an address that two of them lead to would be told of one alone.
     let one = |who: &String| {
         let args = ["explain", ".", "--format", "json", "--sender", "x@out.example", "--recipient", who];
-        let done = edict(dir.path(), &args);
+        let done = edict(dir, &args);
         let object: serde_json::Value =
             serde_json::from_str(&done.out).unwrap_or_else(|e| panic!("{e}{}", done.err));
-        let finals = object["recipients"][0]["final"].as_array().unwrap().iter();
+        let finals = object["recipients"][0]["final"].as_array().into_iter().flatten();
         (who.clone(), finals.map(|value| value["address"].as_str().unwrap().to_owned()).collect())
     };
     all.iter().map(one).collect()

@@ -69,6 +69,12 @@ fn all_or_nothing() {
 fn what_a_format_cannot_hold_is_named() {
     let dir = copy("policy");
     let done = edict(dir.path(), &["export", "aliases"]);
+    assert_eq!(done.code, 1, "{}", done.err);
+    assert!(done.err.contains("there is none for list@example.org; export `virtual`"), "{}", done.err);
+    let main = dir.path().join("rules/main.edict");
+    let rules = std::fs::read_to_string(&main).unwrap();
+    std::fs::write(&main, rules.replace("[example.com, example.org]", "[example.com]")).unwrap();
+    let done = edict(dir.path(), &["export", "aliases"]);
     assert_eq!(done.code, 0, "{}", done.err);
     assert!(done.out.contains("owner-list: ann@example.com"), "{}", done.out);
     let done = edict(dir.path(), &["export", "virtual"]);

@@ -1,6 +1,7 @@
 //! The command, run as its users run it.
 
 mod agreement;
+mod agreement_exports;
 mod agreement_maps;
 mod build;
 mod check;

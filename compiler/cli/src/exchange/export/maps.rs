@@ -1,98 +1,14 @@
-//! aliases(5), virtual(5), blind copy and transport maps.
+//! Blind copy and transport maps.
 
 use super::super::Format;
 use super::super::write;
 use super::Exported;
 use super::simple::{facts, simple};
 use edict_table::fact::Fact;
-use edict_table::model::{Action, Alias, Kind, Mode, RelayTls, Rule, Table, Via};
+use edict_table::model::{Action, Kind, Mode, RelayTls, Rule, Table, Via};
 use edict_table::value::domain::parents;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-
-/// aliases(5): names at the first local domain.
-pub fn aliases(table: &Table) -> Exported {
-    let mut out = Exported::default();
-    let locals = &table.profile.local_domains;
-    let home = locals.first().map_or("", String::as_str);
-    // A bare name holds at every local domain, here and there.
-    let at_home: BTreeMap<&str, &Alias> = table
-        .aliases
-        .iter()
-        .filter_map(|a| Some((a.key.strip_suffix(home)?.strip_suffix('@')?, a)))
-        .collect();
-    for alias in &table.aliases {
-        let twin = alias.key.rsplit_once('@').filter(|(_, domain)| locals.iter().any(|d| d == domain));
-        let twin = twin.filter(|(_, domain)| *domain != home).and_then(|(local, _)| at_home.get(local));
-        if twin.is_some_and(|twin| twin.members == alias.members && twin.owner == alias.owner) {
-            continue;
-        }
-        match alias.key.rsplit_once('@') {
-            Some((local, domain)) if !local.is_empty() && domain == home => {
-                unheld(alias, false, &mut out);
-                let members: Vec<String> = alias.all().map(|(m, _)| own(alias, m, local)).collect();
-                let _ = writeln!(out.text, "{local}: {}", members.join(", "));
-                if let Some(owner) = &alias.owner {
-                    let _ = writeln!(out.text, "owner-{local}: {owner}");
-                }
-            }
-            _ => out.refused.push(format!(
-                "alias {}: aliases(5) holds names at {home} alone; export `virtual`",
-                alias.key
-            )),
-        }
-    }
-    out
-}
-
-/// A member that is the alias itself: the backslash ends the search.
-fn own(alias: &Alias, member: &str, local: &str) -> String {
-    if member.eq_ignore_ascii_case(&alias.key) { format!("\\{local}") } else { member.to_owned() }
-}
-
-fn unheld(alias: &Alias, owner: bool, out: &mut Exported) {
-    if owner && alias.owner.is_some() {
-        out.refused.push(format!("alias {}: its `owner`", alias.key));
-    }
-    for list in &alias.lists {
-        out.refused
-            .push(format!("alias {}: {}, the owner of a list among its members", alias.key, list.owner));
-    }
-    if !alias.may_send.is_empty() {
-        out.refused.push(format!("alias {}: its `may-send`", alias.key));
-    }
-}
-
-/// virtual(5).
-pub fn virtuals(table: &Table) -> Exported {
-    let mut out = Exported::default();
-    for alias in &table.aliases {
-        unheld(alias, true, &mut out);
-        let _ = writeln!(
-            out.text,
-            "{}\t{}",
-            write::address(&alias.key),
-            alias.all().map(|(member, _)| member).collect::<Vec<_>>().join(", ")
-        );
-    }
-    out
-}
-
-/// `alias,member`, one row a member.
-pub fn csv_aliases(table: &Table) -> Exported {
-    let mut out = Exported::default();
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    // Writing to memory does not fail.
-    let _ = writer.write_record(["alias", "member"]);
-    for alias in &table.aliases {
-        unheld(alias, true, &mut out);
-        for (member, _) in alias.all() {
-            let _ = writer.write_record([alias.key.as_str(), member]);
-        }
-    }
-    out.text = String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default();
-    out
-}
 
 /// The keys of a rule whose condition is a list of one fact; the exceptions apart.
 fn keys<'a>(table: &'a Table, rule: &Rule, fact: Fact) -> Option<(BTreeSet<&'a str>, BTreeSet<&'a str>)> {

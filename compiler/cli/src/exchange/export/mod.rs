@@ -4,6 +4,7 @@
 //! A map holds rules about one thing; rules about other things are counted, not refused.
 
 mod access;
+mod aliases;
 mod maps;
 mod posix;
 mod simple;
@@ -30,9 +31,9 @@ pub fn export(format: Format, of: Option<Of>, table: &Table) -> Result<Exported,
     let need =
         || of.ok_or("say what the keys are: `--of client`, `sender`, `recipient` or `helo`".to_owned());
     Ok(match (format, of) {
-        (Format::Aliases, _) => maps::aliases(table),
-        (Format::Virtual, _) => maps::virtuals(table),
-        (Format::Csv, None) => maps::csv_aliases(table),
+        (Format::Aliases, _) => aliases::aliases(table),
+        (Format::Virtual, _) => aliases::virtuals(table),
+        (Format::Csv, None) => aliases::csv_aliases(table),
         (Format::Csv, Some(of)) => access::csv(table, of),
         (Format::Access, _) => access::access(table, need()?),
         (Format::Cidr, _) => access::cidr(table),
