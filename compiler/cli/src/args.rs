@@ -191,7 +191,7 @@ pub enum ResultFormat {
 /// `edict import`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  edict import aliases /etc/aliases > rules/aliases.edict\n  edict import access /etc/postfix/sender_access --of sender > rules/senders.edict\n  postconf -h header_checks; edict import header_checks /etc/postfix/header_checks\n\nEvery line is reported on standard error: what was changed, and what Edict cannot say (exit code 1)."
+    after_help = "Examples:\n  edict import aliases /etc/aliases > rules/aliases.edict\n  edict import access /etc/postfix/sender_access --of sender > rules/senders.edict\n  postconf -h header_checks; edict import header_checks /etc/postfix/header_checks\n\nThe first line of a csv says what it holds: `alias,member`, `list,entry`, or `client,action,reply` (or sender, recipient, helo; the reply may be left out). Its actions are allow, reject, defer, hold, discard and dunno (no decision), or those of access(5).\n\nEvery line is reported on standard error: what was changed, and what Edict cannot say (exit code 1)."
 )]
 pub struct ImportArgs {
     /// What FILE is
@@ -226,7 +226,7 @@ pub struct ImportArgs {
 /// `edict export`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  edict export aliases rules > /etc/aliases\n  edict export access rules --of sender\n\nWhat the format cannot hold is named on standard error (exit code 1)."
+    after_help = "Examples:\n  edict export aliases rules > /etc/aliases\n  edict export access rules --of sender\n  edict export csv rules --of client > clients.csv\n  edict export csv rules --lists > lists.csv\n\nA csv without --of and --lists holds the aliases. What the format cannot hold is named on standard error (exit code 1)."
 )]
 pub struct ExportArgs {
     /// What to make
@@ -238,6 +238,9 @@ pub struct ExportArgs {
     /// What the keys of an access, pcre, regexp or csv table are
     #[arg(long, value_enum, value_name = "WHAT")]
     pub of: Option<Of>,
+    /// The lists that have a name (csv)
+    #[arg(long, conflicts_with = "of")]
+    pub lists: bool,
     /// How to print the map and what it cannot hold
     #[arg(long = "format", value_enum, default_value = "human", value_name = "FORMAT", id = "print")]
     pub print: ResultFormat,

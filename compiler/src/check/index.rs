@@ -6,6 +6,7 @@
 use crate::diag::{Diagnostic, Severity};
 use crate::model::{Cond, Model, Op, RuleDef, RuleMode, Test};
 use edict_table::decide::required_literals;
+use edict_table::fact::Fact;
 use edict_table::model::{Action, Test as TableTest};
 
 /// Names rules and patterns that no index finds.
@@ -35,10 +36,17 @@ fn patterns(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
         if has_literal(test) {
             return;
         }
+        // All other facts are short: an address, a field of the header. A few hundred bytes cost nobody anything.
+        let long = test.fact == Fact::Body;
         let (label, help) = if found_otherwise {
             (
                 "run only where the rest of the rule holds".to_owned(),
                 "leave it, or write at least two plain characters into it: they are looked for first, at no cost",
+            )
+        } else if !long {
+            (
+                format!("run over the `{}` of every message", test.written()),
+                "leave it where such rules are few: that text is short; two plain characters side by side in the pattern would be looked for first, at no cost",
             )
         } else {
             (
@@ -46,7 +54,9 @@ fn patterns(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
                 "join a test with `and` that rules out most mail, as in `sender in LIST and ...`; write two plain characters side by side into the pattern, where it may ask for them; or leave it where such rules are few",
             )
         };
-        let help = fits_all(test, negated).unwrap_or_else(|| help.to_owned());
+        let any = fits_all(test, negated);
+        let costs = any.is_some() || (long && !found_otherwise);
+        let help = any.unwrap_or_else(|| help.to_owned());
         let mut diagnostic = Diagnostic::warning(
             "W0210",
             format!("the pattern of `{}` has no fixed text that could be looked for first", rule.name),
@@ -54,7 +64,7 @@ fn patterns(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
         )
         .label(label)
         .help(help);
-        if found_otherwise {
+        if !costs {
             diagnostic.severity = Severity::Note;
         }
         diagnostics.push(diagnostic);

@@ -58,7 +58,8 @@ pub fn export(args: &ExportArgs, console: &mut Console) -> Result<bool, Failure>
     let Some(loaded) = table::open(&args.rules, console)? else {
         return Ok(false);
     };
-    let done = exchange::export(args.format, args.of, &loaded.to_table()).map_err(Failure::Use)?;
+    let done =
+        exchange::export(args.format, args.of, args.lists, &loaded.to_table()).map_err(Failure::Use)?;
     match args.print {
         ResultFormat::Json => {
             let object = json!({ "map": done.text, "refused": done.refused, "elsewhere": done.elsewhere });

@@ -94,6 +94,56 @@ pub fn parse(value: &str, notes: &mut Vec<String>) -> Result<Outcome, String> {
     }
 }
 
+/// Whether this is a word of access(5) or a number, which [`parse`] says more of.
+pub fn is_word(word: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "bcc",
+        "defer",
+        "defer_if_permit",
+        "defer_if_reject",
+        "discard",
+        "dunno",
+        "filter",
+        "hold",
+        "ignore",
+        "info",
+        "ok",
+        "permit",
+        "prepend",
+        "redirect",
+        "reject",
+        "relay",
+        "replace",
+        "strip",
+        "warn",
+    ];
+    word.is_empty()
+        || word.starts_with(|c: char| c.is_ascii_digit())
+        || WORDS.contains(&word.to_ascii_lowercase().as_str())
+}
+
+/// An action without its text, where that holds what a pattern matched (`$1`): what is refused stays refused. An enhanced
+/// code stays, and a reply keeps its code.
+///
+/// # Errors
+/// Says so where the action itself is what the pattern matched.
+pub fn without_matched(value: &str, notes: &mut Vec<String>) -> Result<String, String> {
+    let has_match = |text: &str| text.replace("$$", "").contains('$');
+    let plain = |text: &str| text.replace("$$", "$");
+    if !has_match(value) {
+        return Ok(plain(value));
+    }
+    let (word, text) = value.split_once(char::is_whitespace).unwrap_or((value, ""));
+    if has_match(word) {
+        return Err("its action uses what the pattern matched".to_owned());
+    }
+    notes.push("its text holds what the pattern matched, and is left out".to_owned());
+    let code = text.split_whitespace().next().filter(|first| enhanced(first).is_some()).unwrap_or_default();
+    // A number alone is OK.
+    let text = if word.bytes().all(|b| b.is_ascii_digit()) { "Access denied" } else { "" };
+    Ok([word, code, text].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "))
+}
+
 /// A refusal with this code.
 pub fn coded(code: u16, text: &str, notes: &mut Vec<String>) -> Outcome {
     let (verb, class) = if code < 500 { (Verb::Defer, 4) } else { (Verb::Reject, 5) };
@@ -171,5 +221,22 @@ mod tests {
         {
             assert!(parse(text, &mut Vec::new()).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_pattern_matched() {
+        for (text, want) in [
+            ("REJECT bad $1", "REJECT"),
+            ("REJECT 5.7.9 bad ${2}", "REJECT 5.7.9"),
+            ("550 bad $1", "550 Access denied"),
+            ("550 5.7.9 bad $(1)", "550 5.7.9 Access denied"),
+            ("REJECT costs 5 $$", "REJECT costs 5 $"),
+            ("DISCARD $1", "DISCARD"),
+        ] {
+            let mut notes = Vec::new();
+            assert_eq!(without_matched(text, &mut notes).as_deref(), Ok(want), "{text}");
+            assert_eq!(notes.is_empty(), text.contains("$$"), "{text}");
+        }
+        assert!(without_matched("$1", &mut Vec::new()).is_err());
     }
 }

@@ -239,10 +239,24 @@ impl Aliases {
     }
 }
 
+/// Makes `owner-NAME` the owner of NAME. It stays an address, too: as in Postfix it is the sender of what the list sends on.
+fn owners(out: &mut Aliases) {
+    let mut found = Vec::new();
+    for (key, place) in &out.places {
+        let list = key.strip_prefix("owner-").and_then(|list| out.places.get(list));
+        let owner = out.all.get(*place).filter(|owner| owner.refused.is_none());
+        found.extend(list.zip(owner).map(|(list, owner)| (*list, owner.name.shown.clone())));
+    }
+    for (list, owner) in found {
+        if let Some(alias) = out.all.get_mut(list) {
+            alias.owner = Some(owner);
+        }
+    }
+}
+
 /// Imports aliases(5). `owner-NAME` becomes the owner of NAME; commands, files and includes are refused.
 pub fn aliases(wish: &Wish, text: &str, report: &mut Report) -> String {
     let mut out = Aliases::default();
-    let mut owners = Vec::new();
     for line in logical(text) {
         let Some((name, value)) = split_name(&line.text) else {
             report.refused(line.number, &line.text, "there is no `:` behind the name");
@@ -256,10 +270,6 @@ pub fn aliases(wish: &Wish, text: &str, report: &mut Report) -> String {
             );
             continue;
         }
-        if let Some(list) = name.strip_prefix("owner-") {
-            owners.push((line.clone(), list.to_owned(), value.to_owned()));
-            continue;
-        }
         let known = out.all.len();
         let (members, notes) = parts(value);
         out.take(wish, &line, &name, &members, report);
@@ -267,23 +277,9 @@ pub fn aliases(wish: &Wish, text: &str, report: &mut Report) -> String {
             alias.notes.extend(notes);
         }
     }
-    for (line, list, value) in owners {
-        let place = key(wish, &list).ok().and_then(|name| out.places.get(&name.key).copied());
-        let members = parts(&value).0;
-        match (place.and_then(|place| out.all.get_mut(place)), members.as_slice()) {
-            (Some(alias), [only]) => match member(wish, only) {
-                Ok(address) => {
-                    alias.owner = Some(address.shown);
-                    report.changed(line.number, &line.text, "it is the owner of the alias");
-                }
-                Err(why) => report.refused(line.number, &line.text, &why),
-            },
-            (Some(_), _) => report.refused(line.number, &line.text, "an owner is one address"),
-            (None, _) => out.take(wish, &line, &format!("owner-{list}"), &members, report),
-        }
-    }
     out.take_extensions_off();
     out.break_circles(", and Postfix bounces such mail");
+    owners(&mut out);
     out.name_gaps();
     out.write(report)
 }
@@ -328,6 +324,12 @@ fn parts(value: &str) -> (Vec<String>, Vec<String>) {
 
 /// The name of an alias: an address, `@domain`, or a bare name, which is at the first local domain.
 pub fn key(wish: &Wish, text: &str) -> Result<Name, String> {
+    if text.starts_with('.') || text.starts_with("@.") {
+        let domain = text.trim_start_matches(['@', '.']);
+        return Err(format!(
+            "aliases hold addresses and whole domains: write a line for each domain below, as `@sub.{domain}`"
+        ));
+    }
     if let Some(domain) = text.strip_prefix('@') {
         let shown = format!("@{}", Domain::parse(domain).map_err(|e| e.to_string())?);
         return Ok(Name { key: shown.clone(), shown });

@@ -261,10 +261,7 @@ fn envelope(of: Of, regex: &str, negated: bool, notes: &mut Vec<String>) -> Resu
 
 /// What a line decides.
 fn outcome(of: Option<Of>, value: &str, notes: &mut Vec<String>) -> Result<Outcome, String> {
-    if value.replace("$$", "").contains('$') {
-        return Err("its action uses what the pattern matched".to_owned());
-    }
-    let value = value.replace("$$", "$");
+    let value = action::without_matched(value, notes)?;
     let outcome = match of {
         Some(_) => action::parse(&value, notes)?,
         None => header_outcome(&value, notes)?,

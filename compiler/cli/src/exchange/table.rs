@@ -2,8 +2,9 @@
 //!
 //! `alias,member` (one row a member; further members in further rows) or `sender,action`,
 //! `recipient,action`, `client,action`, `helo,action`, each with an optional column `reply`, or
-//! `list,entry` for plain lists.
+//! `list,entry` for plain lists. Actions are the verbs of rules, `dunno`, or what access(5) has.
 
+use super::action::is_word;
 use super::aliases::{self, Aliases, Name};
 use super::lines::{Line, split_list};
 use super::write::{bracketed, name};
@@ -63,8 +64,14 @@ fn action_of(action: &str, reply: &str) -> Result<String, String> {
     let (code, text) = reply.split_once(' ').unwrap_or((reply, ""));
     let has_code = code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit());
     let class = match action.to_ascii_lowercase().as_str() {
+        "allow" => return Ok("OK".to_owned()),
         "reject" => '5',
         "defer" => '4',
+        word if !is_word(word) => {
+            return Err(format!(
+                "`{action}` is no action; a table takes `allow`, `reject`, `defer`, `hold`, `discard`, `dunno`, and those of access(5)"
+            ));
+        }
         _ => return Ok(format!("{action} {reply}").trim().to_owned()),
     };
     match has_code {

@@ -138,6 +138,9 @@ fn key_of(key: &str) -> Result<String, String> {
     if key == "*" {
         return Ok(key.to_owned());
     }
+    if key.ends_with('@') || key.starts_with('@') || key == "<>" {
+        return Err("transport(5) holds `user@domain`, `domain`, `.domain` and `*`".to_owned());
+    }
     if key.contains('@') {
         return Ok(mailbox(key)?.to_string());
     }

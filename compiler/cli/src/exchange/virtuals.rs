@@ -52,6 +52,13 @@ pub fn virtuals(wish: &Wish, text: &str, report: &mut Report) -> String {
             report.refused(line.number, &line.text, &why);
             continue;
         }
+        // `@domain` as a member is the same user there.
+        let same = |member: &String| match (member.strip_prefix('@'), name.split_once('@')) {
+            (Some(domain), Some((user, _))) if !user.is_empty() => format!("{user}@{domain}"),
+            (Some(domain), None) => format!("{name}@{domain}"),
+            _ => member.clone(),
+        };
+        let members: Vec<String> = members.iter().map(same).collect();
         let known = out.all.len();
         out.take(wish, line, &name, &members, report);
         if let Some(alias) = out.all.get_mut(known)

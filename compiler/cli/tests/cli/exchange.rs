@@ -8,7 +8,18 @@ use std::path::Path;
 fn maps_come_back() {
     for (format, of, map) in [
         ("virtual", "", "ann@home.example\tann@x.example, bob@x.example\n"),
-        ("aliases", "", "list: a@x.example, b@x.example\nowner-list: ann@x.example\n"),
+        ("aliases", "", "list: a@x.example, b@x.example\nowner-list: ann@x.example, bob@x.example\n"),
+        (
+            "csv",
+            "client",
+            "client,action,reply\n.x.example,reject,554 5.7.1 no\n10.1.0.0/16,reject,554 5.7.1 no\n10.2.3.4,discard,\n\
+             10.3.0.0/16,dunno,\n10.0.0.0/8,defer,450 4.7.1 later\n",
+        ),
+        (
+            "csv",
+            "sender",
+            "sender,action,reply\n.x.example,dunno,\nann@y.example,hold,\n.example,reject,550 5.7.1 no\n",
+        ),
         ("csv", "", "alias,member\nlist@home.example,a@x.example\nlist@home.example,b@x.example\n"),
         ("sender_bcc_maps", "", "@x.example\tarchive@home.example\nann@x.example\tann@home.example\n"),
         ("recipient_bcc_maps", "", "ann@home.example\tarchive@home.example\n"),
@@ -204,4 +215,161 @@ reject "first words" {
     let done = edict(dir.path(), &["export", "header_checks", "."]);
     assert_eq!(done.out, "/^subject:.*(win|lottery$)/\tREJECT 5.7.1 Rejected by policy\n", "{}", done.err);
     assert!(done.err.contains("rule \"first words\": a `^` or `|` in it"), "{}", done.err);
+    let rules = rules.replace("/win|lottery$/", "/\\d{5}/");
+    std::fs::write(dir.path().join("main.edict"), rules).unwrap();
+    let done = edict(dir.path(), &["export", "header_checks", "."]);
+    let first = "# header_checks = pcre:FILE, since regexp(5) has no `\\d`\n/^subject:.*\\d{5}/\t";
+    assert!(done.out.starts_with(first), "{}", done.out);
+}
+
+#[test]
+fn tables_take_the_words_of_rules() {
+    let csv = "client,action,reply\n192.0.2.0/24,reject,\"no, never\"\nmail.x.example,allow,\n192.0.2.4,Allow\n\
+               192.0.2.5,DUNNO\n192.0.2.6,let,\n";
+    let done = import_some(&["csv", "-", "--name", "old"], csv);
+    assert!(
+        done.out.contains("allow \"old allow\" {\n    when client.name is mail.x.example"),
+        "{}",
+        done.out
+    );
+    assert!(done.out.contains("client.ip in [192.0.2.4]"), "{}", done.out);
+    assert!(done.err.contains("`let` is no action; a table takes `allow`, `reject`"), "{}", done.err);
+    assert!(done.err.ends_with("1 refused\n"), "{}", done.err);
+    let help = edict(Path::new("."), &["import", "--help"]);
+    assert!(help.out.contains("discard and dunno (no decision), or those of access(5)"), "{}", help.out);
+}
+
+#[test]
+fn tables_of_clients_and_lists() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = r#"edict 1
+
+profile {
+    local-domains [example.com]
+}
+
+list nets: network = [192.0.2.0/24, 198.51.100.7]
+
+list partners: domain = [partner.example, .partner.example]
+
+list vip: address = [ann@example.com, @board.example.com, abuse@]
+
+list words: text = ["act now"]
+
+reject "nets" {
+    when  client.ip in nets
+    reply 554 5.7.1 "no nets"
+}
+
+allow "partners" {
+    priority 10
+    when     client.name in partners
+}
+
+discard "vip" { when sender in vip }
+
+reject "words" { when subject contains any of words }
+"#;
+    let write = |rules: &str| std::fs::write(dir.path().join("main.edict"), rules).unwrap();
+    write(rules);
+    let done = edict(dir.path(), &["export", "csv", ".", "--of", "client"]);
+    let want = "client,action,reply\n.partner.example,allow,\npartner.example,allow,\n198.51.100.7,reject,554 5.7.1 no nets\n\
+                192.0.2.0/24,reject,554 5.7.1 no nets\n";
+    assert_eq!((done.code, done.out.as_str()), (0, want), "{}", done.err);
+    assert!(done.err.contains("2 rules are about something else"), "{}", done.err);
+    // A table asks for the name first: what has the worse rank there is told.
+    write(&rules.replace("priority 10", "priority 110"));
+    let done = edict(dir.path(), &["export", "csv", ".", "--of", "client"]);
+    assert_eq!(done.code, 1);
+    let why = "refused: .partner.example from 198.51.100.7/32: 554 5.7.1 no nets here, but a table asks for the name first and says OK";
+    assert!(done.err.contains(why), "{}", done.err);
+    write(rules);
+    let done = edict(dir.path(), &["export", "csv", ".", "--lists"]);
+    let want = "list,entry\nnets,192.0.2.0/24\nnets,198.51.100.7\npartners,.partner.example\npartners,partner.example\n\
+                vip,@board.example.com\nvip,abuse@\nvip,ann@example.com\n";
+    assert_eq!((done.code, done.out.as_str()), (1, want), "{}", done.err);
+    assert!(done.err.contains("refused: list words: it holds texts"), "{}", done.err);
+    let back = import_some(&["csv", "-"], &done.out);
+    assert!(back.out.contains("list partners: domain = [.partner.example, partner.example]"), "{}", back.out);
+    assert!(
+        back.out.contains("list vip: address = [@board.example.com, abuse@, ann@example.com]"),
+        "{}",
+        back.out
+    );
+    assert_eq!(edict(dir.path(), &["export", "access", ".", "--lists"]).code, 2);
+    assert_eq!(edict(dir.path(), &["export", "csv", ".", "--lists", "--of", "client"]).code, 2);
+}
+
+/// A refusal that says what matched is a refusal still, and the lines behind it stay in force.
+#[test]
+fn replies_that_say_what_matched() {
+    let map = "/name=x/ REJECT bad $1\n/^Subject:.*(cheap)/ REJECT no $1 here\n/^Subject: b/ REJECT x\n";
+    let done = import_some(&["header_checks", "-", "--name", "old"], map);
+    assert!(!done.out.contains("audit"), "{}", done.out);
+    let reply = "when  subject matches /(cheap)/\n    reply 550 5.7.1 \"Message content rejected\"";
+    assert!(done.out.contains(reply), "{}", done.out);
+    assert!(
+        done.err.contains("-:2: changed") && done.err.contains("what the pattern matched, and is left out")
+    );
+    let map = "/(a)(?=x)/ 550 5.1.1 no $1\n/^(b)@/ 554 5.1.1 no ${1}\n/^c/ REJECT\n/^(d)/ $1\n";
+    let done = import_some(&["pcre", "-", "--of", "sender", "--name", "old"], map);
+    assert!(!done.out.contains("audit"), "{}", done.out);
+    assert!(done.out.contains("554 5.1.1 \"Access denied\""), "{}", done.out);
+    assert!(
+        done.err.contains("-:4: refused: `/^(d)/ $1`: its action uses what the pattern matched"),
+        "{}",
+        done.err
+    );
+}
+
+/// The owner of a list is an address in Postfix: the sender of what the list sends on.
+#[test]
+fn owners_are_addresses() {
+    let map = "staff: ann, bob\nowner-staff: carl, dora\nowner-none: ann\nlone: ann\nowner-lone: /dev/null\n";
+    let done = import_some(&["aliases", "-"], map);
+    assert!(done.out.contains("alias staff = [ann, bob] {\n    owner owner-staff\n}"), "{}", done.out);
+    assert!(done.out.contains("alias owner-staff = [carl, dora]\n"), "{}", done.out);
+    assert!(
+        done.out.contains("alias owner-none = [ann]\n") && done.out.contains("alias lone = [ann]\n"),
+        "{}",
+        done.out
+    );
+    let done = import_some(&["aliases", "-", "--domain", "home.example"], map);
+    assert!(done.out.contains("    owner owner-staff@home.example\n"), "{}", done.out);
+    let dir = tempfile::tempdir().unwrap();
+    let rules = "edict 1\nprofile { local-domains [example.com] }\nalias owner-b = [ann]\n\
+                 alias a = [ann] { owner owner-a }\nalias b = [ann] { owner bob }\nalias c = [ann] { owner bob }\n";
+    std::fs::write(dir.path().join("main.edict"), rules).unwrap();
+    let done = edict(dir.path(), &["export", "aliases", "."]);
+    let want = "a: ann@example.com\nowner-a: \\owner-a\nb: ann@example.com\nc: ann@example.com\n\
+                owner-c: bob@example.com\nowner-b: ann@example.com\n";
+    assert_eq!(done.out, want);
+    assert!(
+        done.err.contains("alias b@example.com: its `owner`, since owner-b leads elsewhere"),
+        "{}",
+        done.err
+    );
+}
+
+#[test]
+fn keys_that_a_map_does_not_have() {
+    let done = import_some(&["virtual", "-"], ".sub.example ann@x.example\n@.b.example ann@x.example\n");
+    let why = ".sub.example ann@x.example`: aliases hold addresses and whole domains: write a line for each domain below";
+    assert!(done.err.contains(why), "{}", done.err);
+    assert!(done.err.contains("@.b.example ann@x.example`: aliases hold addresses"), "{}", done.err);
+    let done = import_some(
+        &["transport", "-"],
+        "user@ smtp:z.example\n<> smtp:[bounce.example]\n@x.example smtp:\n",
+    );
+    assert_eq!(
+        done.err.matches("transport(5) holds `user@domain`, `domain`, `.domain` and `*`").count(),
+        3,
+        "{}",
+        done.err
+    );
+    // `@domain` as a member is the same user there.
+    let done =
+        import_some(&["virtual", "-"], "sub@home.example @other.example\n@home.example x@out.example\n");
+    assert!(done.out.contains("alias sub@home.example = [sub@other.example]"), "{}", done.out);
+    assert!(done.out.contains("alias @home.example = [x@out.example]"), "{}", done.out);
 }

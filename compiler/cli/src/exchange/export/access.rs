@@ -18,8 +18,10 @@ use std::fmt::Write as _;
 /// Pairs of local parts and domains beyond which the comparison is given up.
 const MAX_PAIRS: usize = 4_000_000;
 
-struct Held<'a> {
-    rule: &'a Rule,
+/// A rule whose condition is lists of one fact.
+pub struct Held<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
     when: HashSet<&'a str>,
     unless: HashSet<&'a str>,
     absent: bool,
@@ -27,14 +29,16 @@ struct Held<'a> {
 }
 
 impl Held<'_> {
-    fn matches(&self, keys: &[String]) -> bool {
+    /// Whether it holds for what these keys hold.
+    pub fn matches(&self, keys: &[String]) -> bool {
         let among = |set: &HashSet<&str>| keys.iter().any(|key| set.contains(key.as_str()));
         let null = keys.first().is_some_and(|key| key == "<>");
         (self.always || (null && self.absent) || among(&self.when)) && !among(&self.unless)
     }
 }
 
-fn fact_of(of: Of) -> Fact {
+/// What keys are compared with.
+pub fn fact_of(of: Of) -> Fact {
     match of {
         Of::Client => Fact::ClientName,
         Of::Sender => Fact::Sender,
@@ -44,7 +48,7 @@ fn fact_of(of: Of) -> Fact {
 }
 
 /// The verdict rules about one fact (or its domain), in order of rank.
-fn held<'a>(table: &'a Table, wanted: &[Fact], out: &mut Exported) -> Vec<Held<'a>> {
+pub fn held<'a>(table: &'a Table, wanted: &[Fact], out: &mut Exported) -> Vec<Held<'a>> {
     let mut all = Vec::new();
     for (rule, simple) in about(table, wanted, out) {
         let lists = |atoms: &[Atom<'a>]| -> Option<(HashSet<&'a str>, bool)> {
@@ -95,7 +99,7 @@ fn refuse(out: &mut Exported, rule: &Rule, why: &str) {
 }
 
 /// The right hand side.
-fn action(rule: &Rule) -> String {
+pub fn action(rule: &Rule) -> String {
     let Action::Verdict(verdict) = &rule.action else { return String::new() };
     match (verdict.verb, &verdict.reply) {
         (Verb::Allow, _) => "OK".to_owned(),
@@ -113,7 +117,7 @@ fn decide(rules: &[Held<'_>], keys: &[String]) -> String {
 }
 
 /// The keys that hold what a key stands for, itself first.
-fn closure(key: &str) -> Vec<String> {
+pub fn closure(key: &str) -> Vec<String> {
     let mut out = vec![key.to_owned()];
     let up = |domain: &str| parents(domain).map(|up| format!("@.{up}")).collect::<Vec<_>>();
     match key.rsplit_once('@') {
@@ -132,7 +136,7 @@ fn closure(key: &str) -> Vec<String> {
 }
 
 /// Keys and their actions: everything that the rules name.
-fn decisions(rules: &[Held<'_>], out: &mut Exported) -> BTreeMap<String, String> {
+pub fn decisions(rules: &[Held<'_>], out: &mut Exported) -> BTreeMap<String, String> {
     let keys: BTreeSet<&str> =
         rules.iter().flat_map(|held| held.when.iter().chain(&held.unless)).copied().collect();
     let mut all: BTreeMap<String, String> =
@@ -164,7 +168,7 @@ fn decisions(rules: &[Held<'_>], out: &mut Exported) -> BTreeMap<String, String>
 }
 
 /// The key as access(5) writes it, in quotes where it needs them. A client without a name has one there.
-fn postfix(of: Of, key: &str) -> String {
+pub fn postfix(of: Of, key: &str) -> String {
     match (of, key) {
         (Of::Client, "<>") => "unknown".to_owned(),
         (Of::Sender | Of::Recipient, key) if !key.starts_with('@') => write::address(key),
@@ -191,7 +195,8 @@ pub fn access(table: &Table, of: Of) -> Exported {
     out
 }
 
-fn domain_facts(fact: Fact) -> Vec<Fact> {
+/// The fact, and that of its domain.
+pub fn domain_facts(fact: Fact) -> Vec<Fact> {
     match fact {
         Fact::Sender => vec![Fact::Sender, Fact::SenderDomain],
         Fact::Recipient => vec![Fact::Recipient, Fact::RecipientDomain],
@@ -199,36 +204,24 @@ fn domain_facts(fact: Fact) -> Vec<Fact> {
     }
 }
 
-/// The same as comma-separated values.
-pub fn csv(table: &Table, of: Of) -> Exported {
-    let mut out = Exported::default();
-    let rules = held(table, &domain_facts(fact_of(of)), &mut out);
-    let all = decisions(&rules, &mut out);
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    // Writing to memory does not fail.
-    let _ = writer.write_record([of.word(), "action", "reply"]);
-    for (key, action) in all {
-        let (action, reply) = action.split_once(' ').unwrap_or((&action, ""));
-        let _ = writer.write_record([postfix(of, &key).as_str(), action, reply]);
-    }
-    out.text = String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default();
-    out
-}
-
 /// Networks, the most specific first, so that the first that matches decides.
 pub fn cidr(table: &Table) -> Exported {
     let mut out = Exported::default();
     let rules = held(table, &[Fact::ClientIp], &mut out);
+    for (net, around) in networks(&rules) {
+        let _ = writeln!(out.text, "{net}\t{}", decide(&rules, &around));
+    }
+    out
+}
+
+/// The networks that rules name, the most specific first, each with those around it.
+pub fn networks(rules: &[Held<'_>]) -> Vec<(ipnet::IpNet, Vec<String>)> {
     let keys: BTreeSet<&str> =
         rules.iter().flat_map(|held| held.when.iter().chain(&held.unless)).copied().collect();
     let mut nets: Vec<ipnet::IpNet> = keys.iter().filter_map(|key| parse_network(key).ok()).collect();
     nets.sort_by_key(|net| (std::cmp::Reverse(net.prefix_len()), *net));
-    for net in nets {
-        let around = std::iter::successors(Some(net), ipnet::IpNet::supernet);
-        let action = decide(&rules, &around.map(|net| net.to_string()).collect::<Vec<_>>());
-        let _ = writeln!(out.text, "{net}\t{action}");
-    }
-    out
+    let around = |net| std::iter::successors(Some(net), ipnet::IpNet::supernet).map(|net| net.to_string());
+    nets.into_iter().map(|net| (net, around(net).collect())).collect()
 }
 
 /// Regexes, in order of rank.
@@ -267,6 +260,7 @@ fn header_action(rule: &Rule) -> Option<String> {
 /// Header patterns, in order of rank.
 pub fn header_checks(table: &Table) -> Exported {
     let mut out = Exported::default();
+    let perl = std::cell::RefCell::new(None);
     for (rule, simple) in about(table, &[Fact::Header, Fact::Subject], &mut out) {
         let Some(action) = header_action(rule) else {
             refuse(&mut out, rule, "header_checks(5) accepts, refuses, holds or drops, and puts nothing off");
@@ -274,6 +268,9 @@ pub fn header_checks(table: &Table) -> Exported {
         };
         lines(rule, &simple, &mut out, &action, |atom, regex| {
             let name = if atom.fact == Fact::Subject { "subject" } else { atom.parameter };
+            if let Some(part) = foreign(regex) {
+                perl.borrow_mut().get_or_insert(part);
+            }
             // `^` is the start of the value, and only the one in front can be moved there.
             let (start, rest) = match regex.strip_prefix('^') {
                 Some(rest) => ("[[:space:]]*", rest),
@@ -287,6 +284,9 @@ pub fn header_checks(table: &Table) -> Exported {
             }
             Ok(if several { format!("^{name}:.*({rest})") } else { format!("^{name}:{start}{rest}") })
         });
+    }
+    if let Some(part) = perl.into_inner().filter(|_| !out.text.is_empty()) {
+        out.text.insert_str(0, &format!("# header_checks = pcre:FILE, since regexp(5) has no `{part}`\n"));
     }
     out
 }

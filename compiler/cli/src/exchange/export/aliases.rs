@@ -50,13 +50,28 @@ pub fn aliases(table: &Table) -> Exported {
             alias.all().map(|(member, _)| own(member).unwrap_or_else(|| member.to_owned())).collect();
         let _ = writeln!(out.text, "{}: {}", write::local(local), members.join(", "));
         if let Some(owner) = &alias.owner {
-            let _ = writeln!(out.text, "{}: {owner}", write::local(&format!("owner-{local}")));
+            // In Postfix the owner of a list has that name, whoever stands behind it.
+            let name = format!("owner-{local}");
+            let at = |domain: &String| format!("{name}@{domain}");
+            let own = locals.iter().any(|domain| at(domain).eq_ignore_ascii_case(owner));
+            let has_alias = locals.iter().any(|domain| all.contains_key(at(domain).as_str()));
+            let _ = match (own, has_alias) {
+                (true, true) => Ok(()),
+                (true, false) => writeln!(out.text, "{0}: \\{0}", write::local(&name)),
+                (false, false) => writeln!(out.text, "{}: {owner}", write::local(&name)),
+                (false, true) => {
+                    out.refused
+                        .push(format!("alias {}: its `owner`, since {name} leads elsewhere", alias.key));
+                    Ok(())
+                }
+            };
         }
     }
     out
 }
 
-fn unheld(alias: &Alias, owner: bool, out: &mut Exported) {
+/// Says what of an alias a map has no place for.
+pub fn unheld(alias: &Alias, owner: bool, out: &mut Exported) {
     if owner && alias.owner.is_some() {
         out.refused.push(format!("alias {}: its `owner`", alias.key));
     }
@@ -180,20 +195,4 @@ fn written(table: &Table) -> impl Iterator<Item = (String, &str)> {
     let copies = copies.flat_map(|(name, bcc)| bcc.to.iter().map(move |to| (name.clone(), to.as_str())));
     let postmaster = table.profile.postmaster.iter();
     aliases.chain(copies).chain(postmaster.map(|to| ("`postmaster`".to_owned(), to.as_str())))
-}
-
-/// `alias,member`, one row a member, with the meaning that they have in rules.
-pub fn csv_aliases(table: &Table) -> Exported {
-    let mut out = Exported::default();
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    // Writing to memory does not fail.
-    let _ = writer.write_record(["alias", "member"]);
-    for alias in &table.aliases {
-        unheld(alias, true, &mut out);
-        for (member, _) in alias.all() {
-            let _ = writer.write_record([alias.key.as_str(), member]);
-        }
-    }
-    out.text = String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default();
-    out
 }

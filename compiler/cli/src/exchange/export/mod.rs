@@ -8,6 +8,7 @@ mod aliases;
 mod maps;
 mod posix;
 mod simple;
+mod table;
 
 use super::{Format, Of};
 use edict_table::model::Table;
@@ -27,14 +28,16 @@ pub struct Exported {
 ///
 /// # Errors
 /// Says what is missing to know what is to be exported.
-pub fn export(format: Format, of: Option<Of>, table: &Table) -> Result<Exported, String> {
+pub fn export(format: Format, of: Option<Of>, lists: bool, table: &Table) -> Result<Exported, String> {
     let need =
         || of.ok_or("say what the keys are: `--of client`, `sender`, `recipient` or `helo`".to_owned());
     Ok(match (format, of) {
+        (Format::Csv, _) if lists => table::lists(table),
+        (_, _) if lists => return Err("`--lists` is for `csv`".to_owned()),
         (Format::Aliases, _) => aliases::aliases(table),
         (Format::Virtual, _) => aliases::virtuals(table),
-        (Format::Csv, None) => aliases::csv_aliases(table),
-        (Format::Csv, Some(of)) => access::csv(table, of),
+        (Format::Csv, None) => table::aliases(table),
+        (Format::Csv, Some(of)) => table::verdicts(table, of),
         (Format::Access, _) => access::access(table, need()?),
         (Format::Cidr, _) => access::cidr(table),
         (Format::Pcre | Format::Regexp, _) => access::patterns(table, need()?, format == Format::Regexp),
