@@ -6,6 +6,7 @@ use super::simple::facts;
 use super::{Exported, aliases::unheld};
 use edict_table::fact::Fact;
 use edict_table::model::{Kind, List, ListKind, Rule, Table};
+use edict_table::value::parse_network;
 use std::collections::BTreeMap;
 
 /// `alias,member`, one row a member, with the meaning that they have in rules.
@@ -39,11 +40,19 @@ pub fn lists(table: &Table) -> Exported {
 
 /// An entry as a list has it. Where all are domains it is a list of domains, which does for senders too.
 fn shown(list: &List, entry: &str) -> String {
+    if list.kind == ListKind::Network {
+        return parse_network(entry).map_or_else(|_| entry.to_owned(), network);
+    }
     let domains = list.kind == ListKind::Mailbox && list.entries.iter().all(|entry| entry.starts_with('@'));
     match entry.strip_prefix('@').filter(|_| domains) {
         Some(domain) => domain.to_owned(),
         None => write::address(entry),
     }
+}
+
+/// A network as people write it: of one address, that address.
+fn network(net: ipnet::IpNet) -> String {
+    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }
 
 /// `sender,action,reply` and the like.
@@ -60,9 +69,10 @@ pub fn verdicts(table: &Table, of: Of) -> Exported {
             .extend(about.refused.into_iter().filter(|line| !out.refused.contains(line)).collect::<Vec<_>>());
         out.elsewhere = table.rules.iter().filter(|rule| is_elsewhere(table, rule)).count();
         rows.extend(networks(&nets).into_iter().map(|(net, around)| {
-            let host = net.prefix_len() == net.max_prefix_len();
-            let key = if host { net.addr().to_string() } else { net.to_string() };
-            row(key, &first(&nets, &around).map_or_else(|| "DUNNO".to_owned(), |held| action(held.rule)))
+            row(
+                network(net),
+                &first(&nets, &around).map_or_else(|| "DUNNO".to_owned(), |held| action(held.rule)),
+            )
         }));
         compare(table, (&names, all.keys()), &nets, &mut out);
     }
