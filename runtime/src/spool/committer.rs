@@ -55,7 +55,8 @@ impl Item {
         Self { kind: Kind::Note, head, record: None, tell }
     }
 
-    fn payload(&self) -> usize {
+    /// Bytes of its frame's payload.
+    pub fn payload(&self) -> usize {
         match (&self.record, self.kind) {
             (Some(record), Kind::Message) => 4 + self.head.len() + record.bytes.len(),
             _ => self.head.len(),
@@ -186,6 +187,14 @@ impl Shared {
             self.wake.notify_one();
         }
         Ok(())
+    }
+
+    /// Gives the space of a large record back whose frame was never laid out: nobody was promised anything.
+    pub fn forget_external(&self, item: &Item) {
+        let Some(record) = item.record.as_ref().filter(|_| item.kind == Kind::External) else { return };
+        if let Err(error) = self.deferred.forget_new(record.id) {
+            tracing::warn!(id = %record.id, %error, "the file of a message that was not taken stays until a restart");
+        }
     }
 
     pub fn ready(&self) -> Result<(), SpoolError> {
@@ -332,6 +341,7 @@ fn run(shared: &Arc<Shared>) {
         for item in std::mem::take(&mut late).into_iter().chain(items) {
             let may_wait = item.kind == Kind::Note && item.tell.is_none() && late.len() < MAX_LATE;
             if let Err(error) = shared.check() {
+                shared.forget_external(&item);
                 tell(item.tell, Err(error));
             } else if no_room && may_wait {
                 late.push(item);
@@ -340,6 +350,7 @@ fn run(shared: &Arc<Shared>) {
                 if no_room && may_wait {
                     late.push(item);
                 } else {
+                    shared.forget_external(&item);
                     tell(item.tell, Err(error));
                 }
             }

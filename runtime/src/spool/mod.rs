@@ -205,27 +205,31 @@ impl Spool {
     pub async fn append(&self, record: Arc<Record>) -> Result<Position, SpoolError> {
         let head = encode_head(&record)?;
         let external = frame::frame_size(4 + head.len() + record.bytes.len()) > self.shared.largest();
+        let (tell, told) = oneshot::channel();
+        let id = record.id;
+        let item = committer::Item::record(Arc::clone(&record), head, external, tell);
         if external {
-            if frame::frame_size(head.len()) > self.shared.largest() {
+            if frame::frame_size(item.payload()) > self.shared.largest() {
                 return Err(SpoolError::TooLarge);
             }
             let shared = Arc::clone(&self.shared);
-            let record = Arc::clone(&record);
             self.shared.check()?;
-            tokio::task::spawn_blocking(move || shared.deferred.put_new(&record))
-                .await
-                .map_err(|e| SpoolError::Failed(e.to_string()))?
-                .map_err(|e| {
-                    if e.kind() == io::ErrorKind::StorageFull {
-                        SpoolError::Full
-                    } else {
-                        SpoolError::Failed(e.to_string())
-                    }
+            // In one go: whoever stops waiting in between leaves no file without a frame.
+            let put = move || {
+                shared.deferred.put_new(&record).map_err(|e| match e.kind() {
+                    io::ErrorKind::StorageFull => SpoolError::Full,
+                    _ => SpoolError::Failed(e.to_string()),
                 })?;
+                shared.push(item).inspect_err(|_| {
+                    if let Err(error) = shared.deferred.forget_new(id) {
+                        tracing::warn!(%id, %error, "the file of a message that was not taken stays until a restart");
+                    }
+                })
+            };
+            tokio::task::spawn_blocking(put).await.map_err(|e| SpoolError::Failed(e.to_string()))??;
+        } else {
+            self.shared.push(item)?;
         }
-        let (tell, told) = oneshot::channel();
-        let id = record.id;
-        self.shared.push(committer::Item::record(record, head, external, tell))?;
         let position =
             told.await.map_err(|_| SpoolError::Failed("the log's thread is gone".to_owned()))??;
         if external {

@@ -123,3 +123,33 @@ fn messages_in_the_folders_of_older_versions_are_served_there() {
     assert_eq!(left, [0x100, 0x701, 0x900].map(MessageId));
     assert_eq!(on_disk(folder.path()).load(MessageId(0x100)).unwrap().id, MessageId(0x100));
 }
+
+/// What a kill leaves in the middle of storing or removing a message goes at the next start; what belongs to somebody stays.
+#[test]
+fn states_of_messages_that_are_gone_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = on_disk(folder.path());
+    let file = |id: u64, suffix: &str| {
+        folder.path().join(format!("{:02x}/{}{suffix}", home(MessageId(id)), MessageId(id)))
+    };
+    for id in 1..=5 {
+        store.put(&record(id), &State { attempts: 9, ..State::default() }).unwrap();
+    }
+    std::fs::remove_file(file(1, "")).unwrap();
+    store.set_aside(MessageId(2)).unwrap();
+    std::fs::rename(file(3, ""), file(3, ".new")).unwrap();
+    // In the folder of another version.
+    let old = folder.path().join("zz");
+    std::fs::create_dir(&old).unwrap();
+    std::fs::rename(file(4, ".s"), old.join("kept")).unwrap();
+    let stray = folder.path().join(format!("{:02x}", home(MessageId(4)).wrapping_add(1)));
+    std::fs::create_dir_all(&stray).unwrap();
+    std::fs::write(stray.join(format!("{}.s", MessageId(4))), "").unwrap();
+    let store = on_disk(folder.path());
+    assert_eq!(store.scan().unwrap(), (vec![MessageId(4), MessageId(5)], vec![MessageId(3)]));
+    assert!(!file(1, ".s").exists() && !stray.join(format!("{}.s", MessageId(4))).exists());
+    assert!([2, 3, 5].iter().all(|id| file(*id, ".s").exists()) && old.join("kept").exists());
+    // One that the log has still, and that is put off again, has none of the state that was left.
+    store.put(&record(1), &State::default()).unwrap();
+    assert_eq!(on_disk(folder.path()).state(MessageId(1)).unwrap(), State::default());
+}

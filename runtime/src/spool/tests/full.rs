@@ -143,3 +143,19 @@ fn a_disk_that_others_filled_is_left_alone() {
         assert_eq!(disk.operations(), before);
     });
 }
+
+/// A large message that the log has no room for leaves no file behind.
+#[test]
+fn what_the_log_refuses_takes_no_space() {
+    let disk = SimDisk::default();
+    disk.fail_segments(true);
+    let (spool, _) = open(&disk, &Arc::default());
+    let large = Arc::new(record(1, body(1, 200_000)));
+    let refused = runtime().block_on(spool.append(Arc::clone(&large)));
+    assert_eq!(refused, Err(SpoolError::Full));
+    let folder = format!("/data/spool/deferred/{:02x}", deferred::home(MessageId(1)));
+    assert_eq!(disk.list(Path::new(&folder)).unwrap(), Vec::<String>::new());
+    disk.fail_segments(false);
+    assert!(runtime().block_on(spool.append(large)).unwrap().external);
+    assert_eq!(disk.list(Path::new(&folder)).unwrap(), [MessageId(1).to_string()]);
+}
