@@ -68,6 +68,8 @@ impl Iterator for Reader {
                     self.open = None;
                     continue;
                 }
+                // The end of a line that was torn, where nothing of it was written.
+                Ok(_) if line == b"\n" => continue,
                 Ok(_) if line.last() == Some(&b'\n') => {}
                 Ok(_) => {
                     let strange = Self::strange(path, at, "the line breaks off");

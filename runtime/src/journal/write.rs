@@ -1,6 +1,7 @@
 //! Writing the journal: a thread of its own, files that are rotated by size, the oldest removed.
 //!
-//! Each start begins a new file, so that a torn tail stays at the end of an old one. Not synced: a power
+//! Each start begins a new file, so that a torn tail stays at the end of an old one; behind a line that a full disk tore
+//! the next one begins anew. Not synced: a power
 //! cut costs the last seconds of the journal, never mail.
 
 use super::Entry;
@@ -150,8 +151,35 @@ struct Files {
     keep: usize,
     /// Numbers of the files that are there, oldest first.
     there: VecDeque<u64>,
-    out: BufWriter<File>,
+    out: Lines<File>,
     length: u64,
+}
+
+/// Lines into a file.
+struct Lines<W: Write> {
+    out: BufWriter<W>,
+    /// A part of the last line may be missing.
+    torn: bool,
+}
+
+impl<W: Write> Lines<W> {
+    fn new(out: W) -> Self {
+        Self { out: BufWriter::new(out), torn: false }
+    }
+
+    fn add(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.torn {
+            self.out.write_all(b"\n")?;
+        }
+        let written = self.out.write_all(line);
+        self.torn = written.is_err();
+        written
+    }
+
+    /// What cannot be written stays for the next time: nothing is torn.
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 impl Files {
@@ -182,7 +210,7 @@ impl Files {
             self.prune();
         }
         self.length += line.len() as u64;
-        self.out.write_all(line)
+        self.out.add(line)
     }
 
     fn prune(&mut self) {
@@ -195,9 +223,9 @@ impl Files {
     }
 }
 
-fn create(folder: &Path, number: u64) -> io::Result<BufWriter<File>> {
+fn create(folder: &Path, number: u64) -> io::Result<Lines<File>> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path(folder, number))?;
-    Ok(BufWriter::new(file))
+    Ok(Lines::new(file))
 }
 
 fn path(folder: &Path, number: u64) -> PathBuf {
@@ -223,4 +251,63 @@ fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
 /// As the system says.
 pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(numbers(folder)?.into_iter().map(|number| path(folder, number)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk with room for so many bytes.
+    #[derive(Default)]
+    struct Small {
+        room: usize,
+        bytes: Vec<u8>,
+    }
+
+    impl Write for Small {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.room);
+            if taken == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room -= taken;
+            self.bytes.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn behind_a_torn_line_the_next_one_is_whole() {
+        let line = |letter: u8, length: usize| {
+            let mut line = vec![letter; length];
+            line.push(b'\n');
+            line
+        };
+        // Longer than what is held back, and shorter.
+        for length in [20_000, 100] {
+            for room in [0, 1, 5_000, 19_999, 20_000, 20_001, 25_000] {
+                let mut lines = Lines::new(Small { room, ..Small::default() });
+                let mut added = Vec::new();
+                for letter in b'a'..=b'f' {
+                    let line = line(letter, length);
+                    if lines.add(&line).and_then(|()| lines.flush()).is_ok() {
+                        added.push(line);
+                    }
+                }
+                lines.out.get_mut().room = usize::MAX;
+                for letter in b'u'..=b'z' {
+                    let line = line(letter, length);
+                    lines.add(&line).unwrap();
+                    added.push(line);
+                }
+                lines.flush().unwrap();
+                let bytes = &lines.out.get_ref().bytes;
+                let found: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+                assert!(added.iter().all(|line| found.contains(&line.as_slice())), "{length} {room}");
+            }
+        }
+    }
 }
