@@ -12,6 +12,7 @@ mod data;
 mod disclaimer;
 mod expect;
 mod fact;
+mod joined;
 mod mailbox;
 mod moment;
 mod named;

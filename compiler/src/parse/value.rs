@@ -99,6 +99,7 @@ fn malformed(c: &mut Cursor<'_>, token: Tok<'_>) -> Option<()> {
         () if point || groups || negative => 1,
         () => return Some(()),
     };
+    let priority = c.text(c.last_span()) == "priority";
     for _ in 0..taken {
         c.bump();
     }
@@ -107,8 +108,13 @@ fn malformed(c: &mut Cursor<'_>, token: Tok<'_>) -> Option<()> {
     let plain: String = written.chars().filter(char::is_ascii_digit).collect();
     // Three digits behind a point or comma may be thousands, fewer are a fraction.
     let thousands = groups || spaced || written.rsplit([',', '.']).next().is_some_and(|last| last.len() == 3);
-    let help = if negative {
-        format!("numbers begin at 0: write `{plain}`, or turn the test round with `not`")
+    let help = if negative && token.text.starts_with('+') {
+        format!("write `{plain}`: no number here has a sign")
+    } else if negative && priority {
+        "the lowest number is `0`, and comes first: write that, and a higher one for the rules behind it"
+            .to_owned()
+    } else if negative {
+        "nothing here is below 0: write a number without a sign".to_owned()
     } else if thousands {
         format!("write the digits alone: `{plain}`")
     } else {

@@ -8,7 +8,7 @@ use super::named::Place;
 use super::operand::{kind_of, one_value, word};
 use super::set::{numbers, search, within};
 use super::wording::{example, type_name};
-use super::{Context, pattern};
+use super::{Context, joined, pattern};
 use crate::ast::{self, Comparison, Expr, FactTest, Value};
 use crate::diag::Diagnostic;
 use crate::model::{Cond, Op, Set, Test};
@@ -18,8 +18,8 @@ use edict_table::model::ListKind;
 /// Resolves a condition. None where something in it is wrong, which is told.
 pub fn condition(ctx: &mut Context<'_>, expr: &Expr) -> Option<Cond> {
     match expr {
-        Expr::And(parts, _) => Some(Cond::all(every(ctx, parts)?)),
-        Expr::Or(parts, _) => Some(Cond::any(every(ctx, parts)?)),
+        Expr::And(parts, _) => Some(Cond::all(joined::every(ctx, parts, "and")?)),
+        Expr::Or(parts, _) => Some(Cond::any(joined::every(ctx, parts, "or")?)),
         Expr::Not(inner, _) => condition(ctx, inner).map(Cond::negate),
         Expr::Test(test) => resolve(ctx, test),
     }

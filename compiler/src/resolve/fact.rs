@@ -1,12 +1,12 @@
 //! The facts that tests ask: found by their names and states, or told with what was probably meant.
 
-use super::Context;
+use super::{Context, joined};
 use crate::ast::{self, Class, FactTest};
 use crate::diag::Diagnostic;
 use crate::parse::opposite::{Likely, certain, reverses};
 use crate::parse::words::nearest;
 use edict_table::fact::{Fact, REGISTRY, Row};
-use edict_table::value::{Domain, parse_network};
+use edict_table::value::Domain;
 
 /// Finds the fact of a test, with its parameter.
 pub(super) fn fact(ctx: &mut Context<'_>, test: &FactTest) -> Option<(&'static Row, String)> {
@@ -195,15 +195,7 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
         );
         return;
     }
-    // A value behind `or`, whose fact stands before it.
-    if matches!(test.op, ast::Op::Holds) && (name.contains('@') || parse_network(name).is_ok()) {
-        ctx.report(
-            Diagnostic::error("E1106", format!("`{name}` is a value, not a test"), span)
-                .label("nothing says what is to be compared with it")
-                .help(format!(
-                    "each test names its fact; several values stand in a list, as in `sender in [..., {name}]`"
-                )),
-        );
+    if joined::alone(ctx, test) {
         return;
     }
     let names = REGISTRY.iter().map(|row| row.name).filter(|n| !n.contains(' ') && *n != "time");

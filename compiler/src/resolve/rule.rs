@@ -248,6 +248,14 @@ fn limit_bound(
     let seconds = match bound.window.value {
         Window::Once => None,
         Window::Seconds(seconds) => {
+            if seconds == 0 {
+                ctx.report(
+                    Diagnostic::error("E1308", "a limit counts over no time", bound.window.span)
+                        .label("nothing comes within 0 s")
+                        .help("write a time, as `per second` or `per 10 s`; for how many may be open together write `connections at once`"),
+                );
+                return None;
+            }
             if seconds > MAX_WINDOW {
                 ctx.report(
                     Diagnostic::error("E1312", "limits count over a day at most", bound.window.span)

@@ -71,6 +71,14 @@ impl<'a> Cursor<'a> {
                         "a regex stands between slashes, as `/^free/`, a glob in quotes, as `\"*.exe\"`"
                             .to_owned()
                     }
+                    // The name of a file or a host is one word; what follows is the next thing.
+                    Some(_)
+                        if ["file's", "asked for", "edictd.ron", "zone"]
+                            .iter()
+                            .any(|of| what.contains(of)) =>
+                    {
+                        format!("it stands in quotes: `{}`", short(&quoted))
+                    }
                     Some(next) => format!(
                         "a text stands in quotes, all of it: `\"{} {}{}\"`",
                         short(t.text),
