@@ -5,6 +5,7 @@
 //! word. Nothing here asks whether the whole makes sense; that is `check`.
 
 mod alias;
+mod braces;
 pub mod case;
 mod condition;
 mod contradiction;

@@ -1,6 +1,6 @@
 //! Texts of disclaimers, with the variables in them.
 
-use super::Context;
+use super::{Context, braces};
 use crate::ast::Text;
 use crate::data::MAX_TOLD;
 use crate::diag::Diagnostic;
@@ -13,7 +13,7 @@ use edict_table::template;
 const MAX_DISCLAIMER: usize = 1 << 20;
 
 /// The text of a disclaimer: what a `"""` block says, or what is in the file of that name.
-pub(super) fn body(ctx: &mut Context<'_>, file: FileId, text: &Text) -> Option<String> {
+pub(super) fn body(ctx: &mut Context<'_>, file: FileId, text: &Text, html: bool) -> Option<String> {
     // Where the text stands, for places in it.
     let mut place = text.span;
     let raw = if text.block {
@@ -61,7 +61,11 @@ pub(super) fn body(ctx: &mut Context<'_>, file: FileId, text: &Text) -> Option<S
         return None;
     }
     let written = if text.block { ctx.sources.text(place) } else { raw };
-    variables(ctx, &written, place)?;
+    let named = variables(ctx, &written, place);
+    if !braces::check(ctx, &written, place, html) {
+        return None;
+    }
+    named?;
     Some(format!("{clean}\n"))
 }
 

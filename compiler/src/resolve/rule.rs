@@ -169,8 +169,8 @@ fn action(
             Some(Action::Quota(quota))
         }
         ast::Action::Disclaimer { text, html, above_quote, replies, signed, proceed } => {
-            let plain = text.as_ref().and_then(|text| disclaimer::body(ctx, file, text));
-            let rich = html.as_ref().and_then(|html| disclaimer::body(ctx, file, html));
+            let plain = text.as_ref().and_then(|text| disclaimer::body(ctx, file, text, false));
+            let rich = html.as_ref().and_then(|html| disclaimer::body(ctx, file, html, true));
             Some(Action::Disclaimer(Disclaimer {
                 text: plain,
                 html: rich,
