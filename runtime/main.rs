@@ -4,6 +4,7 @@
 
 mod passwd;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use edict_runtime::admin::client::{self, Ask, ClientError};
 use edict_runtime::config::{self, HostPort};
@@ -127,26 +128,31 @@ enum QueueCommand {
     /// One message
     Show {
         /// Its name in the log
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
     /// Keep a message until it is released
     Hold {
         /// Its name in the log
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
     /// Let a held message go
     Release {
         /// Its name in the log
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
     /// Try now
     Retry {
         /// Its name in the log
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
     /// Throw a message away; nobody is told
     Remove {
         /// Its name in the log
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
 }
@@ -175,12 +181,14 @@ fn main() -> ExitCode {
         Format::Human => client::Format::Human,
         Format::Json => client::Format::Json,
     };
-    match client::ask(&socket, &ask, format, &mut std::io::stdout().lock()) {
+    let (mut out, mut complaints) = (std::io::stdout().lock(), std::io::stderr().lock());
+    match client::ask(&socket, &ask, format, &mut out, &mut complaints) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         // As with `head`: whoever reads has enough.
         Err(ClientError::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
+            drop(complaints);
             eprintln!("edictd: {error}");
             ExitCode::from(2)
         }

@@ -268,6 +268,19 @@ fn check_config_reads_the_files_that_are_named() {
             assert_eq!(check().0, 0, "{}", check().1);
         }
     }
+    std::fs::write(path("taken"), "").unwrap();
+    std::fs::create_dir(path("folder")).unwrap();
+    for (more, said) in [
+        (r#"log: "folder""#, "folder"),
+        (r#"journal: (folder: "taken")"#, "no folder"),
+        (r#"shared_quota: (url: "http://x")"#, "shared_quota"),
+    ] {
+        write(folder.path(), &[free_port()], more);
+        let (code, text) = check();
+        assert!(code == 1 && text.contains(said), "{more}: {text}");
+    }
+    std::fs::remove_file(path("taken")).unwrap();
+    std::fs::remove_dir(path("folder")).unwrap();
     write(folder.path(), &[free_port()], "");
     std::fs::write(path("edict.table"), "no table").unwrap();
     let (code, text) = check();

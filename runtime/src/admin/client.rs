@@ -53,6 +53,21 @@ pub enum Format {
     Json,
 }
 
+/// Where answers and complaints go.
+struct Output<'a> {
+    out: &'a mut dyn Write,
+    complaints: Option<&'a mut dyn Write>,
+}
+
+impl<'a> Output<'a> {
+    fn of(&mut self, good: bool) -> &mut (dyn Write + 'a) {
+        match &mut self.complaints {
+            Some(complaints) if !good => *complaints,
+            _ => self.out,
+        }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -108,7 +123,22 @@ pub(super) fn escape(segment: &str) -> String {
 ///
 /// # Errors
 /// Where nobody listens, what answers is no admin socket, or nobody takes the answer.
-pub fn ask(socket: &Path, ask: &Ask, format: Format, out: &mut dyn Write) -> Result<bool, ClientError> {
+pub fn ask(
+    socket: &Path,
+    ask: &Ask,
+    format: Format,
+    out: &mut dyn Write,
+    complaints: &mut dyn Write,
+) -> Result<bool, ClientError> {
+    // A program reads errors where it reads answers; a person who keeps answers in a file still sees why there is none.
+    let mut out = Output {
+        complaints: match format {
+            Format::Human => Some(complaints),
+            Format::Json => None,
+        },
+        out,
+    };
+    let out = &mut out;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -132,10 +162,10 @@ async fn answer(
     sender: &mut SendRequest<Empty<Bytes>>,
     ask: &Ask,
     format: Format,
-    out: &mut dyn Write,
+    out: &mut Output<'_>,
 ) -> Result<bool, ClientError> {
     let (good, body) = once(sender, ask.request(None)).await?;
-    out.write_all(told(ask, format, good, &body).as_bytes())?;
+    out.of(good).write_all(told(ask, format, good, &body).as_bytes())?;
     Ok(good)
 }
 
@@ -150,14 +180,14 @@ fn told(ask: &Ask, format: Format, good: bool, body: &str) -> String {
 async fn list(
     sender: &mut SendRequest<Empty<Bytes>>,
     format: Format,
-    out: &mut dyn Write,
+    out: &mut Output<'_>,
 ) -> Result<bool, ClientError> {
     let mut table = render::Table::of_queue();
     let mut after: Option<String> = None;
     loop {
         let (good, body) = once(sender, Ask::Queue.request(after.as_deref())).await?;
         if !good {
-            out.write_all(told(&Ask::Queue, format, good, &body).as_bytes())?;
+            out.of(false).write_all(told(&Ask::Queue, format, good, &body).as_bytes())?;
             return Ok(false);
         }
         let page: Vec<serde_json::Value> =
@@ -172,11 +202,11 @@ async fn list(
                 format!("{front}{}{}", rows.join(","), if more { "\n" } else { "]\n" })
             }
         };
-        out.write_all(text.as_bytes())?;
+        out.out.write_all(text.as_bytes())?;
         let last = page.last().and_then(|row| row.get("id")).and_then(serde_json::Value::as_str);
         after = last.map(str::to_owned);
         if !more {
-            out.flush()?;
+            out.out.flush()?;
             return Ok(true);
         }
     }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 /// Turns an answer into lines. What is no JSON is shown as it is.
 pub fn human(ask: &Ask, good: bool, body: &str) -> String {
     let Ok(value) = serde_json::from_str::<Value>(body) else {
-        return format!("{}\n", body.trim_end());
+        return format!("{}\n", harmless(body.trim_end()));
     };
     if !good {
         return format!("{}\n", text(value.get("error").unwrap_or(&value)));
@@ -45,7 +45,7 @@ fn usage(value: &Value) -> String {
 
 fn text(value: &Value) -> String {
     match value {
-        Value::String(s) => s.clone(),
+        Value::String(s) => harmless(s),
         Value::Array(all) => all.iter().map(text).collect::<Vec<_>>().join(" "),
         Value::Null => "-".to_owned(),
         // A recipient in the queue.
@@ -55,6 +55,21 @@ fn text(value: &Value) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// Text that strangers wrote, for a terminal: what steers it or turns the direction of writing is shown as `\u{…}`; lines stay.
+fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let invisible = matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        match c {
+            '\r' => {}
+            '\n' | '\t' => out.push(c),
+            _ if c.is_control() || invisible => out.extend(c.escape_unicode()),
+            _ => out.push(c),
+        }
+    }
+    out
 }
 
 /// Unix milliseconds as `2026-11-24 05:32:54Z`.
@@ -153,6 +168,17 @@ mod tests {
         assert_eq!(table.page(&[row("6H4")]), "6H4      held   1     -         -         -    a@b     -\n");
         assert_eq!(table.page(&[]), "");
         assert_eq!(Table::of_queue().page(&[]), "nothing\n");
+    }
+
+    /// Injection into the terminal of whoever looks at the queue: a stranger wrote the header.
+    #[test]
+    fn nothing_steers_the_terminal() {
+        let hostile = "Subject: \u{1b}[31mred\u{7}\r\n\tmore \u{9b}2J \u{202e}gpj.exe \u{feff}jörg\r\n";
+        let body = serde_json::json!({ "header": hostile }).to_string();
+        let shown = human(&Ask::Message("6H2".to_owned()), true, &body);
+        let want = "Subject: \\u{1b}[31mred\\u{7}\n\tmore \\u{9b}2J \\u{202e}gpj.exe \\u{feff}jörg\n";
+        assert_eq!(shown, format!("{:<16} {want}\n", "header"));
+        assert_eq!(human(&Ask::Status, true, "no JSON \u{1b}c"), "no JSON \\u{1b}c\n");
     }
 
     #[test]

@@ -2,8 +2,11 @@
 //!
 //! Plain data; policy about clients stands in rules (`limit`), these bounds keep the machine up.
 
-use super::not_zero;
+use super::{at_most, not_zero, time};
 use serde::Deserialize;
+
+/// More than any machine has, in MiB: it can still be counted in bytes.
+const MOST_MEMORY: u64 = 1 << 30;
 
 /// Bounds on clients.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -41,9 +44,10 @@ impl ClientConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         not_zero("clients.connections", self.connections)?;
         not_zero("clients.connections_per_client", self.connections_per_client)?;
-        not_zero("clients.command_seconds", self.command_seconds)?;
-        not_zero("clients.data_seconds", self.data_seconds)?;
-        not_zero("clients.reply_seconds", self.reply_seconds)?;
-        not_zero("clients.memory_mib", self.memory_mib)
+        time("clients.command_seconds", self.command_seconds)?;
+        time("clients.data_seconds", self.data_seconds)?;
+        time("clients.reply_seconds", self.reply_seconds)?;
+        not_zero("clients.memory_mib", self.memory_mib)?;
+        at_most("clients.memory_mib", self.memory_mib, MOST_MEMORY)
     }
 }

@@ -23,6 +23,18 @@ impl fmt::Debug for Credential {
 }
 
 impl Credential {
+    /// What no server can be told.
+    pub(super) fn check(&self, name: &str) -> Result<(), String> {
+        match &self.login {
+            login if login.is_empty() => Err(format!("credentials `{name}`: the login is empty")),
+            // RFC 4616 2, RFC 5802 5.1.
+            login if login.contains(char::is_control) => {
+                Err(format!("credentials `{name}`: the login holds a control character"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Paths are relative to the configuration's folder.
     pub(super) fn rebase(&mut self, base: &Path) {
         self.password_file = base.join(&self.password_file);

@@ -20,6 +20,14 @@ pub enum Local {
 }
 
 impl Local {
+    /// What reads well but cannot be meant.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self {
+            Self::LmtpUnix(path) => super::not_empty("local: lmtp_unix", path),
+            Self::Maildir | Self::Lmtp(_) => Ok(()),
+        }
+    }
+
     /// Makes the path relative to the configuration's folder.
     pub(super) fn rebase(&mut self, base: &Path) {
         if let Self::LmtpUnix(path) = self {

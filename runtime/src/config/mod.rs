@@ -76,6 +76,7 @@ pub struct Config {
     /// Certificates; without, neither STARTTLS nor `submissions`.
     pub tls: Option<TlsConfig>,
     /// Logins at relays, by the name that rules use.
+    #[serde(deserialize_with = "names_once")]
     pub credentials: BTreeMap<String, Credential>,
     /// The admin socket; `admin.sock` in the data folder where absent.
     pub admin: Option<PathBuf>,
@@ -92,6 +93,7 @@ pub struct Config {
     /// Counters of quotas that several daemons share; this one's own where absent.
     pub shared_quota: Option<SharedQuota>,
     /// Attributes of users for disclaimers: `{user.phone}` is the `phone` of whoever is logged in.
+    #[serde(deserialize_with = "names_once")]
     pub attributes: BTreeMap<String, BTreeMap<String, String>>,
     /// Where the log goes; standard error where absent.
     pub log: Option<PathBuf>,
@@ -179,15 +181,34 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let options = ron::Options::default()
         .with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME)
         .with_recursion_limit(64);
+    // Some editors begin files with it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut config: Config = options.from_str(text).map_err(|e| ConfigError::Syntax {
         path: path.to_owned(),
         line: e.span.start.line,
         column: e.span.start.col,
         what: e.code.to_string(),
     })?;
+    paths(&config).map_err(|what| ConfigError::Meaning(path.to_owned(), what))?;
     rebase(&mut config, path.parent().unwrap_or(Path::new("")));
     meaning(&config).map_err(|what| ConfigError::Meaning(path.to_owned(), what))?;
     Ok(config)
+}
+
+/// Paths that are written name something.
+fn paths(config: &Config) -> Result<(), String> {
+    let some = [
+        ("table", config.table.as_ref()),
+        ("users", config.users.as_ref()),
+        ("admin", config.admin.as_ref()),
+        ("log", config.log.as_ref()),
+        ("journal.folder", config.journal.as_ref().map(|journal| &journal.folder)),
+    ];
+    not_empty("data", &config.data)?;
+    config.local.check()?;
+    some.into_iter()
+        .filter_map(|(name, path)| Some((name, path?)))
+        .try_for_each(|(name, path)| not_empty(name, path))
 }
 
 /// Paths are relative to the folder of the file.
@@ -224,7 +245,55 @@ fn meaning(config: &Config) -> Result<(), String> {
         bounds.check()?;
     }
     config.clients.check()?;
+    at_most("drain_seconds", config.drain_seconds, LONGEST)?;
+    config.credentials.iter().try_for_each(|(name, credential)| credential.check(name))?;
     config.authentication.check()
+}
+
+/// The longest time that is meant by anybody, in seconds: ten years. What is far beyond cannot be added to a time.
+const LONGEST: u64 = 10 * 366 * 86_400;
+
+/// For a time of which none makes no sense.
+fn time(name: &str, value: u64) -> Result<(), String> {
+    not_zero(name, value)?;
+    at_most(name, value, LONGEST)
+}
+
+fn at_most(name: &str, value: u64, most: u64) -> Result<(), String> {
+    if value > most { Err(format!("`{name}` is at most {most}, not {value}")) } else { Ok(()) }
+}
+
+/// For a path: an empty one names the folder of the configuration by chance.
+fn not_empty(name: &str, path: &Path) -> Result<(), String> {
+    if path.as_os_str().is_empty() { Err(format!("`{name}` names nothing: write a path")) } else { Ok(()) }
+}
+
+/// Maps in which no name stands twice: of two, one would be gone without a word.
+fn names_once<'de, D, V>(from: D) -> Result<BTreeMap<String, V>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    V: Deserialize<'de>,
+{
+    struct Names<V>(std::marker::PhantomData<V>);
+    impl<'de, V: Deserialize<'de>> serde::de::Visitor<'de> for Names<V> {
+        type Value = BTreeMap<String, V>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a map of names")
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut out = BTreeMap::new();
+            while let Some((name, value)) = map.next_entry::<String, V>()? {
+                if out.contains_key(&name) {
+                    return Err(serde::de::Error::custom(format!("`{name}` stands here twice")));
+                }
+                out.insert(name, value);
+            }
+            Ok(out)
+        }
+    }
+    from.deserialize_map(Names(std::marker::PhantomData))
 }
 
 /// For a number of which 0 makes no sense.

@@ -2,7 +2,7 @@
 //!
 //! Plain data; the file of roots is read when the daemon starts.
 
-use super::not_zero;
+use super::{not_zero, time};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -50,9 +50,9 @@ impl NextHopsConfig {
     /// What reads well but cannot be meant.
     pub(super) fn check(&self) -> Result<(), String> {
         not_zero("next_hops.mx_port", self.mx_port)?;
-        not_zero("next_hops.connect_seconds", self.connect_seconds)?;
-        not_zero("next_hops.command_seconds", self.command_seconds)?;
-        not_zero("next_hops.data_seconds", self.data_seconds)?;
-        not_zero("next_hops.end_seconds", self.end_seconds)
+        time("next_hops.connect_seconds", self.connect_seconds)?;
+        time("next_hops.command_seconds", self.command_seconds)?;
+        time("next_hops.data_seconds", self.data_seconds)?;
+        time("next_hops.end_seconds", self.end_seconds)
     }
 }

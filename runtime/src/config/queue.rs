@@ -2,7 +2,7 @@
 //!
 //! Plain data.
 
-use super::not_zero;
+use super::{LONGEST, at_most, not_zero};
 use serde::Deserialize;
 
 /// Retry times and bounds of the queue.
@@ -45,7 +45,10 @@ impl QueueConfig {
         if self.first_retry_seconds == 0 || self.longest_retry_seconds < self.first_retry_seconds {
             return Err("`queue`: 0 < first_retry_seconds <= longest_retry_seconds must hold".to_owned());
         }
+        at_most("queue.longest_retry_seconds", self.longest_retry_seconds, LONGEST)?;
         not_zero("queue.lifetime_hours", self.lifetime_hours)?;
+        at_most("queue.lifetime_hours", self.lifetime_hours, LONGEST / 3600)?;
+        at_most("queue.warn_hours", self.warn_hours, LONGEST / 3600)?;
         not_zero("queue.connections", self.connections)?;
         not_zero("queue.connections_per_domain", self.connections_per_domain)?;
         not_zero("queue.connections_in_all", self.connections_in_all)

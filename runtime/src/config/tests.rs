@@ -41,6 +41,38 @@ fn mistakes_are_told_with_their_place() {
     assert!(fails(twice).contains("twice"));
 }
 
+/// Times that cannot be added to a time ended tasks; two logins of one name were one.
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    let most = u64::MAX;
+    for (text, said) in [
+        (format!("(drain_seconds: {most})"), "drain_seconds"),
+        (format!("(queue: (longest_retry_seconds: {most}))"), "queue.longest_retry_seconds"),
+        (format!("(queue: (lifetime_hours: {most}))"), "queue.lifetime_hours"),
+        (format!("(queue: (warn_hours: {most}))"), "queue.warn_hours"),
+        (format!("(next_hops: (end_seconds: {most}))"), "next_hops.end_seconds"),
+        (format!("(clients: (data_seconds: {most}))"), "clients.data_seconds"),
+        (format!("(clients: (memory_mib: {most}))"), "clients.memory_mib"),
+        ("(data: \"\")".to_owned(), "`data`"),
+        ("(log: \"\")".to_owned(), "`log`"),
+        ("(local: lmtp_unix(\"\"))".to_owned(), "lmtp_unix"),
+        ("(credentials: {\"a\": (login: \"\", password_file: \"x\")})".to_owned(), "`a`: the login is empty"),
+        ("(credentials: {\"a\": (login: \"x\\u{0}\", password_file: \"x\")})".to_owned(), "control character"),
+        (
+            "(credentials: {\"a\": (login: \"x\", password_file: \"x\"), \"a\": (login: \"y\", password_file: \"x\")})"
+                .to_owned(),
+            "`a` stands here twice",
+        ),
+        ("(attributes: {\"a@b\": {}, \"a@b\": {}})".to_owned(), "`a@b` stands here twice"),
+    ] {
+        let said_is = fails(&text);
+        assert!(said_is.contains(said), "{text}: {said_is}");
+    }
+    let ten_years = "(queue: (longest_retry_seconds: 316224000), drain_seconds: 0)";
+    assert!(parse(ten_years, Path::new("edictd.ron")).is_ok());
+    assert!(parse("\u{feff}(drain_seconds: 5)", Path::new("edictd.ron")).is_ok(), "a byte order mark");
+}
+
 #[test]
 fn hosts_and_ports() {
     for (text, host, port) in [

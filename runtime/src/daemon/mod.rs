@@ -145,9 +145,28 @@ pub fn run(launch: Launch) -> Result<(), DaemonError> {
 /// # Errors
 /// The first file that a start would refuse.
 pub fn check(config: &Config, embedded: &'static [u8]) -> Result<(), DaemonError> {
+    kinds(config)?;
+    if let Some(shared) = &config.shared_quota {
+        let readable = crate::quota::shared::Shared::new(shared_settings(shared), String::new());
+        readable.map_err(|e| DaemonError::Data(config.data.clone(), format!("shared_quota: {e}")))?;
+    }
     Parts::load(config, embedded)?;
     Sources::read(config, config.hostname.as_deref().unwrap_or_default())?.settings()?;
     Ok(())
+}
+
+/// Whether what is there already where folders and files are to be made is one.
+fn kinds(config: &Config) -> Result<(), DaemonError> {
+    let folders = [Some(&config.data), config.journal.as_ref().map(|journal| &journal.folder)];
+    if let Some(path) = folders.into_iter().flatten().find(|path| path.exists() && !path.is_dir()) {
+        return Err(DaemonError::Data(path.clone(), "this is no folder".to_owned()));
+    }
+    match &config.log {
+        Some(path) if path.is_dir() => {
+            Err(DaemonError::Log(path.clone(), io::Error::from(io::ErrorKind::IsADirectory)))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) -> Result<(), DaemonError> {

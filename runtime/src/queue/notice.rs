@@ -11,6 +11,7 @@ use crate::deliver::{Reason, bytes_for};
 use crate::envelope::{Body, Dispatch, DispatchKind, MessageId, Notify, Record, Ret, Target, Variant};
 use edict_message::edit::{has_utf8_header, seven_bit};
 use edict_table::value::Address;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -79,7 +80,7 @@ pub(super) fn notices(
     now: i64,
     until: i64,
 ) -> Vec<Record> {
-    let mut groups: BTreeMap<(u16, &'static str), Vec<(&Target, &Event)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(u16, &'static str), Vec<(&Line, &Target)>> = BTreeMap::new();
     for line in lines {
         let Some(dispatch) = record.dispatches.get(usize::from(line.dispatch)) else { continue };
         let Some(target) = dispatch.recipients.get(usize::from(line.target)) else { continue };
@@ -90,14 +91,18 @@ pub(super) fn notices(
             continue;
         }
         if line.event.wanted(target.notify, dispatch.submitted) {
-            groups.entry((line.dispatch, line.event.action())).or_default().push((target, &line.event));
+            groups.entry((line.dispatch, line.event.action())).or_default().push((line, target));
         }
     }
     groups
         .into_iter()
         .filter_map(|((place, action), lines)| {
             let dispatch = record.dispatches.get(usize::from(place))?;
-            let seed = format!("{}/{place}/{action}/{attempt}", record.id);
+            // An attempt may take several turns (452 4.5.3), each with recipients of its own: they tell its notices apart.
+            let about = lines.iter().map(|(line, _)| line.target).collect();
+            let lines: Vec<(&Target, &Event)> =
+                lines.iter().map(|(line, target)| (*target, &line.event)).collect();
+            let seed = seed(record.id, place, action, attempt, about);
             // The upper half of all names: those that count time stay below it. The same notice made
             // again after a crash has the same name.
             let id = MessageId(xxhash_rust::xxh3::xxh3_64(seed.as_bytes()) | 1 << 63);
@@ -106,6 +111,13 @@ pub(super) fn notices(
             report.build(guide)
         })
         .collect()
+}
+
+/// What the name of a notice is made of: all that tells it from the other notices about the same message.
+fn seed(id: MessageId, dispatch: u16, action: &str, attempt: u32, mut about: Vec<u16>) -> String {
+    about.sort_unstable();
+    let about: Vec<String> = about.iter().map(u16::to_string).collect();
+    format!("{id}/{dispatch}/{action}/{attempt}/{}", about.join(","))
 }
 
 /// Those who asked for copies of notices join its recipients, but for whom it reaches anyway.
@@ -244,7 +256,7 @@ impl Report<'_> {
         write!(
             out,
             "To: <{}>\r\nSubject: {subject}\r\nDate: {}\r\n",
-            clean(&self.dispatch.sender),
+            clean(&in_ascii(&self.dispatch.sender)),
             date(self.now)
         )?;
         write!(
@@ -316,6 +328,18 @@ impl Report<'_> {
         }
         out.push_str("\r\n");
         Ok(())
+    }
+}
+
+/// An address with its domain in A-labels where its local part is ASCII: the notice can then go back over servers that know
+/// no SMTPUTF8, as the message came (RFC 6531 3.2).
+fn in_ascii(address: &str) -> Cow<'_, str> {
+    let Some((local, domain)) = address.rsplit_once('@').filter(|(local, _)| local.is_ascii()) else {
+        return Cow::Borrowed(address);
+    };
+    match edict_table::value::Domain::parse(domain) {
+        Ok(domain) if !address.is_ascii() => Cow::Owned(format!("{local}@{domain}")),
+        _ => Cow::Borrowed(address),
     }
 }
 

@@ -84,6 +84,37 @@ fn strangers_hear_of_delays_where_they_asked() {
     assert!(Event::Failed(reason()).wanted(Notify::default(), false));
 }
 
+/// Recipients that a hop takes in several turns of one attempt (452 4.5.3) are told of in notices of their own: with one name
+/// the later would replace the earlier.
+#[test]
+fn notices_of_one_attempt_differ_by_whom_they_are_about() {
+    let name = |about: &[u16]| seed(MessageId(7), 0, "failed", 1, about.to_vec());
+    assert_eq!(name(&[1, 2]), name(&[2, 1]), "the same notice made again");
+    assert_ne!(name(&[1, 2]), name(&[12]));
+    assert_ne!(name(&[1]), name(&[2]));
+}
+
+/// RFC 6531 3.2: a domain in U-labels has another form, which goes over any server.
+#[test]
+fn an_author_at_a_domain_in_u_labels_hears_of_it_without_smtputf8() {
+    for (sender, want) in [
+        ("bob@b\u{fc}cher.example", "bob@xn--bcher-kva.example"),
+        ("b\u{f6}b@b\u{fc}cher.example", "b\u{f6}b@b\u{fc}cher.example"),
+        ("Bob@Example.org", "Bob@Example.org"),
+    ] {
+        let mut record = test_record(1, b"Subject: x\r\n\r\n".to_vec());
+        record.dispatches[0].sender = sender.to_owned();
+        let dispatch = &record.dispatches[0];
+        let event = Event::Failed(reason());
+        let lines = &[(&dispatch.recipients[0], &event)];
+        let (hostname, action, id) = ("mx.example", event.action(), MessageId(7));
+        let report = Report { hostname, record: &record, dispatch, action, lines, id, now: 0, until: None };
+        let text = String::from_utf8(report.text()).unwrap();
+        assert!(text.contains(&format!("\r\nTo: <{want}>\r\n")), "{text}");
+        assert_eq!(edict_message::edit::has_utf8_header(text.as_bytes()), !want.is_ascii());
+    }
+}
+
 fn reason() -> Reason {
     Reason::new((4, 4, 1), "nobody answers")
 }
