@@ -168,10 +168,10 @@ impl Index {
         Some(self.waiting.get(&id)?.position)
     }
 
-    /// Those in the log that lie where `pinned` says.
-    pub fn lying(&self, pinned: impl Fn(Position) -> bool) -> Vec<MessageId> {
-        let waiting = self.waiting.iter();
-        waiting.filter(|(_, waiting)| pinned(waiting.position)).map(|(id, _)| *id).collect()
+    /// Those in the log that lie where `pinned` says, and where each stands.
+    pub fn lying(&self, pinned: impl Fn(Position) -> bool) -> Vec<(MessageId, Position)> {
+        let waiting = self.waiting.iter().map(|(id, waiting)| (*id, waiting.position));
+        waiting.filter(|(_, position)| pinned(*position)).collect()
     }
 
     /// Those in the log behind one, in order of their names.

@@ -17,6 +17,8 @@ const SWEEP: Duration = Duration::from_secs(10);
 const MAX_SEGMENTS: usize = 8;
 /// After a restart the deferred messages are looked at within this time, spread, in milliseconds.
 const SPREAD: i64 = 5000;
+/// Where the disk is short: the least part of what comes free that messages may take outside the log, as a divisor.
+const WORTH: u64 = 4;
 /// Messages that cannot leave the log, before the others are not tried either.
 const MOST_STUCK: usize = 10;
 /// Messages whose failed reads are counted.
@@ -76,18 +78,29 @@ async fn sweep(inner: &Arc<Inner>) {
             inner.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         // Some that were called may have gone another way: others are to have their room.
         lanes.iter().for_each(|lane| inner.refill(lane));
-        while inner.spool.span() > MAX_SEGMENTS && !inner.draining() {
-            if inner.unpin().await == 0 {
-                break;
-            }
-        }
+        inner.shorten().await;
         inner.spool.reclaim();
     }
 }
 
 impl Inner {
-    /// Moves what pins the oldest segment to the deferred store; says how many messages.
-    pub(super) async fn unpin(self: &Arc<Self>) -> usize {
+    /// Has messages leave the log where it is long, or where the disk is short and a few of them keep much of it.
+    pub(super) async fn shorten(self: &Arc<Self>) {
+        while !self.draining() {
+            let long = self.spool.span() > MAX_SEGMENTS;
+            if !long && !self.spool.is_short() {
+                return;
+            }
+            let most = if long { u64::MAX } else { self.spool.pinned() / WORTH };
+            if self.unpin(most).await == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Moves what pins the oldest segment to the deferred store, where that takes so many bytes at most; says how many
+    /// messages.
+    pub(super) async fn unpin(self: &Arc<Self>, most: u64) -> usize {
         let pinning = self.spool.pinning();
         let waiting = self.index().lying(&pinning);
         let pinned: Vec<Arc<Entry>> = {
@@ -95,9 +108,17 @@ impl Inner {
             let pins = |e: &&Arc<Entry>| matches!(e.place(), Place::Log(at) if pinning(at));
             active.values().filter(pins).cloned().collect()
         };
+        let at = |entry: &Arc<Entry>| match entry.place() {
+            Place::Log(position) => Some(position),
+            Place::Moving(_) | Place::Deferred => None,
+        };
+        let all = waiting.iter().map(|(_, position)| *position).chain(pinned.iter().filter_map(at));
+        if all.fold(0, |sum: u64, position| sum.saturating_add(position.as_file())) > most {
+            return 0;
+        }
         // One that cannot be read keeps no others here; where the disk is full it is the same for all.
         let (mut moved, mut stuck) = (0, 0);
-        for id in waiting {
+        for (id, _) in waiting {
             if stuck >= MOST_STUCK {
                 return 0;
             }

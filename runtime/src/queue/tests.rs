@@ -8,6 +8,7 @@ mod fair;
 mod groups;
 mod notices;
 mod reads;
+mod short;
 mod sockets;
 mod wishes;
 
@@ -625,7 +626,7 @@ async fn a_slow_hop_does_not_pin_the_log() {
     assert!(queue.inner.spool.span() > 4);
     let mut moved = 0;
     loop {
-        match queue.inner.unpin().await {
+        match queue.inner.unpin(u64::MAX).await {
             0 => break,
             more => moved += more,
         }

@@ -206,6 +206,12 @@ impl Shared {
                 return Err(SpoolError::Slow);
             }
         }
+        self.measure();
+        if self.space_full.load(Ordering::Relaxed) { Err(SpoolError::Full) } else { Ok(()) }
+    }
+
+    /// Looks how much is left on the disk, where nobody did a moment ago.
+    pub fn measure(&self) {
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(0);
         let at = self.space_at.load(Ordering::Relaxed);
         if at == u64::MAX || now.saturating_sub(at) >= SPACE_AGE {
@@ -225,10 +231,9 @@ impl Shared {
             };
             self.space_full.store(full, Ordering::Relaxed);
         }
-        if self.space_full.load(Ordering::Relaxed) { Err(SpoolError::Full) } else { Ok(()) }
     }
 
-    /// Whether less is left on the disk than is to stay free.
+    /// Whether less was left on the disk than is to stay free when somebody looked.
     pub fn short(&self) -> bool {
         self.space_short.load(Ordering::Relaxed)
     }

@@ -139,6 +139,15 @@ pub struct Position {
     pub external: bool,
 }
 
+impl Position {
+    /// Bytes that the record takes on the disk as a file of its own with a state, at most.
+    #[must_use]
+    pub fn as_file(&self) -> u64 {
+        const BLOCK: u64 = 4096;
+        u64::from(self.length).next_multiple_of(BLOCK) + 2 * BLOCK
+    }
+}
+
 /// Something that happened to a message in the log.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Note {
@@ -335,6 +344,23 @@ impl Spool {
     pub fn span(&self) -> usize {
         let log = self.shared.log();
         log.live.iter().position(|s| s.unreleased > 0).map_or(0, |place| log.live.len() - place)
+    }
+
+    /// Whether less is left on the disk than is to stay free.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.shared.measure();
+        self.shared.short()
+    }
+
+    /// Bytes of the log that come free once nothing of its oldest segment is needed any more.
+    #[must_use]
+    pub fn pinned(&self) -> u64 {
+        let log = self.shared.log();
+        let Some(oldest) = log.live.iter().position(|s| s.unreleased > 0) else { return 0 };
+        let behind = log.live.iter().take(log.live.len().saturating_sub(1)).skip(oldest + 1);
+        let freed = 1 + behind.take_while(|segment| segment.unreleased == 0).count() as u64;
+        freed * u64::from(self.shared.options.segment)
     }
 
     /// Tells of a record whether it stands in the oldest segment that cannot be reused now, where others follow that one.

@@ -54,7 +54,7 @@ async fn who_has_a_message_is_known_when_it_leaves_the_log() {
     while queue.counters().queued > 1 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(queue.inner.unpin().await, 1);
+    assert_eq!(queue.inner.unpin(u64::MAX).await, 1);
     first_settled(&queue, 1).await;
     gate.open();
     empty(&queue).await;
