@@ -240,6 +240,8 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
         data = %config.data.display(),
         "ready"
     );
+    // Where it cannot take mail, the log says so at once.
+    let _ = queue.ready();
     systemd::ready(&format!("table {}", short(table.digest())));
     drop(table);
 

@@ -229,7 +229,16 @@ impl Shared {
                     true
                 }
             };
-            self.space_full.store(full, Ordering::Relaxed);
+            if self.space_full.swap(full, Ordering::Relaxed) != full {
+                let keep_mib = self.options.reserve >> 20;
+                match full {
+                    true => tracing::warn!(
+                        keep_mib,
+                        "mail is put off with 452: less than is to stay free is left on the disk of the spool"
+                    ),
+                    false => tracing::info!("the disk of the spool has room: mail is taken again"),
+                }
+            }
         }
     }
 
