@@ -5,6 +5,7 @@ use super::client::{Io, Session, Timeouts, Trouble};
 pub use super::login::Login;
 use super::login::authenticate;
 use super::mx::Exchanges;
+use super::silent::Silent;
 use super::tls::Tls;
 use crate::queue::Hop;
 use edict_table::model::{Host, Relay, RelayTls};
@@ -19,6 +20,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 const MAX_ADDRESSES: usize = 6;
 /// The most servers of a domain that are tried; those of which DNS says that they have no address do not count.
 const MAX_TRIED: usize = 10;
+
+/// A try of TLS that failed after so long is not made again for a while, nor one that took half of a reply's time.
+const LONG: Duration = Duration::from_secs(5);
 
 /// What is told where all servers were asked before.
 const NO_OTHER: &str = "there is no other server";
@@ -48,6 +52,8 @@ pub struct Dialer {
     pub tls: Tls,
     /// MX.
     pub exchanges: Exchanges,
+    /// Servers that are not asked for TLS.
+    pub(crate) silent: Silent,
 }
 
 /// A server to try, and how.
@@ -161,7 +167,8 @@ impl Dialer {
         Err(trouble.unwrap_or_else(|| Trouble::Connect(whose.to_owned(), "it has no servers".to_owned())))
     }
 
-    /// One server, each of its addresses; where opportunistic TLS fails, once more without.
+    /// One server, each of its addresses; where opportunistic TLS fails, once more without, and for a while at once without where
+    /// that took long.
     async fn server(&self, way: &Way<'_>, hostname: &str, asked: &[String]) -> Result<Session, Trouble> {
         let host = way.host;
         let failed = |why: String| Trouble::Connect(format!("{}:{}", host.name, host.port), why);
@@ -186,12 +193,21 @@ impl Dialer {
                 trouble = failed(NO_OTHER.to_owned());
                 continue;
             }
-            match self.in_time(way, address, hostname, way.tls).await {
+            let can_do_without = way.tls == RelayTls::Opportunistic && way.login.is_none();
+            let tls = if can_do_without && self.silent.has(address) { RelayTls::Off } else { way.tls };
+            let begun = Instant::now();
+            match self.in_time(way, address, hostname, tls).await {
                 Ok(session) => return Ok(session),
-                Err(Trouble::Tls(why)) if way.tls == RelayTls::Opportunistic && way.login.is_none() => {
+                Err(Trouble::Tls(why)) if can_do_without => {
                     tracing::info!(server = host.name, why, "opportunistic TLS failed: going on without");
+                    let took_long = begun.elapsed() >= LONG.min(self.timeouts.command / 2);
                     match self.in_time(way, address, hostname, RelayTls::Off).await {
-                        Ok(session) => return Ok(session),
+                        Ok(session) => {
+                            if took_long {
+                                self.silent.add(address);
+                            }
+                            return Ok(session);
+                        }
                         Err(error) => trouble = error,
                     }
                 }

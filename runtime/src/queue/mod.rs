@@ -120,6 +120,7 @@ impl Settings {
             logins: self.logins.clone(),
             tls: self.roots.clone().map(Tls::with_roots).unwrap_or_default(),
             exchanges: Exchanges::new(self.name_servers.clone(), self.mx_port),
+            ..Dialer::default()
         }
     }
 

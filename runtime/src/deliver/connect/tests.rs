@@ -210,6 +210,53 @@ async fn every_level_of_tls() {
     }
 }
 
+/// A server that says nothing to STARTTLS, or nothing behind its consent, is not asked each time: mail would wait for minutes
+/// at each connection. One that fails at once is asked again.
+#[tokio::test]
+async fn who_is_silent_on_starttls_is_not_asked_each_time() {
+    for (answer, tls, want) in [
+        (None, RelayTls::Opportunistic, (3, 1)),
+        (Some("220 go\r\n"), RelayTls::Opportunistic, (3, 1)),
+        (Some("454 no\r\n"), RelayTls::Opportunistic, (3, 3)),
+        // Whoever insists on it never goes on without.
+        (None, RelayTls::Required, (0, 3)),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let count = Arc::clone(&count);
+                tokio::spawn(async move {
+                    let mut stream = BufReader::new(stream);
+                    stream.write_all(b"220 here\r\n").await.unwrap();
+                    let mut line = String::new();
+                    while stream.read_line(&mut line).await.unwrap_or(0) > 0 {
+                        let starttls = line.starts_with("STARTTLS");
+                        count.fetch_add(usize::from(starttls), std::sync::atomic::Ordering::SeqCst);
+                        let answer = if starttls { answer } else { Some("250-here\r\n250 STARTTLS\r\n") };
+                        let _ = stream.write_all(answer.unwrap_or_default().as_bytes()).await;
+                        if starttls && answer.is_none_or(|answer| answer.starts_with("220")) {
+                            std::future::pending::<()>().await;
+                        }
+                        line.clear();
+                    }
+                });
+            }
+        });
+        let hosts = vec![Host { name: "127.0.0.1".to_owned(), port }];
+        let hop = Hop::Relay(Relay { name: "r".to_owned(), hosts, tls, credentials: None });
+        let dialer = dialer(RootCertStore::empty());
+        let mut connected = 0;
+        for _ in 0..3 {
+            connected += usize::from(dialer.connect(&hop, "us.example").await.is_ok());
+        }
+        let got = (connected, asked.load(std::sync::atomic::Ordering::SeqCst));
+        assert_eq!(got, want, "{answer:?} {tls:?}");
+    }
+}
+
 #[tokio::test]
 async fn logins() {
     use RelayTls::{Off, Opportunistic, Required};
