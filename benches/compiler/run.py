@@ -6,6 +6,7 @@
 What is measured, best of the rounds, each process by itself, time by the clock and memory by the kernel's account:
   check       `edict check` on RULES rules and ENTRIES list entries in 50 files, with and without proofs
   list        one list of ENTRIES addresses: `edict build` beside `postmap cdb:` and `postmap hash:` (or lmdb:)
+  equals      `edict check` on many rules of one priority for senders, recipients or lists of their own, all of which could meet
   cookbook    `edict check` on each recipe of docs/language.md; the slowest counts
 Needs Postfix for the second. Prints a table for docs/performance.md, or one JSON object with --json.
 """
@@ -79,6 +80,30 @@ def rules(folder, count, entries):
     (folder / "main.edict").write_text("\n".join(text) + "\n")
 
 
+HEAD = "edict 1\nprofile { hostname mx.example.com local-domains [example.com] }\n"
+
+
+def quota(n, test):
+    return f'quota "q{n}" {{ per user at most {n + 1} messages per day when {test} }}\n'
+
+
+def equals():
+    """Rule sets in which any two rules could claim one message, and none do: their files by name."""
+    people = [f"user{n}@host{n % 997}.example" for n in range(20_000)]
+    yield "1,000 quotas by sender", {"main.edict": HEAD + "".join(quota(n, f"sender is u{n}@example.com") for n in range(1_000))}
+    yield "1,000 quotas by login and size", {
+        "main.edict": HEAD + "".join(quota(n, f'size > {n % 2} MiB and size <= {n % 2 + 1} MiB and auth.user is "u{n}@example.com"') for n in range(1_000))
+    }
+    yield "300 quotas by login, of senders in one list of 20,000", {
+        "main.edict": HEAD + 'list people: address from "people.txt"\n' + "".join(quota(n, f'sender in people and auth.user is "u{n}@example.com"') for n in range(300)),
+        "people.txt": "\n".join(people) + "\n",
+    }
+    disclaimer = 'disclaimer "d{0}" {{ when direction is outbound and sender is u{0}@example.com text """\nNumber {0}\n""" }}\n'
+    yield "300 disclaimers by sender", {"main.edict": HEAD + "".join(disclaimer.format(n) for n in range(300))}
+    route = 'relay x{0} {{ host x{0}.example:25 }}\nroute "r{0}" {{ when recipient is @c{0}.example via x{0} }}\n'
+    yield "300 routes by recipient's domain", {"main.edict": HEAD + "".join(route.format(n) for n in range(300))}
+
+
 def recipes():
     chapter = (ROOT / "docs/language.md").read_text().split("\n## Cookbook\n")[1].split("\n## ")[0]
     for recipe in chapter.split("\n### ")[1:]:
@@ -121,6 +146,12 @@ def main():
             past = time.time() - 60
             os.utime(folder / "senders", (past, past))
             found[f"postmap {kind}"] = best(given.rounds, ["postmap", "-c", str(folder), f"{kind}:{folder}/senders"], folder)
+
+        for at, (name, files) in enumerate(equals()):
+            (folder / f"equals{at}").mkdir()
+            for path, body in files.items():
+                (folder / f"equals{at}" / path).write_text(body)
+            found[f"check, {name}"] = best(given.rounds, [edict, "check", f"equals{at}", "--format", "short"], folder)
 
         slowest, count = (0.0, 0.0), 0
         for name, files in recipes():
