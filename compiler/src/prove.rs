@@ -8,7 +8,9 @@
 mod delays;
 pub mod describe;
 mod early;
+mod equals;
 mod lits;
+mod meeting;
 pub mod query;
 pub mod report;
 pub mod stages;
@@ -17,17 +19,13 @@ pub mod world;
 
 use edict_table::decide::{self, Scratch};
 use edict_table::load::{Image, Loaded, RuleId};
-use edict_table::model::{Action, ConditionId, Kind, Mode, Rule, Table, Verdict};
+use edict_table::model::{Action, ConditionId, Kind, Mode, Rule, Table};
+use meeting::Meeting;
 use query::{Question, Reply, Say, ask};
-use std::cell::Cell;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use theory::{Directions, GIVEN, Space};
 use world::World;
-
-/// The most rules of equal rank that one rule is asked about. Where equals are an error, nearly all of
-/// them; verdict rules are many, and there only a lint hangs on it.
-const MAX_EQUALS: usize = 2_000;
-const MAX_EQUAL_VERDICTS: usize = 32;
 
 /// What `reject` and `defer` say where a rule writes no text.
 pub const DEFAULT_TEXTS: [&str; 2] = ["Rejected by policy", "Not accepted now, try again later"];
@@ -82,6 +80,11 @@ pub enum Finding {
         /// These are all; else nobody asked about the rest.
         all: bool,
     },
+    /// What else there is to find about these rules was not looked for to the end.
+    Unfinished {
+        /// Which; at least one.
+        rules: Vec<usize>,
+    },
 }
 
 struct Prover<'t> {
@@ -91,30 +94,49 @@ struct Prover<'t> {
     matched: Vec<RuleId>,
     /// How many of [`delays::MAX_MORE`] are left.
     more: usize,
+    /// How many of [`equals::MAX_MORE_ROUNDS`] are left.
+    rounds: usize,
+    /// Rules about which a bound was met before all was asked.
+    unfinished: BTreeSet<usize>,
 }
 
 /// Proves what can be proved about a table. Empty where the table cannot be loaded.
 #[must_use]
 pub fn prove(table: &Table) -> Vec<Finding> {
+    prove_in(&Space::new(table))
+}
+
+/// The same with a space of the caller, which counts what is done.
+#[must_use]
+pub fn prove_in(space: &Space<'_>) -> Vec<Finding> {
+    let table = space.table;
     let image: Image = Arc::new(edict_table::emit::emit(table));
     let Ok(loaded) = Loaded::new(image) else { return Vec::new() };
-    let space = Space::new(table);
-    let mut prover =
-        Prover { table, loaded, scratch: Scratch::new(), matched: Vec::new(), more: delays::MAX_MORE };
+    let mut prover = Prover {
+        table,
+        loaded,
+        scratch: Scratch::new(),
+        matched: Vec::new(),
+        more: delays::MAX_MORE,
+        rounds: equals::MAX_MORE_ROUNDS,
+        unfinished: BTreeSet::new(),
+    };
     let mut out = Vec::new();
+    let mut silent = HashSet::new();
     for place in 0..table.rules.len() {
-        out.extend(prover.rule(&space, place));
+        let found = prover.rule(space, place);
+        if matches!(found, Some(Finding::Never { .. } | Finding::Overruled { .. })) {
+            silent.insert(place);
+        }
+        out.extend(found);
     }
-    for place in 0..table.rules.len() {
-        let silent = out.iter().any(
-            |f| matches!(f, Finding::Never { rule, .. } | Finding::Overruled { rule, .. } if *rule == place),
-        );
-        if !silent {
-            out.extend(prover.equals(&space, place));
-        }
-        if !silent {
-            out.extend(prover.delays(&space, place));
-        }
+    let meeting = Meeting::new(space);
+    for place in (0..table.rules.len()).filter(|place| !silent.contains(place)) {
+        out.extend(prover.equals(space, &meeting, place));
+        out.extend(prover.delays(space, &meeting, place));
+    }
+    if !prover.unfinished.is_empty() {
+        out.push(Finding::Unfinished { rules: prover.unfinished.into_iter().collect() });
     }
     out
 }
@@ -217,7 +239,12 @@ impl Prover<'_> {
                     (true, _) => Say::Take,
                 }
             });
-            let Reply::Never { blame, clash } = reply else { return None };
+            let Reply::Never { blame, clash } = reply else {
+                if matches!(reply, Reply::Unfinished) {
+                    self.unfinished.insert(place);
+                }
+                return None;
+            };
             last = clash;
             if !blame.is_empty() {
                 blamed.push((part, blame));
@@ -298,110 +325,5 @@ impl Prover<'_> {
             _ => return None,
         };
         Some(Finding::Overruled { rule: place, by, example })
-    }
-
-    /// A rule of equal rank that can match the same message.
-    fn equals(&mut self, space: &Space<'_>, place: usize) -> Option<Finding> {
-        let table = self.table;
-        let rule = table.rules.get(place)?;
-        if rule.mode != Mode::Enforce {
-            return None;
-        }
-        let kind = rule.kind();
-        let most = if kind == Kind::Verdict { MAX_EQUAL_VERDICTS } else { MAX_EQUALS };
-        let first = table.rules.iter().position(|r| r.kind() == kind && r.priority == rule.priority)?;
-        let equals: Vec<(usize, &Rule)> = table
-            .rules
-            .iter()
-            .enumerate()
-            .take(place)
-            .skip(first)
-            .filter(|(_, other)| other.mode == Mode::Enforce && contend(other, rule))
-            .take(most)
-            .collect();
-        parts(rule).find_map(|part| {
-            let asked = equals.iter().filter(|(_, other)| is_asked(other, part));
-            self.equals_in(space, place, part, &asked.copied().collect::<Vec<_>>())
-        })
-    }
-
-    /// The same among some equals, in directions in which all of them are asked.
-    fn equals_in(
-        &mut self,
-        space: &Space<'_>,
-        place: usize,
-        part: Directions,
-        equals: &[(usize, &Rule)],
-    ) -> Option<Finding> {
-        let rule = self.table.rules.get(place)?;
-        let kind = rule.kind();
-        if equals.is_empty() {
-            return None;
-        }
-        let any: Vec<ConditionId> = equals.iter().map(|(_, other)| other.condition).collect();
-        let must = [rule.condition];
-        let question = Question { must: &must, any: &any, directions: part };
-        let mut other_place = None;
-        let avoided = Cell::new(false);
-        let mut judge = |world: &World, strict: bool| {
-            self.matching(kind, world);
-            let mut own = false;
-            let mut found = None;
-            for id in &self.matched {
-                let at = id.0 as usize;
-                let Some(other) = self.rule_at(*id) else { continue };
-                let equal = equals.iter().any(|(e, _)| *e == at);
-                if at == place {
-                    own = true;
-                } else if strict
-                    && !own
-                    && !equal
-                    && found.is_none()
-                    && is_asked(other, part)
-                    && blocks(other, rule)
-                {
-                    // A third one decides this mail: it would show nothing.
-                    avoided.set(avoided.get() || other.priority == rule.priority);
-                    return Say::Avoid(other.condition);
-                } else if other.priority < rule.priority && is_asked(other, part) && blocks(other, rule) {
-                    // Neither of the two would be asked.
-                    return Say::Avoid(other.condition);
-                } else if found.is_none() && equal {
-                    found = Some(at);
-                }
-            }
-            other_place = found;
-            if own && found.is_some() { Say::Take } else { Say::Stop }
-        };
-        let mut reply = ask(space, &question, |world| judge(world, kind == Kind::Verdict));
-        let shown = matches!(reply, Reply::Found(_));
-        if !shown && avoided.get() {
-            reply = ask(space, &question, |world| judge(world, false));
-        }
-        let (Reply::Found(world), Some(other)) = (reply, other_place) else { return None };
-        let example = if shown { world.example() } else { Vec::new() };
-        Some(match kind {
-            Kind::Verdict => Finding::ByName { first: other, second: place, example },
-            _ => Finding::Undecided { first: other, second: place, example },
-        })
-    }
-}
-
-/// Whether two rules of equal priority would both want to decide, with different results.
-fn contend(a: &Rule, b: &Rule) -> bool {
-    if a.priority != b.priority {
-        return false;
-    }
-    match (&a.action, &b.action) {
-        // Who wrote no reply does not mind which one is sent.
-        (Action::Verdict(a), Action::Verdict(b)) => {
-            let minds =
-                |v: &Verdict| v.reply.as_ref().is_some_and(|r| !DEFAULT_TEXTS.contains(&r.text.as_str()));
-            a.verb == b.verb && a.reply != b.reply && minds(a) && minds(b)
-        }
-        (Action::Quota(a), Action::Quota(b)) => a.per == b.per && a != b,
-        (Action::Disclaimer(a), Action::Disclaimer(b)) => !(a.proceed && b.proceed),
-        (Action::Route(a), Action::Route(b)) => a != b,
-        _ => false,
     }
 }

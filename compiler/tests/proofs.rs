@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 #[path = "proofs/delays.rs"]
 mod delays;
+#[path = "proofs/equals.rs"]
+mod equals;
 #[path = "proofs/extensions.rs"]
 mod extensions;
 #[path = "proofs/globs.rs"]

@@ -1,5 +1,6 @@
 //! Allows on content that keep refusals waiting which could be told before the message has come.
 
+use super::meeting::Meeting;
 use super::query::{Question, Reply, Say, ask};
 use super::theory::Space;
 use super::{Finding, Prover, directions};
@@ -15,7 +16,7 @@ pub(super) const MAX_MORE: usize = 1_000;
 
 impl Prover<'_> {
     /// Refusals of worse rank that could be told before the message has come, were it not for this allow.
-    pub(super) fn delays(&mut self, space: &Space<'_>, place: usize) -> Option<Finding> {
+    pub(super) fn delays(&mut self, space: &Space<'_>, meeting: &Meeting, place: usize) -> Option<Finding> {
         let table = self.table;
         let verb = |rule: &Rule| match &rule.action {
             Action::Verdict(verdict) if rule.mode == Mode::Enforce => Some(verdict.verb),
@@ -36,11 +37,16 @@ impl Prover<'_> {
                 all = false;
                 break;
             }
+            if meeting.is_apart(space, rule, other) {
+                continue;
+            }
             self.more -= usize::from(!refusals.is_empty());
             let must = [rule.condition, other.condition];
             let question = Question { must: &must, any: &[], directions: directions(rule) };
-            if matches!(ask(space, &question, |_| Say::Take), Reply::Found(_)) {
-                refusals.push(at);
+            match ask(space, &question, |_| Say::Take) {
+                Reply::Found(_) => refusals.push(at),
+                Reply::Unfinished => drop(self.unfinished.insert(place)),
+                Reply::Never { .. } | Reply::Unknown => {}
             }
         }
         refusals.reverse();

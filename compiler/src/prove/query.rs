@@ -51,6 +51,8 @@ pub enum Reply {
     },
     /// It could not be told.
     Unknown,
+    /// It was not told within the bounds: nobody looked to the end.
+    Unfinished,
 }
 
 struct Encoder<'s, 't> {
@@ -173,7 +175,17 @@ pub fn contradiction(space: &Space<'_>, at: ConditionId) -> Vec<(ConditionId, bo
 }
 
 /// Looks for a message. `judge` sees each one that fits and says what to do about it.
-pub fn ask(space: &Space<'_>, question: &Question<'_>, mut judge: impl FnMut(&World) -> Say) -> Reply {
+pub fn ask(space: &Space<'_>, question: &Question<'_>, judge: impl FnMut(&World) -> Say) -> Reply {
+    ask_within(space, question, MAX_ROUNDS, judge)
+}
+
+/// The same with no more than so many rounds.
+pub(super) fn ask_within(
+    space: &Space<'_>,
+    question: &Question<'_>,
+    rounds: usize,
+    mut judge: impl FnMut(&World) -> Say,
+) -> Reply {
     let mut encoder = Encoder { space, lits: Lits::default(), conditions: HashMap::new() };
     for at in question.must {
         let lit = encoder.condition(*at);
@@ -185,13 +197,15 @@ pub fn ask(space: &Space<'_>, question: &Question<'_>, mut judge: impl FnMut(&Wo
     }
     let mut avoided: Vec<(ConditionId, Lit)> = Vec::new();
     let mut clash = Vec::new();
-    let mut tainted = false;
-    for _ in 0..MAX_ROUNDS {
+    let (mut tainted, mut short) = (false, false);
+    space.took_short();
+    for _ in 0..rounds {
+        space.count_round();
         let assumptions: Vec<Lit> = avoided.iter().map(|(_, lit)| *lit).collect();
         let result = encoder.lits.solver.solve_limited(&assumptions);
         if result != lbool::TRUE {
             if tainted || result != lbool::FALSE {
-                return Reply::Unknown;
+                return if short { Reply::Unfinished } else { Reply::Unknown };
             }
             let core: Vec<Lit> = encoder.lits.solver.unsat_core().to_vec();
             let blamed = |lit: &Lit| core.iter().any(|c| c.var() == lit.var());
@@ -226,6 +240,7 @@ pub fn ask(space: &Space<'_>, question: &Question<'_>, mut judge: impl FnMut(&Wo
             }
             Outcome::Unknown => {
                 tainted = true;
+                short |= space.took_short();
                 claims
             }
         };
@@ -238,5 +253,5 @@ pub fn ask(space: &Space<'_>, question: &Question<'_>, mut judge: impl FnMut(&Wo
             .collect();
         encoder.lits.clause(&clause);
     }
-    Reply::Unknown
+    Reply::Unfinished
 }

@@ -2,7 +2,7 @@
 
 use super::Finding;
 use super::describe::Told;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Severity};
 use crate::model::RuleDef;
 use crate::span::Span;
 use edict_table::model::{Action, Profile, Table};
@@ -106,6 +106,10 @@ pub fn report<'m>(
                 refusals.iter().map(|place| (name(*place), at(*place))).collect();
             delays((name(allow), at(allow)), &refusals, all)
         }
+        Finding::Unfinished { rules } => {
+            let rules: Vec<(&str, Span)> = rules.iter().map(|place| (name(*place), at(*place))).collect();
+            unfinished(&rules)
+        }
         Finding::ByName { first, second, example } => Diagnostic::warning(
             "W2002",
             format!("`{}` and `{}` both match one message with different replies", name(first), name(second)),
@@ -134,6 +138,29 @@ pub fn report<'m>(
         out.push(one(finding));
     }
     out
+}
+
+/// Says about which rules nothing was proved, for want of time.
+fn unfinished(rules: &[(&str, Span)]) -> Diagnostic {
+    const SHOWN: usize = 8;
+    let named: Vec<String> = rules.iter().take(SHOWN).map(|(name, _)| format!("`{name}`")).collect();
+    let rest = rules.len() - named.len();
+    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    let of = if rules.len() == 1 { "rule" } else { "rules" };
+    let text = format!(
+        "{of} {}{more} {} not proved to the end",
+        named.join(", "),
+        if rules.len() == 1 { "is" } else { "are" }
+    );
+    let mut places = rules.iter().take(SHOWN).map(|(_, place)| *place);
+    let mut note = Diagnostic::warning("W2003", text, places.next().unwrap_or_default())
+        .label("there are more ways for a message to fit than were looked through")
+        .help("such a rule may still match no message, never decide, or claim what another of its priority claims: look yourself, or write `in [a, b]` for many tests joined with `or`, and part rules of one priority by one fact, as each its own `sender`");
+    note.severity = Severity::Note;
+    for place in places {
+        note = note.also(place, "nor for this one");
+    }
+    note
 }
 
 /// Says which refusals wait for the content that an allow asks for.

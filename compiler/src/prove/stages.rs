@@ -100,7 +100,7 @@ impl Search<'_> {
         match reply {
             Reply::Found(_) => Look::Yes,
             Reply::Never { blame, .. } => Look::No(blame),
-            Reply::Unknown => Look::Unknown,
+            Reply::Unknown | Reply::Unfinished => Look::Unknown,
         }
     }
 

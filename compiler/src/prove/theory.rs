@@ -4,6 +4,7 @@
 //! but for a few facts that hang on one other ([`linked`]). It comes back as few claims as possible. Facts follow mail-flow: who is submitted,
 //! what is inside, which direction that makes.
 
+pub(super) mod cover;
 mod envelope;
 mod exact;
 mod facts;

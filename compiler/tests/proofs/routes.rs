@@ -114,7 +114,9 @@ fn found(table: &Table) -> Found {
                 out.1.insert(rule);
             }
             Finding::Undecided { second, .. } => drop(out.2.insert(second)),
-            Finding::ByName { .. } | Finding::Delays { .. } => panic!("{finding:?}"),
+            Finding::ByName { .. } | Finding::Delays { .. } | Finding::Unfinished { .. } => {
+                panic!("{finding:?}")
+            }
         }
     }
     out

@@ -113,6 +113,10 @@ pub struct Space<'t> {
     words: RefCell<HashMap<Sort, Option<Rc<Words>>>>,
     more_keys: Cell<usize>,
     more_steps: Cell<usize>,
+    /// A bound on effort was met, since somebody looked last.
+    short: Cell<bool>,
+    rounds: Cell<usize>,
+    pairs: Cell<usize>,
 }
 
 /// Of which words an automaton is: their shape, the letter that stands for others, what is asked of them.
@@ -123,18 +127,23 @@ type Sort = (Shape, char, Asked);
 pub(super) struct Effort<'s> {
     own: Cell<usize>,
     more: &'s Cell<usize>,
+    short: &'s Cell<bool>,
     stopped: Cell<bool>,
 }
 
 impl<'s> Effort<'s> {
-    fn new(own: usize, more: &'s Cell<usize>) -> Self {
-        Self { own: Cell::new(own), more, stopped: Cell::new(false) }
+    fn new(own: usize, more: &'s Cell<usize>, short: &'s Cell<bool>) -> Self {
+        Self { own: Cell::new(own), more, short, stopped: Cell::new(false) }
     }
 
     /// Takes so much. False where that is too much.
     pub(super) fn spend(&self, much: usize) -> bool {
         let left = |cell: &Cell<usize>| cell.get().checked_sub(much).map(|left| cell.set(left)).is_some();
-        !self.stopped.get() && (left(&self.own) || left(self.more))
+        let fine = !self.stopped.get() && (left(&self.own) || left(self.more));
+        if !fine && !self.stopped.get() {
+            self.short.set(true);
+        }
+        fine
     }
 
     /// From here on everything is too much.
@@ -187,7 +196,35 @@ impl<'t> Space<'t> {
             words: RefCell::default(),
             more_keys: Cell::new(MAX_MORE),
             more_steps: Cell::new(MAX_MORE_STEPS),
+            short: Cell::new(false),
+            rounds: Cell::new(0),
+            pairs: Cell::new(0),
         }
+    }
+
+    /// How many rounds all questions took so far.
+    #[must_use]
+    pub fn rounds(&self) -> usize {
+        self.rounds.get()
+    }
+
+    /// How many pairs of rules were held against each other so far, other than by questions.
+    #[must_use]
+    pub fn pairs(&self) -> usize {
+        self.pairs.get()
+    }
+
+    /// Whether a bound on effort was met since this was asked last.
+    pub(in crate::prove) fn took_short(&self) -> bool {
+        self.short.take()
+    }
+
+    pub(in crate::prove) fn count_pairs(&self, pairs: usize) {
+        self.pairs.set(self.pairs.get().saturating_add(pairs));
+    }
+
+    pub(in crate::prove) fn count_round(&self) {
+        self.rounds.set(self.rounds.get().saturating_add(1));
     }
 
     /// The entries of a list.
@@ -205,12 +242,12 @@ impl<'t> Space<'t> {
 
     /// What a question may look at of lists.
     pub(super) fn keys_at_most(&self) -> Effort<'_> {
-        Effort::new(MAX_KEYS, &self.more_keys)
+        Effort::new(MAX_KEYS, &self.more_keys, &self.short)
     }
 
     /// What a question may do with automata.
     pub(super) fn steps_at_most(&self) -> Effort<'_> {
-        Effort::new(MAX_STEPS, &self.more_steps)
+        Effort::new(MAX_STEPS, &self.more_steps, &self.short)
     }
 
     fn letters(&self, list: ListId) -> Option<&HashSet<char>> {
