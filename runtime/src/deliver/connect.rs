@@ -53,7 +53,7 @@ pub struct Dialer {
     /// MX.
     pub exchanges: Exchanges,
     /// Servers that are not asked for TLS.
-    pub(crate) silent: Silent,
+    pub silent: Silent,
 }
 
 /// A server to try, and how.

@@ -12,7 +12,7 @@ mod offers;
 pub mod probe;
 pub mod reply;
 mod send;
-mod silent;
+pub mod silent;
 pub mod stuff;
 pub mod through;
 pub mod tls;

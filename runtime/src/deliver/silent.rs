@@ -13,19 +13,19 @@ const MOST: usize = 1000;
 
 /// The servers, and when each is to be asked again.
 #[derive(Debug, Default)]
-pub(crate) struct Silent(Mutex<HashMap<SocketAddr, Instant>>);
+pub struct Silent(Mutex<HashMap<SocketAddr, Instant>>);
 
 impl Silent {
     fn known(&self) -> MutexGuard<'_, HashMap<SocketAddr, Instant>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn has(&self, server: SocketAddr) -> bool {
+    pub(super) fn has(&self, server: SocketAddr) -> bool {
         self.known().get(&server).is_some_and(|until| Instant::now() < *until)
     }
 
     /// Remembers one; where there are too many it is asked each time, as if it was not known.
-    pub fn add(&self, server: SocketAddr) {
+    pub(super) fn add(&self, server: SocketAddr) {
         self.add_until(server, Instant::now() + FOR);
     }
 
