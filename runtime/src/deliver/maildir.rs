@@ -36,7 +36,11 @@ pub fn deliver(mail: &Path, hostname: &str, letters: &[Letter<'_>]) -> Vec<Vec<O
                         printable(&letter.dispatch.sender),
                         printable(&target.address)
                     );
-                    place_one(mail, &folder, &name, &[front.as_bytes(), &content], letter.again)?;
+                    let put = place_one(mail, &folder, &name, &[front.as_bytes(), &content], letter.again);
+                    put.inspect_err(|error| {
+                        let (id, to) = (letter.id, &target.address);
+                        tracing::warn!(%id, to, folder = %folder.display(), %error, "cannot deliver into a Maildir");
+                    })?;
                     folders.insert(folder.join("new"));
                     Ok(Some(folder))
                 })
@@ -52,10 +56,8 @@ pub fn deliver(mail: &Path, hostname: &str, letters: &[Letter<'_>]) -> Vec<Vec<O
         Ok(Some(_)) => Outcome::Delivered { by_hop: Hand::Mailbox },
         Ok(None) => Outcome::Failed(Reason::new((5, 1, 3), "the address names no mailbox")),
         Err(error) if full(&error) => Outcome::Deferred(Reason::new((4, 3, 1), "the mail storage is full")),
-        Err(error) => {
-            tracing::warn!(%error, "cannot deliver into a Maildir");
-            Outcome::Deferred(Reason::new((4, 3, 0), "the mailbox cannot be written"))
-        }
+        // Told where it happened.
+        Err(_) => Outcome::Deferred(Reason::new((4, 3, 0), "the mailbox cannot be written")),
     };
     placed.into_iter().map(|letter| letter.into_iter().map(judge).collect()).collect()
 }

@@ -49,6 +49,21 @@ fn read(folder: &Path) -> (Vec<Entry>, Vec<String>) {
     (entries, strange)
 }
 
+/// Whoever takes the folder away loses what is in it, and nothing from the next file on.
+#[test]
+fn a_folder_that_was_taken_away_comes_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("journal");
+    let journal = Journal::open(&settings(&folder)).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let body = [b"Subject: x\r\n\r\n".as_slice(), &[b'x'; 2000]].concat();
+    (0..6).for_each(|number| journal.add(entry(number, &body, true)));
+    journal.close();
+    let (entries, strange) = read(&folder);
+    assert!(!entries.is_empty() && strange.is_empty(), "{strange:?}");
+    assert_eq!(entries.last().map(|entry| entry.id.as_str()), Some("5"));
+}
+
 #[test]
 fn what_is_written_is_read() {
     let folder = tempfile::tempdir().unwrap();

@@ -54,7 +54,7 @@ impl Journal {
     /// # Errors
     /// As the system says.
     pub fn open(settings: &Settings) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&settings.folder)?;
+        make(&settings.folder)?;
         let mut files = Files::open(settings)?;
         let (sender, lines) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -223,8 +223,20 @@ impl Files {
     }
 }
 
+fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
 fn create(folder: &Path, number: u64) -> io::Result<Lines<File>> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path(folder, number))?;
+    let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path(folder, number));
+    let file = match open() {
+        // Somebody took the folder away meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make(folder)?;
+            open()?
+        }
+        other => other?,
+    };
     Ok(Lines::new(file))
 }
 
