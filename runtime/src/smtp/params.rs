@@ -3,6 +3,7 @@
 //!
 //! Values that go on to a next hop are checked against their grammar, so that they need no escaping.
 
+use super::path;
 use crate::envelope::{Body, Notify, Ret};
 
 /// Parameters of MAIL.
@@ -71,7 +72,7 @@ pub(super) fn mail(rest: &str, auth: bool) -> Result<MailParams, Wrong> {
                 once(&mut params.envid, value.to_owned())?;
             }
             // Taken and not passed on: this server vouches for nobody (RFC 4954 5).
-            ("AUTH", Some(value)) if auth && is_xtext(value) => once(&mut identity, ())?,
+            ("AUTH", Some(value)) if auth && is_identity(value) => once(&mut identity, ())?,
             ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID", _) => return Err(VALUE),
             ("AUTH", _) if auth => return Err(VALUE),
             _ => return Err(UNKNOWN),
@@ -158,6 +159,28 @@ fn is_xtext(value: &str) -> bool {
     true
 }
 
+/// RFC 4954 5: `<>` or a mailbox, as xtext.
+fn is_identity(value: &str) -> bool {
+    let Some(text) = is_xtext(value).then(|| decoded(value)).flatten() else { return false };
+    text == "<>" || path::is_mailbox(&text)
+}
+
+/// What xtext stands for.
+fn decoded(xtext: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(xtext.len());
+    let mut rest = xtext.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'+' {
+            let mut digit = || char::from(rest.next()?).to_digit(16);
+            let value = digit()? << 4 | digit()?;
+            bytes.push(u8::try_from(value).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +195,37 @@ mod tests {
         assert_eq!(params.envid.as_deref(), Some("a+2Bb"));
         assert_eq!(mail(" SIZE=99999999999999999999", false).unwrap().size, Some(u64::MAX));
         assert!(mail(" AUTH=<>", true).is_ok());
+    }
+
+    /// RFC 4954 5: nothing of it is kept, and yet it has a form.
+    #[test]
+    fn identities() {
+        for (value, want) in [
+            ("<>", true),
+            ("+3C+3E", true),
+            ("ann@example.com", true),
+            ("ann+2Btag@example.com", true),
+            ("+22a+20b+22@example.com", true),
+            ("ann@[192.0.2.1]", true),
+            ("j+C3+B6rg@example.com", true),
+            ("", false),
+            ("x", false),
+            ("postmaster", false),
+            ("<ann@example.com>", false),
+            ("ann@", false),
+            ("@example.com", false),
+            ("x+0D+0A", false),
+            ("ann@example.com+0D+0A", false),
+            ("a+0Ab@example.com", false),
+            ("ann+@example.com", false),
+            ("+C3@example.com", false),
+            ("a+20b@example.com", false),
+        ] {
+            let got = mail(&format!(" AUTH={value}"), true);
+            assert_eq!(got, if want { Ok(MailParams::default()) } else { Err(VALUE) }, "{value:?}");
+        }
+        assert_eq!(mail(" AUTH", true), Err(VALUE));
+        assert_eq!(mail(" AUTH=<> AUTH=<>", true), Err(TWICE));
     }
 
     /// RFC 5321 4.1.1.11.

@@ -103,6 +103,11 @@ fn without_route(inner: &str) -> Result<&str, NoPath> {
     Ok(mailbox)
 }
 
+/// Whether a text is a mailbox with a domain.
+pub(crate) fn is_mailbox(text: &str) -> bool {
+    mailbox(text).is_ok_and(|mailbox| mailbox.domain.is_some())
+}
+
 /// Reads a mailbox. The last `@` parts it, as no domain holds one.
 fn mailbox(text: &str) -> Result<Mailbox, NoPath> {
     let Some((local, domain)) = text.rsplit_once('@') else {

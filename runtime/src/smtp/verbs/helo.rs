@@ -9,8 +9,13 @@ use crate::verdict::peer::Hello;
 const EXTENSIONS: &[&str] = &["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING"];
 
 pub(super) fn check(_: &Session, turn: &Turn<'_>) -> Result<(), &'static str> {
-    // What is no domain is greeted all the same: rules decide about `helo is malformed`.
-    if turn.args.is_empty() { Err("501 5.5.4 a domain must follow") } else { Ok(()) }
+    // One word, in ASCII. What is no domain all the same is greeted, as is a name that does not fit or resolve: rules decide
+    // about `helo is malformed` (4.1.4).
+    let name = turn.args.trim_matches([' ', '\t']);
+    match name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true if !name.is_empty() => Ok(()),
+        _ => Err("501 5.5.4 one domain must follow"),
+    }
 }
 
 pub(super) fn ehlo(session: &mut Session, turn: &Turn<'_>) -> Flow {
