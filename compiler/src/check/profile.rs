@@ -96,7 +96,6 @@ fn numbers(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
         ("max-recipients", profile.max_recipients == 0),
         ("max-hops", profile.max_hops == 0),
         ("junk-commands", profile.junk_commands == 0),
-        ("errors", profile.errors_slow_after == 0 || profile.errors_close_after == 0),
     ];
     for (setting, zero) in zeros {
         if zero {
@@ -106,6 +105,18 @@ fn numbers(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
                     .help("write a bound above 0, or leave the line out for the default"),
             );
         }
+    }
+    if profile.errors_slow_after == 0 || profile.errors_close_after == 0 {
+        let (word, what) = if profile.errors_close_after == 0 {
+            ("close", "its first mistake ends a connection")
+        } else {
+            ("slow", "its first mistake slows a client down")
+        };
+        diagnostics.push(
+            Diagnostic::error("E1203", format!("`{word} after 0` leaves room for no mistake"), at(model, "errors"))
+                .label(format!("{what}; mail programs and servers make some"))
+                .help("write a bound above 0, as `errors slow after 10, close after 20`, or leave the line out for the default"),
+        );
     }
     if profile.errors_slow_after >= profile.errors_close_after
         && profile.errors_close_after > 0

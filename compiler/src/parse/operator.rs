@@ -214,6 +214,16 @@ fn is(c: &mut Cursor<'_>, fact: &FactRef, start: Span) -> Option<(bool, Op)> {
         {
             foreign(c, "is in", if negated { "not in" } else { "in" }, so_far.to(token.span))
         }
+        (TokenKind::OpenBracket, _) if named_by_address(c, fact) => {
+            let inner = c.nth(1).map_or("", |t| t.text);
+            let name = short(&fact.name.value);
+            let shown = short(inner.trim_start_matches("IPv6:"));
+            let diagnostic = Diagnostic::error("E0023", format!("`{name}` is a name, and no address in brackets"), token.span)
+                .label("an address stands here")
+                .help(format!("a greeting with an address in place of a name leaves `{name}` absent: to ask for the client write `client.ip is {shown}`"));
+            c.report(diagnostic);
+            None
+        }
         (TokenKind::OpenBracket, _) => foreign(c, "is […]", if negated { "not in" } else { "in" }, so_far),
         (TokenKind::Word, "group")
             if c.nth(1).is_some_and(|t| t.kind == TokenKind::Word) && !c.starts_line(1) =>
@@ -269,6 +279,15 @@ fn is(c: &mut Cursor<'_>, fact: &FactRef, start: Span) -> Option<(bool, Op)> {
 /// Whether a word of conditions stands where a name should.
 pub(super) fn at_connective(c: &Cursor<'_>) -> bool {
     c.word().is_some_and(|word| matches!(word, "and" | "or" | "not" | "is" | "in"))
+}
+
+/// `helo is [192.0.2.1]`: one address in brackets, as clients without a name greet.
+fn named_by_address(c: &Cursor<'_>, fact: &FactRef) -> bool {
+    let inner = c.nth(1).map_or("", |t| t.text);
+    let address = inner.strip_prefix("IPv6:").unwrap_or(inner);
+    matches!(fact.name.value.as_str(), "helo" | "client.name")
+        && address.parse::<std::net::IpAddr>().is_ok()
+        && c.nth(2).is_some_and(|t| t.kind == TokenKind::CloseBracket)
 }
 
 fn set(c: &mut Cursor<'_>) -> Option<Set> {

@@ -17,11 +17,7 @@ pub(super) fn active(ctx: &mut Context<'_>, active: Option<&Active>) -> Option<V
     if let (Some(from), Some(until)) = (from, until)
         && from >= until
     {
-        ctx.report(
-            Diagnostic::error("E1310", "the rule ends before it begins", active.span)
-                .label("never in force")
-                .help("write the earlier date after `from`"),
-        );
+        ctx.report(never(active));
         return None;
     }
     let test = |op: Op, span: Span| {
@@ -34,6 +30,32 @@ pub(super) fn active(ctx: &mut Context<'_>, active: Option<&Active>) -> Option<V
         out.push(test(Op::Less(until), active.span));
     }
     Some(out)
+}
+
+/// What is wrong with a span of time in which nothing lies.
+fn never(active: &Active) -> Diagnostic {
+    let place = |moment: &Option<Spanned<Moment>>, end: bool| {
+        // A day as the end is the whole of it.
+        moment.as_ref().map(|m| {
+            let day = (m.value.year, m.value.month, m.value.day);
+            (day, m.value.time.unwrap_or(if end { (24, 0, 0) } else { (0, 0, 0) }))
+        })
+    };
+    let (from, until) = (place(&active.from, false), place(&active.until, true));
+    let (text, help) = if from == until {
+        (
+            "the rule ends when it begins",
+            "with a time of day `until` is the moment at which the rule ends: write a later one; a day alone is in force to its end",
+        )
+    } else if from < until {
+        (
+            "no time passes between the two",
+            "clocks are set forward between them in the profile's `time-zone`: write a later end, or an earlier begin",
+        )
+    } else {
+        ("the rule ends before it begins", "write the earlier date after `from`")
+    };
+    Diagnostic::error("E1310", text, active.span).label("never in force").help(help)
 }
 
 /// Unix seconds of a moment in the profile's zone; the end of the day where `end` asks for it. Dates

@@ -8,7 +8,7 @@ use crate::ast::{Answer, Class, Dns, Record, RecordKind, Sender, Test, Text, Val
 use crate::data::{looks_like_one, network_fault};
 use crate::diag::Diagnostic;
 use crate::parse::opposite::certain;
-use crate::span::FileId;
+use crate::span::{FileId, Span};
 use edict_table::fact::RESULTS;
 use edict_table::value::{Address, Domain, canonical_ip, parse_network};
 use std::collections::BTreeMap;
@@ -41,6 +41,7 @@ pub fn test(ctx: &mut Context<'_>, file: FileId, test: &Test) {
         for clause in &test.dns {
             dns(ctx, clause);
         }
+        dns_twice(ctx, &test.dns);
         lacks(ctx, test);
         unchecked(ctx, test);
     }
@@ -228,6 +229,29 @@ fn header(ctx: &mut Context<'_>, text: &Text) {
             .label(label)
             .help(format!("name, colon and value stand in one text: `header \"{meant}\"`")),
     );
+}
+
+/// Tells a second answer for one name: only one could be given.
+fn dns_twice(ctx: &mut Context<'_>, all: &[Dns]) {
+    let mut first: BTreeMap<String, Span> = BTreeMap::new();
+    for one in all {
+        let name = one.name.value.trim().trim_end_matches('.');
+        let key = match (name.parse::<IpAddr>(), Domain::parse(name)) {
+            (Ok(ip), _) => ip.to_canonical().to_string(),
+            (_, Ok(domain)) => domain.as_str().to_owned(),
+            _ => continue,
+        };
+        let Some(known) = first.get(&key) else {
+            first.insert(key, one.span);
+            continue;
+        };
+        ctx.report(
+            Diagnostic::error("E1105", format!("DNS answers twice for `{name}`"), one.span)
+                .label("the second answer")
+                .also(*known, "the first one")
+                .help("keep one of them; several records stand in one answer, as `answers [192.0.2.1, mx mail.example.com]`"),
+        );
+    }
 }
 
 fn dns(ctx: &mut Context<'_>, dns: &Dns) {

@@ -19,9 +19,41 @@ pub(super) fn check(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
         for (rule, _) in found.take(SHOWN) {
             diagnostic = diagnostic.also(rule.span, "and in this one");
         }
-        diagnostics.push(diagnostic.help(format!(
-            "name both, as in `sender in [ann@{to}, ann@{from}]` or `sender.domain in [{to}, {from}]`"
-        )));
+        diagnostics.push(diagnostic.help(both(model, test, from, to)));
+    }
+}
+
+/// What to write in a rule so that its test holds for senders at both domains.
+fn both(model: &Model, test: &Test, from: &str, to: &str) -> String {
+    let fact = test.fact.row().name;
+    let twin = |value: &str| {
+        let local = value.rsplit_once('@').map_or("", |(local, _)| local);
+        if test.fact == Fact::SenderDomain { from.to_owned() } else { format!("{local}@{from}") }
+    };
+    let Op::In(set) = &test.op else { return String::new() };
+    match set {
+        Set::Values(_, values) => {
+            let at = |value: &&String| value.rsplit_once('@').is_some_and(|(_, d)| d == to);
+            let value = values.iter().find(at).map_or("", String::as_str);
+            let shown = value.strip_prefix('@').filter(|_| test.fact == Fact::SenderDomain).unwrap_or(value);
+            format!("name both where they are meant, as in `{fact} in [{shown}, {}]`", twin(value))
+        }
+        Set::List(at) => {
+            let name = model.lists.get(*at).map_or("", |list| list.name.as_str());
+            let one = if test.fact == Fact::SenderDomain { from.to_owned() } else { format!("@{from}") };
+            format!(
+                "name both where they are meant: `({fact} in {name} or {fact} is {one})` in place of `{fact} in {name}`"
+            )
+        }
+        Set::Group(at, _) => {
+            let group = model.groups.get(*at);
+            let member = group.and_then(|g| g.members.iter().find(|m| m.address.domain() == to));
+            let name = group.map_or("", |group| group.name.as_str());
+            let one = member.map_or_else(String::new, |m| twin(m.address.as_str()));
+            format!(
+                "name both where they are meant: `({fact} in group {name} or {fact} is {one})` in place of `{fact} in group {name}`"
+            )
+        }
     }
 }
 

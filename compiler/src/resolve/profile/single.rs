@@ -7,6 +7,9 @@ use crate::resolve::Context;
 use crate::span::Span;
 use edict_table::model::{Auth, Profile, SenderMust};
 
+/// The largest message that the spool can store, with room for what belongs to it.
+const LARGEST: u64 = 2 << 30;
+
 pub(super) fn hostname(ctx: &mut Context<'_>, word: &Word) {
     if let Some(domain) = ctx.one_domain(word) {
         if domain.as_str().contains('.') && !domain.is_literal() {
@@ -63,8 +66,14 @@ pub fn small(ctx: &mut Context<'_>, number: u64, span: Span) -> Option<u32> {
 pub(super) fn amount(ctx: &mut Context<'_>, name: &str, value: &Value) {
     match name {
         "max-message-size" => {
-            if let Some(bytes) = ctx.size(value) {
-                ctx.model.profile.max_message_size = bytes;
+            let Some(bytes) = ctx.size(value) else { return };
+            ctx.model.profile.max_message_size = bytes;
+            if bytes > LARGEST {
+                ctx.report(
+                    Diagnostic::error("E1312", format!("no message can be as large as {}", value.text), value.span)
+                        .label("at most 2 GiB")
+                        .help("write a size up to `2 GiB`; what is on its way in is held in memory, as `clients.memory_mib` in `edictd.ron` allows"),
+                );
             }
         }
         "max-attachment-size" => {
