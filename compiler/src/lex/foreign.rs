@@ -53,13 +53,30 @@ impl<'a> Lexer<'a> {
         before.trim_end_matches([' ', '\t']).chars().next_back().is_none_or(|c| c == '\n')
     }
 
+    /// Whether the last token is a word that ends here.
+    pub(super) fn glued(&self) -> bool {
+        self.tokens.last().is_some_and(|last| last.kind == TokenKind::Word && last.end as usize == self.at)
+    }
+
+    /// A `#` directly behind a word: in a mailbox `c#` it would be a part of the name.
+    pub(super) fn glued_comment(&mut self, length: usize) {
+        self.report(
+            Diagnostic::error("E0008", "no white space stands before this comment", self.span(0, length))
+                .label("glued to the word before it")
+                .help("write a space before `#`; a name that holds a `#` stands in quotes, with its domain: `\"c#\"@example.com`"),
+        );
+    }
+
     /// `// …`, `; …` or `-- …` up to the line's end.
     pub(super) fn foreign_comment(&mut self, rest: &'a str, sign: usize) -> (TokenKind, usize) {
         let text = comment(rest).map_or("", |(_, text)| text);
         let diagnostic = Diagnostic::error("E0008", "a comment starts with `#`", self.span(0, text.len()));
         // A bracket of the rules may stand in it by mistake, and `#` would hide it as well.
         let swallows = text.matches('}').count() > text.matches('{').count();
-        self.report(if swallows {
+        let glued = self.glued();
+        self.report(if glued {
+            diagnostic.help("write ` #` in its place, with white space before it")
+        } else if swallows {
             diagnostic.help("write `#` in its place; it runs to the line's end, so a `}` that closes something stands before it or on the next line")
         } else {
             diagnostic.help("write `#` in its place").fix("write `#`", self.span(0, sign), "#")
@@ -73,7 +90,17 @@ impl<'a> Lexer<'a> {
         let Some(end) = end else {
             // None of those that follow has an end either: looking once is enough.
             self.open_comment = true;
-            return self.foreign_comment(rest, 2);
+            let length = prose(rest);
+            self.report(
+                Diagnostic::error(
+                    "E0008",
+                    "a comment starts with `#`, and ends with its line",
+                    self.span(0, length),
+                )
+                .label("no `*/` follows")
+                .help("write `#` before each of its lines"),
+            );
+            return (TokenKind::Bad, length);
         };
         let length = end + 4;
         let (text, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
@@ -168,6 +195,19 @@ impl<'a> Lexer<'a> {
         };
         self.report(diagnostic);
     }
+}
+
+/// How far a comment without an end goes: over the next lines, up to one that is empty or has signs of rules.
+fn prose(text: &str) -> usize {
+    let mut taken = 0;
+    for (at, line) in text.split_inclusive('\n').enumerate() {
+        if at > 0 && (line.trim().is_empty() || line.contains(['{', '}', '[', ']', '"', '='])) {
+            break;
+        }
+        taken += line.len();
+    }
+    // The end of the last line belongs to no comment.
+    text.get(..taken).map_or(taken, |comment| comment.trim_end().len())
 }
 
 /// What stands between `/*` and `*/`, as comments of this language.

@@ -96,7 +96,13 @@ impl<'a> Lexer<'a> {
             '\u{feff}' if self.at == 0 => (K::Bom, 3),
             ' ' | '\t' | '\n' => (K::Space, length(take_while1(is_blank).parse(rest))),
             '\r' if two('\n') => (K::Space, 2),
-            '#' => (K::Comment, length(comment(rest))),
+            '#' => {
+                let taken = length(comment(rest));
+                if self.glued() {
+                    self.glued_comment(taken);
+                }
+                (K::Comment, taken)
+            }
             '"' if rest.starts_with("\"\"\"") => self.block(rest),
             '"' => match quoted_local(rest) {
                 Ok((_, word)) => (K::Word, word.len()),
@@ -138,7 +144,7 @@ impl<'a> Lexer<'a> {
             c if is_word(c) || c == ':' => {
                 let colons = self.before != "list";
                 match word(rest, colons) {
-                    Ok((_, word)) => (K::Word, word.len()),
+                    Ok((_, word)) => (K::Word, before_comment(word)),
                     Err(_) => (K::Colon, 1),
                 }
             }
@@ -256,6 +262,12 @@ impl<'a> Lexer<'a> {
         }
         (TokenKind::Regex, body + 1 + flags)
     }
+}
+
+/// How much of a word stands before a comment that is glued to it: a `//` that belongs to no URL.
+fn before_comment(word: &str) -> usize {
+    let slashes = word.find("//").filter(|at| *at > 0);
+    slashes.filter(|at| word.get(..*at).is_some_and(|before| !before.ends_with(':'))).unwrap_or(word.len())
 }
 
 /// Whether nothing that could be a text follows a quote that nothing closes.

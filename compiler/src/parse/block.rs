@@ -159,6 +159,16 @@ fn clauses_until(
         if c.starts_line(0) || c.last_span() == brace || name.is_some() {
             c.starts_here(false);
         }
+        // A slip of the finger for the `}`: alone on its line, with a new item or nothing behind it.
+        let slip = name.is_none() && token.text.chars().count() <= 2 && c.starts_line(0);
+        if slip && (c.nth(1).is_none() || c.item_ahead(1)) {
+            let message = format!("expected `}}`, found {}", named(token));
+            c.report(
+                Diagnostic::error("E0017", message, token.span).help("a block ends with `}`: write `}`"),
+            );
+            c.bump();
+            return;
+        }
         let Some(name) = name.or_else(|| unknown(c, item, behind)) else {
             recover(c, known, true);
             continue;

@@ -190,6 +190,10 @@ fn unknown(c: &mut Cursor<'_>) -> Option<&'static str> {
         c.report(diagnostic);
         return Some(meant);
     }
+    // What a comment of another language took along was told: `; profile {`.
+    if items_with(word).next().is_some() && c.swallowed(Span { start: 0, end: 0, ..span }, '{') {
+        return None;
+    }
     let diagnostic = if items_with(word).next().is_some() {
         Diagnostic::error("E0012", format!("`{word}` stands outside of any block"), span)
             .label("not inside `{ … }`")
