@@ -80,6 +80,29 @@ mod tests {
         assert!(TcpStream::connect(server.address).await.is_err());
     }
 
+    /// RFC 1123 5.2.17, RFC 5321 4.5.1: postmaster at the address that the client connected to is ours, and nobody else there.
+    #[tokio::test]
+    async fn takes_mail_for_postmaster_at_its_own_address() {
+        let server = server("", Settings::default()).await;
+        let mut client = Client::new(server.address).await;
+        client.reply().await;
+        client.ask("HELO client.example").await;
+        client.ask("MAIL FROM:<carl@other.example>").await;
+        for (to, want) in [
+            ("Postmaster@[127.0.0.1]", "250 "),
+            ("postmaster@[127.0.0.2]", "550 5.7.1 "),
+            ("ann@[127.0.0.1]", "550 5.7.1 "),
+        ] {
+            let reply = client.ask(&format!("RCPT TO:<{to}>")).await;
+            assert!(reply.starts_with(want), "{to}: {reply}");
+        }
+        assert!(client.ask("DATA").await.starts_with("354 "));
+        assert!(client.ask("x\r\n.").await.starts_with("250 "));
+        let taken = server.memory.taken.lock().unwrap();
+        let to: Vec<String> = taken[0].recipients.iter().map(|r| r.wire.clone()).collect();
+        assert_eq!(to, ["Postmaster@example.com"]);
+    }
+
     /// RFC 5321 3.8, 4.1.1.5, 4.1.1.10: a connection that breaks cancels what is under way, and nothing that was done.
     #[tokio::test]
     async fn a_broken_connection_takes_nothing_and_loses_nothing() {

@@ -171,7 +171,8 @@ async fn connection(
         }
     }
     let implicit = endpoint.role == Role::Submissions;
-    let mut session = Session::new(Arc::clone(context), endpoint, ip);
+    let own = stream.local_addr().ok().map(|own| own.ip());
+    let mut session = Session::new(Arc::clone(context), endpoint, ip).connected_to(own);
     // A handshake takes time, and comes before the greeting, where clients are counted otherwise.
     if implicit && !session.take_place() {
         tracing::info!(client = %ip, "too many connections of one client: closed before the handshake");

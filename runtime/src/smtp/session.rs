@@ -30,6 +30,7 @@ use crate::verdict::lookup::Question;
 use crate::verdict::peer::Peer;
 use crate::verdict::transaction::Transaction;
 use edict_table::load::Loaded;
+use edict_table::value::canonical_ip;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,6 +110,8 @@ pub struct Session {
     pub(super) is_proxy: bool,
     /// The HELO that XCLIENT gave; it outlives the proxy's own.
     pub(super) given_helo: Option<Box<str>>,
+    /// The address of this machine that the client connected to, where it is known.
+    pub(super) own: Option<IpAddr>,
     pub(super) phase: Phase,
     pub(super) transaction: Option<Box<Transaction>>,
     /// The message between two chunks.
@@ -149,6 +152,7 @@ impl Session {
             cx,
             is_proxy: endpoint.proxies.may_xclient(peer.ip),
             given_helo: None,
+            own: None,
             endpoint,
             peer,
             phase: Phase::Greet,
@@ -172,6 +176,13 @@ impl Session {
             audited: false,
             audits: Vec::new(),
         }
+    }
+
+    /// The same, told which address of this machine the client connected to.
+    #[must_use]
+    pub fn connected_to(mut self, own: Option<IpAddr>) -> Self {
+        self.own = own.map(canonical_ip);
+        self
     }
 
     /// What waits to be written. Whoever writes it empties it.

@@ -8,7 +8,8 @@ use crate::smtp::path::{self, Mailbox, Path};
 use crate::smtp::session::{Phase, Session, Step};
 use crate::verdict::lookup::Question;
 use crate::verdict::transaction::{Gate, Transaction, Wanted};
-use edict_table::value::Address;
+use edict_table::value::{Address, canonical_ip};
+use std::net::IpAddr;
 
 pub(super) fn check(session: &Session, _: &Turn<'_>) -> Result<(), &'static str> {
     match session.transaction {
@@ -23,7 +24,7 @@ pub(super) fn run(session: &mut Session, turn: &Turn<'_>) -> Flow {
         return Flow::Done;
     };
     let esmtp = session.peer.hello.as_ref().is_some_and(|h| h.esmtp);
-    match recipient(&transaction, turn, esmtp) {
+    match recipient(&transaction, turn, esmtp, session.own) {
         Err(reply) => {
             session.transaction = Some(transaction);
             session.say(reply);
@@ -68,7 +69,12 @@ pub(super) fn run(session: &mut Session, turn: &Turn<'_>) -> Flow {
     Flow::Done
 }
 
-fn recipient(transaction: &Transaction, turn: &Turn<'_>, esmtp: bool) -> Result<Wanted, &'static str> {
+fn recipient(
+    transaction: &Transaction,
+    turn: &Turn<'_>,
+    esmtp: bool,
+    own: Option<IpAddr>,
+) -> Result<Wanted, &'static str> {
     const NONE: &str = "501 5.1.3 this is no recipient address (RFC 5321 4.1.2)";
     let profile = transaction.table.profile();
     let (path, rest) = path::read(turn.args, "TO", profile.strict_envelope).map_err(|_| NONE)?;
@@ -88,14 +94,48 @@ fn recipient(transaction: &Transaction, turn: &Turn<'_>, esmtp: bool) -> Result<
     }
     let Mailbox { local, domain, address } = mailbox;
     match (domain, address) {
-        (Some(domain), Some(address)) => {
+        (Some(domain), Some(address)) if !is_own_postmaster(&address, own) => {
             Ok(Wanted { local, domain, address, notify: params.notify, orcpt: params.orcpt })
         }
         _ => {
-            // A bare postmaster is the one of the first local domain (RFC 5321 4.5.1).
+            // A bare postmaster is the one of the first local domain (RFC 5321 4.5.1), and so is that of our own address
+            // (RFC 1123 5.2.17).
             let domain = profile.local_domains.first().ok_or("550 5.1.1 no such mailbox")?.clone();
             let address = Address::parse(&format!("{local}@{domain}")).map_err(|_| NONE)?;
             Ok(Wanted { local, domain, address, notify: params.notify, orcpt: params.orcpt })
+        }
+    }
+}
+
+/// Whether this is postmaster at the literal of the address that the client connected to.
+fn is_own_postmaster(address: &Address, own: Option<IpAddr>) -> bool {
+    let literal = || address.domain().strip_prefix('[')?.strip_suffix(']');
+    let ip = || {
+        let text = literal()?;
+        text.strip_prefix("ipv6:").unwrap_or(text).parse::<IpAddr>().ok()
+    };
+    own.is_some() && address.local() == "postmaster" && ip().map(canonical_ip) == own
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn postmaster_of_our_own_address() {
+        for (address, own, want) in [
+            ("Postmaster@[192.0.2.1]", "192.0.2.1", true),
+            ("postmaster@[IPv6:2001:DB8:0::1]", "2001:db8::1", true),
+            ("postmaster@[IPv6:::ffff:192.0.2.1]", "192.0.2.1", true),
+            ("postmaster@[192.0.2.2]", "192.0.2.1", false),
+            ("postmaster@[IPv6:2001:db8::2]", "2001:db8::1", false),
+            ("ann@[192.0.2.1]", "192.0.2.1", false),
+            ("postmaster@example.com", "192.0.2.1", false),
+        ] {
+            let own = Some(own.parse().unwrap());
+            let address = Address::parse(address).unwrap();
+            assert_eq!(is_own_postmaster(&address, own), want, "{address}");
+            assert!(!is_own_postmaster(&address, None));
         }
     }
 }
