@@ -105,6 +105,7 @@ mod operator;
 pub mod opposite;
 mod reply;
 mod rule;
+mod search;
 mod setting;
 mod statement;
 mod testing;

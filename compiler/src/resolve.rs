@@ -20,6 +20,7 @@ mod named;
 mod names;
 mod operand;
 mod pattern;
+mod plain;
 mod profile;
 mod relay;
 mod rule;

@@ -3,7 +3,8 @@
 
 use super::Context;
 use super::named::Place;
-use super::value::{Bare, is_nothing, is_something, nothing};
+use super::plain::{is_nothing, is_something};
+use super::value::{Bare, nothing};
 use super::wording::{TEMPORARY, listed, type_word};
 use crate::ast::{Class, Value};
 use crate::diag::Diagnostic;
