@@ -113,6 +113,8 @@ pub struct Session {
     pub(super) reset: bool,
     /// The commands of the next letter are out already.
     pub(super) ahead: bool,
+    /// The end of the letter's message went out: whether it was taken, a reply alone tells.
+    pub(super) whole: bool,
     /// How far the message of a transaction in steps is.
     pub(super) stage: Stage,
     pub(super) usable: bool,
@@ -132,6 +134,15 @@ impl std::fmt::Debug for Session {
     }
 }
 
+/// Recipients that a server did not take for now, and for whom it has no message.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PutOff {
+    /// Their places among the targets.
+    pub places: Vec<usize>,
+    /// It takes nothing for now, or not this message; where not, it spoke of these recipients alone.
+    pub all: bool,
+}
+
 /// What became of a transaction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sent {
@@ -141,8 +152,8 @@ pub struct Sent {
     pub trouble: Option<Trouble>,
     /// Why it takes nothing now, whatever the message: it said 421, or broke off.
     pub closing: Option<Reason>,
-    /// It did not take the sender for now, or hung up before: another server may, nothing of the message was sent.
-    pub put_off: bool,
+    /// Whom it did not take for now: another server may.
+    pub put_off: PutOff,
     /// A kept connection turned out to be closed before it answered anything: nothing was sent.
     pub stale: bool,
 }
@@ -167,6 +178,7 @@ impl Session {
             out: Vec::new(),
             reset: false,
             ahead: false,
+            whole: false,
             stage: Stage::default(),
             usable: true,
             used: 0,
@@ -187,6 +199,13 @@ impl Session {
     #[must_use]
     pub fn is(&self, hostname: &str) -> bool {
         self.name.eq_ignore_ascii_case(hostname) && !hostname.eq_ignore_ascii_case("localhost")
+    }
+
+    /// Ends the connection; without a word where the next letter's commands are out, since QUIT would be taken for its text.
+    pub async fn leave(self) {
+        if !self.ahead {
+            self.quit().await;
+        }
     }
 
     /// Whether the next letter can be announced behind the end of one.

@@ -3,7 +3,7 @@
 //! Everything that need not wait goes out at once where PIPELINING is offered (RFC 2920), a small message
 //! with it where CHUNKING is (RFC 3030). Whatever comes back, each recipient gets an outcome.
 
-use super::client::{Sent, Session, Trouble};
+use super::client::{PutOff, Sent, Session, Trouble};
 use super::fit::{self, Fitted};
 use super::reply::{Reply, ReplyError};
 use super::{Hand, Letter, Outcome, Reason, ret_word, stuff};
@@ -19,13 +19,16 @@ const EARLY: usize = 64 << 10;
 /// The largest chunk of BDAT; the next one waits for its reply.
 const CHUNK: usize = 1 << 20;
 
+/// Too many recipients (RFC 3463 3.6).
+const OVER_LIMIT: (u8, u16, u16) = (4, 5, 3);
+
 /// How far a transaction came.
 #[derive(Default)]
 struct Told {
     /// The code of the reply to MAIL.
     said: Option<u16>,
-    /// The whole message went out before that reply.
-    whole: bool,
+    /// The recipients that RCPT was put off for.
+    put_off: usize,
 }
 
 impl Session {
@@ -42,21 +45,34 @@ impl Session {
         let reused = self.used > 0;
         self.used += 1;
         let mut told = Told::default();
+        self.whole = false;
         let result = self.transaction((letter, next), &targets, &mut outcomes, &mut told, reused).await;
         let trouble = result.err();
-        let Told { said: mail, whole } = told;
-        let answered = mail.is_some();
-        let stale = reused && !answered && matches!(trouble, Some(Trouble::Lost(_)));
-        let put_off =
-            (trouble.is_some() && !answered && !whole) || mail.is_some_and(|code| (400..500).contains(&code));
+        let stale = reused && told.said.is_none() && matches!(trouble, Some(Trouble::Lost(_)));
         if trouble.is_some() {
             self.usable = false;
         }
         let rest = trouble.as_ref().map(|t| Reason { remote: None, ..t.reason() });
         let rest = rest.unwrap_or_else(|| Reason::new((4, 3, 0), "no reply for this recipient"));
+        let put_off = self.put_off(&outcomes, trouble.is_some(), told.put_off);
         let closing = self.closing.take().or_else(|| trouble.is_some().then(|| rest.clone()));
         let outcomes = outcomes.into_iter().map(|o| o.unwrap_or_else(|| Outcome::Deferred(rest.clone())));
         Sent { outcomes: outcomes.collect(), trouble, closing, put_off, stale }
+    }
+
+    /// Whom another server may take: whose last word here was a 4xx, and those that nothing was said of before the end of the
+    /// message went out. Who is one too many for a transaction may go over this connection again.
+    fn put_off(&self, outcomes: &[Option<Outcome>], broke: bool, at_rcpt: usize) -> PutOff {
+        let another = |outcome: &Option<Outcome>| match outcome {
+            Some(Outcome::Deferred(reason)) => reason.status != OVER_LIMIT,
+            Some(_) => false,
+            None => broke && !self.whole,
+        };
+        let places: Vec<usize> =
+            outcomes.iter().enumerate().filter(|(_, o)| another(o)).map(|(place, _)| place).collect();
+        let all = broke || self.closing.is_some() || places.len() > at_rcpt;
+        // Behind LMTP stands one store, whatever its addresses.
+        if self.lmtp && !all { PutOff::default() } else { PutOff { places, all } }
     }
 
     async fn transaction(
@@ -64,7 +80,7 @@ impl Session {
         (letter, next): (&Letter<'_>, Option<&Letter<'_>>),
         targets: &[&Target],
         outcomes: &mut [Option<Outcome>],
-        Told { said, whole }: &mut Told,
+        Told { said, put_off }: &mut Told,
         reused: bool,
     ) -> Result<(), Trouble> {
         let ahead = std::mem::take(&mut self.ahead);
@@ -110,7 +126,7 @@ impl Session {
             match (early, &lines) {
                 (Some(bytes), _) => {
                     self.put_chunk(bytes, true);
-                    *whole = true;
+                    self.whole = true;
                 }
                 (None, Some(_)) => {}
                 (None, None) => self.out.extend_from_slice(b"DATA\r\n"),
@@ -146,20 +162,23 @@ impl Session {
             let refused = match self.judge(&reply)? {
                 // RFC 5321 4.5.3.1.10: some say 552 for too many.
                 Some(Outcome::Failed(reason)) if reply.code == 552 && !accepted.is_empty() => {
-                    Some(Outcome::Deferred(Reason { status: (4, 5, 3), ..reason }))
+                    Some(Outcome::Deferred(Reason { status: OVER_LIMIT, ..reason }))
                 }
                 // Without a status of its own that is what it means here.
                 Some(Outcome::Deferred(reason))
                     if reply.code == 452 && reply.enhanced.is_none() && !accepted.is_empty() =>
                 {
-                    Some(Outcome::Deferred(Reason { status: (4, 5, 3), ..reason }))
+                    Some(Outcome::Deferred(Reason { status: OVER_LIMIT, ..reason }))
                 }
                 other => other,
             };
             match (&mail_refused, refused) {
                 (None, None) => accepted.push(place),
                 (Some(outcome), _) => set(outcomes, place, outcome.clone()),
-                (None, Some(outcome)) => set(outcomes, place, outcome),
+                (None, Some(outcome)) => {
+                    *put_off += usize::from(matches!(outcome, Outcome::Deferred(_)));
+                    set(outcomes, place, outcome);
+                }
             }
         }
         match (&lines, early) {
@@ -209,6 +228,7 @@ impl Session {
             let (chunk, after) = rest.split_at_checked(CHUNK).unwrap_or((rest, &[]));
             rest = after;
             let last = rest.is_empty();
+            self.whole = last;
             for (number, piece) in chunk.chunks(PIECE).enumerate() {
                 self.out.clear();
                 if number == 0 {
@@ -300,6 +320,7 @@ impl Session {
             stuff::stuff(piece, &mut self.out);
             if last {
                 self.out.extend_from_slice(stuff::END);
+                self.whole = true;
                 if let Some(next) = next {
                     self.put_ahead(next);
                 }

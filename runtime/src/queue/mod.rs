@@ -7,6 +7,7 @@
 //! In memory: what is under way, for each deferred message its name and when it is due, for each other one where it lies.
 
 pub mod admin;
+mod attempt;
 mod backlog;
 mod damage;
 mod entry;

@@ -4,6 +4,7 @@ mod attempts;
 mod backlog;
 mod clock;
 mod down;
+mod elsewhere;
 mod fair;
 mod groups;
 mod notices;

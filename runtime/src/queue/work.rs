@@ -1,15 +1,13 @@
 //! The workers of next hops: take jobs, deliver, hand in the outcomes.
 
 use super::Inner;
-use super::entry::{Entry, Job, LARGE, Wish};
+use super::attempt::{Connection, Loaded, Tried, attempt, connect, letter};
+use super::entry::{Job, LARGE, Wish};
 use super::hop::{AfterFailure, Lane, Seat};
-use super::room::{For, Room};
+use super::room::For;
 use super::route::Hop;
-use super::sockets::Place;
-use super::ways::Ways;
-use crate::deliver::client::{Session, Trouble};
+use crate::deliver::client::Trouble;
 use crate::deliver::{Letter, Outcome, Reason, bytes_for, maildir, settle_variant};
-use crate::envelope::Record;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,8 +21,6 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 /// The same, and how long a connection is used, while all that may be open are.
 const SHORT_REST: Duration = Duration::from_millis(200);
 const TURN: Duration = Duration::from_secs(5);
-/// The most servers of a hop that are asked for one message, where each puts it off.
-const MAX_ASKED: usize = 5;
 /// Jobs that share one sync of their folders.
 const MAILDIR_BATCH: usize = 64;
 
@@ -79,8 +75,6 @@ enum After {
     Change,
 }
 
-type Loaded = (Job, Arc<Record>, Option<Room>);
-
 /// Reads the message of a job. None: it cannot be read; its recipients were told so.
 async fn load(inner: &Arc<Inner>, lane: &Lane, job: Job) -> Option<Loaded> {
     if matches!(job.entry.wish(), Wish::Hold | Wish::Remove) {
@@ -107,18 +101,6 @@ async fn load(inner: &Arc<Inner>, lane: &Lane, job: Job) -> Option<Loaded> {
             None
         }
     }
-}
-
-fn letter<'a>(job: &'a Job, record: &'a Record, bytes: &'a [u8]) -> Option<Letter<'a>> {
-    Some(Letter {
-        id: record.id,
-        received: record.received,
-        place: job.dispatch,
-        dispatch: record.dispatches.get(usize::from(job.dispatch))?,
-        targets: &job.targets,
-        bytes,
-        again: job.entry.again,
-    })
 }
 
 async fn local(inner: &Arc<Inner>, seat: &mut Seat) -> After {
@@ -320,121 +302,6 @@ async fn waits_after(inner: &Arc<Inner>, seat: &mut Seat, job: Option<Job>, reas
             // Nothing of theirs is tried either.
             inner.look_anew(&seat.lane);
             false
-        }
-    }
-}
-
-/// What came of a job that a hop was reached with.
-struct Tried {
-    outcomes: Vec<Outcome>,
-    /// Why the hop takes no more for now.
-    closing: Option<Reason>,
-}
-
-/// An open connection, and its share of those that may be open.
-struct Connection {
-    session: Session,
-    /// What it was opened by.
-    ways: Arc<Ways>,
-    /// Another server was asked already what this one put off.
-    asked_around: bool,
-    place: Option<Place>,
-}
-
-/// Opens a connection when it is this lane's turn.
-async fn connect(inner: &Arc<Inner>, lane: &Arc<Lane>) -> Result<Connection, Trouble> {
-    // First come, first served: a destination with much mail does not keep others from theirs.
-    let ways = inner.ways.load_full();
-    let place = Some(ways.sockets.place(&lane.hop, lane.is_proven()).await);
-    let session = ways.dialer.connect(&lane.hop, &ways.hostname()).await?;
-    for _ in 0..lane.greeted() {
-        inner.start_worker(lane);
-    }
-    let session = session.with_signer(ways.settings.signer.clone());
-    Ok(Connection { session, ways, asked_around: false, place })
-}
-
-/// A connection to another server of the hop, in place of one whose server does not take mail for now (RFC 5321 5.1).
-/// Only once for each connection: it may be this sender that is put off, by all of them.
-async fn elsewhere(lane: &Lane, open: &mut Connection, asked: &mut Vec<String>) -> Option<Connection> {
-    let first = asked.is_empty();
-    if std::mem::replace(&mut open.asked_around, true) && first {
-        return None;
-    }
-    asked.push(open.session.peer.clone());
-    if asked.len() >= MAX_ASKED {
-        return None;
-    }
-    let ways = Arc::clone(&open.ways);
-    let session = ways.dialer.connect_beyond(&lane.hop, &ways.hostname(), asked).await.ok()?;
-    tracing::info!(hop = %lane.hop, by = open.session.peer, peer = session.peer, "put off: another server is asked");
-    let session = session.with_signer(ways.settings.signer.clone());
-    Some(Connection { session, ways, asked_around: true, place: open.place.take() })
-}
-
-/// One transaction, over the open connection or a new one. An error: no connection came about.
-async fn attempt(
-    inner: &Arc<Inner>,
-    lane: &Arc<Lane>,
-    connection: &mut Option<Connection>,
-    (job, record): (&Job, &Record),
-    next: Option<&Loaded>,
-) -> Result<Tried, Trouble> {
-    let missing = || Tried {
-        outcomes: vec![Outcome::Failed(Reason::new((5, 3, 0), "the message is damaged")); job.targets.len()],
-        closing: None,
-    };
-    let Some(dispatch) = record.dispatches.get(usize::from(job.dispatch)) else { return Ok(missing()) };
-    let bytes = bytes_for(record, dispatch);
-    let Some(letter) = letter(job, record, &bytes) else { return Ok(missing()) };
-    let next = next.and_then(|(job, record, _)| {
-        let dispatch = record.dispatches.get(usize::from(job.dispatch))?;
-        Some((job, record, bytes_for(record, dispatch)))
-    });
-    let next = next.as_ref().and_then(|(job, record, bytes)| self::letter(job, record, bytes));
-    // A reload may have come while it rested.
-    let old = connection.take_if(|open| !Arc::ptr_eq(&open.ways, &inner.ways.load()));
-    if let Some(old) = old {
-        old.session.quit().await;
-    }
-    let (mut stale, mut asked) = (0, Vec::new());
-    while stale < 2 {
-        let mut open = match connection.take() {
-            Some(open) => open,
-            None => connect(inner, lane).await?,
-        };
-        let sent = open.session.send_before(&letter, next.as_ref()).await;
-        if let Some(trouble) = &sent.trouble {
-            tracing::info!(id = %job.entry.id, peer = open.session.peer, %trouble, "a next hop broke off");
-        }
-        if sent.stale {
-            stale += 1;
-            continue;
-        }
-        if sent.put_off
-            && let Some(other) = elsewhere(lane, &mut open, &mut asked).await
-        {
-            open.session.quit().await;
-            *connection = Some(other);
-            continue;
-        }
-        log(&job.entry, &letter, &sent.outcomes, &open.session.peer);
-        if open.session.usable() {
-            open.place.iter_mut().for_each(Place::prove);
-            *connection = Some(open);
-        }
-        return Ok(Tried { outcomes: sent.outcomes, closing: sent.closing });
-    }
-    Err(Trouble::Lost("it hangs up at once".to_owned()))
-}
-
-fn log(entry: &Entry, letter: &Letter<'_>, outcomes: &[Outcome], peer: &str) {
-    for (target, outcome) in letter.recipients().zip(outcomes) {
-        let (id, to) = (entry.id, &target.address);
-        match outcome {
-            Outcome::Delivered { .. } => tracing::info!(%id, to, peer, "delivered"),
-            Outcome::Deferred(reason) => tracing::info!(%id, to, peer, reason = reason.text, "deferred"),
-            Outcome::Failed(reason) => tracing::info!(%id, to, peer, reason = reason.text, "failed"),
         }
     }
 }

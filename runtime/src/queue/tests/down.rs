@@ -191,35 +191,3 @@ async fn a_hop_that_is_closing_is_not_asked_for_each_message() {
     empty(&queue).await;
     assert_eq!(seen.all().iter().filter(|(_, body)| body.len() > 3).count(), 200);
 }
-
-/// RFC 5321 5.1: the next server is tried where the best one is reached and takes nothing for now.
-#[tokio::test]
-async fn another_server_is_asked_where_the_first_puts_mail_off() {
-    for answer in [Some("451 4.3.0 broken\r\n"), Some("421 4.3.2 too busy\r\n"), None] {
-        let data = tempfile::tempdir().unwrap();
-        let tries = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&tries);
-        let (bad, nothing) = server(move |line| {
-            count.fetch_add(usize::from(line.starts_with("EHLO")), Ordering::SeqCst);
-            line.starts_with("MAIL").then(|| answer.map(str::to_owned))
-        })
-        .await;
-        let (good, seen) = server(|_| None).await;
-        let Hop::Relay(mut both) = relay(bad) else { unreachable!() };
-        both.hosts.push(Host { name: "127.0.0.1".to_owned(), port: good });
-        let slow = Settings {
-            connections: 1,
-            retry_first: Duration::from_secs(3600),
-            retry_max: Duration::from_secs(3600),
-            ..settings(data.path())
-        };
-        let queue = start(data.path(), &[("far.example", Hop::Relay(both))], slow);
-        for id in 1..=20 {
-            queue.submit(message(id, &["a@far.example"], &format!("X: {id}\n\n"))).await.unwrap();
-        }
-        empty(&queue).await;
-        assert_eq!(seen.all().len(), 20, "{answer:?}");
-        assert!(nothing.all().iter().all(|(_, body)| body.len() <= 3));
-        assert_eq!(tries.load(Ordering::SeqCst), 1, "the connection that works is kept: {answer:?}");
-    }
-}

@@ -1,0 +1,236 @@
+//! One attempt to deliver a message to a next hop: over an open connection or a new one, and at other servers of the hop where
+//! one does not take it for now (RFC 5321 5.1).
+
+use super::Inner;
+use super::entry;
+use super::entry::{Entry, Job};
+use super::hop::Lane;
+use super::room::Room;
+use super::sockets::Place;
+use super::ways::Ways;
+use crate::deliver::client::{PutOff, Sent, Session, Trouble};
+use crate::deliver::{Letter, Outcome, Reason, bytes_for};
+use crate::envelope::Record;
+use crate::spool::Note;
+use std::sync::Arc;
+
+/// The most servers of a hop that are asked for one message, where each puts it off.
+const MAX_ASKED: usize = 5;
+
+/// A job with its message.
+pub(super) type Loaded = (Job, Arc<Record>, Option<Room>);
+
+/// What came of a job that a hop was reached with.
+pub(super) struct Tried {
+    pub outcomes: Vec<Outcome>,
+    /// Why the hop takes no more for now.
+    pub closing: Option<Reason>,
+}
+
+/// An open connection, and its share of those that may be open.
+pub(super) struct Connection {
+    pub session: Session,
+    /// What it was opened by.
+    ways: Arc<Ways>,
+    /// Another server was asked already what this one put off.
+    asked_around: bool,
+    place: Option<Place>,
+}
+
+/// Opens a connection when it is this lane's turn.
+pub(super) async fn connect(inner: &Arc<Inner>, lane: &Arc<Lane>) -> Result<Connection, Trouble> {
+    // First come, first served: a destination with much mail does not keep others from theirs.
+    let ways = inner.ways.load_full();
+    let place = Some(ways.sockets.place(&lane.hop, lane.is_proven()).await);
+    let session = ways.dialer.connect(&lane.hop, &ways.hostname()).await?;
+    for _ in 0..lane.greeted() {
+        inner.start_worker(lane);
+    }
+    let session = session.with_signer(ways.settings.signer.clone());
+    Ok(Connection { session, ways, asked_around: false, place })
+}
+
+/// A connection to another server of the hop, in place of one whose server does not take mail for now (RFC 5321 5.1).
+/// Only once for each connection: it may be this sender, or this recipient, that is put off by all of them. One
+/// that was put off before is asked for elsewhere each time.
+async fn elsewhere(
+    lane: &Lane,
+    job: &Job,
+    open: &mut Connection,
+    sent: &Sent,
+    asked: &mut Vec<String>,
+) -> Option<Connection> {
+    let first = asked.is_empty();
+    if std::mem::replace(&mut open.asked_around, true) && first && job.entry.state.attempts == 0 {
+        return None;
+    }
+    asked.push(open.session.peer.clone());
+    if asked.len() >= MAX_ASKED {
+        return None;
+    }
+    let ways = Arc::clone(&open.ways);
+    let session = ways.dialer.connect_beyond(&lane.hop, &ways.hostname(), asked).await.ok()?;
+    let outcome = sent.put_off.places.first().and_then(|place| sent.outcomes.get(*place));
+    let reason = match outcome {
+        Some(Outcome::Deferred(reason)) => reason.text.as_str(),
+        _ => "",
+    };
+    let (id, by, peer) = (job.entry.id, &open.session.peer, &session.peer);
+    tracing::info!(%id, hop = %lane.hop, by, peer, reason, "put off: another server is asked");
+    let session = session.with_signer(ways.settings.signer.clone());
+    Some(Connection { session, ways, asked_around: true, place: open.place.take() })
+}
+
+pub(super) fn letter<'a>(job: &'a Job, record: &'a Record, bytes: &'a [u8]) -> Option<Letter<'a>> {
+    Some(Letter {
+        id: record.id,
+        received: record.received,
+        place: job.dispatch,
+        dispatch: record.dispatches.get(usize::from(job.dispatch))?,
+        targets: &job.targets,
+        bytes,
+        again: job.entry.again,
+    })
+}
+
+/// One transaction, over the open connection or a new one. An error: no connection came about.
+pub(super) async fn attempt(
+    inner: &Arc<Inner>,
+    lane: &Arc<Lane>,
+    connection: &mut Option<Connection>,
+    (job, record): (&Job, &Record),
+    next: Option<&Loaded>,
+) -> Result<Tried, Trouble> {
+    let missing = || Tried {
+        outcomes: vec![Outcome::Failed(Reason::new((5, 3, 0), "the message is damaged")); job.targets.len()],
+        closing: None,
+    };
+    let Some(dispatch) = record.dispatches.get(usize::from(job.dispatch)) else { return Ok(missing()) };
+    let bytes = bytes_for(record, dispatch);
+    let Some(letter) = letter(job, record, &bytes) else { return Ok(missing()) };
+    let next = next.and_then(|(job, record, _)| {
+        let dispatch = record.dispatches.get(usize::from(job.dispatch))?;
+        Some((job, record, bytes_for(record, dispatch)))
+    });
+    let next = next.as_ref().and_then(|(job, record, bytes)| self::letter(job, record, bytes));
+    // A reload may have come while it rested.
+    let old = connection.take_if(|open| !Arc::ptr_eq(&open.ways, &inner.ways.load()));
+    if let Some(old) = old {
+        old.session.quit().await;
+    }
+    let mut whole = Whole::new(&letter);
+    let (mut stale, mut asked) = (0, Vec::new());
+    // Where a server took the message and put some recipients off: it has the next one, too.
+    let mut first: Option<Connection> = None;
+    while stale < 2 {
+        let mut open = match connection.take() {
+            Some(open) => open,
+            None => connect(inner, lane).await?,
+        };
+        let targets = whole.targets();
+        let letter = Letter { targets: &targets, ..letter };
+        let sent = open.session.send_before(&letter, next.as_ref().filter(|_| asked.is_empty())).await;
+        if let Some(trouble) = &sent.trouble {
+            tracing::info!(id = %job.entry.id, peer = open.session.peer, %trouble, "a next hop broke off");
+        }
+        if sent.stale {
+            stale += 1;
+            continue;
+        }
+        if !sent.put_off.places.is_empty()
+            && let Some(other) = elsewhere(lane, job, &mut open, &sent, &mut asked).await
+        {
+            log(&job.entry, &letter, &sent, &open.session.peer);
+            whole.go_on(&sent);
+            keep(inner, job, &whole).await;
+            *connection = Some(other);
+            match sent.put_off.all || first.is_some() {
+                true => open.session.leave().await,
+                false => first = Some(open),
+            }
+            continue;
+        }
+        let last = Sent { put_off: PutOff::default(), ..sent };
+        log(&job.entry, &letter, &last, &open.session.peer);
+        whole.go_on(&last);
+        if let Some(mut kept) = first {
+            kept.place = open.place.take();
+            open.session.leave().await;
+            *connection = Some(kept);
+            return Ok(Tried { outcomes: whole.outcomes, closing: None });
+        }
+        if open.session.usable() {
+            open.place.iter_mut().for_each(Place::prove);
+            *connection = Some(open);
+        }
+        return Ok(Tried { outcomes: whole.outcomes, closing: last.closing });
+    }
+    Err(Trouble::Lost("it hangs up at once".to_owned()))
+}
+
+/// What became of all recipients of a job, and who of them is still to be asked for.
+struct Whole {
+    outcomes: Vec<Outcome>,
+    /// Places among the job's recipients, and what they stand for.
+    open: Vec<(usize, u16)>,
+}
+
+impl Whole {
+    fn new(letter: &Letter<'_>) -> Self {
+        let unknown = Outcome::Deferred(Reason::new((4, 3, 0), "not asked for"));
+        Self {
+            outcomes: vec![unknown; letter.targets.len()],
+            open: letter.targets.iter().copied().enumerate().collect(),
+        }
+    }
+
+    fn targets(&self) -> Vec<u16> {
+        self.open.iter().map(|(_, target)| *target).collect()
+    }
+
+    /// Takes over what a server said; those that it put off are asked for at another.
+    fn go_on(&mut self, sent: &Sent) {
+        for ((place, _), outcome) in self.open.iter().zip(&sent.outcomes) {
+            if let Some(slot) = self.outcomes.get_mut(*place) {
+                slot.clone_from(outcome);
+            }
+        }
+        self.open = sent.put_off.places.iter().filter_map(|place| self.open.get(*place).copied()).collect();
+    }
+
+    fn delivered(&self) -> impl Iterator<Item = usize> {
+        let delivered = |(place, outcome): (usize, &Outcome)| {
+            matches!(outcome, Outcome::Delivered { .. }).then_some(place)
+        };
+        self.outcomes.iter().enumerate().filter_map(delivered)
+    }
+}
+
+/// Writes down who has the message while others are asked for elsewhere, which may take long: after a kill they would
+/// get it again.
+async fn keep(inner: &Arc<Inner>, job: &Job, whole: &Whole) {
+    let target = |place: usize| Some((job.dispatch, *job.targets.get(place)?));
+    let settled: Vec<(u16, u16)> = whole.delivered().filter_map(target).collect();
+    if settled.is_empty() {
+        return;
+    }
+    inner.spool.note(&Note::Settled(job.entry.id, settled.clone()));
+    if job.entry.place() == entry::Place::Deferred {
+        inner.merge(job.entry.id, settled).await;
+    }
+}
+
+/// Says what a server made of each recipient, but for those that another one is asked for.
+fn log(entry: &Entry, letter: &Letter<'_>, sent: &Sent, peer: &str) {
+    for (place, (target, outcome)) in letter.recipients().zip(&sent.outcomes).enumerate() {
+        let (id, to) = (entry.id, &target.address);
+        if sent.put_off.places.contains(&place) {
+            continue;
+        }
+        match outcome {
+            Outcome::Delivered { .. } => tracing::info!(%id, to, peer, "delivered"),
+            Outcome::Deferred(reason) => tracing::info!(%id, to, peer, reason = reason.text, "deferred"),
+            Outcome::Failed(reason) => tracing::info!(%id, to, peer, reason = reason.text, "failed"),
+        }
+    }
+}
