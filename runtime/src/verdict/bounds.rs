@@ -151,22 +151,43 @@ pub fn caught(table: &Loaded, users: &Users, address: &Address) -> bool {
         && !has_mailbox(table, users, address)
 }
 
-/// Whether this sender's automatic forwarding may leave (mission A5).
+/// Whether this sender's automatic forwarding may leave (mission A5). The exceptions are about who sends: the envelope
+/// sender and the login.
 fn may_forward(table: &Loaded, sent: &Sent<'_>) -> bool {
     let setting = &table.profile().auto_forwarding;
-    let holds = |key: &str| setting.except.binary_search_by(|e| e.as_str().cmp(key)).is_ok();
-    let among = |address: &Address| {
-        holds(address.as_str())
-            || holds(&format!("@{}", address.domain()))
-            || holds(&format!("{}@", address.local()))
-            || edict_table::value::domain::parents(address.domain()).any(|up| holds(&format!("@.{up}")))
-    };
     let exempt = !setting.except.is_empty()
-        && (sent.sender.is_some_and(among)
+        && (sent.sender.is_some_and(|sender| is_exempt(table, sender))
             || sent
                 .login
-                .is_some_and(|l| holds(l) || Address::parse(l).is_ok_and(|address| among(&address))));
+                .is_some_and(|login| addresses(table, login).iter().any(|own| is_exempt(table, own))));
     setting.on != exempt
+}
+
+/// The addresses of a login. A bare one has its mailbox at each local domain.
+fn addresses(table: &Loaded, login: &str) -> Vec<Address> {
+    if login.contains('@') {
+        return Address::parse(login).into_iter().collect();
+    }
+    let at = |domain: &String| Address::parse(&format!("{login}@{domain}")).ok();
+    table.profile().local_domains.iter().filter_map(at).collect()
+}
+
+/// Whether an exception holds an address: with its extension or, at inside domains, without, and by any name of its domain.
+fn is_exempt(table: &Loaded, address: &Address) -> bool {
+    let setting = &table.profile().auto_forwarding;
+    let holds = |key: &str| setting.except.binary_search_by(|e| e.as_str().cmp(key)).is_ok();
+    let real = real_address(table, address).unwrap_or_else(|| address.clone());
+    let aliases = table.profile().domain_aliases.iter().filter(|(_, domain)| domain == real.domain());
+    let domains = aliases.map(|(alias, _)| alias.as_str()).chain([real.domain(), address.domain()]);
+    let base = real.base().filter(|_| table.is_inside(real.domain()));
+    let locals: Vec<&str> = [Some(real.local()), base].into_iter().flatten().collect();
+    let local = locals.iter().any(|local| holds(&format!("{local}@")));
+    let whole = |domain: &str| {
+        holds(&format!("@{domain}"))
+            || edict_table::value::domain::parents(domain).any(|up| holds(&format!("@.{up}")))
+            || locals.iter().any(|local| holds(&format!("{local}@{domain}")))
+    };
+    local || domains.into_iter().any(whole)
 }
 
 /// The way that a message came, by its trace fields.
