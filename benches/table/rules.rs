@@ -282,6 +282,7 @@ impl Mail {
             client_ip: Slot::Known(IpAddr::from([192, 0, 2, 7])),
             client_name: Slot::Known(&self.helo),
             client_unverified: Slot::Known(false),
+            client_nameless: Slot::Known(false),
             client_tls: Slot::Known(true),
             helo: Slot::Known(&self.helo),
             helo_malformed: Slot::Known(false),

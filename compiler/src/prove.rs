@@ -320,7 +320,7 @@ impl Prover<'_> {
             }
         });
         let example = match reply {
-            Reply::Found(world) => world.example(),
+            Reply::Found(world) => world.example(&table.profile.time_zone),
             _ if seen => Vec::new(),
             _ => return None,
         };

@@ -47,16 +47,19 @@ mod tests {
     #[tokio::test]
     async fn names_and_domains() {
         let (dns, server) = dns().await;
-        let unverified = Answer::Name(Slot::Absent, Slot::Known(true));
-        let unknown = Answer::Name(Slot::Unknown, Slot::Unknown);
+        let unverified = |nameless| Answer::Name(Slot::Absent, Slot::Known(true), Slot::Known(nameless));
+        let good = Slot::Known(domain("mail.good.example"));
+        // Of a name that cannot be confirmed for now it is known that it is there.
+        let unknown = |nameless| Answer::Name(Slot::Unknown, Slot::Unknown, nameless);
         for (client, want) in [
-            ("192.0.2.1", Answer::Name(Slot::Known(domain("mail.good.example")), Slot::Known(false))),
-            ("192.0.2.2", unverified.clone()),
-            ("192.0.2.3", unverified),
-            ("192.0.2.4", unknown.clone()),
-            ("192.0.2.5", unknown.clone()),
-            ("192.0.2.6", unknown.clone()),
-            ("192.0.2.7", unknown),
+            ("192.0.2.1", Answer::Name(good, Slot::Known(false), Slot::Known(false))),
+            ("192.0.2.2", unverified(false)),
+            ("192.0.2.3", unverified(true)),
+            ("192.0.2.4", unknown(Slot::Unknown)),
+            ("192.0.2.5", unknown(Slot::Unknown)),
+            ("192.0.2.6", unknown(Slot::Known(false))),
+            // Nobody answers what the client waits for: the time is up.
+            ("192.0.2.7", unknown(Slot::Unknown)),
         ] {
             assert_eq!(dns.answer(Question::Name(ip(client))).await, want, "{client}");
         }

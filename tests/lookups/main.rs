@@ -31,6 +31,7 @@ reject "listed at once" { priority 1
 defer "silence at once" { priority 1
     when client.ip is listed in "at-connect.example" and client.ip is 192.0.2.5  reply 450 4.7.1 "Listed at once" }
 reject "unverified" { when client is unverified and recipient is unverified@example.org }
+reject "nameless" { when client is nameless and recipient is nameless@example.org }
 reject "name" { when client.name is mail.good.example and recipient is name@example.org }
 reject "helo" { when helo is unresolvable and recipient is helo@example.org }
 reject "sender" { when sender.domain is unresolvable and recipient is sender@example.org }
@@ -130,6 +131,12 @@ reject "listed elsewhere" { when client.ip is listed in "third.example" and reci
                 client("unverified", "192.0.2.6", UNKNOWN),
                 client("unverified", "192.0.2.7", UNKNOWN),
                 client("unverified", "192.0.2.8", UNKNOWN),
+                // A name that does not lead back is one; whether there is one cannot be told without an answer.
+                client("nameless", "192.0.2.2", FINE),
+                client("nameless", "192.0.2.3", REFUSED),
+                client("nameless", "192.0.2.4", UNKNOWN),
+                client("nameless", "192.0.2.5", UNKNOWN),
+                client("nameless", "192.0.2.6", FINE),
                 client("name", "192.0.2.2", FINE),
                 client("name", "192.0.2.3", FINE),
                 client("name", "192.0.2.4", UNKNOWN),

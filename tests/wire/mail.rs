@@ -31,7 +31,7 @@ impl Zone {
         self.text.clone()
     }
 
-    /// A client of its own, of whom DNS says this: `name NAME` or `listed ZONE`.
+    /// A client of its own, of whom DNS says this: `name NAME`, `pointed NAME` or `listed ZONE`.
     fn client(&mut self, what: &str) -> IpAddr {
         let next = Ipv4Addr::new(198, 18, 0, u8::try_from(self.clients.len() + 1).unwrap());
         if let Some(ip) = self.clients.get(what) {
@@ -42,6 +42,7 @@ impl Zone {
             ("name", name) => {
                 writeln!(self.text, "{reversed}.in-addr.arpa PTR {name}\n{name} A {next}").unwrap();
             }
+            ("pointed", name) => writeln!(self.text, "{reversed}.in-addr.arpa PTR {name}").unwrap(),
             ("listed", zone) => writeln!(self.text, "{reversed}.{zone} A 127.0.0.2").unwrap(),
             (other, _) => panic!("no client {other}"),
         }
@@ -121,6 +122,8 @@ impl Mail {
             "client-name" => self.client = zone.client(&format!("name {value}")),
             // No reverse name, which is how it is for everybody who has none in the row.
             "unverified" => {}
+            // One that does not lead back.
+            "pointed" => self.client = zone.client(&format!("pointed {value}")),
             "listed" => self.client = zone.client(&format!("listed {value}")),
             "tls" => self.tls = true,
             "helo" => value.clone_into(&mut self.helo),

@@ -261,7 +261,7 @@ pub struct ExplainCodeArgs {
 /// `edict test`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  edict test\n  edict test rules --coverage\n  edict test rules --junit tests.xml\n  edict test --junit - | report\n\nNo DNS is asked: what a test does not say with `dns` resolves, and is on no list."
+    after_help = "Examples:\n  edict test\n  edict test rules --coverage\n  edict test rules --junit tests.xml\n  edict test --junit - | report\n\nNo DNS is asked: what a test does not say with `dns` resolves, and is on no list. A client of which nothing\nis said has the confirmed name mx.elsewhere.example."
 )]
 pub struct TestArgs {
     /// Where the rules are.
@@ -331,7 +331,7 @@ fn used(text: &str) -> Result<Amount, String> {
 /// `edict explain`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  edict explain rules --client 203.0.113.9 --sender bob@partner.example --recipient sales@example.com\n  edict explain rules.table --auth ann --sender ann@example.com --recipient bob@x.example --message mail.eml\n  edict explain rules --auth ann --sender ann@example.com --recipient bob@x.example --used \"500 messages\"\n\nNo DNS is asked: names resolve, clients are on no list, and local mailboxes exist. Nothing is counted: quotas hold what\n--used says, and limits what a client did before, which is nothing here."
+    after_help = "Examples:\n  edict explain rules --client 203.0.113.9 --sender bob@partner.example --recipient sales@example.com\n  edict explain rules.table --auth ann --sender ann@example.com --recipient bob@x.example --message mail.eml\n  edict explain rules --auth ann --sender ann@example.com --recipient bob@x.example --used \"500 messages\"\n  edict explain rules --sender bob@partner.example --recipient sales@example.com --dns '\"partner.example\" answers nothing'\n\nNo DNS is asked: what --dns does not say resolves, clients are on no list, and local mailboxes exist. A client of which\nnothing is said has the confirmed name mx.elsewhere.example. Nothing is counted: quotas hold what --used says, and limits\nwhat a client did before, which is nothing here."
 )]
 pub struct ExplainArgs {
     /// A table, or a folder of rules; `-` is a table on standard input
@@ -373,6 +373,12 @@ pub struct ExplainArgs {
     /// What the sender has used up today: `499 messages`, `20 recipients` or `199 MiB`; give it several times for several
     #[arg(long, value_name = "AMOUNT", value_parser = used)]
     pub used: Vec<Amount>,
+    /// When the mail arrives, as in a test: `2026-12-01T10:30`, in the time zone of the profile; now where absent
+    #[arg(long, value_name = "DATE")]
+    pub time: Option<String>,
+    /// What DNS says, as in a test: `"203.0.113.9" answers ptr mx.partner.example`; give it several times for several names
+    #[arg(long, value_name = "NAME ANSWER")]
+    pub dns: Vec<String>,
     /// Show every rule looked at, however many
     #[arg(long)]
     pub all: bool,

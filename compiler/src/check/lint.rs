@@ -254,7 +254,11 @@ fn greetings(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
     reached(&rule.condition, false, &ours, &mut |test, negated| {
         let bad = matches!(
             test.fact,
-            Fact::ClientUnverified | Fact::HeloUnqualified | Fact::HeloMalformed | Fact::HeloUnresolvable
+            Fact::ClientUnverified
+                | Fact::ClientNameless
+                | Fact::HeloUnqualified
+                | Fact::HeloMalformed
+                | Fact::HeloUnresolvable
         );
         let nameless = test.fact == Fact::ClientName && test.op == Op::Present;
         if ((bad && !negated) || (nameless && negated)) && found.is_none() {

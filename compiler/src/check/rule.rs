@@ -36,6 +36,7 @@ fn needs_lookup(fact: Fact) -> bool {
         fact,
         Fact::ClientName
             | Fact::ClientUnverified
+            | Fact::ClientNameless
             | Fact::ClientListed
             | Fact::HeloUnresolvable
             | Fact::SenderUnresolvable

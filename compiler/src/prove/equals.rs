@@ -112,7 +112,7 @@ impl Prover<'_> {
             self.unfinished.insert(place);
         }
         let (Reply::Found(world), Some(other)) = (reply, other_place) else { return None };
-        let example = if shown { world.example() } else { Vec::new() };
+        let example = if shown { world.example(&self.table.profile.time_zone) } else { Vec::new() };
         Some(match kind {
             Kind::Verdict => Finding::ByName { first: other, second: place, example },
             _ => Finding::Undecided { first: other, second: place, example },

@@ -76,7 +76,7 @@ fn group(predicate: &Predicate) -> (Group, &str) {
         | Fact::Recipient
         | Fact::RecipientLocal
         | Fact::RecipientDomain => Group::Envelope,
-        Fact::ClientName | Fact::ClientUnverified => Group::Name,
+        Fact::ClientName | Fact::ClientUnverified | Fact::ClientNameless => Group::Name,
         Fact::Helo | Fact::HeloUnqualified | Fact::HeloMalformed | Fact::HeloUnresolvable => Group::Helo,
         Fact::Sender
         | Fact::SenderLocal

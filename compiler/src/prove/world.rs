@@ -13,6 +13,8 @@ pub struct World {
     pub client_ip: IpAddr,
     /// Its confirmed name.
     pub client_name: Option<Domain>,
+    /// DNS has no reverse name for it.
+    pub client_nameless: bool,
     /// DNS lists that are asked, with their answers.
     pub listed: Vec<(String, bool)>,
     /// Encrypted.
@@ -91,6 +93,7 @@ impl World {
         Some(Self {
             client_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
             client_name: None,
+            client_nameless: false,
             listed: Vec::new(),
             tls: true,
             helo: None,
@@ -123,6 +126,7 @@ impl World {
             client_ip: Slot::Known(self.client_ip),
             client_name: Slot::from_option(self.client_name.as_ref()),
             client_unverified: Slot::Known(self.client_name.is_none()),
+            client_nameless: Slot::Known(self.client_nameless),
             client_listed: &listed,
             client_tls: Slot::Known(self.tls),
             helo: Slot::from_option(self.helo.as_ref()),
@@ -153,6 +157,7 @@ impl World {
                 client_ip: all.client_ip,
                 client_name: all.client_name,
                 client_unverified: all.client_unverified,
+                client_nameless: all.client_nameless,
                 client_listed: all.client_listed,
                 time: all.time,
                 ..Facts::default()
@@ -192,13 +197,13 @@ impl World {
     /// What is shown of it as the example of a finding: nothing where the one recipient that was found is one that the
     /// relay guard refuses, whatever the rules say.
     #[must_use]
-    pub fn example(&self) -> Vec<String> {
-        if self.recipient.local().contains('@') { Vec::new() } else { self.lines() }
+    pub fn example(&self, zone: &str) -> Vec<String> {
+        if self.recipient.local().contains('@') { Vec::new() } else { self.lines(zone) }
     }
 
     /// The message as a `test` block would give it, a line for each part that is there.
     #[must_use]
-    pub fn lines(&self) -> Vec<String> {
+    pub fn lines(&self, zone: &str) -> Vec<String> {
         let mut out = Vec::new();
         let mut line = |name: &str, value: String| out.push(format!("{name} {value}"));
         line("client", self.client_ip.to_string());
@@ -240,6 +245,7 @@ impl World {
             line("header", format!("{name}: {value}"));
         }
         let flags = [
+            (self.client_nameless, "client is nameless"),
             (self.sender_unresolvable, "sender.domain is unresolvable"),
             (self.sender_unknown, "sender is unknown"),
             (self.helo_malformed, "helo is malformed"),
@@ -276,10 +282,21 @@ impl World {
             line("size", format!("{} bytes", self.size));
         }
         if self.told.time {
-            let at = jiff::Timestamp::from_second(self.time).map(|t| t.to_string()).unwrap_or_default();
-            line("time", at);
+            line("time", written_time(zone, self.time));
         }
         out
+    }
+}
+
+/// A moment as rules and tests write it, in the zone of the profile. An hour that a zone has twice is told in UTC.
+fn written_time(zone: &str, seconds: i64) -> String {
+    let Ok(at) = jiff::Timestamp::from_second(seconds) else { return String::new() };
+    let zone = jiff::tz::TimeZoneDatabase::bundled().get(zone).unwrap_or(jiff::tz::TimeZone::UTC);
+    let local = zone.to_datetime(at);
+    if zone.to_timestamp(local).is_ok_and(|back| back == at) {
+        local.strftime(if local.second() == 0 { "%Y-%m-%dT%H:%M" } else { "%Y-%m-%dT%H:%M:%S" }).to_string()
+    } else {
+        at.to_string()
     }
 }
 

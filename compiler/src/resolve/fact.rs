@@ -115,6 +115,7 @@ fn opposite<'a>(word: &str, states: &[&'a str]) -> Option<&'a str> {
         (&["fqdn", "full"], "unqualified"),
         (&["valid", "invalid", "broken"], "malformed"),
         (&["verified", "confirmed"], "unverified"),
+        (&["named", "unnamed", "anonymous"], "nameless"),
     ];
     let (_, state) = SAID.iter().find(|(words, _)| words.contains(&word))?;
     states.iter().copied().find(|known| known == state)

@@ -182,7 +182,7 @@ fn near_state(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
         ctx.report(
             Diagnostic::error("E1117", format!("`client.name` cannot be `{text}`"), value.span)
                 .label("no such state")
-                .help("write `client.name is present`, or `client is unverified` where reverse and forward name do not agree"),
+                .help("write `client.name is present`, `client is unverified` where reverse and forward name do not agree, or `client is nameless` where there is no reverse name"),
         );
         return true;
     }

@@ -64,6 +64,7 @@ impl<'m> Interpreter<'m> {
             Fact::ClientIp => vec![Value::Ip(mail.client)],
             Fact::ClientName => mail.client_name.iter().map(domain).collect(),
             Fact::ClientUnverified => return slot(mail.unverified),
+            Fact::ClientNameless => return slot(mail.nameless),
             Fact::ClientListed => {
                 return slot(mail.listed.iter().find(|(zone, _)| *zone == test.parameter)?.1);
             }

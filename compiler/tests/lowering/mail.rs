@@ -10,6 +10,7 @@ pub struct Mail {
     pub client: IpAddr,
     pub client_name: Option<Domain>,
     pub unverified: Slot<bool>,
+    pub nameless: Slot<bool>,
     pub listed: Vec<(String, Slot<bool>)>,
     pub tls: bool,
     pub helo: Option<Domain>,
@@ -38,6 +39,7 @@ impl Default for Mail {
             client: IpAddr::from([203, 0, 113, 9]),
             client_name: None,
             unverified: Slot::Known(false),
+            nameless: Slot::Known(false),
             listed: Vec::new(),
             tls: false,
             helo: Some(Domain::parse("mx.stranger.example").unwrap()),
@@ -77,6 +79,7 @@ impl Mail {
             client_ip: Slot::Known(self.client),
             client_name: Slot::from_option(self.client_name.as_ref()),
             client_unverified: self.unverified,
+            client_nameless: self.nameless,
             client_listed: &self.listed,
             client_tls: Slot::Known(self.tls),
             helo: Slot::from_option(self.helo.as_ref()),
@@ -119,6 +122,7 @@ impl Mail {
             "client" => self.client = edict_table::value::canonical_ip(value.parse().unwrap()),
             "client-name" => self.client_name = Some(domain()),
             "unverified" => self.unverified = Slot::Known(true),
+            "nameless" => self.nameless = Slot::Known(true),
             "listed" => {
                 self.listed.iter_mut().filter(|(z, _)| z == value).for_each(|l| l.1 = Slot::Known(true))
             }
@@ -229,6 +233,7 @@ impl Mail {
         };
         mail.client_name = (below(3) > 0).then(|| domain(below));
         mail.unverified = asked(below);
+        mail.nameless = asked(below);
         mail.listed = ZONES.iter().map(|zone| ((*zone).to_owned(), Slot::Known(below(2) == 0))).collect();
         mail.tls = below(2) == 0;
         mail.helo = (below(4) > 0).then(|| domain(below));

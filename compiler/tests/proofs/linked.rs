@@ -29,6 +29,14 @@ fn no_fact_without_its_field() {
         ("dmarc is pass and from is absent", false),
         ("dmarc is fail and from is absent", false),
         ("dmarc is fail and from is absent and message is not malformed", false),
+        // Without a reverse name there is none to confirm; with one there may be none all the same.
+        ("client is nameless and client is not unverified", true),
+        ("client is nameless and client.name is present", true),
+        ("client is nameless and client.name is mx.out.example", true),
+        ("client is nameless and client is unverified and client.name is absent", false),
+        ("client is not nameless and client is unverified", false),
+        ("client is not nameless and client.name is absent", false),
+        ("client is not nameless and client.name is mx.out.example", false),
         // Whom SPF is asked of.
         ("spf is fail and sender is absent and helo is absent", true),
         ("spf is not none and sender is absent and helo is malformed", true),

@@ -159,10 +159,10 @@ fn exact(table: &Table, worlds: &[World]) -> Result<(), TestCaseError> {
         match ask(&space, &question, |_| Say::Take) {
             Reply::Found(world) => {
                 let matched = matching(&loaded, &world, &mut scratch).contains(&place);
-                prop_assert!(matched, "{} does not match {:#?}", rule.name, world.lines());
+                prop_assert!(matched, "{} does not match {:#?}", rule.name, world.lines("UTC"));
             }
             Reply::Never { .. } => {
-                let lines = seen[place].map(World::lines);
+                let lines = seen[place].map(|world| world.lines("UTC"));
                 prop_assert!(lines.is_none(), "{} matches {:#?}", rule.name, lines);
             }
             Reply::Unknown | Reply::Unfinished => prop_assert!(false, "{} stays open", rule.name),

@@ -104,6 +104,7 @@ impl<'a> View<'a> {
                 client_ip: Slot::Known(self.incoming.client.ip),
                 client_name: Slot::from_option(self.client_name.as_ref()),
                 client_unverified: Slot::Known(self.client_name.is_none()),
+                client_nameless: Slot::Absent,
                 client_tls: Slot::Known(self.incoming.client.tls),
                 helo: Slot::from_option(self.helo.as_ref()),
                 helo_malformed: Slot::Known(self.helo.is_none()),

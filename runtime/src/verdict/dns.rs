@@ -135,12 +135,14 @@ impl Dns {
     }
 
     /// The forward-confirmed name (RFC 8601 3): one of the reverse names whose addresses hold this one.
-    async fn name(&self, ip: IpAddr) -> (Slot<Domain>, Slot<bool>) {
+    async fn name(&self, ip: IpAddr) -> Answer {
         let names = match self.lookup(Name::from(ip), RecordType::PTR).await {
             Found::Some(names) => names,
-            Found::None => return (Slot::Absent, Slot::Known(true)),
-            Found::Unknown => return (Slot::Unknown, Slot::Unknown),
+            Found::None => return Answer::Name(Slot::Absent, Slot::Known(true), Slot::Known(true)),
+            Found::Unknown => return Answer::Name(Slot::Unknown, Slot::Unknown, Slot::Unknown),
         };
+        // It has one, whatever that leads to.
+        let nameless = Slot::Known(false);
         let kind = if ip.is_ipv4() { RecordType::A } else { RecordType::AAAA };
         let mut unknown = false;
         for data in names.into_iter().take(MAX_NAMES) {
@@ -149,13 +151,16 @@ impl Dns {
             let Ok(domain) = Domain::parse(name.0.to_ascii().trim_end_matches('.')) else { continue };
             match self.lookup(name.0, kind).await {
                 Found::Some(addresses) if addresses.iter().any(|a| a.ip_addr() == Some(ip)) => {
-                    return (Slot::Known(domain), Slot::Known(false));
+                    return Answer::Name(Slot::Known(domain), Slot::Known(false), nameless);
                 }
                 Found::Some(_) | Found::None => {}
                 Found::Unknown => unknown = true,
             }
         }
-        if unknown { (Slot::Unknown, Slot::Unknown) } else { (Slot::Absent, Slot::Known(true)) }
+        if unknown {
+            return Answer::Name(Slot::Unknown, Slot::Unknown, nameless);
+        }
+        Answer::Name(Slot::Absent, Slot::Known(true), nameless)
     }
 
     /// Whether mail can not go back to a domain: no MX, A or AAAA, or a null MX (RFC 7505).
@@ -191,10 +196,7 @@ impl Dns {
 
     async fn find(&self, question: &Question) -> Option<Answer> {
         Some(match question {
-            Question::Name(ip) => {
-                let (name, unverified) = self.name(*ip).await;
-                Answer::Name(name, unverified)
-            }
+            Question::Name(ip) => self.name(*ip).await,
             Question::Helo(domain) => {
                 const KINDS: &[RecordType] = &[RecordType::A, RecordType::AAAA, RecordType::MX];
                 let found = match absolute(domain.as_str()) {

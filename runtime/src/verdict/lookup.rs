@@ -44,8 +44,8 @@ pub enum Question {
 /// An answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// To [`Question::Name`]: the name, and whether reverse and forward name disagree.
-    Name(Slot<Domain>, Slot<bool>),
+    /// To [`Question::Name`]: the name, whether reverse and forward name disagree, and whether there is no reverse name.
+    Name(Slot<Domain>, Slot<bool>, Slot<bool>),
     /// To [`Question::Helo`]: whether it does not resolve.
     Helo(Slot<bool>),
     /// To [`Question::Sender`]: the domain, and whether it does not resolve.
@@ -65,7 +65,7 @@ impl Question {
     #[must_use]
     pub fn unknown(self) -> Answer {
         match self {
-            Self::Name(_) => Answer::Name(Slot::Unknown, Slot::Unknown),
+            Self::Name(_) => Answer::Name(Slot::Unknown, Slot::Unknown, Slot::Unknown),
             Self::Helo(_) => Answer::Helo(Slot::Unknown),
             Self::Sender(domain) => Answer::Sender(domain, Slot::Unknown),
             // A list that errs or is silent counts as not listed.
@@ -88,7 +88,7 @@ pub trait Resolver: Send + Sync {
 
 /// Of the facts that are needed, those that a lookup can tell once a client has connected.
 pub(crate) fn at_connect(need: FactSet) -> FactSet {
-    need.only(&[Fact::ClientName, Fact::ClientUnverified, Fact::ClientListed])
+    need.only(&[Fact::ClientName, Fact::ClientUnverified, Fact::ClientNameless, Fact::ClientListed])
 }
 
 /// Of the facts that are needed, those that a lookup can tell from MAIL on.
@@ -96,6 +96,7 @@ pub(crate) fn at_mail(need: FactSet) -> FactSet {
     const FACTS: &[Fact] = &[
         Fact::ClientName,
         Fact::ClientUnverified,
+        Fact::ClientNameless,
         Fact::ClientListed,
         Fact::HeloUnresolvable,
         Fact::SenderUnresolvable,

@@ -65,6 +65,8 @@ pub(crate) struct Peer {
     pub(crate) name: Slot<Domain>,
     /// Reverse and forward name disagree, or there is none.
     pub(crate) unverified: Slot<bool>,
+    /// There is no reverse name.
+    pub(crate) nameless: Slot<bool>,
     /// DNS lists asked so far.
     pub(crate) listed: Vec<(String, Slot<bool>)>,
     /// Encrypted.
@@ -88,6 +90,7 @@ impl Peer {
             ip: canonical_ip(ip),
             name: Slot::Pending,
             unverified: Slot::Pending,
+            nameless: Slot::Pending,
             listed: Vec::new(),
             tls: false,
             hello: None,
@@ -101,9 +104,13 @@ impl Peer {
     /// Keeps an answer.
     pub(crate) fn learn(&mut self, answer: Answer) {
         match answer {
-            Answer::Name(name, unverified) => {
-                self.name = name;
-                self.unverified = unverified;
+            Answer::Name(name, unverified, nameless) => {
+                // What a proxy said of the name stands.
+                if self.name == Slot::Pending {
+                    self.name = name;
+                    self.unverified = unverified;
+                }
+                self.nameless = nameless;
             }
             Answer::Helo(unresolvable) => {
                 if let Some(hello) = &mut self.hello {
@@ -128,7 +135,8 @@ impl Peer {
         let asked = |zone: &&str| self.listed.iter().any(|(known, _)| known == zone);
         let zones = table.zones_of(need).filter(|zone| !asked(zone));
         questions.extend(zones.map(|zone| Question::Listed(zone.to_owned(), self.ip)));
-        if need.contains(Fact::ClientName) || need.contains(Fact::ClientUnverified) {
+        let names = [Fact::ClientName, Fact::ClientUnverified, Fact::ClientNameless];
+        if names.into_iter().any(|fact| need.contains(fact)) {
             questions.push(Question::Name(self.ip));
         }
         let domain = self.hello.as_ref().and_then(|h| h.domain.as_ref());
@@ -190,6 +198,7 @@ impl Peer {
             client_ip: Slot::Known(self.ip),
             client_name: by_ref(&self.name),
             client_unverified: self.unverified,
+            client_nameless: self.nameless,
             client_listed: &self.listed,
             time: Slot::Known(now.div_euclid(1000)),
             ..Facts::default()

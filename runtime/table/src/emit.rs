@@ -11,8 +11,8 @@ mod policy;
 mod sets;
 
 use crate::format::{
-    FORMAT, HEADER, Header, MAGIC, POLICY_SECTIONS, SECTION, SECTIONS, Section, SectionRec, checksum,
-    policy_digest,
+    HEADER, Header, MAGIC, OLDEST, POLICY_SECTIONS, SECTION, SECTIONS, Section, SectionRec, brought,
+    checksum, policy_digest,
 };
 use crate::model::Table;
 use zerocopy::IntoBytes;
@@ -62,7 +62,8 @@ pub fn try_emit(table: &Table) -> Result<Vec<u8>, EmitError> {
         ordered = copy;
         &ordered
     };
-    let mut out = Sections::default();
+    let facts = table.predicates.iter().map(|predicate| brought(predicate.fact));
+    let mut out = Sections { format: facts.max().unwrap_or(OLDEST), ..Sections::default() };
     policy::write(table, &mut out)?;
     out.finish()
 }
@@ -70,11 +71,12 @@ pub fn try_emit(table: &Table) -> Result<Vec<u8>, EmitError> {
 /// The sections as they are filled.
 pub(crate) struct Sections {
     bytes: Vec<Vec<u8>>,
+    format: u32,
 }
 
 impl Default for Sections {
     fn default() -> Self {
-        Self { bytes: vec![Vec::new(); SECTIONS] }
+        Self { bytes: vec![Vec::new(); SECTIONS], format: OLDEST }
     }
 }
 
@@ -127,8 +129,8 @@ impl Sections {
         let digest = policy_digest(records.get(..POLICY_SECTIONS).unwrap_or_default(), policy);
         let mut header = Header {
             magic: MAGIC,
-            format: FORMAT.into(),
-            oldest_reader: FORMAT.into(),
+            format: self.format.into(),
+            oldest_reader: self.format.into(),
             length: (out.len() as u64).into(),
             sections: u32::try_from(SECTIONS).map_err(|_| EmitError::TooLarge("sections"))?.into(),
             zero: 0.into(),

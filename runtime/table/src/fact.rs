@@ -175,6 +175,7 @@ registry! {
     41 AttachmentSize "attachment.size" Type::Size, Body Transaction many optional: "Decoded sizes of attachments, in bytes.";
     42 AttachmentCount "attachment.count" Type::Count, Body Transaction: "How many attachments.";
     43 Time "time" Type::Time, Connect Transaction: "The time the transaction began; for `active from … until …`.";
+    44 ClientNameless "client is nameless" Type::Flag, Connect Transaction: "DNS has no reverse name for the client's address.";
 }
 
 impl Fact {

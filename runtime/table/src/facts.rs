@@ -142,6 +142,8 @@ pub struct Facts<'a> {
     pub client_name: Slot<&'a Domain>,
     /// [`Fact::ClientUnverified`]
     pub client_unverified: Slot<bool>,
+    /// [`Fact::ClientNameless`]
+    pub client_nameless: Slot<bool>,
     /// [`Fact::ClientListed`]: zones asked so far, with the answer; a zone that is missing is pending.
     pub client_listed: &'a [(String, Slot<bool>)],
     /// [`Fact::ClientTls`]

@@ -3,7 +3,7 @@
 //! All numbers are little-endian and unaligned, so that an image may start anywhere. Sections stand in
 //! the order of [`Section`], each at a multiple of eight, zero bytes between. The *policy* sections come
 //! first and are one unbroken stretch; the policy digest is taken over it. Whoever changes a record
-//! or a section raises [`FORMAT`].
+//! or a section, or adds a fact, raises [`FORMAT`].
 //!
 //! | bytes | header |
 //! |---|---|
@@ -16,13 +16,22 @@
 //! | 32..64 | policy digest |
 //! | 64..96 | checksum over header, section table and all that is not policy |
 
+use crate::fact::Fact;
 use zerocopy::little_endian::{U32, U64, U128};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The first bytes. A byte past ASCII and a line end, so that a transfer as text is noticed.
 pub const MAGIC: [u8; 8] = *b"\x8eEDICT\r\n";
-/// The format that this code writes, and the newest that it reads.
-pub const FORMAT: u32 = 2;
+/// The newest format that this code reads. It writes the oldest that has what a table needs, so that daemons of before
+/// take what they understand.
+pub const FORMAT: u32 = 3;
+/// The format that brought a fact.
+pub(crate) const fn brought(fact: Fact) -> u32 {
+    match fact {
+        Fact::ClientNameless => 3,
+        _ => OLDEST,
+    }
+}
 /// The oldest format that this code reads.
 pub const OLDEST: u32 = 2;
 /// No reference: the name of a list without one.

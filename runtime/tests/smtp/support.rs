@@ -215,9 +215,13 @@ impl Dialogue {
         };
         match question {
             Question::Name(ip) => match found(format!("name {ip}")) {
-                "unknown" => Answer::Name(Slot::Unknown, Slot::Unknown),
-                "none" => Answer::Name(Slot::Absent, Slot::Known(true)),
-                name => Answer::Name(Slot::Known(Domain::parse(name).unwrap()), Slot::Known(false)),
+                "unknown" => Answer::Name(Slot::Unknown, Slot::Unknown, Slot::Unknown),
+                "none" => Answer::Name(Slot::Absent, Slot::Known(true), Slot::Known(true)),
+                "other" => Answer::Name(Slot::Absent, Slot::Known(true), Slot::Known(false)),
+                name => {
+                    let name = Slot::Known(Domain::parse(name).unwrap());
+                    Answer::Name(name, Slot::Known(false), Slot::Known(false))
+                }
             },
             Question::Helo(domain) => Answer::Helo(flag(found(format!("helo-unresolvable {domain}")))),
             Question::Sender(domain) => {

@@ -7,7 +7,7 @@
 use crate::args::{BenchArgs, ResultFormat};
 use crate::console::{Console, Failure, clean};
 use crate::files::{one_dash, read_whole};
-use crate::flow::{self, Dns, Known, Mail};
+use crate::flow::{self, ClientName, Dns, Known, Mail};
 use crate::table;
 use edict_runtime::quota::Amount;
 use edict_table::decide::{Lookup, Scratch, lookups, rule_value, verdict};
@@ -52,7 +52,7 @@ pub fn run(args: &BenchArgs, console: &mut Console) -> Result<bool, Failure> {
     let domain = table.profile().local_domains.first().map_or("example.com", String::as_str);
     let mail = Mail {
         client: IpAddr::from([203, 0, 113, 1]),
-        client_name: None,
+        client_name: ClientName::Asked,
         helo: None,
         tls: true,
         spf: 0,

@@ -4,8 +4,12 @@ use crate::args::{CheckResult, ExplainArgs, ResultFormat};
 use crate::console::{Console, Failure};
 use crate::explained::Shown;
 use crate::files::{one_dash, read_whole};
-use crate::flow::{self, Dns, Mail};
+use crate::flow::{self, ClientName, Dns, Mail};
 use crate::table;
+use crate::testing::dns_clause;
+use edict_compiler::ast::Moment;
+use edict_compiler::lex::leaf;
+use edict_compiler::resolve::unix;
 use edict_runtime::quota::Amount;
 use edict_table::load::Loaded;
 use edict_table::value::canonical_ip;
@@ -35,6 +39,21 @@ fn unchecked(args: &ExplainArgs, table: &Loaded) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A moment as tests write it, in the zone of the profile, or as RFC 3339 has it; Unix milliseconds.
+fn time(text: &str, table: &Loaded) -> Result<i64, Failure> {
+    let of_rules = || {
+        let (year, month, day, time) = leaf::date(text)?;
+        let seconds = unix(&table.profile().time_zone, Moment { year, month, day, time }, false)?;
+        i64::try_from(seconds).ok()?.checked_mul(1000)
+    };
+    let absolute = || text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
+    of_rules().or_else(absolute).ok_or_else(|| {
+        Failure::Use(format!(
+            "`--time {text}`: this is no date; write `2026-12-01` or `2026-12-01T10:30`, in the time zone of the profile"
+        ))
+    })
+}
+
 /// Explains one mail.
 pub fn run(args: &ExplainArgs, console: &mut Console) -> Result<bool, Failure> {
     one_dash((&args.table, "the table"), args.message.as_deref().map(|path| (path, "the message")))?;
@@ -47,9 +66,13 @@ pub fn run(args: &ExplainArgs, console: &mut Console) -> Result<bool, Failure> {
         Some(path) => flow::crlf(&read_whole(path)?),
         None => b"\r\n".to_vec(),
     };
+    let mut dns = Dns::default();
+    for clause in &args.dns {
+        dns_clause(&mut dns, clause).map_err(|why| Failure::Use(format!("`--dns {clause}`: {why}")))?;
+    }
     let mail = Mail {
         client: args.client,
-        client_name: args.client_name.clone(),
+        client_name: ClientName::or_asked(args.client_name.clone()),
         helo: args.helo.clone().or_else(|| args.client_name.clone()),
         tls: args.tls,
         login: args.auth.clone(),
@@ -58,11 +81,11 @@ pub fn run(args: &ExplainArgs, console: &mut Console) -> Result<bool, Failure> {
         message,
         whole: args.message.is_some(),
         size: None,
-        time: flow::now(),
+        time: args.time.as_deref().map_or(Ok(flow::now()), |text| time(text, &table))?,
         spf: args.spf.map_or(0, place),
         dmarc: args.dmarc.map_or(0, place),
         dkim: args.dkim.clone(),
-        dns: Dns::default(),
+        dns,
         usage: args.used.iter().fold(Amount::default(), |sum, used| sum.plus(*used)),
     };
     let (happening, known) = flow::happen(&table, &mail).map_err(|e| Failure::Use(e.to_string()))?;

@@ -149,6 +149,7 @@ const STATES: &[&str] = &[
     "absent",
     "listed",
     "malformed",
+    "nameless",
     "not",
     "present",
     "unknown",

@@ -1,11 +1,36 @@
 //! The DNS of a test or an explanation: what was given, and harmless answers for the rest.
 //!
-//! A name nobody spoke of resolves, is on no list, and a client without a name is not held to be one whose
-//! names disagree.
+//! A name nobody spoke of resolves and is on no list, and a client nobody spoke of has a name, [`NAME`].
 
 use edict_table::facts::Slot;
 use edict_table::value::{Domain, canonical_ip};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The confirmed name of a client of which nothing else is said. No policy speaks of it, and it gives no rights.
+pub const NAME: &str = "mx.elsewhere.example";
+
+/// What DNS tells of a client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// The forward-confirmed name.
+    pub name: Slot<Domain>,
+    /// Reverse and forward name disagree, or there is none.
+    pub unverified: Slot<bool>,
+    /// There is no reverse name.
+    pub nameless: Slot<bool>,
+}
+
+impl Named {
+    fn new(name: Slot<Domain>, unverified: Slot<bool>, nameless: Slot<bool>) -> Self {
+        Self { name, unverified, nameless }
+    }
+
+    /// A client of this name.
+    pub fn of(name: &str) -> Self {
+        let name = Slot::from_option(Domain::parse(name).ok());
+        Self::new(name, Slot::Known(false), Slot::Known(false))
+    }
+}
 
 /// Answers by name.
 #[derive(Clone, Debug, Default)]
@@ -38,9 +63,14 @@ pub enum Record {
 }
 
 impl Dns {
-    /// Gives an answer.
-    pub fn set(&mut self, name: &str, answer: Answer) {
-        self.answers.push((asked(name), answer));
+    /// Gives an answer. False, and nothing is given, where the name has one.
+    pub fn set(&mut self, name: &str, answer: Answer) -> bool {
+        let name = asked(name);
+        let fresh = self.get(&name).is_none();
+        if fresh {
+            self.answers.push((name, answer));
+        }
+        fresh
     }
 
     fn get(&self, name: &str) -> Option<&Answer> {
@@ -61,26 +91,32 @@ impl Dns {
         }
     }
 
-    /// The forward-confirmed name of a client, and whether its names disagree or are missing.
-    pub fn client(&self, ip: IpAddr) -> (Slot<Domain>, Slot<bool>) {
+    /// The name of a client. As the daemon has it, what cannot be told for now is unknown.
+    pub fn client(&self, ip: IpAddr) -> Named {
+        let unknown = |nameless| Named::new(Slot::Unknown, Slot::Unknown, nameless);
         let records = match self.get(&ip.to_string()) {
-            None => return (Slot::Absent, Slot::Known(false)),
-            Some(Answer::Nothing) => return (Slot::Absent, Slot::Known(true)),
-            Some(Answer::Failure) => return (Slot::Unknown, Slot::Unknown),
+            None => return Named::of(NAME),
+            Some(Answer::Nothing) => {
+                return Named::new(Slot::Absent, Slot::Known(true), Slot::Known(true));
+            }
+            Some(Answer::Failure) => return unknown(Slot::Unknown),
             Some(Answer::Records(records)) => records,
         };
-        for record in records {
+        let pointers = || records.iter().filter(|record| matches!(record, Record::Ptr(_)));
+        let nameless = Slot::Known(pointers().next().is_none());
+        let mut failed = false;
+        for record in pointers() {
             let Record::Ptr(name) = record else { continue };
             let Ok(domain) = Domain::parse(name.trim_end_matches('.')) else { continue };
             match self.get(domain.as_str()) {
-                Some(Answer::Failure) => return (Slot::Unknown, Slot::Unknown),
+                Some(Answer::Failure) => failed = true,
                 Some(Answer::Records(back)) if back.contains(&Record::Address(ip)) => {
-                    return (Slot::Known(domain), Slot::Known(false));
+                    return Named { nameless, ..Named::of(domain.as_str()) };
                 }
                 _ => {}
             }
         }
-        (Slot::Absent, Slot::Known(true))
+        if failed { unknown(nameless) } else { Named::new(Slot::Absent, Slot::Known(true), nameless) }
     }
 
     /// Whether a client is on a DNS list: only 127/8 counts, and a list that fails counts as silent.
@@ -97,11 +133,27 @@ impl Dns {
 /// A name as it is asked for: a domain as A-labels, an address as it is written without more than it needs.
 fn asked(name: &str) -> String {
     let name = name.trim().trim_end_matches('.');
+    if let Some(ip) = reverse(name) {
+        return ip.to_string();
+    }
     match (name.parse::<IpAddr>(), Domain::parse(name)) {
         (Ok(ip), _) => canonical_ip(ip).to_string(),
         (_, Ok(domain)) => domain.as_str().to_owned(),
         _ => name.to_ascii_lowercase(),
     }
+}
+
+/// The address that a reverse name (`9.113.0.203.in-addr.arpa`) asks about.
+fn reverse(name: &str) -> Option<IpAddr> {
+    let name = name.to_ascii_lowercase();
+    if let Some(labels) = name.strip_suffix(".in-addr.arpa") {
+        let text = labels.rsplit('.').collect::<Vec<_>>().join(".");
+        return text.parse::<Ipv4Addr>().ok().map(IpAddr::V4);
+    }
+    let labels: Vec<&str> = name.strip_suffix(".ip6.arpa")?.rsplit('.').collect();
+    let digits = labels.len() == 32 && labels.iter().all(|label| label.len() == 1);
+    let bits = u128::from_str_radix(&labels.concat(), 16).ok().filter(|_| digits)?;
+    Some(canonical_ip(IpAddr::V6(Ipv6Addr::from_bits(bits))))
 }
 
 /// The address as lists are asked for it (RFC 5782 2.1, 2.4).
@@ -131,7 +183,7 @@ mod tests {
         dns.set("Bücher.example.", Answer::Nothing);
         assert_eq!(dns.unresolvable("xn--bcher-kva.example"), Slot::Known(true));
         dns.set("2001:DB8:0::9", Answer::Failure);
-        assert_eq!(dns.client("2001:db8::9".parse().unwrap()).1, Slot::Unknown);
+        assert_eq!(dns.client("2001:db8::9".parse().unwrap()).unverified, Slot::Unknown);
         dns.set(
             "9.2.0.192.list.example",
             Answer::Records(vec![Record::Address("127.0.0.2".parse().unwrap())]),
@@ -140,9 +192,28 @@ mod tests {
         assert_eq!(dns.unresolvable("slow.example"), Slot::Unknown);
         assert_eq!(dns.unresolvable("other.example"), Slot::Known(false));
         assert!(dns.listed(ip, "list.example") && !dns.listed(ip, "other.example"));
-        dns.set("192.0.2.9", Answer::Records(vec![Record::Ptr("mx.example.".to_owned())]));
-        assert_eq!(dns.client(ip), (Slot::Absent, Slot::Known(true)));
+        assert_eq!(dns.client(ip), Named::of(NAME));
+        dns.set("9.2.0.192.in-addr.arpa", Answer::Records(vec![Record::Ptr("mx.example.".to_owned())]));
+        assert_eq!(dns.client(ip), Named::new(Slot::Absent, Slot::Known(true), Slot::Known(false)));
         dns.set("mx.example", Answer::Records(vec![Record::Address(ip)]));
-        assert_eq!(dns.client(ip).1, Slot::Known(false));
+        assert_eq!(dns.client(ip), Named::of("mx.example"));
+        for (name, answer, want) in [
+            ("192.0.2.10", Answer::Nothing, [Slot::Known(true), Slot::Known(true)]),
+            ("192.0.2.11", Answer::Failure, [Slot::Unknown, Slot::Unknown]),
+            ("192.0.2.12", Answer::Records(vec![Record::Txt]), [Slot::Known(true), Slot::Known(true)]),
+            (
+                "192.0.2.13",
+                Answer::Records(vec![Record::Ptr("slow.example".to_owned())]),
+                [Slot::Unknown, Slot::Known(false)],
+            ),
+        ] {
+            dns.set(name, answer);
+            let got = dns.client(name.parse().unwrap());
+            assert_eq!([got.unverified, got.nameless], want, "{name}");
+            assert!(!matches!(got.name, Slot::Known(_)), "{name}");
+        }
+        let six = format!("1.{}8.b.d.0.1.0.0.2.ip6.arpa", "0.".repeat(23));
+        assert_eq!(asked(&six), "2001:db8::1");
+        assert_eq!(asked("9.2.0.in-addr.arpa"), "9.2.0.in-addr.arpa");
     }
 }

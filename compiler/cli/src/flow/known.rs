@@ -1,6 +1,7 @@
 //! Everything that is known of a mail, and the facts of it up to a stage.
 
-use super::{Mail, Unfit};
+use super::dns::{NAME, Named};
+use super::{ClientName, Mail, Unfit};
 use edict_message::facts::{body_facts, header_facts};
 use edict_runtime::verdict::bounds;
 use edict_table::fact::{RESULTS, Stage};
@@ -18,6 +19,7 @@ pub struct Known {
     pub trusted: bool,
     client_name: Slot<Domain>,
     client_unverified: Slot<bool>,
+    client_nameless: Slot<bool>,
     listed: Vec<(String, Slot<bool>)>,
     tls: bool,
     helo: Option<Domain>,
@@ -90,9 +92,10 @@ impl Known {
             Ok(Who { wire, address, inside, submitted, direction })
         });
         let people: Vec<Who> = people.collect::<Result<_, Unfit>>()?;
-        let (client_name, client_unverified) = match &mail.client_name {
-            Some(name) => (Slot::from_option(Domain::parse(name).ok()), Slot::Known(false)),
-            None => mail.dns.client(client),
+        let named = match &mail.client_name {
+            ClientName::Given(name) => Named::of(name),
+            ClientName::Asked => mail.dns.client(client),
+            ClientName::NotKept => Named { name: Slot::Absent, ..Named::of(NAME) },
         };
         let header = header_facts(&mail.message);
         let helo = mail.helo.as_deref().unwrap_or("localhost.localdomain");
@@ -108,8 +111,9 @@ impl Known {
                 .zones()
                 .map(|zone| (zone.to_owned(), Slot::Known(mail.dns.listed(client, zone))))
                 .collect(),
-            client_name,
-            client_unverified,
+            client_name: named.name,
+            client_unverified: named.unverified,
+            client_nameless: named.nameless,
             tls: mail.tls,
             helo_unresolvable: unresolvable(helo.as_ref().map(Domain::as_str)),
             helo,
@@ -178,6 +182,7 @@ impl Known {
             client_ip: Slot::Known(self.client),
             client_name: by_ref(&self.client_name),
             client_unverified: self.client_unverified,
+            client_nameless: self.client_nameless,
             client_listed: &self.listed,
             time: Slot::Known(self.time),
             ..Facts::default()

@@ -29,8 +29,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Mail {
     /// The client.
     pub client: IpAddr,
-    /// Its forward-confirmed name; found in `dns` where absent.
-    pub client_name: Option<String>,
+    /// Its name.
+    pub client_name: ClientName,
     /// What it says in HELO.
     pub helo: Option<String>,
     /// The connection is encrypted.
@@ -59,6 +59,24 @@ pub struct Mail {
     pub dns: Dns,
     /// What the sender has used up today.
     pub usage: Amount,
+}
+
+/// How the name of a client is known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ClientName {
+    /// This is it, forward-confirmed.
+    Given(String),
+    /// `dns` tells.
+    Asked,
+    /// A recording holds none: there was none, or no rule asked.
+    NotKept,
+}
+
+impl ClientName {
+    /// A name that was given, or else what DNS tells.
+    pub fn or_asked(name: Option<String>) -> Self {
+        name.map_or(Self::Asked, Self::Given)
+    }
 }
 
 /// What becomes of the whole.

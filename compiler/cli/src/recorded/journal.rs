@@ -2,7 +2,7 @@
 
 use super::{Before, Found, Recorded};
 use crate::console::Failure;
-use crate::flow::{Dns, Mail};
+use crate::flow::{ClientName, Dns, Mail};
 use edict_runtime::journal::{Entry, Reader};
 use edict_runtime::quota::Amount;
 use std::path::Path;
@@ -36,7 +36,7 @@ fn found(entry: Entry) -> Found {
     };
     let mail = Mail {
         client: entry.client.ip,
-        client_name: entry.client.name.clone(),
+        client_name: entry.client.name.clone().map_or(ClientName::NotKept, ClientName::Given),
         helo: Some(entry.client.helo.clone()).filter(|helo| !helo.is_empty()),
         tls: entry.client.tls,
         login: entry.client.auth_user.clone(),

@@ -3,7 +3,7 @@
 use super::{Found, Missing, Recorded};
 use crate::console::Failure;
 use crate::files::read_whole;
-use crate::flow::{Dns, Mail, crlf};
+use crate::flow::{ClientName, Dns, Mail, crlf};
 use edict_runtime::quota::Amount;
 use mail_parser::mailbox::mbox;
 use mail_parser::{Header, Host, Message, MessageParser};
@@ -91,7 +91,7 @@ fn found(place: String, bytes: &[u8], from: Option<&str>, time: i64, missing: &M
     });
     let mail = Mail {
         client: received.and_then(|r| r.from_ip()).unwrap_or(IpAddr::from([203, 0, 113, 1])),
-        client_name: None,
+        client_name: ClientName::Asked,
         helo,
         tls: received.is_some_and(|received| received.tls_version().is_some()),
         login: None,

@@ -1,11 +1,14 @@
 //! The mail of a test block.
 
 use crate::flow::now;
-use crate::flow::{Answer, Dns, Mail, Record, crlf};
+use crate::flow::{Answer, ClientName, Dns, Mail, Record, crlf};
 use edict_compiler::ast::{self, QuotaOf, RecordKind, Sender, Test};
+use edict_compiler::diag::Severity;
+use edict_compiler::parse::parse;
 use edict_compiler::resolve::unix;
 use edict_compiler::source::Sources;
 use edict_compiler::span::Span;
+use edict_compiler::{Options, compile};
 use edict_runtime::quota::Amount;
 use edict_table::load::Loaded;
 use edict_table::value::Domain;
@@ -47,7 +50,7 @@ pub fn mail(sources: &Sources, test: &Test, table: &Loaded) -> Result<Mail, (Spa
     }
     Ok(Mail {
         client,
-        client_name: test.client_name.as_ref().map(|word| word.value.clone()),
+        client_name: ClientName::or_asked(test.client_name.as_ref().map(|word| word.value.clone())),
         helo: test.helo.as_ref().or(test.client_name.as_ref()).map(|word| word.value.clone()),
         tls: test.tls.is_some_and(|tls| tls.value),
         login: test.login.as_ref().map(|value| value.text.clone()),
@@ -104,16 +107,57 @@ fn dkim(test: &Test) -> Result<Vec<Domain>, (Span, String)> {
 fn dns(test: &Test) -> Result<Dns, (Span, String)> {
     let mut dns = Dns::default();
     for clause in &test.dns {
-        let answer = match &clause.answer {
-            ast::Answer::Nothing => Answer::Nothing,
-            ast::Answer::Failure => Answer::Failure,
-            ast::Answer::Records(records) => {
-                Answer::Records(records.iter().map(record).collect::<Result<Vec<Record>, _>>()?)
-            }
-        };
-        dns.set(&clause.name.value, answer);
+        add(&mut dns, clause)?;
     }
     Ok(dns)
+}
+
+/// Gives the answer of a clause.
+fn add(dns: &mut Dns, clause: &ast::Dns) -> Result<(), (Span, String)> {
+    let answer = match &clause.answer {
+        ast::Answer::Nothing => Answer::Nothing,
+        ast::Answer::Failure => Answer::Failure,
+        ast::Answer::Records(records) => {
+            Answer::Records(records.iter().map(record).collect::<Result<Vec<Record>, _>>()?)
+        }
+    };
+    if dns.set(&clause.name.value, answer) {
+        Ok(())
+    } else {
+        Err((
+            clause.name.span,
+            format!("`{}` has an answer already; several records stand in one `[…]`", clause.name.value),
+        ))
+    }
+}
+
+/// Reads what stands behind `dns` in a test, wherever else it is written.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn dns_clause(dns: &mut Dns, text: &str) -> Result<(), String> {
+    const HEAD: &str = "edict 1\nprofile { local-domains [a.example] }\ntest \"t\" {\nsender <>\nrecipient a@a.example\ndns ";
+    let whole = format!("{HEAD}{text}\nexpect accept\n}}\n");
+    let mut sources = Sources::default();
+    sources.insert("main.edict", whole.as_str());
+    let done = compile(&sources, &Options { proofs: false });
+    if let Some(error) = done.diagnostics.iter().find(|d| d.severity == Severity::Error) {
+        let help = error.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+        return Err(format!("{}{help}", error.message));
+    }
+    let only = |item: &ast::Item| match item {
+        ast::Item::Test(test) if test.dns.len() == 1 => test.dns.first().cloned(),
+        _ => None,
+    };
+    let clause = sources
+        .find("main.edict")
+        .and_then(|file| parse(file, whole.as_bytes()).ast.items.iter().find_map(only));
+    // Nothing may stand behind it that is read as something else.
+    let end = HEAD.len() + text.trim_end().len();
+    match clause.filter(|clause| clause.span.end as usize == end) {
+        Some(clause) => add(dns, &clause).map_err(|(_, why)| why),
+        None => Err("write one name and its answer, as in `\"partner.example\" answers nothing`".to_owned()),
+    }
 }
 
 fn record(record: &ast::Record) -> Result<Record, (Span, String)> {

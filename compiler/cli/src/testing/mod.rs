@@ -5,6 +5,7 @@ mod expect;
 mod mail;
 
 pub use coverage::Coverage;
+pub use mail::dns_clause;
 
 use crate::explained::Shown;
 use crate::flow::{self, Happening, Known};

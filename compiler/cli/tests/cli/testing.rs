@@ -387,3 +387,162 @@ test "name" { helo mx.y.example   sender x@y.example   recipient ann@example.com
         done.err
     );
 }
+
+/// What is known of a client's name is one world: nobody is nameless and verified at once.
+#[test]
+fn clients_have_a_name_unless_dns_says_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = r#"edict 1
+
+profile { local-domains [example.com] }
+
+reject "nameless" {
+    when   client is nameless
+    unless submitted
+}
+
+reject "unverified" {
+    priority 110
+    when     client is unverified
+    unless   submitted
+}
+
+reject "elsewhere" {
+    priority 120
+    when     client.name in [.dsl.example]
+    unless   submitted
+}
+
+test "nothing said"      { sender x@y.example   recipient a@example.com   expect accept }
+test "a name"            { client-name mx.y.example   sender x@y.example   recipient a@example.com   expect accept }
+test "another name"      { client-name a.dsl.example   sender x@y.example   recipient a@example.com   expect reject by "elsewhere" }
+test "no name"           { client 192.0.2.9   dns "192.0.2.9" answers nothing
+                           sender x@y.example   recipient a@example.com   expect reject by "nameless" }
+test "no name, asked for" { client 192.0.2.9   dns "9.2.0.192.in-addr.arpa" answers nothing
+                           sender x@y.example   recipient a@example.com   expect reject by "nameless" }
+test "does not lead back" { client 192.0.2.9   dns "192.0.2.9" answers ptr mx.y.example
+                           dns "mx.y.example" answers 192.0.2.10
+                           sender x@y.example   recipient a@example.com   expect reject by "unverified" }
+test "leads back"        { client 192.0.2.9   dns "9.2.0.192.in-addr.arpa" answers ptr a.dsl.example
+                           dns "a.dsl.example" answers 192.0.2.9
+                           sender x@y.example   recipient a@example.com   expect reject by "elsewhere" }
+test "nobody can tell"   { client 192.0.2.9   dns "192.0.2.9" answers failure
+                           sender x@y.example   recipient a@example.com   expect defer 451 }
+test "forward fails"     { client 192.0.2.9   dns "192.0.2.9" answers ptr mx.y.example
+                           dns "mx.y.example" answers failure
+                           sender x@y.example   recipient a@example.com   expect defer 451 }
+test "our own"           { client 192.0.2.9   login ann   dns "192.0.2.9" answers nothing
+                           sender ann@example.com   recipient a@example.com   expect accept }
+"#;
+    std::fs::write(dir.path().join("main.edict"), rules).unwrap();
+    let done = edict(dir.path(), &["test", "."]);
+    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+    let told = |more: &[&str]| {
+        let args = [
+            "explain",
+            ".",
+            "--client",
+            "192.0.2.9",
+            "--sender",
+            "x@y.example",
+            "--recipient",
+            "a@example.com",
+        ];
+        edict(dir.path(), &[&args[..], more].concat())
+    };
+    let nothing = told(&[]);
+    assert!(nothing.out.starts_with("accept"), "{}", nothing.out);
+    let none = told(&["--dns", "\"192.0.2.9\" answers nothing"]);
+    assert!(none.out.contains("by reject \"nameless\""), "{}", none.out);
+    let both = told(&[
+        "--dns",
+        "\"192.0.2.9\" answers ptr a.y.example",
+        "--dns",
+        "\"a.y.example\" answers [192.0.2.8, mx b.example]",
+    ]);
+    assert!(both.out.contains("by reject \"unverified\""), "{}", both.out);
+    let twice = told(&[
+        "--dns",
+        "\"192.0.2.9\" answers nothing",
+        "--dns",
+        "\"9.2.0.192.in-addr.arpa\" answers failure",
+    ]);
+    assert!(twice.code == 2 && twice.err.contains("has an answer already"), "{}", twice.err);
+    for (wrong, why) in [
+        ("192.0.2.9 answers nothing", "expected the name that is asked for in quotes"),
+        ("\"192.0.2.9\" answers nxdomain", "write `nothing`"),
+        ("\"not a name\" answers nothing", "nobody asks DNS for `not a name`"),
+        ("\"a.example\" answers nothing dns \"b.example\" answers nothing", "write one name and its answer"),
+        ("\"a.example\" answers nothing login ann", "write one name and its answer"),
+        ("\"a.example\" answers nothing }", "--dns"),
+        ("", "--dns"),
+    ] {
+        let done = told(&["--dns", wrong]);
+        assert!(
+            done.code == 2 && done.err.contains(why) && done.out.is_empty(),
+            "{wrong}: {}{}",
+            done.out,
+            done.err
+        );
+    }
+}
+
+/// The time that a finding shows is one that `explain` and a test take.
+#[test]
+fn explain_takes_the_time_that_a_finding_shows() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = r#"edict 1
+
+profile { local-domains [example.com]   time-zone "Europe/Berlin" }
+
+quota "march" { per user   at most 5 messages per day   active from 2027-03-01T00:30 until 2027-04-01 }
+
+quota "spring" { per user   at most 9 messages per day   active from 2027-02-01 until 2027-06-01 }
+"#;
+    std::fs::write(dir.path().join("main.edict"), rules).unwrap();
+    let found = edict(dir.path(), &["check", "."]);
+    let time = |text: &str| {
+        let at = text.find("time ").unwrap() + 5;
+        text[at..].split_whitespace().next().unwrap().to_owned()
+    };
+    assert!(found.out.contains("E2003") || found.err.contains("E2003"), "{}{}", found.out, found.err);
+    let shown = time(&format!("{}{}", found.out, found.err));
+    assert!(shown.starts_with("2027-03-") && !shown.ends_with('Z'), "{shown}");
+    let rules = rules
+        .replace("at most 9 messages per day   active", "priority 110   at most 9 messages per day   active");
+    let test = format!(
+        "{rules}\ntest \"t\" {{ login ann   sender ann@example.com   recipient x@y.example   time {shown}   expect quota \"march\" }}\n"
+    );
+    std::fs::write(dir.path().join("main.edict"), test).unwrap();
+    assert_eq!(edict(dir.path(), &["test", "."]).code, 0);
+    let at = |time: &str| {
+        let args =
+            ["explain", ".", "--auth", "ann", "--sender", "ann@example.com", "--recipient", "x@y.example"];
+        edict(dir.path(), &[&args[..], &["--time", time]].concat())
+    };
+    for (time, quota) in [
+        (shown.as_str(), "march"),
+        ("2027-03-01T00:30", "march"),
+        ("2027-03-01T00:29:59", "spring"),
+        ("2027-02-28T23:30:00Z", "march"),
+        ("2027-02-28T23:29:59Z", "spring"),
+        ("2027-04-01", "march"),
+        ("2027-04-02", "spring"),
+    ] {
+        let done = at(time);
+        assert!(
+            done.code == 0 && done.out.contains(&format!("\"{quota}\"")),
+            "{time}: {}{}",
+            done.out,
+            done.err
+        );
+    }
+    for wrong in ["tomorrow", "2027-02-30", "2027-02-28T25:00", ""] {
+        let done = at(wrong);
+        assert!(
+            done.code == 2 && done.err.contains("this is no date; write `2026-12-01`"),
+            "{wrong}: {}",
+            done.err
+        );
+    }
+}

@@ -69,7 +69,14 @@ fn one_domain<'t>(space: &Space<'t>, claims: &Claims<'t>) -> Answer<Domain> {
 
 fn name(space: &Space<'_>, part: &Part<'_>, world: &mut World) -> Answer<()> {
     let claims = bare(part, Fact::ClientName);
-    let unverified = flag(part, Fact::ClientUnverified);
+    // Without a reverse name there is none that could be confirmed.
+    let nameless = flag(part, Fact::ClientNameless) == Some(true);
+    let unverified = match flag(part, Fact::ClientUnverified) {
+        Some(false) if nameless => return Answer::Impossible,
+        None if nameless => Some(true),
+        unverified => unverified,
+    };
+    world.client_nameless = nameless;
     let (yes, no) = claims.domain.clone();
     world.client_name = match unverified {
         // No confirmed name: nothing may be asked of one.

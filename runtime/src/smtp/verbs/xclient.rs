@@ -44,9 +44,16 @@ fn introduce(session: &mut Session, address: IpAddr, said: Attributes) {
     // The connection stays as encrypted as it is.
     peer.tls = session.peer.tls;
     match said.name {
-        Slot::Known(name) => (peer.name, peer.unverified) = (Slot::Known(name), Slot::Known(false)),
+        Slot::Known(name) => {
+            (peer.name, peer.unverified) = (Slot::Known(name), Slot::Known(false));
+            peer.nameless = Slot::Known(false);
+        }
+        // Whether there is none, or one that does not lead back, it does not say: DNS is asked where a rule wants to know.
         Slot::Absent => (peer.name, peer.unverified) = (Slot::Absent, Slot::Known(true)),
-        Slot::Unknown => (peer.name, peer.unverified) = (Slot::Unknown, Slot::Unknown),
+        Slot::Unknown => {
+            (peer.name, peer.unverified) = (Slot::Unknown, Slot::Unknown);
+            peer.nameless = Slot::Unknown;
+        }
         Slot::Pending => {}
     }
     peer.login = said.login.map(|name| Login::new(&name));

@@ -46,6 +46,7 @@ pub(super) fn read<'a>(fact: Fact, parameter: &str, facts: &'a Facts<'_>) -> Slo
         },
         Fact::ClientName => facts.client_name.map(|d| Value::Domain(d.as_str())),
         Fact::ClientUnverified => facts.client_unverified.map(Value::Flag),
+        Fact::ClientNameless => facts.client_nameless.map(Value::Flag),
         Fact::ClientListed => {
             let asked = facts.client_listed.iter().find(|(zone, _)| zone == parameter);
             asked.map_or(Slot::Pending, |(_, answer)| answer.map(Value::Flag))

@@ -35,7 +35,7 @@ pub(super) fn check(image: &[u8]) -> Result<Frame, LoadError> {
     if header.length.get() != found {
         return Err(LoadError::Length { said: header.length.get(), found });
     }
-    if format != FORMAT || header.oldest_reader.get() != FORMAT || header.zero.get() != 0 {
+    if format > FORMAT || header.oldest_reader.get() != format || header.zero.get() != 0 {
         return Err(corrupt("the header"));
     }
     if header.sections.get() as usize != SECTIONS {

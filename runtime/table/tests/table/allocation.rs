@@ -75,6 +75,7 @@ fn table() -> Table {
         (Fact::Body, "", Test::Contains(vec!["viagra".to_owned()])),
         (Fact::Body, "", Test::Regex("inv[o0]ice number".to_owned())),
         (Fact::ClientUnverified, "", Test::Set),
+        (Fact::ClientNameless, "", Test::Set),
     ];
     for (place, (fact, parameter, test)) in tests.into_iter().enumerate() {
         table.predicates.push(Predicate { fact, parameter: parameter.to_owned(), test });
@@ -98,6 +99,7 @@ fn decide(loaded: &Loaded, whole: &Facts<'_>, scratch: &mut Scratch, out: &mut V
     let connect = Facts {
         client_ip: whole.client_ip,
         client_unverified: whole.client_unverified,
+        client_nameless: whole.client_nameless,
         client_listed: whole.client_listed,
         ..Facts::default()
     };
@@ -149,6 +151,7 @@ fn nothing_matches_nothing_allocates() {
     let mut facts = Facts {
         client_ip: Slot::Known("192.0.2.7".parse().unwrap()),
         client_unverified: Slot::Known(false),
+        client_nameless: Slot::Known(false),
         helo: Slot::Known(&domain),
         auth_user: Slot::Known("ann"),
         sender: Slot::Known(&sender),

@@ -101,7 +101,7 @@ fn classes() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("list-of-no-kind", put(7, 8, 9), "kind of a list"),
         ("list-with-other-count", put(7, 12, 1000), "number of entries"),
         ("fact-unknown", put(8, 0, 200), "a fact"),
-        ("test-of-no-kind", put(9, 4, 77), "tests of a set"),
+        ("test-of-no-kind", put(9, 4, 77), "a test that does not fit its fact"),
         ("test-in-other-column", put(9, 0, 5), "a fact"),
         ("test-order-twice", put(10, 0, 1), "order of tests"),
         ("node-of-no-kind", put(12, 0, 9), "a condition"),

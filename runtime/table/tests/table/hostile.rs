@@ -7,9 +7,9 @@ use edict_table::decide::{
     Ruling, Scratch, audited, candidates, explain, matching, rules_by_stage, signature, verdict,
 };
 use edict_table::emit::emit;
-use edict_table::fact::Stage;
+use edict_table::fact::{Fact, Stage};
 use edict_table::load::{LoadError, Loaded};
-use edict_table::model::Kind;
+use edict_table::model::{Kind, Predicate, Table, Test};
 use std::sync::Arc;
 
 pub const HEADER: usize = 96;
@@ -123,8 +123,25 @@ fn versions_say_what_to_update() {
         mend(&mut bytes);
         load(bytes).unwrap_err().to_string()
     };
-    assert!(with(9, 9).contains("newer than this program reads (2): update this program (`edictd`"));
+    assert!(with(9, 9).contains("newer than this program reads (3): update this program (`edictd`"));
     assert!(with(1, 1).contains("older than this program reads (2): update the `edict` that built it"));
+}
+
+/// A table is of the oldest format that has all that it asks for, so that readers of before take those that ask for nothing new.
+#[test]
+fn a_new_fact_asks_for_a_new_reader() {
+    let mut table = Table::default();
+    let made = |table: &Table| {
+        let bytes = emit(table);
+        assert!(load(bytes.clone()).is_ok());
+        (bytes[8], bytes[12])
+    };
+    assert_eq!(made(&table), (2, 2));
+    let predicate = |fact| Predicate { fact, parameter: String::new(), test: Test::Set };
+    table.predicates.push(predicate(Fact::ClientUnverified));
+    assert_eq!(made(&table), (2, 2));
+    table.predicates.push(predicate(Fact::ClientNameless));
+    assert_eq!(made(&table), (3, 3));
 }
 
 /// Every byte, with a checksum that fits: refused, or all that reads it goes on without a panic.

@@ -11,6 +11,7 @@ use edict_runtime::users::Users;
 use edict_runtime::verdict::lookup::{Answer, Question};
 use edict_table::facts::Slot;
 use edict_table::load::Loaded;
+use edict_table::value::Domain;
 use std::sync::Arc;
 
 /// Drives a session; `say` gives the replies to some lines.
@@ -39,7 +40,10 @@ impl Wire {
                 Step::Look(questions) => {
                     // Names that nobody speaks of resolve, as in `explain`.
                     let answer = |question: Question| match question {
-                        Question::Name(_) => Answer::Name(Slot::Absent, Slot::Known(false)),
+                        Question::Name(_) => {
+                            let name = Domain::parse("mx.elsewhere.example").unwrap();
+                            Answer::Name(Slot::Known(name), Slot::Known(false), Slot::Known(false))
+                        }
                         Question::Helo(_) => Answer::Helo(Slot::Known(false)),
                         Question::Sender(domain) => Answer::Sender(domain, Slot::Known(false)),
                         other => other.unknown(),

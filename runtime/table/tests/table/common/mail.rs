@@ -19,6 +19,7 @@ pub struct Mail {
     pub client_ip: Slot<IpAddr>,
     pub client_name: Slot<Domain>,
     pub client_unverified: Slot<bool>,
+    pub client_nameless: Slot<bool>,
     pub client_listed: Vec<(String, Slot<bool>)>,
     pub client_tls: Slot<bool>,
     pub helo: Slot<Domain>,
@@ -113,6 +114,7 @@ impl Mail {
             client_ip: slot(rng, open, ip),
             client_name: slot(rng, open, domain),
             client_unverified: slot(rng, open, flag),
+            client_nameless: slot(rng, open, flag),
             client_listed: ["zone.example", "other.example"]
                 .iter()
                 .filter_map(|z| {
@@ -161,6 +163,7 @@ impl Mail {
             client_ip: when(stage, Connect, self.client_ip),
             client_name: when(stage, Connect, by_ref(&self.client_name)),
             client_unverified: when(stage, Connect, self.client_unverified),
+            client_nameless: when(stage, Connect, self.client_nameless),
             client_listed: if stage >= Mail { &self.client_listed } else { &[] },
             client_tls: when(stage, Mail, self.client_tls),
             helo: when(stage, Mail, by_ref(&self.helo)),

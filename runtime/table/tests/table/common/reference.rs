@@ -48,6 +48,7 @@ fn values(fact: Fact, parameter: &str, f: &Facts<'_>) -> Slot<Vec<V>> {
         Fact::ClientIp => one(f.client_ip, V::Ip),
         Fact::ClientName => one(f.client_name, |d| V::Domain(d.to_string())),
         Fact::ClientUnverified => one(f.client_unverified, V::Flag),
+        Fact::ClientNameless => one(f.client_nameless, V::Flag),
         Fact::ClientListed => match f.client_listed.iter().find(|(zone, _)| zone == parameter) {
             Some((_, answer)) => one(*answer, V::Flag),
             None => Slot::Pending,
