@@ -287,6 +287,8 @@ pub fn word(ctx: &mut Context<'_>, row: &Row, words: &[&str], value: &Value) -> 
         Some(meant) => {
             let diagnostic = diagnostic.help(format!("did you mean `{meant}`?"));
             match other {
+                // Mail within this server may be called local, and so may all that is delivered here.
+                Some(_) if value.text == "local" => diagnostic,
                 Some(_) => diagnostic.fix(format!("write `{meant}`"), value.span, meant),
                 None => diagnostic.nearest(&value.text, meant, value.span, meant),
             }

@@ -198,14 +198,12 @@ impl Context<'_> {
                 Diagnostic::error("E1111", format!("`{text}` is {}, not a domain", shape(value)), value.span)
                     .label("a domain is expected here");
             diagnostic = match text.rsplit_once('@') {
-                Some((_, domain)) if word && !domain.is_empty() => {
-                    let help = if text.starts_with('@') {
-                        format!("write `{domain}`")
-                    } else {
-                        format!("write `{domain}`, or ask the whole address instead of its domain")
-                    };
-                    diagnostic.help(help).fix(format!("write `{domain}`"), value.span, domain)
-                }
+                Some(("", domain)) if word && !domain.is_empty() => diagnostic
+                    .help(format!("write `{domain}`"))
+                    .fix(format!("write `{domain}`"), value.span, domain),
+                // No fix: one address is less than its whole domain.
+                Some((_, domain)) if word && !domain.is_empty() => diagnostic
+                    .help(format!("write `{domain}`, or ask the whole address instead of its domain")),
                 _ if value.class == Class::Text && Pattern::parse(text).is_ok() => diagnostic
                     .help("domains stand without quotes")
                     .fix("take the quotes away", value.span, text),
