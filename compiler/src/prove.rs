@@ -18,12 +18,11 @@ pub mod theory;
 pub mod world;
 
 use edict_table::decide::{self, Scratch};
-use edict_table::load::{Image, Loaded, RuleId};
+use edict_table::load::{Loaded, RuleId};
 use edict_table::model::{Action, ConditionId, Kind, Mode, Rule, Table};
 use meeting::Meeting;
 use query::{Question, Reply, Say, ask};
 use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
 use theory::{Directions, GIVEN, Space};
 use world::World;
 
@@ -89,7 +88,7 @@ pub enum Finding {
 
 struct Prover<'t> {
     table: &'t Table,
-    loaded: Loaded,
+    loaded: &'t Loaded,
     scratch: Scratch,
     matched: Vec<RuleId>,
     /// How many of [`delays::MAX_MORE`] are left.
@@ -110,8 +109,7 @@ pub fn prove(table: &Table) -> Vec<Finding> {
 #[must_use]
 pub fn prove_in(space: &Space<'_>) -> Vec<Finding> {
     let table = space.table;
-    let image: Image = Arc::new(edict_table::emit::emit(table));
-    let Ok(loaded) = Loaded::new(image) else { return Vec::new() };
+    let Some(loaded) = space.loaded() else { return Vec::new() };
     let mut prover = Prover {
         table,
         loaded,

@@ -31,6 +31,8 @@ mod globs;
 mod large;
 #[path = "proofs/linked.rs"]
 mod linked;
+#[path = "proofs/owners.rs"]
+mod owners;
 #[path = "proofs/profile.rs"]
 mod profile;
 #[path = "proofs/routes.rs"]

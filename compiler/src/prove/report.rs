@@ -5,7 +5,7 @@ use super::describe::Told;
 use crate::diag::{Diagnostic, Severity};
 use crate::model::RuleDef;
 use crate::span::Span;
-use edict_table::model::{Action, Profile, Table};
+use edict_table::model::{Action, Profile, SenderMust, Table};
 use std::collections::BTreeMap;
 
 /// Turns what was proved into diagnostics. `written` tells what a rule was made of.
@@ -210,6 +210,13 @@ fn together(table: &Table, all: &[Told], rule: Option<&RuleDef>, diagnostic: Dia
     if said("direction") && (all.iter().any(local) || said("local-domains") || said("relay-domains")) {
         return diagnostic.help(format!(
             "{list} can never be true together: mail to a local or relay domain is `inbound` or `internal`, never `outbound`"
+        ));
+    }
+    if said("auth.user ") && said("sender") && table.profile.sender_must != SenderMust::BeAnything {
+        let must =
+            if table.profile.sender_must == SenderMust::EqualLogin { "equal-login" } else { "own-address" };
+        return diagnostic.help(format!(
+            "{list} can never be true together: a login may not write such a sender (`sender-must {must}`), and such mail is refused at MAIL; take the rule out, correct one of the tests, or give the login that address by `may-send` of an alias"
         ));
     }
     let (excepts, nots) = rule.map_or((&[][..], false), |rule| (rule.excepts.as_slice(), rule.nots));

@@ -11,6 +11,7 @@ mod facts;
 mod linked;
 pub mod mailbox;
 pub mod number;
+mod owner;
 mod pattern;
 mod region;
 pub mod shape;

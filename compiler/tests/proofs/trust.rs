@@ -34,7 +34,16 @@ fn worlds() -> Vec<World> {
     let mut out = Vec::new();
     let result = |word: &str| u8::try_from(RESULTS.iter().position(|r| *r == word).unwrap()).unwrap();
     for (client, trusted) in [("127.0.0.1", true), ("127.0.0.2", true), ("203.0.113.9", false)] {
-        for login in [None, Some("ann@in.example"), Some("bob@in.example")] {
+        // A login of elsewhere may write its own address alone, a bare one that at the local domain, and every one `<>`.
+        for login in [
+            None,
+            Some("ann@in.example"),
+            Some("bob@in.example"),
+            Some("ann"),
+            Some("bob"),
+            Some("x@out.example"),
+            Some("y@out.example"),
+        ] {
             for sender in [
                 None,
                 Some("ann@in.example"),
@@ -42,6 +51,12 @@ fn worlds() -> Vec<World> {
                 Some("x@out.example"),
                 Some("y@out.example"),
             ] {
+                if sender
+                    .zip(login)
+                    .is_some_and(|(s, login)| s != login && s != format!("{login}@in.example"))
+                {
+                    continue;
+                }
                 for (recipient, inside) in [("carl@in.example", true), ("carl@out.example", false)] {
                     if !inside && !trusted && login.is_none() {
                         continue;

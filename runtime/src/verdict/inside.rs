@@ -3,7 +3,8 @@
 use crate::users::Users;
 use edict_table::load::Loaded;
 use edict_table::model::Recipients;
-use edict_table::value::{Address, Domain};
+pub(crate) use edict_table::owner::{real_address, real_domain};
+use edict_table::value::Address;
 
 /// Whether an inside address exists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,19 +15,6 @@ pub(crate) enum Existence {
     No,
     /// The next hop knows.
     Ask,
-}
-
-/// The domain that a domain alias stands for.
-pub(crate) fn real_domain<'a>(table: &'a Loaded, domain: &str) -> Option<&'a str> {
-    let aliases = &table.profile().domain_aliases;
-    let place = aliases.binary_search_by(|(alias, _)| alias.as_str().cmp(domain)).ok()?;
-    aliases.get(place).map(|(_, real)| real.as_str())
-}
-
-/// An address at a domain alias as the one at the domain that the alias stands for.
-pub(crate) fn real_address(table: &Loaded, address: &Address) -> Option<Address> {
-    let domain = Domain::parse(real_domain(table, address.domain())?).ok()?;
-    Some(Address::new(address.local(), &domain))
 }
 
 /// Whether an address is at one of our domains, domain aliases among them.

@@ -14,6 +14,7 @@ pub mod format;
 mod index;
 pub mod load;
 pub mod model;
+pub mod owner;
 pub mod signed;
 pub mod template;
 pub mod value;

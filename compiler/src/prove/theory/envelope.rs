@@ -8,7 +8,7 @@ use super::mailbox::{self, Claims};
 use super::number::Ranges;
 use super::region::is_inside;
 use super::shape::Shape;
-use super::{Answer, Directions, GIVEN, Group, Part, Space, flag, inside_domain, number, split, text};
+use super::{Answer, Directions, GIVEN, Group, Part, Space, flag, inside_domain, number, owner, split, text};
 use crate::prove::world::World;
 use edict_table::fact::{Fact, Stage};
 use edict_table::facts::Direction;
@@ -113,7 +113,7 @@ pub(super) fn solve<'t>(
                 put_off = true;
                 continue;
             }
-            let user = if with_user {
+            let mut user = if with_user {
                 match login(space, &user_yes, &user_no, world.sender.as_ref()) {
                     Answer::Found(user) => Some(user),
                     Answer::Unknown => {
@@ -127,6 +127,21 @@ pub(super) fn solve<'t>(
             };
             if let (Group::Trust, Some(user)) = (group, &user) {
                 own_sender(space, part, user, world);
+            }
+            if let (Group::Trust, Some(first)) = (group, &user)
+                && !owner::may_send(space, first, world.sender.as_ref())
+            {
+                user = match owner::pair(space, part, (&user_yes, &user_no), world) {
+                    Answer::Found(other) => Some(other),
+                    // An alias may have put its owner in the place of whoever sent what stays here.
+                    Answer::Impossible if directions & GIVEN != 0 || direction == Direction::Outbound => {
+                        continue;
+                    }
+                    Answer::Impossible | Answer::Unknown => {
+                        unknown = true;
+                        continue;
+                    }
+                };
             }
             world.direction = direction;
             world.submitted = submitted;

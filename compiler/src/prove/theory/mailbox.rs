@@ -38,6 +38,8 @@ pub struct Claims<'t> {
     pub unqualified: Option<bool>,
     /// Sets of keys that must hold the domain, or must not.
     pub inside: (Vec<&'t Keys<'t>>, Vec<&'t Keys<'t>>),
+    /// Sets of keys that must hold the address, or must not.
+    pub own: (Vec<&'t Keys<'t>>, Vec<&'t Keys<'t>>),
     /// Only a domain is wanted: local parts mean nothing.
     pub bare: bool,
     /// The domain is no address literal.
@@ -74,6 +76,7 @@ pub fn solve<'t>(space: &Space<'t>, claims: &Claims<'t>) -> Answer<(String, Stri
     let mut lists = of(&claims.whole.0, Of::Whole);
     lists.extend(of(&claims.domain.0, Of::Domain));
     lists.extend(claims.inside.0.iter().map(|keys| Lookup { keys, of: Of::Domain }));
+    lists.extend(claims.own.0.iter().map(|keys| Lookup { keys, of: Of::Whole }));
     if !claims.bare {
         lists.extend(of(&claims.local.0, Of::Local));
     }
@@ -134,6 +137,8 @@ impl Search<'_, '_> {
             && claims.unqualified.is_none_or(|plain| plain == is_unqualified(domain))
             && claims.inside.0.iter().all(|keys| holds_domain(keys, domain))
             && !claims.inside.1.iter().any(|keys| holds_domain(keys, domain));
+        let held = |keys: &&Keys<'_>| holds_address(keys, &self.space.inside, local, domain);
+        let parts = parts && claims.own.0.iter().all(held) && !claims.own.1.iter().any(held);
         if !parts || (claims.whole.0.is_empty() && claims.whole.1.is_empty()) {
             return parts;
         }
@@ -169,6 +174,7 @@ impl Search<'_, '_> {
         dots || keys(&claims.whole.1).iter().any(|k| region.within(k))
             || keys(&claims.domain.1).iter().any(|k| region.domains_within(k))
             || claims.inside.1.iter().any(|k| region.domains_within(k))
+            || claims.own.1.iter().any(|k| region.within(k))
     }
 
     /// An address in what all lists leave.

@@ -1,15 +1,18 @@
 //! A table as questions about it need it: lists as keys and ranges, names of domains, compiled regexes.
 
 use super::number::{self, Ranges};
+use super::owner::Owners;
 use super::shape::Shape;
 use super::words::{Asked, Words};
 use edict_table::fact::Fact;
+use edict_table::load::{Image, Loaded};
 use edict_table::model::{Entries, ListId, Predicate, PredicateId, Recipients, Table};
 use regex_automata::meta::Regex;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The most keys of lists that one question looks at without asking.
 const MAX_KEYS: usize = 50_000;
@@ -100,6 +103,8 @@ pub struct Space<'t> {
     keys: Vec<Keys<'t>>,
     empty: Keys<'t>,
     ranges: Vec<OnceCell<Ranges>>,
+    loaded: OnceCell<Option<Loaded>>,
+    pub(super) owners: OnceCell<Owners>,
     pub(super) trusted: Ranges,
     pub(super) inside: Keys<'t>,
     /// The same with the aliases of these domains: what a sender has for its domain if it is inside.
@@ -181,6 +186,8 @@ impl<'t> Space<'t> {
             keys: table.lists.iter().map(|list| Keys::List(&list.entries)).collect(),
             empty: Keys::Own(Vec::new()),
             ranges: table.lists.iter().map(|_| OnceCell::new()).collect(),
+            loaded: OnceCell::new(),
+            owners: OnceCell::new(),
             trusted: number::ranges(profile.trusted_networks.iter().map(String::as_str)),
             inside_senders: Keys::Own(with_aliases(&inside)),
             known_senders: Keys::Own(with_aliases(&known)),
@@ -200,6 +207,15 @@ impl<'t> Space<'t> {
             rounds: Cell::new(0),
             pairs: Cell::new(0),
         }
+    }
+
+    /// The table as the daemon loads it; none where it cannot be loaded.
+    pub(in crate::prove) fn loaded(&self) -> Option<&Loaded> {
+        let load = || {
+            let image: Image = Arc::new(edict_table::emit::emit(self.table));
+            Loaded::new(image).ok()
+        };
+        self.loaded.get_or_init(load).as_ref()
     }
 
     /// How many rounds all questions took so far.
