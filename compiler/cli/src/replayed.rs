@@ -80,12 +80,20 @@ fn lines(shown: &Shown<'_>, happening: &Happening, known: &Known) -> Vec<String>
     out
 }
 
-/// The same without what does not change how mail is treated.
+/// Whether mail is taken, whatever becomes of it.
+fn is_taken(fields: &serde_json::Map<String, Value>) -> bool {
+    let verdict = fields.get("verdict").and_then(Value::as_str);
+    matches!(verdict, Some("accept" | "hold" | "discard"))
+}
+
+/// The same without what does not change how mail is treated. When a client hears of a refusal is part of that; at which stage it
+/// was known that mail is taken is not: a rule on texts that does not match it moves that to the end.
 fn treatment(value: &Value) -> Value {
     match value {
         Value::Object(fields) => fields
             .iter()
             .filter(|(name, _)| !NOT_TREATMENT.contains(&name.as_str()))
+            .filter(|(name, _)| *name != "stage" || !is_taken(fields))
             .map(|(name, value)| (name.clone(), treatment(value)))
             .collect(),
         Value::Array(values) => values.iter().map(treatment).collect(),

@@ -124,6 +124,18 @@ fn only_what_changes_is_shown() {
     std::fs::write(folder.path().join("new/main.edict"), text).unwrap();
     let same = edict(folder.path(), &args);
     assert_eq!((same.code, same.out.as_str()), (0, ""), "{}", same.err);
+
+    // Nor does a rule on texts that matches none of it, though it is known later then that mail is taken.
+    std::fs::write(
+        folder.path().join("old/main.edict"),
+        "edict 1\nprofile { local-domains [example.com] }\n",
+    )
+    .unwrap();
+    let more = "reject \"never\" { when body contains \"no such text\" }\n";
+    let text = format!("edict 1\nprofile {{ local-domains [example.com] }}\n{more}");
+    std::fs::write(folder.path().join("new/main.edict"), text).unwrap();
+    let same = edict(folder.path(), &args);
+    assert_eq!((same.code, same.out.as_str()), (0, ""), "{}", same.err);
 }
 
 /// What was refused at RCPT is one recipient of a mail that goes on without it.
