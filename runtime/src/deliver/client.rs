@@ -5,7 +5,7 @@
 
 use super::offers::Offers;
 use super::reply::{Replies, Reply, ReplyError};
-use super::{Outcome, Reason};
+use super::{LOGIN_REFUSED, Outcome, Reason};
 pub use crate::dkim::Signer;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -74,7 +74,7 @@ impl Trouble {
             Self::Refused(_) => (4, 3, 2),
             Self::Loop(_) => (4, 4, 6),
             Self::Tls(_) => (4, 7, 5),
-            Self::Auth(_) => (4, 7, 8),
+            Self::Auth(_) => LOGIN_REFUSED,
             Self::Never(status, _) => *status,
         };
         // All but these name the server, or repeat what it or the system says of it.

@@ -47,6 +47,9 @@ impl<'a> Letter<'a> {
     }
 }
 
+/// The status of a login that did not come about (RFC 4954 6).
+pub(crate) const LOGIN_REFUSED: (u8, u16, u16) = (4, 7, 8);
+
 /// Why a recipient was not served.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reason {

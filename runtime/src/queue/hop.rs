@@ -374,6 +374,13 @@ impl Lane {
         self.state().proven
     }
 
+    /// For how long nobody tries again.
+    #[cfg(test)]
+    pub fn down_for(&self) -> Duration {
+        let until = self.state().down.as_ref().map(|down| down.until);
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
     /// Whether a worker waits to try again.
     #[cfg(test)]
     pub fn is_probed(&self) -> bool {

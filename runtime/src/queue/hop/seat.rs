@@ -1,7 +1,7 @@
 //! What a worker has of its lane while it lives: the jobs in its hands, its rest, what it does when its hop fails.
 
 use super::{Down, FIRST_WAIT, LAST_WAIT, Lane, LaneState, PATIENCE};
-use crate::deliver::Reason;
+use crate::deliver::{LOGIN_REFUSED, Reason};
 use crate::queue::entry::Job;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -132,7 +132,11 @@ impl Seat {
             self.leave(&mut state);
             return AfterFailure::Leave;
         }
-        let wait = FIRST_WAIT.saturating_mul(1 << down.tries.min(10)).min(LAST_WAIT);
+        let wait = match reason.status {
+            // Each try is a failed login, and a few of them lock an account at many providers.
+            LOGIN_REFUSED => LAST_WAIT,
+            _ => FIRST_WAIT.saturating_mul(1 << down.tries.min(10)).min(LAST_WAIT),
+        };
         let wait = wait.mul_f64(0.8 + 0.4 * fastrand::f64());
         down.tries += 1;
         down.reason = reason.clone();

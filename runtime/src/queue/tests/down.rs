@@ -191,3 +191,24 @@ async fn a_hop_that_is_closing_is_not_asked_for_each_message() {
     empty(&queue).await;
     assert_eq!(seen.all().iter().filter(|(_, body)| body.len() > 3).count(), 200);
 }
+
+/// A refused login is told at once, and is not tried again within a minute: a few of them lock an account at many providers.
+#[tokio::test]
+async fn a_login_that_is_refused_is_not_tried_over_and_over() {
+    let data = tempfile::tempdir().unwrap();
+    let Hop::Relay(mut hub) = relay(1) else { unreachable!() };
+    hub.credentials = Some("nobody".to_owned());
+    let slow = Settings { retry_first: Duration::from_secs(3600), ..settings(data.path()) };
+    let queue = start(data.path(), &[("far.example", Hop::Relay(hub.clone()))], slow);
+    queue.submit(message(1, &["a@far.example"], "X: 1\n\n")).await.unwrap();
+    for _ in 0..1000 {
+        if queue.counters().deferred == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(queue.counters().deferred, 1, "it does not wait for the next try in somebody's hands");
+    at_rest(&queue).await;
+    let until = queue.inner.lane(&Hop::Relay(hub)).down_for();
+    assert!(until > Duration::from_secs(40), "{until:?}");
+}
