@@ -55,6 +55,11 @@ async fn a_deferred_message_that_cannot_be_read_now_stays_in_the_queue() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     disk.fail_opens(true);
+    // What was read before is tried to its end: that one would be through.
+    refused(&disk, 1).await;
+    while !queue.inner.active.lock().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     ready.store(true, Ordering::SeqCst);
     refused(&disk, 20).await;
     assert_eq!(queue.counters().queued, 5);
