@@ -107,6 +107,33 @@ class EdictPassThrough(Edict):
     answers_late = True
 
 
+class Bytes(Server):
+    """No mail server: HAProxy hands every byte on, and reads none. What a server adds that answers with the next hop's replies
+    shows beside it; it applies no rules."""
+
+    name = "bytes (haproxy)"
+    messages = 20_000
+    answers_late = True
+
+    @classmethod
+    def missing(cls, options):
+        return None if shutil.which("haproxy") else "not installed (Debian: apt install haproxy)"
+
+    def start(self, sink):
+        config = self.write("haproxy.cfg", f"""
+defaults
+    mode tcp
+    option splice-auto
+    timeout connect 30s
+    timeout client 300s
+    timeout server 300s
+listen smtp
+    bind 127.0.0.1:{self.port}
+    server sink 127.0.0.1:{sink}
+""")
+        self.launch(["haproxy", "-db", "-f", str(config)])
+
+
 class Postfix(Server):
     name = "postfix"
 
@@ -404,6 +431,6 @@ exports.on_end = function (next, connection) {
         self.launch(["node", f"{self.options.peers}/haraka/node_modules/Haraka/bin/haraka", "-c", str(self.folder)])
 
 
-SERVERS = {server.name: server for server in (Edict, EdictPassThrough, Postfix, OpenSmtpd, Exim, Haraka)}
+SERVERS = {server.name: server for server in (Edict, EdictPassThrough, Bytes, Postfix, OpenSmtpd, Exim, Haraka)}
 
 

@@ -5,6 +5,7 @@ Needs smtp-source and smtp-sink (Debian: postfix), a release build, and for the 
 
     cargo build --release
     sudo benches/smtp/fetch.sh /tmp/peers          # OpenSMTPD and Exim from Debian, Haraka from npm, unpacked only
+    sudo apt install postfix haproxy               # haproxy hands bytes on: the limit of what answers with the sink's replies
     sudo benches/smtp/run.py --peers /tmp/peers --servers all --sets bare rules tenfold --out results.jsonl
     benches/smtp/report.py results.jsonl
 
