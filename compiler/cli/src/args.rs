@@ -226,7 +226,7 @@ pub struct ImportArgs {
 /// `edict export`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  edict export aliases rules > /etc/aliases\n  edict export access rules --of sender\n  edict export csv rules --of client > clients.csv\n  edict export csv rules --lists > lists.csv\n\nA csv without --of and --lists holds the aliases. What the format cannot hold is named on standard error (exit code 1)."
+    after_help = "Examples:\n  edict export aliases rules > /etc/aliases\n  edict export access rules --of sender\n  edict export csv rules --of client > clients.csv\n  edict export csv rules --lists > lists.csv\n\nA csv without --of and --lists holds the aliases; with --lists it holds the lists that rules ask\nfor by `in NAME`, not those that no rule uses or that are searched for (`contains any of`). What the format cannot hold is named on standard error (exit code 1)."
 )]
 pub struct ExportArgs {
     /// What to make

@@ -167,7 +167,12 @@ fn reply(
     if enhanced.0 != class {
         notes.push(format!("the enhanced code begins with {class}, as the reply does"));
     }
-    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    // A reply is ASCII (RFC 5321 4.2); Postfix sends what it finds.
+    if !text.is_ascii() {
+        notes.push("what is not ASCII in the reply is written `?`".to_owned());
+    }
+    let ascii = |c: char| if c.is_ascii() { c } else { '?' };
+    let text: String = text.chars().filter(|c| !c.is_control()).map(ascii).collect();
     let mut text = if text.is_empty() { empty.to_owned() } else { text };
     if text.len() > 400 {
         notes.push("the reply is cut to 400 bytes".to_owned());
@@ -196,6 +201,7 @@ mod tests {
     #[test]
     fn actions() {
         for (text, want) in [
+            ("REJECT Gr\u{fc}\u{df}e", r#"reject 554 5.7.1 "Gr??e""#),
             ("OK", "allow"),
             ("1234", "allow"),
             ("550", "allow"),

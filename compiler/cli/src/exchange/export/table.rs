@@ -21,12 +21,17 @@ pub fn aliases(table: &Table) -> Exported {
     out
 }
 
-/// `list,entry`, one row an entry: every list that has a name.
+/// `list,entry`, one row an entry: every list with a name that a table has, which is those that rules ask for as a whole.
 pub fn lists(table: &Table) -> Exported {
     let mut out = Exported::default();
     let mut rows = vec![vec!["list".to_owned(), "entry".to_owned()]];
     for list in &table.lists {
         let Some(name) = &list.name else { continue };
+        if let Some(group) = name.strip_prefix("group ") {
+            out.refused
+                .push(format!("group {group}: a table holds lists, and rules ask for `group {group}`"));
+            continue;
+        }
         if list.kind == ListKind::Text {
             out.refused
                 .push(format!("list {name}: it holds texts, and a table addresses, domains and networks"));
