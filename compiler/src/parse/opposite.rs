@@ -64,7 +64,14 @@ pub fn certain(written: &str, meant: &str) -> bool {
             && !answers(written)
             && !other_name(written, meant)
             && !another(written, meant)
-            && !reverses(written, meant))
+            && !reverses(written, meant)
+            && !joined(written, meant))
+}
+
+/// Whether a word is another one and a word that joins, without the space between: `orwhen`.
+fn joined(written: &str, meant: &str) -> bool {
+    let rest = written.strip_suffix(meant).or_else(|| written.strip_prefix(meant));
+    rest.is_some_and(|rest| matches!(rest, "or" | "and" | "nor" | "but" | "if" | "else"))
 }
 
 /// Whether a letter in the place of another makes a word of four another word, as `more` beside `mode`.

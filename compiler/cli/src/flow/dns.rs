@@ -83,11 +83,16 @@ impl Dns {
             None => Slot::Known(false),
             Some(Answer::Nothing) => Slot::Known(true),
             Some(Answer::Failure) => Slot::Unknown,
-            Some(Answer::Records(records)) => Slot::Known(!records.iter().any(|record| match record {
-                Record::Address(_) => true,
-                Record::Mx(host) => host != ".",
-                Record::Ptr(_) | Record::Txt => false,
-            })),
+            Some(Answer::Records(records)) => {
+                // Where there are MX records addresses do not count, and a null MX says that there is no mail (RFC 7505).
+                let mut exchanges = records.iter().filter_map(|record| match record {
+                    Record::Mx(host) => Some(host != "."),
+                    _ => None,
+                });
+                let address = records.iter().any(|record| matches!(record, Record::Address(_)));
+                let found = exchanges.next().map_or(address, |first| first || exchanges.any(|real| real));
+                Slot::Known(!found)
+            }
         }
     }
 
@@ -189,6 +194,9 @@ mod tests {
             Answer::Records(vec![Record::Address("127.0.0.2".parse().unwrap())]),
         );
         assert_eq!(dns.unresolvable("null.example"), Slot::Known(true));
+        let both = [Record::Mx(".".to_owned()), Record::Address(ip)];
+        dns.set("no-mail.example", Answer::Records(both.to_vec()));
+        assert_eq!(dns.unresolvable("no-mail.example"), Slot::Known(true));
         assert_eq!(dns.unresolvable("slow.example"), Slot::Unknown);
         assert_eq!(dns.unresolvable("other.example"), Slot::Known(false));
         assert!(dns.listed(ip, "list.example") && !dns.listed(ip, "other.example"));

@@ -25,12 +25,11 @@ pub(super) fn unknown(c: &mut Cursor<'_>, item: &'static str, behind: &str) -> O
         return None;
     }
     if known.contains(&"when") && is_fact(word) {
-        let insert = Span { end: span.start, ..span };
+        // Which of the two is missing only the author knows.
         c.report(
             Diagnostic::error("E0015", format!("a test on `{word}` stands behind `when` or `unless`"), span)
                 .label("no clause begins so")
-                .help(format!("write `when {word} ...`; `unless {word} ...` makes it an exception"))
-                .fix("write `when`", insert, "when "),
+                .help(format!("write `when {word} ...`; `unless {word} ...` makes it an exception")),
         );
         return None;
     }
