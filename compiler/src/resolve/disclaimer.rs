@@ -60,13 +60,31 @@ pub(super) fn body(ctx: &mut Context<'_>, file: FileId, text: &Text, html: bool)
         );
         return None;
     }
-    let written = if text.block { ctx.sources.text(place) } else { raw };
+    let written = if text.block { without_escapes(&ctx.sources.text(place)).into() } else { raw };
     let named = variables(ctx, &written, place);
     if !braces::check(ctx, &written, place, html) {
         return None;
     }
     named?;
     Some(format!("{clean}\n"))
+}
+
+/// The same text with blanks in place of its escapes, byte for byte: the braces of `\u{20AC}` name nothing.
+fn without_escapes(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, escape)) = rest.find('\\').map(|at| rest.split_at(at)) {
+        out.push_str(before);
+        let end = match escape.strip_prefix("\\u{").and_then(|code| code.find('}')) {
+            Some(end) => end + 4,
+            None if escape.starts_with("\\\\") => 2,
+            None => 1,
+        };
+        out.extend(std::iter::repeat_n(' ', end));
+        rest = escape.get(end..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Tells of names in braces that are no variables. `written` is the text as it stands in its file, from `place` on.
@@ -89,4 +107,22 @@ fn variables(ctx: &mut Context<'_>, written: &str, place: Span) -> Option<()> {
         ctx.report(diagnostic);
     }
     unknown.is_empty().then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_name_no_variables() {
+        for (text, want) in [
+            ("Price \\u{20AC} 5 {sender}", "Price          5 {sender}"),
+            ("a \\\\u{sender} \\\"{x}", "a   u{sender}  \"{x}"),
+            ("ü \\u{", "ü  u{"),
+            ("\\", " "),
+        ] {
+            assert_eq!(without_escapes(text), want);
+            assert_eq!(without_escapes(text).len(), text.len(), "places stay");
+        }
+    }
 }

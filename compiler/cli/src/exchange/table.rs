@@ -75,6 +75,8 @@ fn action_of(action: &str, reply: &str) -> Result<String, String> {
         _ => return Ok(format!("{action} {reply}").trim().to_owned()),
     };
     match has_code {
+        // A number alone lets mail through in access(5); here the word before it says what is meant.
+        true if code.starts_with(class) && text.trim().is_empty() => Ok(format!("{code} Access denied")),
         true if code.starts_with(class) => Ok(format!("{code} {text}").trim().to_owned()),
         true => Err(format!(
             "the code of a {} begins with {class}, and this one is {code}",

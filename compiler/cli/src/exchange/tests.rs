@@ -94,7 +94,7 @@ fn tables() {
     check(
         "csv_sender",
         &wish(Format::Csv, None),
-        "sender,action,reply\na@b.example,OK,\n@b.example,REJECT,\"5.7.1 no, thanks\"\n.b.example,frob,\n",
+        "sender,action,reply\na@b.example,OK,\n@b.example,REJECT,\"5.7.1 no, thanks\"\n.b.example,frob,\nd.example,reject,550\ne.example,defer,450\n",
     );
     check(
         "csv_list",
