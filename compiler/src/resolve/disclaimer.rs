@@ -60,7 +60,7 @@ pub(super) fn body(ctx: &mut Context<'_>, file: FileId, text: &Text, html: bool)
         );
         return None;
     }
-    let written = if text.block { without_escapes(&ctx.sources.text(place)).into() } else { raw };
+    let written = if text.block { without_escapes(&ctx.sources.text(place)) } else { raw };
     let named = variables(ctx, &written, place);
     if !braces::check(ctx, &written, place, html) {
         return None;
