@@ -136,7 +136,7 @@ fn other_versions_say_what_to_update() {
     let daemon = Daemon::start(folder.path(), &["--table", table.to_str().unwrap()]);
     let good = std::fs::read(&table).unwrap();
     for (format, want) in [
-        (99u32, "newer than this program reads (2): update this program (`edictd`"),
+        (99u32, "newer than this program reads (3): update this program (`edictd`"),
         (0, "older than this program reads (2): update the `edict` that built it, and build it anew"),
     ] {
         let mut bytes = good.clone();
