@@ -63,6 +63,10 @@ struct Context<'a> {
     tests: Vec<Test>,
     /// Aliases that were left out, by name: a second one of that name is told all the same.
     left_out: Vec<(String, Span)>,
+    /// The test at hand says `is not` or `not in`.
+    negated: bool,
+    /// A `not` stands right before the test at hand.
+    turned: bool,
     /// Something that may define names could not be read.
     partial: bool,
     /// Statements with a syntax error, sorted: nothing more is told of them.
@@ -81,6 +85,8 @@ pub fn resolve<'a>(asts: &'a [Ast], sources: &'a Sources, damaged: &'a [Span]) -
         files: BTreeSet::new(),
         tests: Vec::new(),
         left_out: Vec::new(),
+        negated: false,
+        turned: false,
         partial: asts.iter().any(|ast| ast.partial),
         damaged,
     };
@@ -142,6 +148,15 @@ impl Context<'_> {
         for diagnostic in diagnostics {
             self.report(diagnostic);
         }
+    }
+
+    /// The operators of the test at hand, as it is to be written: what it negates stays negated.
+    fn is(&self) -> &'static str {
+        if self.negated { "is not" } else { "is" }
+    }
+
+    fn within(&self) -> &'static str {
+        if self.negated { "not in" } else { "in" }
     }
 
     /// How many errors there were so far, told or not: more of them since then means that something is wrong.

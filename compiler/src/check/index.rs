@@ -80,7 +80,7 @@ fn fits_all(test: &Test, negated: bool) -> Option<String> {
     let fact = test.written();
     Some(if !test.fact.row().optional || glob.contains('?') {
         format!(
-            "`{glob}` fits nearly any text: write what you look for, as `\"*lottery*\"`, or take the test out"
+            "`{glob}` fits nearly any text: write what you look for, as `\"*lottery*\"`; as it stands it tells nearly no mail apart"
         )
     } else if negated {
         format!("`{glob}` fits any text: write `{fact} is absent` for `not {fact} matches \"{glob}\"`")

@@ -207,7 +207,7 @@ fn forgeable(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
             Diagnostic::warning("W0201", format!("allow `{}` trusts what any client can forge", rule.name), said.span)
                 .label("enough by itself, and any client can claim it")
                 .also(rule.span, "the rule that lets it in")
-                .help("join a test that cannot be forged to it: `and client.ip in LIST`, `and submitted`, `and spf is pass` or `and dmarc is pass`"),
+                .help("join to it a test that cannot be forged: `and client.ip in LIST` or `and submitted`; `and spf is pass` proves the `sender` that a rule names, `and dmarc is pass` the `from`, and either without such a name passes for anybody with a domain"),
         );
     }
 }

@@ -218,7 +218,7 @@ fn zero_bound(rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
             rule.clause("zero"),
         )
         .label("0 takes nothing")
-        .help("write a `reject` rule where nothing is to be taken"),
+        .help("write a higher number; where no bound is meant take the rule out, where nothing is to be taken write a `reject` rule with the same `when`"),
     );
 }
 

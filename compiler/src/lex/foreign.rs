@@ -97,8 +97,8 @@ impl<'a> Lexer<'a> {
                     "a comment starts with `#`, and ends with its line",
                     self.span(0, length),
                 )
-                .label("no `*/` follows")
-                .help("write `#` before each of its lines"),
+                .label("no `*/` follows: up to here it is read as the comment")
+                .help("write `#` in its place, and one before each further line of the comment"),
             );
             return (TokenKind::Bad, length);
         };

@@ -114,7 +114,10 @@ fn worded(c: &mut Cursor<'_>, fact: &FactRef) -> Option<(bool, Op)> {
             // On a line of its own it belongs to what follows.
             let below = c.starts_line(0);
             let help = if below {
-                "`not` stands before a test, in `when` or `unless`: take it out here".to_owned()
+                format!(
+                    "`not` stands before a test, in `when` or `unless`, and turns no clause: leave all of `{} …` out where it is not wanted, the `not` alone where it is",
+                    short(next.text)
+                )
             } else {
                 format!("write `not` before the whole test: `not {name} {}{with} …`", short(next.text))
             };
@@ -221,7 +224,7 @@ fn is(c: &mut Cursor<'_>, fact: &FactRef, start: Span) -> Option<(bool, Op)> {
             let shown = short(inner.trim_start_matches("IPv6:"));
             let diagnostic = Diagnostic::error("E0023", format!("`{name}` is a name, and no address in brackets"), token.span)
                 .label("an address stands here")
-                .help(format!("a greeting with an address in place of a name leaves `{name}` absent: to ask for the client write `client.ip is {shown}`"));
+                .help(format!("a greeting with an address in place of a name leaves `{name}` absent: to ask for the client write `client.ip {} {shown}`", if negated { "is not" } else { "is" }));
             c.report(diagnostic);
             None
         }

@@ -199,13 +199,13 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     best.map(|(_, candidate)| candidate)
 }
 
-/// Whether another candidate is as near to a word as the one that is taken for it.
+/// All candidates that are as near to a word as the one that is taken for it, that one among them.
 #[must_use]
-pub fn tied<'a>(word: &str, meant: &str, candidates: impl IntoIterator<Item = &'a str>) -> bool {
+pub fn tied<'a>(word: &str, meant: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let word = folded(word);
     let apart = |other: &str| distance(&word, &folded(other));
     let least = apart(meant);
-    word.len() <= LONGEST && candidates.into_iter().any(|other| other != meant && apart(other) <= least)
+    candidates.into_iter().filter(|other| word.len() <= LONGEST && apart(other) <= least).collect()
 }
 
 /// Longer words are not compared.

@@ -37,7 +37,7 @@ pub fn report<'m>(
                     _ if elsewhere => diagnostic.help(unasked(table, rule)),
                     [] => diagnostic.help("take the rule out, or mend its conditions"),
                     [Told { text: one, .. }] if below_all(one) => diagnostic.help(format!(
-                        "`{one}` is never true: {}; correct the number, or take the test out",
+                        "`{one}` is never true: {}; correct the number, or take the rule out",
                         if one.starts_with("recipient.count ") {
                             "every message has one recipient at least"
                         } else {
@@ -45,7 +45,7 @@ pub fn report<'m>(
                         }
                     )),
                     [Told { text: one, .. }] if needs_inside(&table.profile, one) => diagnostic.help(format!(
-                        "`{one}` is never true: no domain is inside, so that all mail is `outbound`; name the domains of this server in `local-domains` or `relay-domains` of the profile, or take the test out"
+                        "`{one}` is never true: no domain is inside, so that all mail is `outbound`; name the domains of this server in `local-domains` or `relay-domains` of the profile, or take the rule out"
                     )),
                     [Told { text: one, .. }] => match bound_by(&table.profile, one) {
                         Some(setting) => diagnostic.help(format!(
@@ -98,7 +98,10 @@ pub fn report<'m>(
             )
             .label("nothing decides between the two")
             .also(at(first), "the other one")
-            .help("give one of them another `priority` (the lower number wins), or part them with `unless`")
+            .help(match table.rules.get(second).map(|rule| &rule.action) {
+                Some(Action::Disclaimer(_)) => "give one of them another `priority` (the lower number wins), part them with `unless`, or write `continue` in both where both texts are to be appended",
+                _ => "give one of them another `priority` (the lower number wins), or part them with `unless`",
+            })
             .example(example)
         }
         Finding::Delays { allow, refusals, all } => {
@@ -189,7 +192,7 @@ fn delays((allow, place): (&str, Span), refusals: &[(&str, Span)], all: bool) ->
     let mut diagnostic = Diagnostic::warning("W0207", text, place)
         .label(format!("asks for the content, and goes before {before}"))
         .help(format!(
-            "ask only what is known before the message in `{allow}` (`client.ip`, `sender`, `recipient`, `auth.user`), or add an `unless` to {each} that spares what `{allow}` is about, or leave it: {wait} for the message"
+            "ask only what is known before the message in `{allow}` (`client.ip`, `sender`, `recipient`, `auth.user`), or add an `unless` to {each} that spares what `{allow}` is about and asks such an early fact too, or leave it: {wait} for the message"
         ));
     for (_, place) in refusals.iter().take(SHOWN) {
         diagnostic = diagnostic.also(*place, "could be told earlier");

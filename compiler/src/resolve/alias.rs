@@ -268,11 +268,9 @@ fn push(
 /// What an alias stands for: an address, `@domain`, or a bare name at every local domain.
 fn key(ctx: &mut Context<'_>, text: &str, span: Span) -> Option<AliasKey> {
     let word = ast::Value { text: text.to_owned(), class: Class::Word, span };
-    if ctx.negated(
-        "E1110",
-        &word,
-        "take it out: for whom no alias stands there is none. A rule says `unless recipient is ",
-    ) {
+    if ctx.left_out("E1110", &word, |_| {
+        "take the whole entry out: an address that is not named has no alias".to_owned()
+    }) {
         return None;
     }
     if !text.contains('@') {

@@ -20,8 +20,17 @@ pub fn condition(ctx: &mut Context<'_>, expr: &Expr) -> Option<Cond> {
     match expr {
         Expr::And(parts, _) => Some(Cond::all(joined::every(ctx, parts, "and")?)),
         Expr::Or(parts, _) => Some(Cond::any(joined::every(ctx, parts, "or")?)),
-        Expr::Not(inner, _) => condition(ctx, inner).map(Cond::negate),
-        Expr::Test(test) => resolve(ctx, test),
+        Expr::Not(inner, _) => {
+            ctx.turned = matches!(**inner, Expr::Test(_));
+            condition(ctx, inner).map(Cond::negate)
+        }
+        Expr::Test(test) => {
+            ctx.negated = test.negated;
+            let found = resolve(ctx, test);
+            // Values outside of tests are asked by nobody.
+            (ctx.negated, ctx.turned) = (false, false);
+            found
+        }
     }
 }
 

@@ -111,7 +111,7 @@ pub fn entry(ctx: &mut Context<'_>, ty: ast::ListType, value: &ast::Value) -> Op
     match ty {
         ast::ListType::Address => ctx.pattern(value, Bare::Entry).map(|p| p.key()),
         ast::ListType::Domain => ctx.domain(value, true).map(|p| p.key()),
-        ast::ListType::Network => ctx.network(value).map(|n| n.to_string()),
+        ast::ListType::Network => ctx.network(value, false).map(|n| n.to_string()),
         ast::ListType::Text => ctx.text(value, false),
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn fact(ctx: &mut Context<'_>, test: &FactTest) -> Option<(&'static R
             } else {
                 diagnostic.nearest(&value.text, meant, value.span, meant)
             };
-            ctx.report(diagnostic.help(state(name, &value.text, meant)));
+            ctx.report(diagnostic.help(state(name, ctx.is(), &value.text, meant)));
             return None;
         }
         return Some((row, String::new()));
@@ -122,12 +122,16 @@ fn opposite<'a>(word: &str, states: &[&'a str]) -> Option<&'a str> {
 }
 
 /// What to write in place of a state that there is not.
-fn state(name: &str, written: &str, meant: &str) -> String {
+fn state(name: &str, is: &str, written: &str, meant: &str) -> String {
     if matches!(written, "unresolved" | "nxdomain" | "invalid" | "broken") {
-        return format!("write `{name} is {meant}`");
+        return format!("write `{name} {is} {meant}`");
     }
     if reverses(written, meant) || opposite(written, &[meant]).is_some() {
-        return format!("the state is `{name} is {meant}`; its opposite is written `{name} is not {meant}`");
+        let nameless =
+            if meant == "unverified" { "; a client without a reverse name is unverified too" } else { "" };
+        return format!(
+            "the state is `{name} is {meant}`; its opposite is written `{name} is not {meant}`{nameless}"
+        );
     }
     format!("did you mean `{meant}`?")
 }
@@ -175,9 +179,8 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
                 .label("asked by its state only"),
         };
         let meant = match &test.op {
-            ast::Op::Is(value) => {
-                nearest(&value.text, states.iter().copied()).map(|meant| state(name, &value.text, meant))
-            }
+            ast::Op::Is(value) => nearest(&value.text, states.iter().copied())
+                .map(|meant| state(name, ctx.is(), &value.text, meant)),
             _ => None,
         };
         diagnostic = match meant {

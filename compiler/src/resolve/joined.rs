@@ -91,10 +91,20 @@ fn told(ctx: &mut Context<'_>, owner: &FactTest, turned: bool, values: &[&FactTe
     let state = |word: &str| states(fact).any(|state| state == word);
     let help = match &owner.op {
         // Whether each or all of them are left out, only the writer knows.
-        Op::Is(value) if state(&value.text) && (owner.negated || turned) => format!(
-            "each test names its fact, and has its own `not`: `not {fact} is {}`",
-            names.first().unwrap_or(&"")
-        ),
+        Op::Is(value) if state(&value.text) && (owner.negated || turned) => {
+            let each = |joined: &str| {
+                let all: Vec<String> = std::iter::once(value.text.as_str())
+                    .chain(names.iter().copied())
+                    .map(|word| format!("{fact} is not {word}"))
+                    .collect();
+                all.join(joined)
+            };
+            format!(
+                "each test names its fact, and has its own `not`: write `({})` where none of them may hold, `({})` where one that does not is enough",
+                each(" and "),
+                each(" or ")
+            )
+        }
         Op::Is(value) if state(&value.text) => {
             let all: Vec<String> = std::iter::once(value.text.as_str())
                 .chain(names.iter().copied())
@@ -127,10 +137,12 @@ fn told(ctx: &mut Context<'_>, owner: &FactTest, turned: bool, values: &[&FactTe
             ctx.sources.text(value.span),
             names.join("\", \"")
         ),
-        Op::In(_) => format!(
-            "each test names its fact, as in `{fact} is {}`",
-            names.join(&format!("` and `{fact} is "))
-        ),
+        Op::In(_) => {
+            let own = if owner.negated || turned { ", and has its own `not`" } else { "" };
+            let is = if owner.negated || turned { "is not" } else { "is" };
+            let all: Vec<String> = names.iter().map(|name| format!("`{fact} {is} {name}`")).collect();
+            format!("each test names its fact{own}, as in {}", all.join(" and "))
+        }
         _ => format!(
             "each test names its fact, as in `{fact} is ...`; several texts stand in a list, as in `{fact} contains any of [...]`"
         ),

@@ -12,12 +12,17 @@ use edict_table::value::{Address, Domain, Pattern, fold, parse_network};
 
 impl Context<'_> {
     /// Tells the `!` that means "not this one" in lists of other systems. `"!ann"@example.com` is a name.
-    pub(super) fn negated(&mut self, code: &'static str, value: &Value, instead: &str) -> bool {
+    pub(super) fn left_out(
+        &mut self,
+        code: &'static str,
+        value: &Value,
+        instead: impl FnOnce(&str) -> String,
+    ) -> bool {
         let text = value.text.as_str();
         let Some(rest) = text.strip_prefix('!').filter(|_| value.class == Class::Word) else { return false };
         // Rules ask for whole addresses.
         let domain = if code == "E1110" && !rest.contains('@') { "@example.com" } else { "" };
-        let mut help = format!("{instead}{rest}{domain}`");
+        let mut help = instead(&format!("{rest}{domain}"));
         if let Some((local, domain)) = rest.rsplit_once('@').filter(|(local, _)| !local.is_empty()) {
             help.push_str(&format!(
                 "; a name that begins with `!` stands in quotes: `\"!{local}\"@{domain}`"
@@ -43,10 +48,10 @@ impl Context<'_> {
     /// One exact address, with its spelling kept. A bare name is one at the first local domain.
     pub(super) fn mailbox(&mut self, value: &Value) -> Option<Mailbox> {
         let text = value.text.as_str();
-        if self.negated(
+        if self.left_out(
             "E1110",
             value,
-            "take it out: who is not named gets nothing. A rule says `unless sender is ",
+            |_| "take the whole entry out: whoever is not named is left out; in place of a group some of whom are not meant, name the others".to_owned(),
         ) {
             return None;
         }

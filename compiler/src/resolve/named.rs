@@ -5,7 +5,7 @@
 use super::Context;
 use super::names::{Declared, Sort};
 use super::set::{elsewhere, suits, whole_address};
-use crate::ast::{Ast, Class, FactTest, Item, Value};
+use crate::ast::{Ast, Class, FactTest, Item, Needles, Op, Set, Value};
 use crate::diag::Diagnostic;
 use crate::model::ListType;
 use crate::resolve::data::list_type;
@@ -141,11 +141,20 @@ fn list_help(ctx: &Context<'_>, list: &Declared, place: Place<'_>) -> String {
             match list.ty {
                 Some(ty) if !suits(row.ty, ty) => format!("{}{itself}", elsewhere(row, ty, name, not(test))),
                 _ if alone => format!("write `{} {}in {name}`{itself}", asked(test), not(test)),
-                _ => format!(
-                    "a list stands behind `in` without brackets, in a test of its own: `{} {}in {name}`{itself}",
-                    asked(test),
-                    not(test)
-                ),
+                _ => {
+                    let (fact, not) = (asked(test), not(test));
+                    let alone = matches!(&test.op, Op::In(Set::Inline(all)) if all.entries.len() == 1);
+                    let joined = if test.negated { "and" } else { "or" };
+                    if alone {
+                        format!(
+                            "a list stands behind `in` without brackets: write `{fact} {not}in {name}`{itself}"
+                        )
+                    } else {
+                        format!(
+                            "a list stands behind `in` without brackets, in a test of its own beside the others: `({fact} {not}in {name} {joined} {fact} {not}in [...])`{itself}"
+                        )
+                    }
+                }
             }
         }
         Place::Search(row, test, operator) => {
@@ -154,7 +163,19 @@ fn list_help(ctx: &Context<'_>, list: &Declared, place: Place<'_>) -> String {
                 Some(ty) if ty != ListType::Text => {
                     format!("{}{itself}", elsewhere(row, ty, name, not(test)))
                 }
-                _ => format!("write `{} {operator} any of {name}`{itself}", asked(test)),
+                _ => match &test.op {
+                    Op::Contains(Needles::Inline(all))
+                    | Op::StartsWith(Needles::Inline(all))
+                    | Op::EndsWith(Needles::Inline(all))
+                        if all.entries.len() > 1 =>
+                    {
+                        let fact = asked(test);
+                        format!(
+                            "a list stands without brackets, in a test of its own beside the others: `({fact} {operator} any of {name} or {fact} {operator} any of [...])`{itself}"
+                        )
+                    }
+                    _ => format!("write `{} {operator} any of {name}`{itself}", asked(test)),
+                },
             }
         }
         Place::List(ty) => {
@@ -166,6 +187,12 @@ fn list_help(ctx: &Context<'_>, list: &Declared, place: Place<'_>) -> String {
             };
             format!(
                 "a list holds no other: write its entries here, or name both lists in the rule, with `or` between the tests{itself}"
+            )
+        }
+        Place::Mailboxes { .. } if list.ty.is_some_and(|ty| ty != ListType::Address) => {
+            format!(
+                "addresses stand here, and this list holds none: write each address{}",
+                mailbox(ctx, name)
             )
         }
         Place::Mailboxes { groups: true } => format!(
@@ -206,7 +233,7 @@ fn group_help(ctx: &Context<'_>, name: &str, place: Place<'_>) -> String {
                 ListType::Domain => format!("; a host of that name stands in quotes: `\"{name}\"`"),
                 _ => format!("; the word itself stands in quotes: `\"{name}\"`"),
             };
-            format!("a group holds addresses, and stands in lists of addresses alone{itself}")
+            format!("a group holds mail addresses, and stands in lists of mail addresses alone{itself}")
         }
         Place::Mailboxes { groups: true } => format!("write `group {name}`{}", mailbox(ctx, name)),
         Place::Mailboxes { groups: false } => {

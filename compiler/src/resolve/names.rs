@@ -4,7 +4,7 @@ use super::Context;
 use crate::ast::Word;
 use crate::diag::Diagnostic;
 use crate::model::ListType;
-use crate::parse::opposite::{Likely, reverses};
+use crate::parse::opposite::{Likely, certain, reverses};
 use crate::parse::words::{nearest, tied};
 use crate::span::{Span, within};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -221,9 +221,21 @@ impl Context<'_> {
                 (None, Some(meant)) if sort == Sort::List && reverses(&name, meant) => diagnostic.help(format!(
                     "there is a list `{meant}`; what is outside of it is written `not in {meant}`"
                 )),
-                // Of two names that are as near, only the writer knows.
-                (None, Some(meant)) if tied(&name, meant, candidates.iter().copied()) => {
-                    diagnostic.help(format!("did you mean `{meant}`?"))
+                (None, Some(meant)) if sort == Sort::Group && reverses(&name, meant) => diagnostic.help(format!(
+                    "there is a group `{meant}`; who is outside of it is written `not in group {meant}`"
+                )),
+                // Of names that are as near, or told apart by a part of them, only the writer knows which is meant.
+                (None, Some(meant)) if !likely(&name, meant, &candidates) => {
+                    let near: Vec<String> = tied(&name, meant, candidates.iter().copied())
+                        .into_iter()
+                        .take(SHOWN)
+                        .map(|near| format!("`{near}`"))
+                        .collect();
+                    let are = if near.len() > 1 { "are" } else { "is" };
+                    diagnostic.help(format!(
+                        "there {are} {}; if another is meant, define `{name}`",
+                        near.join(" and ")
+                    ))
                 }
                 (None, Some(meant)) => diagnostic
                     .help(format!("did you mean `{meant}`?"))
@@ -251,6 +263,14 @@ impl Context<'_> {
         }
     }
 }
+
+/// Whether a name is a slip of the one that is nearest, and of no other.
+fn likely(name: &str, meant: &str, candidates: &[&str]) -> bool {
+    (certain(name, meant) || reverses(name, meant)) && tied(name, meant, candidates.iter().copied()).len() < 2
+}
+
+/// How many names that are as near are shown.
+const SHOWN: usize = 4;
 
 /// The list that a name with a `not` before it leaves out: `non-good`.
 fn negated<'a>(sort: Sort, name: &str, lists: &[&'a str]) -> Option<&'a str> {

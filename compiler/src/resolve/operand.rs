@@ -41,12 +41,23 @@ pub fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, place: Place<'
         _ => "E1114",
     };
     let (name, bare) = (row.name, row.ty != Type::Text || bare_text(row.fact));
-    let instead = if in_set {
-        format!("take it out, and write `unless {name} is ")
-    } else {
-        format!("the opposite is asked with `not` before the whole test: `not {name} is ")
+    let (negated, turned) = (ctx.negated, ctx.turned);
+    let instead = |one: &str| match (in_set, negated || turned) {
+        (true, _) if negated => {
+            format!("take it out, and write `({name} not in [...] or {name} is {one})` in place of this test")
+        }
+        (true, _) => format!(
+            "take it out, and write `({name} in [...] and not {name} is {one})` in place of this test"
+        ),
+        // Whether the two cancel, only the writer knows.
+        (false, true) => format!(
+            "`not` stands here already: write `{name} is {one}` or `not {name} is {one}`, whichever is meant"
+        ),
+        (false, false) => {
+            format!("the opposite is asked with `not` before the whole test: `not {name} is {one}`")
+        }
     };
-    if bare && ctx.negated(code, value, &instead) {
+    if bare && ctx.left_out(code, value, instead) {
         return None;
     }
     // The settings that are lists have a message of their own.
@@ -80,7 +91,7 @@ pub fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, place: Place<'
             through_alias(ctx, row, &pattern, value.span);
             Some(pattern.key())
         }
-        Type::Network => ctx.network(value).map(|n| n.to_string()),
+        Type::Network => ctx.network(value, false).map(|n| n.to_string()),
         Type::Text => {
             let local = matches!(row.fact, Fact::SenderLocal | Fact::RecipientLocal);
             if local && value.text.contains('@') {
@@ -96,7 +107,7 @@ pub fn one_value(ctx: &mut Context<'_>, row: &Row, value: &Value, place: Place<'
                         value.span,
                     )
                     .label("can never be equal")
-                    .help(format!("write `{whole} is {}`", value.text)),
+                    .help(format!("write `{whole} {} {}`", ctx.is(), value.text)),
                 );
                 return None;
             }
@@ -123,11 +134,11 @@ fn state_of_another(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
     }
     let domain = format!("`{}.domain`", row.name);
     let help = if facts.contains(&domain) {
-        format!("write `{}.domain is {}`", row.name, value.text)
+        format!("write `{}.domain {} {}`", row.name, ctx.is(), value.text)
     } else if row.fact == Fact::Recipient && value.text == "unknown" {
-        "take this test out: mail for recipients that are not known is refused by itself, unless the profile says `recipients any`; `recipients known in LIST` there names them".to_owned()
+        "no rule can ask this: mail for recipients that are not known is refused by itself, unless the profile says `recipients any`; `recipients known in LIST` there names them".to_owned()
     } else {
-        format!("only {} can be `{}`: ask that, or take this test out", facts.join(" and "), value.text)
+        format!("only {} can be `{}`: ask that", facts.join(" and "), value.text)
     };
     ctx.report(
         Diagnostic::error("E1117", format!("`{}` cannot be `{}`", row.name, value.text), value.span)
@@ -156,7 +167,7 @@ fn names_something(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
         Diagnostic::error("E1128", format!("`{text}` is {what}, not a value"), value.span)
             .label(format!("`{}` is compared with what is written here, letter by letter", row.name))
             .help(if row.ty == Type::Domain && BUILT_IN.contains(&text) {
-                format!("the name of a list stands behind `in`, without brackets: write `{} in {text}`", row.name)
+                format!("the name of a list stands behind `in`, without brackets: write `{} {} {text}`", row.name, ctx.within())
             } else if what == "a fact" && !text.contains('.') {
                 format!(
                     "a rule cannot compare two facts: write the value itself, or `in` and the name of a list; {} of this name stands in quotes: `\"{text}\"`",
@@ -182,7 +193,7 @@ fn near_state(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
         ctx.report(
             Diagnostic::error("E1117", format!("`client.name` cannot be `{text}`"), value.span)
                 .label("no such state")
-                .help("write `client.name is present`, `client is unverified` where reverse and forward name do not agree, or `client is nameless` where there is no reverse name"),
+                .help("whether there is a name is asked with `client.name is present` or `is absent`; of why there is none with `client is unverified`, where they do not agree or there is none, and `client is nameless`, where there is no reverse name"),
         );
         return true;
     }
@@ -195,19 +206,32 @@ fn near_state(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
     };
     let Some(meant) = meant else { return false };
     let name = row.name;
+    let (is, within) = (ctx.is(), ctx.within());
+    let never = (meant == "absent") != (ctx.negated != ctx.turned);
+    let state = match meant {
+        _ if !ctx.negated => meant,
+        "absent" => "present",
+        _ => "absent",
+    };
     ctx.report(
         Diagnostic::error("E1117", format!("`{name}` cannot be `{text}`"), value.span)
             .label("no such state")
             .help(match row.ty {
-                Type::Address => format!("write `{name} is {meant}`"),
+                Type::Address => format!("write `{name} is {state}`"),
                 Type::Domain if !row.optional => format!(
-                    "`{name}` is always there: take this test out, or, where a host of this name is meant, write `{name} in [{text}]`"
+                    "`{name}` is always there, so this {} holds: {}; where a host of this name is meant, write `{name} {within} [{text}]`",
+                    if never { "never" } else { "always" },
+                    if never {
+                        "in `when` the rule matches nothing, and beside `or` this test alone"
+                    } else {
+                        "beside `and` it adds nothing, and an `unless` of it alone takes all mail out"
+                    }
                 ),
                 Type::Domain => format!(
-                    "write `{name} is {meant}`, or, where a host of this name is meant, `{name} in [{text}]`"
+                    "write `{name} is {state}`, or, where a host of this name is meant, `{name} {within} [{text}]`"
                 ),
                 _ => format!(
-                    "write `{name} is {meant}`, or, where the word itself is meant, `{name} is \"{text}\"`"
+                    "write `{name} is {state}`, or, where the word itself is meant, `{name} {is} \"{text}\"`"
                 ),
             }),
     );
@@ -285,7 +309,11 @@ pub fn word(ctx: &mut Context<'_>, row: &Row, words: &[&str], value: &Value) -> 
             listed(words)
         )),
         Some(meant) => {
-            let diagnostic = diagnostic.help(format!("did you mean `{meant}`?"));
+            let diagnostic = diagnostic.help(if value.text == "local" {
+                "`internal` is from this server's domains to them, `inbound` from outside to them".to_owned()
+            } else {
+                format!("did you mean `{meant}`?")
+            });
             match other {
                 // Mail within this server may be called local, and so may all that is delivered here.
                 Some(_) if value.text == "local" => diagnostic,

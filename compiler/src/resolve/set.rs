@@ -176,7 +176,9 @@ pub fn elsewhere(row: &Row, ty: ListType, name: &str, not: &str) -> String {
     match ty {
         ListType::Address if sent => format!("write `{whole} {not}in {name}`: addresses are compared whole"),
         ListType::Address if row.fact == Fact::AuthUser => {
-            format!("define a list of texts, or a group and write `auth.user {not}in group {name}`")
+            format!(
+                "{needs}, or a group, as in `auth.user {not}in group NAME`; where the sender is meant write `sender {not}in {name}`"
+            )
         }
         ListType::Address => format!(
             "{needs}; where the sender is meant write `sender {not}in {name}`, where the recipient, `recipient {not}in {name}`"

@@ -81,17 +81,24 @@ pub(super) fn address_help(error: &AddressError) -> &'static str {
 pub(super) fn nothing(diagnostic: Diagnostic, fact: &str, span: Span) -> Diagnostic {
     match fact {
         "sender" => diagnostic
-            .help("the null sender of bounces is an absent one: write `sender is absent`")
+            .help("the null sender of bounces is an absent one: write `sender is absent` for them, `sender is present` for all others")
             .fix("write `absent`", span, "absent"),
         "recipient" | "recipient.domain" => {
-            diagnostic.help("every message has a recipient: take this test out, or write an address")
+            diagnostic.help("every message has a recipient: write which one is meant")
         }
-        _ => diagnostic.help(format!("write `{fact} is absent` for what is not there")).fix(
+        _ => diagnostic.help(format!("write `{fact} is absent` for what is not there, `{fact} is present` for the opposite")).fix(
             "write `absent`",
             span,
             "absent",
         ),
     }
+}
+
+/// How the rules say what a list cannot leave out. Which fact they ask of it, the list does not know.
+fn left_out(one: &str) -> String {
+    format!(
+        "take it out, and say in the rules what is left out, in place of `FACT in LIST`: `(FACT in LIST and not FACT is {one})`"
+    )
 }
 
 /// A word as a value.
@@ -104,11 +111,7 @@ impl Context<'_> {
     pub(super) fn pattern(&mut self, value: &Value, domains: Bare) -> Option<Pattern> {
         let text = value.text.as_str();
         let bare = !text.contains('@');
-        if self.negated(
-            "E1110",
-            value,
-            "take it out, and say in the rules what is left out: `unless sender is ",
-        ) {
+        if self.left_out("E1110", value, left_out) {
             return None;
         }
         // A local part that is `*` is legal, and never what is meant; in quotes it is taken.
@@ -186,11 +189,7 @@ impl Context<'_> {
         let text = value.text.as_str();
         let word = matches!(value.class, Class::Word) || kept_by_quotes(self, value);
         let network = parse_network(text).is_ok() && !text.starts_with('[');
-        if self.negated(
-            "E1111",
-            value,
-            "take it out, and say in the rules what is left out: `unless sender.domain is ",
-        ) {
+        if self.left_out("E1111", value, left_out) {
             return None;
         }
         if !word || text.contains('@') || network {
@@ -203,12 +202,12 @@ impl Context<'_> {
                     .fix(format!("write `{domain}`"), value.span, domain),
                 // No fix: one address is less than its whole domain.
                 Some((_, domain)) if word && !domain.is_empty() => diagnostic
-                    .help(format!("write `{domain}`, or ask the whole address instead of its domain")),
+                    .help(format!("a domain is all addresses there: write `{domain}` where all are meant; this one alone is asked of a whole address, as in `sender {} {text}`", self.is())),
                 _ if value.class == Class::Text && Pattern::parse(text).is_ok() => diagnostic
                     .help("domains stand without quotes")
                     .fix("take the quotes away", value.span, text),
                 _ if network => diagnostic.help(format!(
-                    "write a domain; to ask for this client write `client.ip is {text}`, or put it into `list NAME: network = [{text}]`"
+                    "write a domain; to ask for this client write `client.ip {} {text}`, or put it into `list NAME: network = [{text}]`", self.is()
                 )),
                 _ if below => diagnostic.help("write `example.com`, or `.example.com` for its subdomains"),
                 _ => diagnostic.help("write one domain, as `example.com`"),
@@ -269,13 +268,13 @@ impl Context<'_> {
         }
     }
 
-    /// An address or a network.
-    pub(super) fn network(&mut self, value: &Value) -> Option<IpNet> {
+    /// An address or a network; `trusted` where the profile names those it trusts.
+    pub(super) fn network(&mut self, value: &Value, trusted: bool) -> Option<IpNet> {
         let text = value.text.as_str();
-        if self.negated(
+        if self.left_out(
             "E1112",
             value,
-            "take it out, and say in the rules what is left out: `unless client.ip is ",
+            |one| if trusted { format!("no network can be left out of `trusted-networks`: write the networks that remain without `{one}`") } else { left_out(one) },
         ) {
             return None;
         }
@@ -318,7 +317,7 @@ impl Context<'_> {
                     Diagnostic::error("E1112", message, value.span)
                         .label("an address or a network is expected here")
                         .help(if shape(value) == "a domain" {
-                            format!("to ask for the client's host name write `client.name is {text}` (`.{text}` for all hosts below it); a network is written `192.0.2.7` or `192.0.2.0/24`")
+                            format!("to ask for the client's host name write `client.name {} {text}` (`.{text}` for all hosts below it); a network is written `192.0.2.7` or `192.0.2.0/24`", self.is())
                         } else {
                             fault.help
                         })

@@ -11,7 +11,7 @@ pub(super) fn check(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
     for (from, to) in &model.profile.domain_aliases {
         let rules = model.rules.iter().filter(|rule| rule.mode != RuleMode::Off);
         let mut found = rules.filter_map(|rule| Some((rule, left_out(model, rule, from, to)?)));
-        let Some((rule, test)) = found.next() else { continue };
+        let Some((rule, (test, negated))) = found.next() else { continue };
         let text = format!("senders at `{from}` are not senders at `{to}` to `{}`", rule.name);
         let mut diagnostic = Diagnostic::warning("W0218", text, test.span)
             .label("a sender is seen as given, a domain alias is not replaced")
@@ -19,16 +19,19 @@ pub(super) fn check(model: &Model, diagnostics: &mut Vec<Diagnostic>) {
         for (rule, _) in found.take(SHOWN) {
             diagnostic = diagnostic.also(rule.span, "and in this one");
         }
-        diagnostics.push(diagnostic.help(both(model, test, from, to)));
+        diagnostics.push(diagnostic.help(both(model, (test, negated), from, to)));
     }
 }
 
 /// What to write in a rule so that its test holds for senders at both domains.
-fn both(model: &Model, test: &Test, from: &str, to: &str) -> String {
+fn both(model: &Model, (test, negated): (&Test, bool), from: &str, to: &str) -> String {
     let fact = test.fact.row().name;
     let twin = |value: &str| {
         let local = value.rsplit_once('@').map_or("", |(local, _)| local);
         if test.fact == Fact::SenderDomain { from.to_owned() } else { format!("{local}@{from}") }
+    };
+    let not = |both: &str, one: &str| {
+        if negated { format!(", `not ({both})` in place of `{one}`") } else { String::new() }
     };
     let Op::In(set) = &test.op else { return String::new() };
     match set {
@@ -36,13 +39,21 @@ fn both(model: &Model, test: &Test, from: &str, to: &str) -> String {
             let at = |value: &&String| value.rsplit_once('@').is_some_and(|(_, d)| d == to);
             let value = values.iter().find(at).map_or("", String::as_str);
             let shown = value.strip_prefix('@').filter(|_| test.fact == Fact::SenderDomain).unwrap_or(value);
-            format!("name both where they are meant, as in `{fact} in [{shown}, {}]`", twin(value))
+            let pair = format!("[{shown}, {}]", twin(value));
+            // The `not` may stand in the test, before it, or be an `unless`.
+            let other = if negated {
+                format!(", or `{fact} not in {pair}` in place of `is not` and `not in`")
+            } else {
+                String::new()
+            };
+            format!("name both where they are meant, as in `{fact} in {pair}`{other}")
         }
         Set::List(at) => {
             let name = model.lists.get(*at).map_or("", |list| list.name.as_str());
             let one = if test.fact == Fact::SenderDomain { from.to_owned() } else { format!("@{from}") };
             format!(
-                "name both where they are meant: `({fact} in {name} or {fact} is {one})` in place of `{fact} in {name}`"
+                "name both where they are meant: `({fact} in {name} or {fact} is {one})` in place of `{fact} in {name}`{}",
+                not(&format!("{fact} in {name} or {fact} is {one}"), &format!("{fact} not in {name}"))
             )
         }
         Set::Group(at, _) => {
@@ -51,20 +62,24 @@ fn both(model: &Model, test: &Test, from: &str, to: &str) -> String {
             let name = group.map_or("", |group| group.name.as_str());
             let one = member.map_or_else(String::new, |m| twin(m.address.as_str()));
             format!(
-                "name both where they are meant: `({fact} in group {name} or {fact} is {one})` in place of `{fact} in group {name}`"
+                "name both where they are meant: `({fact} in group {name} or {fact} is {one})` in place of `{fact} in group {name}`{}",
+                not(
+                    &format!("{fact} in group {name} or {fact} is {one}"),
+                    &format!("{fact} not in group {name}")
+                )
             )
         }
     }
 }
 
-/// The first test of a rule on senders at a domain, where none is on those at its alias.
-fn left_out<'a>(model: &Model, rule: &'a RuleDef, from: &str, to: &str) -> Option<&'a Test> {
+/// The first test of a rule on senders at a domain, and whether it is negated, where none is on those at its alias.
+fn left_out<'a>(model: &Model, rule: &'a RuleDef, from: &str, to: &str) -> Option<(&'a Test, bool)> {
     let (mut first, mut both) = (None, false);
-    rule.condition.visit(&mut |test, _| {
+    rule.condition.visit(&mut |test, negated| {
         if matches!(test.fact, Fact::Sender | Fact::SenderDomain | Fact::From) {
             both |= names(model, test, from);
             if first.is_none() && names(model, test, to) {
-                first = Some(test);
+                first = Some((test, negated));
             }
         }
     });

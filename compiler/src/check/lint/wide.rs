@@ -3,6 +3,7 @@
 use super::{OPEN, holds, is_direction, is_recipient, is_sender, possible};
 use crate::diag::Diagnostic;
 use crate::model::{Cond, Model, Op, RuleDef, RuleMode, Set, Test};
+use crate::span::Span;
 use edict_table::fact::Fact;
 use edict_table::facts::Direction;
 use edict_table::model::{Action, Mode, Verb};
@@ -136,7 +137,11 @@ fn caught(model: &Model, rule: &RuleDef, diagnostics: &mut Vec<Diagnostic>) {
             )
             .label("a test on an absent sender is no, so its `not` is yes")
             .also(rule.span, "in this rule")
-            .help("add `unless sender is absent`"),
+            .help(if within_any(&rule.condition, span) {
+                "write `sender is present and` before this `not`, both in parentheses, where the rest of the `or` is meant for bounces too; where it is not, add `unless sender is absent`"
+            } else {
+                "add `unless sender is absent`"
+            }),
         );
     }
     let (Some(span), Some(domain)) = (recipient, model.first_local.as_deref()) else { return };
@@ -167,6 +172,20 @@ fn hits_others(cond: &Cond, about: fn(Fact) -> bool) -> bool {
         _ => OPEN,
     };
     possible(cond, &ordinary).0
+}
+
+/// Whether a test stands in an `or`: an exception is one from all of it.
+fn within_any(cond: &Cond, span: Span) -> bool {
+    match cond {
+        Cond::True | Cond::Test(_) => false,
+        Cond::Not(inner) => within_any(inner, span),
+        Cond::All(parts) => parts.iter().any(|part| within_any(part, span)),
+        Cond::Any(parts) => parts.iter().any(|part| {
+            let mut found = false;
+            part.visit(&mut |test, _| found |= test.span == span);
+            found
+        }),
+    }
 }
 
 fn is_reachable(key: &str) -> bool {

@@ -126,7 +126,7 @@ pub(super) fn unknown(c: &mut Cursor<'_>, item: &'static str, behind: &str) -> O
             "reply" => diagnostic
                 .help("code, class and text stand in this order, as in `reply 554 5.7.1 \"not here\"`"),
             "expect" => diagnostic.help(
-                "parts follow one another, as in `expect reject 550 by \"block list\" at rcpt for ann@example.com`",
+                "an `expect` says what happens, in parts that follow one another, as in `expect reject 550 by \"block list\" at rcpt for ann@example.com`",
             ),
             "host" if word == "port" || word.bytes().all(|b| b.is_ascii_digit()) => {
                 diagnostic.help("a port stands behind a colon, as in `host [smtp.example.com:587]`")

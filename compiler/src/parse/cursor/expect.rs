@@ -85,6 +85,16 @@ impl<'a> Cursor<'a> {
                         short(next.text),
                         if self.nth(2).is_some_and(|t| t.kind == TokenKind::Word) { " …" } else { "" }
                     ),
+                    None if what == "a text" && t.text.len() > 1 && t.text.starts_with('!') => format!(
+                        "where a `not` is meant, it stands once before the whole test, as in `not subject contains \"{}\"`; a text stands in quotes: `{}`",
+                        short(t.text.trim_start_matches('!')),
+                        short(&quoted)
+                    ),
+                    None if what.starts_with("a glob") && !t.text.contains(['*', '?']) => format!(
+                        "a glob stands in quotes, and fits all of the text: `\"*{}*\"` finds it anywhere, `{}` is the whole",
+                        short(t.text),
+                        short(&quoted)
+                    ),
                     None => format!("a text stands in quotes: `{}`", short(&quoted)),
                 };
                 let diagnostic = Diagnostic::error("E0017", message, t.span).help(help);

@@ -66,7 +66,7 @@ pub(super) fn set(ctx: &mut Context<'_>, name: &'static str, entries: &Entries) 
                 if ctx.names_set(value, Place::Setting(name)) {
                     continue;
                 }
-                let Some(network) = ctx.network(value) else { continue };
+                let Some(network) = ctx.network(value, true) else { continue };
                 ctx.model.values.insert((name, network.to_string()), value.span);
                 networks.insert(network.to_string());
             }
