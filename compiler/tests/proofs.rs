@@ -19,6 +19,8 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+#[path = "proofs/authors.rs"]
+mod authors;
 #[path = "proofs/delays.rs"]
 mod delays;
 #[path = "proofs/equals.rs"]

@@ -4,6 +4,7 @@
 //! but for a few facts that hang on one other ([`linked`]). It comes back as few claims as possible. Facts follow mail-flow: who is submitted,
 //! what is inside, which direction that makes.
 
+mod author;
 pub(super) mod cover;
 mod envelope;
 mod exact;
@@ -64,7 +65,7 @@ enum Group {
     /// A fact by itself; a header field by its name.
     Alone(Fact),
     Subject,
-    /// The envelope, its sender and what DNS says of both: these hang on who is trusted.
+    /// The envelope, its sender, what DNS says of both, and From: these hang on who is trusted.
     Trust,
 }
 
@@ -114,8 +115,14 @@ pub type Directions = u8;
 /// Asked while the message comes in, with the sender as the client gave it: later it may have been replaced.
 pub const GIVEN: Directions = 16;
 
-const TRUST: [Group; 4] =
-    [Group::Envelope, Group::Sender, Group::Alone(Fact::Spf), Group::Alone(Fact::Dmarc)];
+const TRUST: [(Group, &str); 6] = [
+    (Group::Envelope, ""),
+    (Group::Sender, ""),
+    (Group::Alone(Fact::Spf), ""),
+    (Group::Alone(Fact::Dmarc), ""),
+    (Group::Alone(Fact::From), ""),
+    (Group::Alone(Fact::Header), "from"),
+];
 
 /// Finds a message for which all claims are so, among those of the given directions.
 #[must_use]
@@ -146,7 +153,7 @@ pub fn solve(space: &Space<'_>, claims: &[Claim], directions: Directions) -> Out
         return Outcome::Unknown;
     }
     // Each for itself they can be so. That keeps contradictions small where they are one's own.
-    let both = groups.iter().filter(|((group, _), _)| TRUST.contains(group));
+    let both = groups.iter().filter(|(group, _)| TRUST.contains(group));
     let trust: Vec<Claim> = both.flat_map(|(_, claims)| claims.iter().copied()).collect();
     match one(space, Group::Trust, &trust, directions, &mut world) {
         Answer::Found(()) => {}

@@ -237,8 +237,12 @@ impl World {
             line("recipients", self.recipient_count.to_string());
         }
         for (name, list) in [("from", &self.header.from), ("to", &self.header.to), ("cc", &self.header.cc)] {
-            for address in list {
-                line("header", format!("{name}: {}", written(address)));
+            for address in list.iter().map(written) {
+                // A field that was asked for as a whole holds it.
+                let held = |field: &HeaderField| field.name == name && field.value.contains(&address);
+                if !self.header.fields.iter().any(held) {
+                    line("header", format!("{name}: {address}"));
+                }
             }
         }
         for HeaderField { name, value } in &self.header.fields {

@@ -10,9 +10,9 @@ use edict_table::value::Address;
 use proptest::prelude::*;
 use std::sync::Arc;
 
-const ALIASES: &str = "alias sales = ann\nalias team = [ann, bob] { may-send [carl] }\n";
+pub(super) const ALIASES: &str = "alias sales = ann\nalias team = [ann, bob] { may-send [carl] }\n";
 
-fn head(must: &str) -> String {
+pub(super) fn head(must: &str) -> String {
     format!("edict 1\nprofile {{ local-domains [in.example] sender-must {must} }}\n{ALIASES}")
 }
 
@@ -153,4 +153,21 @@ fn a_domain_alias_is_the_domain() {
     let found = both(head, "sender.domain is alias.example", ann);
     assert_eq!(found, Some(("ann@in.example".to_owned(), "ann@alias.example".to_owned())));
     assert_eq!(both(head, "sender is bob@alias.example", ann), None);
+}
+
+#[test]
+fn patterns_find_their_login() {
+    let alias = "edict 1\nprofile { local-domains [in.example] }\nalias solo@in.example = [bob@in.example]\n";
+    for (one, other) in [
+        ("not sender matches \"b*\"", "auth.user matches \"b*\""),
+        ("not sender.local starts with \"b\"", "auth.user starts with \"b\""),
+        ("sender matches \"s*\"", "auth.user matches \"b*\""),
+        ("sender.local starts with \"s\"", "auth.user starts with \"b\""),
+        ("sender.local ends with \"z\"", "auth.user starts with \"b\""),
+    ] {
+        assert!(both(alias, one, other).is_some(), "{one}, {other}");
+    }
+    let equal = "edict 1\nprofile { local-domains [in.example] sender-must equal-login }\n";
+    assert!(both(equal, "not sender matches \"b*\"", "auth.user matches \"b*\"").is_some());
+    assert!(both(equal, "sender matches \"s*\"", "auth.user matches \"b*\"").is_none());
 }

@@ -4,12 +4,12 @@
 //! Header and body are read only where a setting asks. Limits of size are the receiver's.
 
 use super::inside::{Existence, exists, has_mailbox, is_routed, real_address};
-use super::owner::{may_send_as, may_write};
 use crate::users::Users;
 use edict_message::facts::{body_facts, header_facts};
 use edict_table::facts::{BodyFacts, Direction, HeaderFacts};
 use edict_table::load::Loaded;
 use edict_table::model::SenderMust;
+use edict_table::owner::{may_send_as, may_write};
 use edict_table::value::Address;
 use memchr::{memchr, memmem};
 

@@ -12,7 +12,6 @@ pub mod dns;
 pub(crate) mod inside;
 pub mod limits;
 pub mod lookup;
-pub(crate) mod owner;
 pub(crate) mod peer;
 pub(crate) mod ruling;
 pub(crate) mod transaction;

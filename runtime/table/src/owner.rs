@@ -3,6 +3,7 @@
 //!
 //! A catch-all alias makes nobody the owner of what it catches: a mailbox may stand behind it.
 
+use crate::facts::HeaderFacts;
 use crate::load::Loaded;
 use crate::model::SenderMust;
 use crate::value::{Address, Domain};
@@ -45,6 +46,16 @@ pub fn may_send_as(table: &Loaded, login: &str, address: &Address) -> bool {
     };
     let member = |text: &str| Address::parse(text).is_ok_and(|member| is_login(table, login, &member));
     alias.sole().is_some_and(member) || alias.may_send.iter().any(|name| name == login || member(name))
+}
+
+/// Whether a login may send a message with this header: every address in From must be its own, and
+/// there must be one, since readers believe From.
+#[must_use]
+pub fn may_write(table: &Loaded, login: &str, header: &HeaderFacts) -> bool {
+    table.profile().sender_must == SenderMust::BeAnything
+        || (!header.malformed
+            && !header.from.is_empty()
+            && header.from.iter().all(|address| may_send_as(table, login, address)))
 }
 
 /// Whether an address is the login itself. A bare login has its mailbox at each local domain.

@@ -8,7 +8,9 @@ use super::mailbox::{self, Claims};
 use super::number::Ranges;
 use super::region::is_inside;
 use super::shape::Shape;
-use super::{Answer, Directions, GIVEN, Group, Part, Space, flag, inside_domain, number, owner, split, text};
+use super::{
+    Answer, Directions, GIVEN, Group, Part, Space, author, flag, inside_domain, number, owner, split, text,
+};
 use crate::prove::world::World;
 use edict_table::fact::{Fact, Stage};
 use edict_table::facts::Direction;
@@ -129,7 +131,8 @@ pub(super) fn solve<'t>(
                 own_sender(space, part, user, world);
             }
             if let (Group::Trust, Some(first)) = (group, &user)
-                && !owner::may_send(space, first, world.sender.as_ref())
+                && !(owner::may_send(space, first, world.sender.as_ref())
+                    && author::writes(space, part, first, world))
             {
                 user = match owner::pair(space, part, (&user_yes, &user_no), world) {
                     Answer::Found(other) => Some(other),
@@ -155,7 +158,7 @@ pub(super) fn solve<'t>(
     if unknown { Answer::Unknown } else { Answer::Impossible }
 }
 
-fn asks_sender(part: &Part<'_>) -> bool {
+pub(super) fn asks_sender(part: &Part<'_>) -> bool {
     part.iter().any(|(p, _)| super::group(p).0 == Group::Sender)
 }
 
@@ -213,13 +216,11 @@ fn login(space: &Space<'_>, yes: &[&Test], no: &[&Test], sender: Option<&Address
 }
 
 /// Gives a login its own address as the sender where nothing else was asked of one.
-fn own_sender(space: &Space<'_>, part: &Part<'_>, user: &str, world: &mut World) {
+pub(super) fn own_sender(space: &Space<'_>, part: &Part<'_>, user: &str, world: &mut World) {
     if asks_sender(part) || space.table.profile.sender_must == SenderMust::BeAnything {
         return;
     }
-    let at_home =
-        || Some(Address::new(user, &Domain::parse(space.table.profile.local_domains.first()?).ok()?));
-    if let Some(own) = Address::parse(user).ok().or_else(at_home) {
+    if let Some(own) = owner::home(space, user) {
         world.sender = Some(own);
     }
 }
