@@ -95,7 +95,8 @@ impl Known {
         let named = match &mail.client_name {
             ClientName::Given(name) => Named::of(name),
             ClientName::Asked => mail.dns.client(client),
-            ClientName::NotKept => Named { name: Slot::Absent, ..Named::of(NAME) },
+            // Why there is none is not in the journal.
+            ClientName::NotKept => Named::new(Slot::Absent, Slot::Known(true), Slot::Known(false)),
         };
         let header = header_facts(&mail.message);
         let helo = mail.helo.as_deref().unwrap_or("localhost.localdomain");

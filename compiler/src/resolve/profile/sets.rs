@@ -1,7 +1,7 @@
 //! Settings of several values: domains, networks, mailboxes, and whom forwarding excepts.
 
 use super::profiles;
-use crate::ast::{self, Ast, Class, Entries, Entry, SettingValue, Value, Word};
+use crate::ast::{self, Ast, Entries, Entry, SettingValue, Value, Word};
 use crate::diag::Diagnostic;
 use crate::resolve::Context;
 use crate::resolve::named::Place;
@@ -136,11 +136,10 @@ pub(super) fn exceptions(ctx: &mut Context<'_>, entries: &Entries) -> Vec<String
     for entry in &entries.entries {
         if let Entry::Value(value) = entry
             && !ctx.names_set(value, Place::Exceptions)
+            && let Some(pattern) = ctx.pattern(value, Bare::Entry)
         {
-            let bare = if value.class == Class::Word { Bare::Taken } else { Bare::Entry };
-            if let Some(pattern) = ctx.pattern(value, bare) {
-                out.insert(pattern.key());
-            }
+            // A bare name is no address here, as in lists: it was taken for a host of that name.
+            out.insert(pattern.key());
         }
     }
     out.into_iter().collect()
