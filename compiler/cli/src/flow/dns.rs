@@ -21,7 +21,7 @@ pub struct Named {
 }
 
 impl Named {
-    fn new(name: Slot<Domain>, unverified: Slot<bool>, nameless: Slot<bool>) -> Self {
+    pub fn new(name: Slot<Domain>, unverified: Slot<bool>, nameless: Slot<bool>) -> Self {
         Self { name, unverified, nameless }
     }
 

@@ -1,6 +1,6 @@
 //! Everything that is known of a mail, and the facts of it up to a stage.
 
-use super::dns::{NAME, Named};
+use super::dns::Named;
 use super::{ClientName, Mail, Unfit};
 use edict_message::facts::{body_facts, header_facts};
 use edict_runtime::verdict::bounds;
