@@ -14,8 +14,27 @@ impl Context<'_> {
             Class::Word | Class::Number(_) => words,
             _ => false,
         };
+        let text = value.text.as_str();
+        // Meant for all at a domain, or for a name at all of them: as a text it is nobody's.
+        let part = match value.class {
+            Class::Text => None,
+            _ if text.starts_with('@') => Some("ends"),
+            _ if text.ends_with('@') => Some("starts"),
+            _ => None,
+        };
+        if let (true, Some(part)) = (fine, part) {
+            self.report(
+                Diagnostic::error(
+                    "E1114",
+                    format!("`{text}` stands for many, and a text is one"),
+                    value.span,
+                )
+                .label("no text is this")
+                .help(format!("ask for a part of it in a test of its own: `{part} with \"{text}\"`")),
+            );
+            return None;
+        }
         if !fine {
-            let text = value.text.as_str();
             if text.len() > 2 && text.starts_with('/') && text.ends_with('/') {
                 self.report(
                     Diagnostic::error("E1114", format!("`{text}` is a regex, not a text"), value.span)
