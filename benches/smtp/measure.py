@@ -55,7 +55,7 @@ class Sink:
         user = ["-u", "nobody"] if os.geteuid() == 0 else []
         enough = ["-M", str(messages)] if messages else []
         self.process = subprocess.Popen(
-            ["smtp-sink", *user, *(["-c"] if counting else []), *enough, f"127.0.0.1:{self.port}", "1024"],
+            ["smtp-sink", "-m", "2000", *user, *(["-c"] if counting else []), *enough, f"127.0.0.1:{self.port}", "1024"],
             stdout=subprocess.PIPE if counting else subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 10
         while time.monotonic() < end:

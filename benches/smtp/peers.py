@@ -54,7 +54,8 @@ class Server:
 class Edict(Server):
     name = "edictd"
     messages = 20_000
-    extra = ""
+    #: All sessions of the source come from one client.
+    extra = "clients: (connections_per_client: 1000),"
 
     @classmethod
     def missing(cls, options):
@@ -103,7 +104,7 @@ class EdictPassThrough(Edict):
     """The same with pass-through: nothing is stored where nothing needs to be."""
 
     name = "edictd pass-through"
-    extra = "pass_through: (connections: 100),"
+    extra = Edict.extra + " pass_through: (connections: 500),"
     answers_late = True
 
 

@@ -41,6 +41,7 @@ WARM_UP = 500
 MODES = {
     "kept": (50, 4096, False, 1.0),
     "reconnect": (50, 4096, True, 0.5),
+    "many": (500, 4096, False, 1.0),
     "one": (1, 4096, False, 0.1),
     "large": (50, 102_400, False, 0.1),
 }

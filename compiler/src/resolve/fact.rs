@@ -260,7 +260,7 @@ fn unknown_fact(ctx: &mut Context<'_>, test: &FactTest, states: &[&str]) {
         ctx.report(
             Diagnostic::error("E1106", "no fact is named `time`", span)
                 .label("rules cannot ask this")
-                .help("rules know dates, not the hours of every day: take the test out, or write `active from 2026-12-01 until 2027-01-15` on a line of its own"),
+                .help("rules know dates, not the hours of every day: take the test out where others are joined with it by `and`, else the rule, or write `active from 2026-12-01 until 2027-01-15` on a line of its own"),
         );
         return;
     }

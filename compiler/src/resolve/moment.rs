@@ -53,7 +53,10 @@ fn never(active: &Active) -> Diagnostic {
             "clocks are set forward between them in the profile's `time-zone`: write a later end, or an earlier begin",
         )
     } else {
-        ("the rule ends before it begins", "write the earlier time after `from`")
+        (
+            "the rule ends before it begins",
+            "write the earlier time after `from`; where clocks are set forward between the two, a later end as well",
+        )
     };
     Diagnostic::error("E1310", text, active.span).label("never in force").help(help)
 }

@@ -138,7 +138,11 @@ fn state_of_another(ctx: &mut Context<'_>, row: &Row, value: &Value) -> bool {
     } else if row.fact == Fact::Recipient && value.text == "unknown" {
         "no rule can ask this: mail for recipients that are not known is refused by itself, unless the profile says `recipients any`; `recipients known in LIST` there names them".to_owned()
     } else {
-        format!("only {} can be `{}`: ask that", facts.join(" and "), value.text)
+        format!(
+            "no rule can ask this of `{}`, only of {}, which is about other mail: if that is meant, write it, else take this out (without its only test, the rule)",
+            row.name,
+            facts.join(" and ")
+        )
     };
     ctx.report(
         Diagnostic::error("E1117", format!("`{}` cannot be `{}`", row.name, value.text), value.span)
