@@ -61,7 +61,7 @@ impl Postfix {
              maillog_file = {here}/log\nmaillog_file_prefixes = {here}\nsmtp_host_lookup = native\n\
              service_throttle_time = 1s\n{main}"
         );
-        std::fs::write(folder.join("conf/main.cf"), text).unwrap();
+        std::fs::write(folder.join("conf/main.cf"), once(&text)).unwrap();
         let master = format!("{address} inet n - n - - smtpd\n{MASTER}");
         std::fs::write(folder.join("conf/master.cf"), master).unwrap();
         let postfix = Self { address, folder };
@@ -101,8 +101,9 @@ impl Postfix {
         let conf = self.folder.join("conf");
         // The master keeps what it is given as its output: a pipe would never end.
         let said = self.folder.join("said");
-        let status = Command::new("postfix")
-            .arg("-c")
+        // What waits for room in the socket of a postlogd that reads nothing would wait for ever.
+        let status = Command::new("timeout")
+            .args(["--kill-after=5", "60", "postfix", "-c"])
             .arg(conf)
             .arg(verb)
             .stdout(Stdio::null())
@@ -115,13 +116,16 @@ impl Postfix {
 
     fn stop(&self) {
         let conf = self.folder.join("conf");
+        let master = std::fs::read_to_string(self.folder.join("queue/pid/master.pid")).unwrap_or_default();
         // A stop that hangs must not hang the tests with it.
         let stop = ["--kill-after=5", "60", "postfix", "-c"];
         let stopped = Command::new("timeout").args(stop).arg(conf).arg("stop").output();
-        if !stopped.is_ok_and(|stopped| stopped.status.success())
-            && let Ok(pid) = std::fs::read_to_string(self.folder.join("queue/pid/master.pid"))
-        {
-            let _ = Command::new("kill").args(["-9", pid.trim()]).status();
+        if !stopped.is_ok_and(|stopped| stopped.status.success()) && !master.is_empty() {
+            let _ = Command::new("kill").args(["-9", master.trim()]).status();
+        }
+        // All that it started is of its session. A postlogd that lives on holds the socket of the next one.
+        if !master.is_empty() {
+            let _ = Command::new("pkill").args(["-KILL", "-s", master.trim()]).status();
         }
     }
 
@@ -152,6 +156,16 @@ impl Drop for Postfix {
         }
         self.stop();
     }
+}
+
+/// Each setting once, the last one: every process of Postfix warns of an entry that overrides another, postlogd too, whose
+/// socket is full of such lines before it reads the first, so that it waits for itself.
+fn once(text: &str) -> String {
+    let name = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    let last = |at: usize, line: &str| !lines.iter().skip(at + 1).any(|later| name(later) == name(line));
+    let kept = lines.iter().enumerate().filter(|(at, line)| !line.contains('=') || last(*at, line));
+    kept.map(|(_, line)| format!("{line}\n")).collect()
 }
 
 fn run(program: &str, arguments: &[&str]) {
