@@ -118,7 +118,7 @@ pub(super) async fn attempt(
     if let Some(old) = old {
         old.session.quit().await;
     }
-    let mut whole = Whole::new(&letter);
+    let mut whole = Whole::default();
     let (mut stale, mut asked) = (0, Vec::new());
     // Where a server took the message and put some recipients off: it has the next one, too.
     let mut first: Option<Connection> = None;
@@ -127,8 +127,8 @@ pub(super) async fn attempt(
             Some(open) => open,
             None => connect(inner, lane).await?,
         };
-        let targets = whole.targets();
-        let letter = Letter { targets: &targets, ..letter };
+        let targets = whole.targets(&job.targets);
+        let letter = Letter { targets: targets.as_deref().unwrap_or(letter.targets), ..letter };
         let sent = open.session.send_before(&letter, next.as_ref().filter(|_| asked.is_empty())).await;
         if let Some(trouble) = &sent.trouble {
             tracing::info!(id = %job.entry.id, peer = open.session.peer, %trouble, "a next hop broke off");
@@ -141,7 +141,7 @@ pub(super) async fn attempt(
             && let Some(other) = elsewhere(lane, job, &mut open, &sent, &mut asked).await
         {
             log(&job.entry, &letter, &sent, &open.session.peer);
-            whole.go_on(&sent);
+            whole.go_on(&sent.put_off.places, sent.outcomes);
             keep(inner, job, &whole).await;
             *connection = Some(other);
             match sent.put_off.all || first.is_some() {
@@ -152,50 +152,57 @@ pub(super) async fn attempt(
         }
         let last = Sent { put_off: PutOff::default(), ..sent };
         log(&job.entry, &letter, &last, &open.session.peer);
-        whole.go_on(&last);
+        let outcomes = whole.end(last.outcomes);
         if let Some(mut kept) = first {
             kept.place = open.place.take();
             open.session.leave().await;
             *connection = Some(kept);
-            return Ok(Tried { outcomes: whole.outcomes, closing: None });
+            return Ok(Tried { outcomes, closing: None });
         }
         if open.session.usable() {
             open.place.iter_mut().for_each(Place::prove);
             *connection = Some(open);
         }
-        return Ok(Tried { outcomes: whole.outcomes, closing: last.closing });
+        return Ok(Tried { outcomes, closing: last.closing });
     }
     Err(Trouble::Lost("it hangs up at once".to_owned()))
 }
 
-/// What became of all recipients of a job, and who of them is still to be asked for.
+/// What became of all recipients of a job, and who of them is still to be asked for. Empty while one server has them all, as
+/// nearly always.
+#[derive(Default)]
 struct Whole {
     outcomes: Vec<Outcome>,
-    /// Places among the job's recipients, and what they stand for.
-    open: Vec<(usize, u16)>,
+    /// Places among the job's recipients.
+    open: Vec<usize>,
 }
 
 impl Whole {
-    fn new(letter: &Letter<'_>) -> Self {
-        let unknown = Outcome::Deferred(Reason::new((4, 3, 0), "not asked for"));
-        Self {
-            outcomes: vec![unknown; letter.targets.len()],
-            open: letter.targets.iter().copied().enumerate().collect(),
-        }
-    }
-
-    fn targets(&self) -> Vec<u16> {
-        self.open.iter().map(|(_, target)| *target).collect()
+    /// Those still to be asked for, of the targets of a job; none: all of them.
+    fn targets(&self, all: &[u16]) -> Option<Vec<u16>> {
+        let open = || self.open.iter().filter_map(|place| all.get(*place).copied()).collect();
+        (!self.outcomes.is_empty()).then(open)
     }
 
     /// Takes over what a server said; those that it put off are asked for at another.
-    fn go_on(&mut self, sent: &Sent) {
-        for ((place, _), outcome) in self.open.iter().zip(&sent.outcomes) {
-            if let Some(slot) = self.outcomes.get_mut(*place) {
-                slot.clone_from(outcome);
+    fn go_on(&mut self, put_off: &[usize], outcomes: Vec<Outcome>) {
+        if self.outcomes.is_empty() {
+            self.open = (0..outcomes.len()).collect();
+            self.outcomes = outcomes;
+        } else {
+            for (place, outcome) in self.open.iter().zip(outcomes) {
+                if let Some(slot) = self.outcomes.get_mut(*place) {
+                    *slot = outcome;
+                }
             }
         }
-        self.open = sent.put_off.places.iter().filter_map(|place| self.open.get(*place).copied()).collect();
+        self.open = put_off.iter().filter_map(|place| self.open.get(*place).copied()).collect();
+    }
+
+    /// The outcomes of all, with what the last server said.
+    fn end(&mut self, outcomes: Vec<Outcome>) -> Vec<Outcome> {
+        self.go_on(&[], outcomes);
+        std::mem::take(&mut self.outcomes)
     }
 
     fn delivered(&self) -> impl Iterator<Item = usize> {
