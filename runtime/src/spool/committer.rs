@@ -3,6 +3,8 @@
 //! No delay is added for those who wait; notes that nobody waits for ride along, or go by themselves
 //! after [`NOTE_DELAY`]. A failed write or sync is final: the call is never made again.
 
+mod space;
+
 use super::deferred::Deferred;
 use super::disk::{Disk, read_exact};
 use super::frame::{self, FRAME_HEADER, Kind};
@@ -14,7 +16,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -26,8 +28,6 @@ const NOTE_DELAY: Duration = Duration::from_millis(10);
 const MAX_WAITING: usize = 64 << 20;
 /// How long what waits may wait before the spool is slow.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// How long an answer on free space is used, in milliseconds.
-const SPACE_AGE: u64 = 250;
 /// Notes that are kept while no segment can be had.
 const MAX_LATE: usize = 100_000;
 /// The commit buffer's size is given back above this.
@@ -195,68 +195,6 @@ impl Shared {
         if let Err(error) = self.deferred.forget_new(record.id) {
             tracing::warn!(id = %record.id, %error, "the file of a message that was not taken stays until a restart");
         }
-    }
-
-    pub fn ready(&self) -> Result<(), SpoolError> {
-        self.check()?;
-        {
-            let pending = locked(&self.pending);
-            let waits = pending.since.is_some_and(|since| since.elapsed() > MAX_WAIT);
-            if pending.bytes > MAX_WAITING || waits {
-                return Err(SpoolError::Slow);
-            }
-        }
-        self.measure();
-        if self.space_full.load(Ordering::Relaxed) { Err(SpoolError::Full) } else { Ok(()) }
-    }
-
-    /// Looks how much is left on the disk, where nobody did a moment ago.
-    pub fn measure(&self) {
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(0);
-        let at = self.space_at.load(Ordering::Relaxed);
-        if at == u64::MAX || now.saturating_sub(at) >= SPACE_AGE {
-            self.space_at.store(now, Ordering::Relaxed);
-            let full = match self.disk.space(&self.folder) {
-                Ok(space) => {
-                    self.space_short.store(space.bytes < self.options.reserve, Ordering::Relaxed);
-                    self.reclaim();
-                    // What the log goes on in takes no more of the disk.
-                    let ours = (rotate::reusable(self) as u64).saturating_mul(self.options.segment.into());
-                    space.bytes.saturating_add(ours) < self.options.reserve || space.files < 1000
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot tell how much space is left under the spool");
-                    true
-                }
-            };
-            if self.space_full.swap(full, Ordering::Relaxed) != full {
-                let keep_mib = self.options.reserve >> 20;
-                match full {
-                    true => tracing::warn!(
-                        keep_mib,
-                        "mail is put off with 452: less than is to stay free is left on the disk of the spool"
-                    ),
-                    false => tracing::info!("the disk of the spool has room: mail is taken again"),
-                }
-            }
-        }
-    }
-
-    /// Whether less was left on the disk than is to stay free when somebody looked.
-    pub fn short(&self) -> bool {
-        self.space_short.load(Ordering::Relaxed)
-    }
-
-    /// Has segments given back that nothing needs, where there are more than are kept.
-    pub fn reclaim(&self) {
-        if !rotate::has_surplus(self) {
-            return;
-        }
-        let mut pending = locked(&self.pending);
-        pending.reclaim = true;
-        pending.asleep = false;
-        drop(pending);
-        self.wake.notify_one();
     }
 
     pub fn read(&self, position: Position) -> Result<Record, SpoolError> {

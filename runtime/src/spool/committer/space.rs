@@ -1,0 +1,72 @@
+//! Room on the disk: whether a record can be taken, and what is given back where there is little.
+
+use super::{MAX_WAIT, MAX_WAITING, Shared, locked};
+use crate::spool::{SpoolError, rotate};
+use std::sync::atomic::Ordering;
+
+/// How long an answer on free space is used, in milliseconds.
+const SPACE_AGE: u64 = 250;
+
+impl Shared {
+    pub fn ready(&self) -> Result<(), SpoolError> {
+        self.check()?;
+        {
+            let pending = locked(&self.pending);
+            let waits = pending.since.is_some_and(|since| since.elapsed() > MAX_WAIT);
+            if pending.bytes > MAX_WAITING || waits {
+                return Err(SpoolError::Slow);
+            }
+        }
+        self.measure();
+        if self.space_full.load(Ordering::Relaxed) { Err(SpoolError::Full) } else { Ok(()) }
+    }
+
+    /// Looks how much is left on the disk, where nobody did a moment ago.
+    pub fn measure(&self) {
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(0);
+        let at = self.space_at.load(Ordering::Relaxed);
+        if at == u64::MAX || now.saturating_sub(at) >= SPACE_AGE {
+            self.space_at.store(now, Ordering::Relaxed);
+            let full = match self.disk.space(&self.folder) {
+                Ok(space) => {
+                    self.space_short.store(space.bytes < self.options.reserve, Ordering::Relaxed);
+                    self.reclaim();
+                    // What the log goes on in takes no more of the disk.
+                    let ours = (rotate::reusable(self) as u64).saturating_mul(self.options.segment.into());
+                    space.bytes.saturating_add(ours) < self.options.reserve || space.files < 1000
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot tell how much space is left under the spool");
+                    true
+                }
+            };
+            if self.space_full.swap(full, Ordering::Relaxed) != full {
+                let keep_mib = self.options.reserve >> 20;
+                match full {
+                    true => tracing::warn!(
+                        keep_mib,
+                        "mail is put off with 452: less than is to stay free is left on the disk of the spool"
+                    ),
+                    false => tracing::info!("the disk of the spool has room: mail is taken again"),
+                }
+            }
+        }
+    }
+
+    /// Whether less was left on the disk than is to stay free when somebody looked.
+    pub fn short(&self) -> bool {
+        self.space_short.load(Ordering::Relaxed)
+    }
+
+    /// Has segments given back that nothing needs, where there are more than are kept.
+    pub fn reclaim(&self) {
+        if !rotate::has_surplus(self) {
+            return;
+        }
+        let mut pending = locked(&self.pending);
+        pending.reclaim = true;
+        pending.asleep = false;
+        drop(pending);
+        self.wake.notify_one();
+    }
+}
