@@ -3,6 +3,7 @@
 
 use super::client::Trouble;
 use edict_table::model::Host;
+use edict_table::value::domain::literal_ip;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
@@ -48,9 +49,8 @@ impl Exchanges {
     /// # Errors
     /// [`Trouble::Never`] where the domain takes no mail; [`Trouble::Connect`] when DNS does not say.
     pub async fn hosts(&self, domain: &str, ourselves: &str) -> Result<Vec<Host>, Trouble> {
-        if let Some(literal) = domain.strip_prefix('[').and_then(|d| d.strip_suffix(']')) {
-            let name = literal.strip_prefix("ipv6:").unwrap_or(literal).to_owned();
-            return Ok(vec![Host { name, port: self.port }]);
+        if let Some(ip) = literal_ip(domain) {
+            return Ok(vec![Host { name: ip.to_string(), port: self.port }]);
         }
         let failed = |e: String| Trouble::Connect(domain.to_owned(), e);
         let found = match self.resolver().map_err(failed)?.mx_lookup(format!("{domain}.")).await {

@@ -8,6 +8,7 @@ use crate::smtp::path::{self, Mailbox, Path};
 use crate::smtp::session::{Phase, Session, Step};
 use crate::verdict::lookup::Question;
 use crate::verdict::transaction::{Gate, Transaction, Wanted};
+use edict_table::value::domain::literal_ip;
 use edict_table::value::{Address, canonical_ip};
 use std::net::IpAddr;
 
@@ -109,12 +110,7 @@ fn recipient(
 
 /// Whether this is postmaster at the literal of the address that the client connected to.
 fn is_own_postmaster(address: &Address, own: Option<IpAddr>) -> bool {
-    let literal = || address.domain().strip_prefix('[')?.strip_suffix(']');
-    let ip = || {
-        let text = literal()?;
-        text.strip_prefix("ipv6:").unwrap_or(text).parse::<IpAddr>().ok()
-    };
-    own.is_some() && address.local() == "postmaster" && ip().map(canonical_ip) == own
+    own.is_some() && address.local() == "postmaster" && literal_ip(address.domain()).map(canonical_ip) == own
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The longest domain taken, in bytes of A-labels (RFC 5321 4.5.3.1.2 says 255; DNS leaves 253).
 pub const MAX_DOMAIN: usize = 253;
@@ -121,6 +121,13 @@ impl Domain {
     pub fn parents(&self) -> impl Iterator<Item = &str> {
         parents(&self.0)
     }
+}
+
+/// The address that an address literal in normal form holds.
+#[must_use]
+pub fn literal_ip(domain: &str) -> Option<IpAddr> {
+    let inner = domain.strip_prefix('[')?.strip_suffix(']')?;
+    inner.strip_prefix("ipv6:").unwrap_or(inner).parse().ok()
 }
 
 /// The domains above a normalised domain, nearest first. An address literal has none.
