@@ -19,10 +19,25 @@ pub fn human(ask: &Ask, good: bool, body: &str) -> String {
         }
         Ask::Queue => Table::of_queue().page(value.as_array().map_or(&[][..], Vec::as_slice)),
         Ask::Usage(_) => usage(&value),
+        // A server that is just taking it cannot be stopped.
+        Ask::Hold(_) if is_under_way(&value) => {
+            "done: it is on its way now; what is left of it after this attempt is held\n".to_owned()
+        }
+        Ask::Remove(_) if is_under_way(&value) => {
+            "done: it is on its way now; what is left of it after this attempt is thrown away\n".to_owned()
+        }
+        Ask::Release(_) if is_under_way(&value) => {
+            "done: it is on its way now; what is held of it follows after this attempt\n".to_owned()
+        }
+        Ask::Retry(_) if is_under_way(&value) => "it is on its way already\n".to_owned(),
         Ask::Hold(_) | Ask::Release(_) | Ask::Retry(_) | Ask::Remove(_) | Ask::ResetUsage(_) => {
             "done\n".to_owned()
         }
     }
+}
+
+fn is_under_way(value: &Value) -> bool {
+    value.get("under_way").and_then(Value::as_bool).unwrap_or_default()
 }
 
 /// A line a user and day; of one user the earlier days too.
@@ -179,6 +194,18 @@ mod tests {
         let want = "Subject: \\u{1b}[31mred\\u{7}\n\tmore \\u{9b}2J \\u{202e}gpj.exe \\u{feff}jörg\n";
         assert_eq!(shown, format!("{:<16} {want}\n", "header"));
         assert_eq!(human(&Ask::Status, true, "no JSON \u{1b}c"), "no JSON \\u{1b}c\n");
+    }
+
+    /// What is done to mail that a server may just be taking is not over with that.
+    #[test]
+    fn what_an_attempt_goes_on_with_is_told() {
+        let id = || "6H2".to_owned();
+        for ask in [Ask::Hold(id()), Ask::Release(id()), Ask::Remove(id()), Ask::Retry(id())] {
+            let told = |under_way| human(&ask, true, &format!(r#"{{"done":true,"under_way":{under_way}}}"#));
+            assert_eq!(told(false), "done\n");
+            assert!(told(true).contains("on its way"), "{}", told(true));
+        }
+        assert_eq!(human(&Ask::ResetUsage(id()), true, r#"{"done":true}"#), "done\n");
     }
 
     #[test]

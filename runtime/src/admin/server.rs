@@ -5,7 +5,7 @@ use super::pages;
 use crate::daemon::Control;
 use crate::daemon::reload::ReloadError;
 use crate::envelope::MessageId;
-use crate::queue::admin::QueueError;
+use crate::queue::admin::{Done, QueueError};
 use crate::quota::together::SharedError;
 use crate::smtp::Metrics;
 use axum::Router;
@@ -143,9 +143,15 @@ where
     match act(id).await {
         Ok(done) => Json(done).into_response(),
         Err(error @ QueueError::Unknown(_)) => fail(StatusCode::NOT_FOUND, error),
-        Err(error @ QueueError::Held(_)) => fail(StatusCode::CONFLICT, error),
+        Err(error @ (QueueError::Held(_) | QueueError::Removed(_))) => fail(StatusCode::CONFLICT, error),
+        Err(error @ QueueError::Ending(_)) => fail(StatusCode::SERVICE_UNAVAILABLE, error),
         Err(error @ QueueError::Disk(_)) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
     }
+}
+
+/// Whether the attempt under way goes on all the same.
+fn done(when: Done) -> Value {
+    json!({ "done": true, "under_way": when == Done::AtEnd })
 }
 
 async fn message(State(control): Daemon, Segment(id): Segment<String>) -> Response {
@@ -153,19 +159,19 @@ async fn message(State(control): Daemon, Segment(id): Segment<String>) -> Respon
 }
 
 async fn remove(State(control): Daemon, Segment(id): Segment<String>) -> Response {
-    with_message(&id, |id| async move { control.queue.remove(id).await }).await
+    with_message(&id, |id| async move { control.queue.remove(id).await.map(done) }).await
 }
 
 async fn hold(State(control): Daemon, Segment(id): Segment<String>) -> Response {
-    with_message(&id, |id| async move { control.queue.hold(id).await }).await
+    with_message(&id, |id| async move { control.queue.hold(id).await.map(done) }).await
 }
 
 async fn release(State(control): Daemon, Segment(id): Segment<String>) -> Response {
-    with_message(&id, |id| async move { control.queue.release(id).await }).await
+    with_message(&id, |id| async move { control.queue.release(id).await.map(done) }).await
 }
 
 async fn retry(State(control): Daemon, Segment(id): Segment<String>) -> Response {
-    with_message(&id, |id| async move { control.queue.retry(id).await }).await
+    with_message(&id, |id| async move { control.queue.retry(id).await.map(done) }).await
 }
 
 fn now() -> i64 {

@@ -1,14 +1,17 @@
 //! What an admin sees of the queue and does to it.
 //!
-//! Reads states and heads from disk when asked; nothing is kept for it. A message in the middle of an
-//! attempt takes a wish along, which its end fulfils.
+//! Reads states and heads from disk when asked; nothing is kept for it. What is done to a message is durable before it is
+//! told; in the middle of an attempt it is a [wish](super::wish).
 
-use super::entry::{Entry, Place, Wish};
+use super::entry::{Entry, Place};
+use super::wish::Wish;
 use super::{Inner, Queue, now};
 use crate::envelope::{DispatchKind, MessageId, Record};
 use crate::spool::SpoolError;
 use crate::spool::deferred::State;
 use serde::Serialize;
+use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 /// The most of a message's header that is shown, in bytes.
@@ -23,9 +26,26 @@ pub enum QueueError {
     /// It waits for somebody to release it.
     #[error("message {0} is held: release it first")]
     Held(MessageId),
+    /// Nothing calls it back.
+    #[error("message {0} was removed; its last attempt is not over yet")]
+    Removed(MessageId),
+    /// What became of its attempt is being written down.
+    #[error(
+        "message {0} is at the end of an attempt that cannot be recorded yet: what is wanted is not on disk"
+    )]
+    Ending(MessageId),
     /// The disk says no.
     #[error("{0}")]
     Disk(String),
+}
+
+/// When something is done to a message. It is on disk in either case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Done {
+    /// It is done.
+    Now,
+    /// An attempt is under way, which it does not interrupt: a server that takes the message just now has it.
+    AtEnd,
 }
 
 /// Where a message stands.
@@ -112,7 +132,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Unknown`] or what the disk says.
     pub async fn show(&self, id: MessageId) -> Result<Shown, QueueError> {
-        let entry = self.inner.find(id, None)?;
+        let entry = self.inner.find(id)?;
         let inner = Arc::clone(&self.inner);
         let read = move || -> Result<Shown, QueueError> {
             let (listed, record) = inner.look(id, entry).map_err(|e| QueueError::Disk(e.to_string()))?;
@@ -128,25 +148,25 @@ impl Queue {
         tokio::task::spawn_blocking(read).await.map_err(|e| QueueError::Disk(e.to_string()))?
     }
 
-    /// Keeps a message in the queue until it is released.
+    /// Keeps a message in the queue until it is released. Durable on return.
     ///
     /// # Errors
-    /// [`QueueError::Unknown`] or what the disk says.
-    pub async fn hold(&self, id: MessageId) -> Result<(), QueueError> {
-        self.change(id, Some(Wish::Hold), |state| {
+    /// [`QueueError::Unknown`], [`QueueError::Removed`], [`QueueError::Ending`] or what the disk says.
+    pub async fn hold(&self, id: MessageId) -> Result<Done, QueueError> {
+        self.change(id, Wish::Hold, |state| {
             state.held = true;
             Ok(())
         })
         .await
     }
 
-    /// Lets a held message go, also one that a rule holds.
+    /// Lets a held message go, also one that a rule holds. Durable on return.
     ///
     /// # Errors
-    /// [`QueueError::Unknown`] or what the disk says.
-    pub async fn release(&self, id: MessageId) -> Result<(), QueueError> {
+    /// As [`hold`](Self::hold).
+    pub async fn release(&self, id: MessageId) -> Result<Done, QueueError> {
         let now = now();
-        self.change(id, Some(Wish::Release), move |state| {
+        self.change(id, Wish::Release, move |state| {
             state.release(now);
             state.due = now;
             Ok(())
@@ -157,11 +177,11 @@ impl Queue {
     /// Tries a deferred message now.
     ///
     /// # Errors
-    /// [`QueueError::Unknown`], [`QueueError::Held`] or what the disk says.
-    pub async fn retry(&self, id: MessageId) -> Result<(), QueueError> {
+    /// [`QueueError::Unknown`], [`QueueError::Held`], [`QueueError::Removed`] or what the disk says.
+    pub async fn retry(&self, id: MessageId) -> Result<Done, QueueError> {
         let due = now();
         // One under way is being tried, and what else is wanted of it stays so.
-        self.change(id, None, move |state| {
+        self.change(id, Wish::None, move |state| {
             if state.held {
                 return Err(QueueError::Held(id));
             }
@@ -185,110 +205,87 @@ impl Queue {
         count
     }
 
-    /// Throws a message away; nobody is told.
+    /// Throws a message away; nobody is told. Durable on return: no later attempt is made.
     ///
     /// # Errors
-    /// [`QueueError::Unknown`] or what the disk says.
-    pub async fn remove(&self, id: MessageId) -> Result<(), QueueError> {
-        let desk = Arc::clone(&self.inner.desk).lock_owned().await;
-        let Some(due) = self.inner.take_planned(id, Some(Wish::Remove)).await? else { return Ok(()) };
+    /// [`QueueError::Unknown`], [`QueueError::Ending`] or what the disk says.
+    pub async fn remove(&self, id: MessageId) -> Result<Done, QueueError> {
         let inner = Arc::clone(&self.inner);
-        let work = move || {
-            let _desk = desk;
-            match inner.spool.deferred().remove(id) {
-                Ok(()) => {
-                    tracing::info!(%id, "removed from the queue");
-                    inner.index().remove(id);
-                    inner.gone(id);
-                    Ok(())
-                }
-                Err(error) => {
-                    inner.index().insert(due, id);
-                    Err(QueueError::Disk(error.to_string()))
-                }
+        self.at_desk(async move {
+            let Some(due) = inner.take_planned(id, Wish::Remove).await? else { return Ok(Done::AtEnd) };
+            let its = Arc::clone(&inner);
+            let removed = tokio::task::spawn_blocking(move || its.spool.deferred().remove(id)).await;
+            if let Err(error) = removed.map_err(io::Error::other).flatten() {
+                inner.index().insert(due, id);
+                return Err(QueueError::Disk(error.to_string()));
             }
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|e| QueueError::Disk(e.to_string()))?
+            tracing::info!(%id, "removed from the queue");
+            inner.index().remove(id);
+            inner.gone(id);
+            Ok(Done::Now)
+        })
+        .await
     }
 
     /// Changes the state of a deferred message, or leaves a wish with one under way.
     async fn change(
         &self,
         id: MessageId,
-        wish: Option<Wish>,
+        wish: Wish,
         change: impl FnOnce(&mut State) -> Result<(), QueueError> + Send + 'static,
-    ) -> Result<(), QueueError> {
-        let desk = Arc::clone(&self.inner.desk).lock_owned().await;
-        let Some(due) = self.inner.take_planned(id, wish).await? else { return Ok(()) };
+    ) -> Result<Done, QueueError> {
         let inner = Arc::clone(&self.inner);
-        let work = move || {
-            let _desk = desk;
-            let store = inner.spool.deferred();
-            let disk = |error: String| QueueError::Disk(error);
-            let changed = store.state(id).map_err(|e| disk(e.to_string())).and_then(|mut state| {
-                change(&mut state)?;
-                store.update(id, &state).map_err(|e| disk(e.to_string()))?;
-                Ok(state)
-            });
-            match changed {
+        self.at_desk(async move {
+            let Some(due) = inner.take_planned(id, wish).await? else { return Ok(Done::AtEnd) };
+            let its = Arc::clone(&inner);
+            let work = move || {
+                let mut refused = Ok(());
+                let changed = its.spool.deferred().change(id, |state| refused = change(state));
+                refused.and_then(|()| changed.map_err(|e| QueueError::Disk(e.to_string())))
+            };
+            let changed = tokio::task::spawn_blocking(work).await;
+            match changed.map_err(|e| QueueError::Disk(e.to_string())).flatten() {
                 Ok(state) => {
                     inner.plan(id, &state);
-                    Ok(())
+                    Ok(Done::Now)
                 }
                 Err(error) => {
                     inner.index().insert(due, id);
                     Err(error)
                 }
             }
+        })
+        .await
+    }
+
+    /// Does something when no other admin does. It is done to its end, whether or not whoever asked waits for it.
+    async fn at_desk(
+        &self,
+        work: impl Future<Output = Result<Done, QueueError>> + Send + 'static,
+    ) -> Result<Done, QueueError> {
+        let inner = Arc::clone(&self.inner);
+        inner.settling.fetch_add(1, Ordering::SeqCst);
+        let task = async move {
+            let done = {
+                let _desk = inner.desk.lock().await;
+                work.await
+            };
+            inner.settling.fetch_sub(1, Ordering::SeqCst);
+            done
         };
-        tokio::task::spawn_blocking(work).await.map_err(|e| QueueError::Disk(e.to_string()))?
+        tokio::spawn(task).await.map_err(|e| QueueError::Disk(e.to_string())).flatten()
     }
 }
 
 impl Inner {
-    /// The entry of a message under way, which takes the wish along; none for one that waits.
-    pub(super) fn find(&self, id: MessageId, wish: Option<Wish>) -> Result<Option<Arc<Entry>>, QueueError> {
+    /// The entry of a message under way; none for one that waits.
+    pub(super) fn find(&self, id: MessageId) -> Result<Option<Arc<Entry>>, QueueError> {
         // The index is locked for both: nothing moves from one to the other meanwhile.
         let index = self.index();
         if let Some(entry) = self.active.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
-            wish.into_iter().for_each(|wish| entry.set_wish(wish));
             return Ok(Some(Arc::clone(entry)));
         }
         if index.contains(id) { Ok(None) } else { Err(QueueError::Unknown(id)) }
-    }
-
-    /// Does to a deferred message what came too late for the end of its attempt.
-    pub(super) async fn fulfil(self: &Arc<Self>, id: MessageId, wish: Wish) {
-        let queue = Queue { inner: Arc::clone(self) };
-        let done = match wish {
-            Wish::None => Ok(()),
-            Wish::Hold => queue.hold(id).await,
-            Wish::Release => queue.release(id).await,
-            Wish::Remove => queue.remove(id).await,
-        };
-        if let Err(error) = done {
-            tracing::warn!(%id, ?wish, %error, "what was wanted of a message cannot be done to it");
-        }
-    }
-
-    /// Sees to it that nobody takes up a message that waits, and says when it was due. One that waits in the log is deferred
-    /// first. None: it is under way, and takes the wish along.
-    async fn take_planned(
-        self: &Arc<Self>,
-        id: MessageId,
-        wish: Option<Wish>,
-    ) -> Result<Option<i64>, QueueError> {
-        loop {
-            if self.find(id, wish)?.is_some() {
-                return Ok(None);
-            }
-            self.store_for_admin(id).await.map_err(|e| QueueError::Disk(e.to_string()))?;
-            // It may have been taken up in between: it is among those under way then.
-            let due = self.index().reserve(id);
-            if due.is_some() {
-                return Ok(due);
-            }
-        }
     }
 
     /// Reads what is known of a message. Blocks.

@@ -262,7 +262,7 @@ impl Inner {
         let Some(position) = self.index().begin_moving(id) else { return Ok(()) };
         let settled = self.settled().get(&id).cloned().unwrap_or_default();
         let state = State { due: now(), settled, ..State::default() };
-        if let Err(error) = self.copy_to_store(id, position, state).await {
+        if let Err(error) = self.copy_to_store(id, position, |_| state).await {
             self.index().stop_moving(id);
             self.call(vec![id]);
             return Err(error);
@@ -285,19 +285,26 @@ impl Inner {
         }
     }
 
-    /// Copies a message from the log to the deferred store, durably.
+    /// Copies a message from the log to the deferred store, durably, with the state that its record gets. Where that does not come
+    /// about, the log alone has it.
     pub(super) async fn copy_to_store(
         &self,
         id: MessageId,
         position: Position,
-        state: State,
+        state: impl FnOnce(&Record) -> State + Send + 'static,
     ) -> Result<(), SpoolError> {
         let spool = self.spool.clone();
         let copied = tokio::task::spawn_blocking(move || {
             let record = spool.read(position)?;
+            let state = state(&record);
             spool.deferred().put(&record, &state).map_err(|e| SpoolError::Unreadable(e.to_string()))
         });
         copied.await.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten()?;
-        self.spool.note_durably(&Note::Moved(id)).await
+        let noted = self.spool.note_durably(&Note::Moved(id)).await;
+        if let Err(SpoolError::Full | SpoolError::Slow) = noted {
+            // A restart would take it up once more.
+            self.forget_deferred(id).await;
+        }
+        noted
     }
 }

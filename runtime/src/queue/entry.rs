@@ -2,6 +2,7 @@
 
 use super::Inner;
 use super::room::{For, Room};
+use super::wish::Wish;
 use crate::deliver::Outcome;
 use crate::envelope::{MessageId, Record};
 use crate::spool::deferred::State;
@@ -48,20 +49,6 @@ pub(super) struct Entry {
     inner: Arc<Inner>,
     /// Bounds how many deferred messages are under way.
     permit: Option<OwnedSemaphorePermit>,
-}
-
-/// What an admin wants of a message that is under way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) enum Wish {
-    /// Nothing out of the ordinary.
-    #[default]
-    None,
-    /// What is left of it is to be kept.
-    Hold,
-    /// What is held of it is to go.
-    Release,
-    /// What is left of it is to be thrown away.
-    Remove,
 }
 
 /// How far an attempt is.
@@ -137,6 +124,15 @@ impl Entry {
         self.permit.is_some()
     }
 
+    /// Makes whoever calls a part of the attempt, which does not end before he is [done](Inner::part_done). False: it is at
+    /// its end.
+    pub fn join(&self) -> bool {
+        let mut progress = self.progress();
+        let runs = progress.outstanding > 0;
+        progress.outstanding += usize::from(runs);
+        runs
+    }
+
     pub fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -174,12 +170,9 @@ impl Entry {
         *self.wish.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last wish counts; what is to be thrown away is not called back.
-    pub fn set_wish(&self, wish: Wish) {
-        let mut old = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
-        if *old != Wish::Remove {
-            *old = wish;
-        }
+    /// The last wish counts. Gives back the one before.
+    pub fn set_wish(&self, wish: Wish) -> Wish {
+        std::mem::replace(&mut self.wish.lock().unwrap_or_else(PoisonError::into_inner), wish)
     }
 
     /// The record with its bytes, and for a large one the room that it has in memory.

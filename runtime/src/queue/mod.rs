@@ -25,6 +25,7 @@ mod tests;
 pub mod through;
 mod turns;
 mod ways;
+mod wish;
 mod work;
 
 pub use route::Hop;
@@ -187,7 +188,7 @@ struct Inner {
     settled: Mutex<HashMap<MessageId, Vec<(u16, u16)>>>,
     /// Rung when the index changed in a way that the scheduler must see.
     bell: Notify,
-    /// Messages under way, and what an admin wants of them.
+    /// Messages under way.
     active: Mutex<HashMap<MessageId, Arc<Entry>>>,
     hot_bytes: AtomicUsize,
     under_way: AtomicUsize,
@@ -199,7 +200,7 @@ struct Inner {
     /// Bounds how many attempts are recorded at a time: each has its message in memory.
     settlers: Semaphore,
     /// One admin at a time changes what waits.
-    desk: Arc<tokio::sync::Mutex<()>>,
+    desk: tokio::sync::Mutex<()>,
     draining: watch::Sender<bool>,
     settling: AtomicUsize,
     workers: AtomicUsize,
@@ -262,7 +263,7 @@ impl Queue {
             turns: Arc::new(Semaphore::new(turns::MAX_DEFERRED)),
             movers: Semaphore::new(8),
             settlers: Semaphore::new(64),
-            desk: Arc::default(),
+            desk: tokio::sync::Mutex::default(),
             draining: watch::channel(false).0,
             settling: AtomicUsize::new(0),
             workers: AtomicUsize::new(0),

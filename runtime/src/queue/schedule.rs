@@ -147,30 +147,32 @@ impl Inner {
 
     /// Copies a message under way to the deferred store and lets the log forget it. False: it leaves the log by itself.
     async fn relocate(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<bool, SpoolError> {
-        {
-            // A part of the attempt, which does not end meanwhile.
-            let mut progress = entry.progress();
-            if progress.outstanding == 0 {
-                return Ok(false);
-            }
-            progress.outstanding += 1;
+        if !entry.join() {
+            return Ok(false);
         }
         let moved = self.relocate_open(entry).await;
         self.part_done(Arc::clone(entry));
         moved
     }
 
-    async fn relocate_open(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<bool, SpoolError> {
+    /// The same for a part of its attempt. What an admin wants of it goes along.
+    pub(super) async fn relocate_open(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<bool, SpoolError> {
         let start = |place| match place {
             Place::Log(position) => Some(Place::Moving(position)),
             _ => None,
         };
         let Place::Log(position) = entry.move_from(start) else { return Ok(false) };
+        // Read from here on: who wishes something later finds it on the move.
+        let wish = entry.wish();
         let delivered = entry.progress().delivered();
         let mut state = State { due: now(), ..entry.state.clone() };
         state.settled.extend_from_slice(&delivered);
         state.settled.sort_unstable();
         let id = entry.id;
+        let state = move |record: &Record| {
+            wish.put_into(&mut state, record);
+            state
+        };
         let copied = self.copy_to_store(id, position, state).await;
         entry.move_from(|_| Some(if copied.is_ok() { Place::Deferred } else { Place::Log(position) }));
         copied?;

@@ -4,10 +4,11 @@
 //! before the log lets go of the record.
 
 use super::backlog::MOST_READS;
-use super::entry::{Entry, Job, Place, Progress, Wish};
+use super::entry::{Entry, Job, Place, Progress};
 use super::notice::{self, Event, Line};
 use super::room::For;
 use super::route::Hop;
+use super::wish::Wish;
 use super::{Inner, now};
 use crate::deliver::{Hand, Outcome, Reason};
 use crate::envelope::{DispatchKind, MessageId, Record};
@@ -98,13 +99,9 @@ impl Inner {
     /// Writes into the state of a deferred message who has it, while others are still served: the log forgets its notes when
     /// it moves on. That is a part of the attempt.
     fn merge_later(self: &Arc<Self>, entry: Arc<Entry>, settled: Vec<(u16, u16)>) {
-        {
-            let mut progress = entry.progress();
-            if progress.outstanding == 0 {
-                // The last one ends it in this very moment, and writes all of it.
-                return;
-            }
-            progress.outstanding += 1;
+        if !entry.join() {
+            // The last one ends it in this very moment, and writes all of it.
+            return;
         }
         let inner = Arc::clone(self);
         inner.settling.fetch_add(1, Ordering::SeqCst);

@@ -7,6 +7,7 @@ mod down;
 mod elsewhere;
 mod fair;
 mod groups;
+mod killed;
 mod notices;
 mod reads;
 mod short;

@@ -2,10 +2,11 @@
 
 use super::Inner;
 use super::attempt::{Connection, Loaded, Tried, attempt, connect, letter};
-use super::entry::{Job, LARGE, Wish};
+use super::entry::{Job, LARGE};
 use super::hop::{AfterFailure, Lane, Seat};
 use super::room::For;
 use super::route::Hop;
+use super::wish::Wish;
 use crate::deliver::client::Trouble;
 use crate::deliver::{Letter, Outcome, Reason, bytes_for, maildir, settle_variant};
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 const MAGIC: &[u8; 8] = b"EDICTMS1";
@@ -66,6 +66,8 @@ pub struct Deferred {
     folder: PathBuf,
     /// Folders that are there and durable. To ask the disk each time costs more the more messages wait.
     fans: [AtomicBool; FANS],
+    /// One at a time changes a state: what another one reads and writes meanwhile would be lost.
+    changing: [Mutex<()>; FANS],
     /// Messages that were found in another folder than theirs, sorted, and in which one.
     strays: OnceLock<Vec<(MessageId, u8)>>,
 }
@@ -80,7 +82,8 @@ impl Deferred {
     pub(super) fn open(disk: Arc<dyn Disk>, folder: &Path) -> Result<Self, SpoolError> {
         disk.make_dir(folder).map_err(|e| folder_error(folder, &e))?;
         let fans = std::array::from_fn(|_| AtomicBool::new(false));
-        Ok(Self { disk, folder: folder.to_owned(), fans, strays: OnceLock::new() })
+        let changing = std::array::from_fn(|_| Mutex::default());
+        Ok(Self { disk, folder: folder.to_owned(), fans, changing, strays: OnceLock::new() })
     }
 
     fn fan(&self, id: MessageId) -> PathBuf {
@@ -118,7 +121,10 @@ impl Deferred {
     pub fn put(&self, record: &Record, state: &State) -> io::Result<()> {
         // The state first: a record that is there without one would be tried again at once.
         self.make_fan(record.id)?;
-        self.write_state(record.id, state)?;
+        {
+            let _changing = self.changing(record.id);
+            self.write_state(record.id, state)?;
+        }
         self.write_record(record, ".part")?;
         self.disk.rename(&self.path(record.id, ".part"), &self.path(record.id, ""))?;
         self.disk.sync_dir(&self.fan(record.id))
@@ -129,8 +135,30 @@ impl Deferred {
     /// # Errors
     /// As the system says; the state is then the old one or the new one.
     pub fn update(&self, id: MessageId, state: &State) -> io::Result<()> {
+        let _changing = self.changing(id);
         self.write_state(id, state)?;
         self.disk.sync_dir(&self.fan(id))
+    }
+
+    /// Changes the state of a message, durably, and gives it back. What others change meanwhile is kept.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or as the system says; the state is then the old one or the new one.
+    pub fn change(&self, id: MessageId, change: impl FnOnce(&mut State)) -> io::Result<State> {
+        let _changing = self.changing(id);
+        let before = self.state(id).map_err(io::Error::other)?;
+        let mut state = before.clone();
+        change(&mut state);
+        if state != before {
+            self.write_state(id, &state)?;
+            self.disk.sync_dir(&self.fan(id))?;
+        }
+        Ok(state)
+    }
+
+    fn changing(&self, id: MessageId) -> Option<MutexGuard<'_, ()>> {
+        let lock = self.changing.get(usize::from(home(id)))?;
+        Some(lock.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Removes a message, durably. Fine when it is gone.
@@ -211,12 +239,12 @@ impl Deferred {
 
     /// Adds to what needs nothing more, where it is not known yet.
     pub(crate) fn merge_settled(&self, id: MessageId, settled: &[(u16, u16)]) -> io::Result<()> {
-        let mut state = self.state(id).map_err(io::Error::other)?;
-        let before = state.settled.len();
-        state.settled.extend_from_slice(settled);
-        state.settled.sort_unstable();
-        state.settled.dedup();
-        if state.settled.len() == before { Ok(()) } else { self.update(id, &state) }
+        let add = |state: &mut State| {
+            state.settled.extend_from_slice(settled);
+            state.settled.sort_unstable();
+            state.settled.dedup();
+        };
+        self.change(id, add).map(drop)
     }
 
     /// None where it is damaged.

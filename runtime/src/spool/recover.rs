@@ -375,6 +375,11 @@ impl Found {
                 deferred.forget_new(id).map_err(failed)?;
             }
         }
+        // Moved, though the note of it was lost: the deferred store knows more, but for what was noted since.
+        let moved = self.messages.extract_if(|id, _| ids.binary_search(id).is_ok());
+        for (id, message) in moved {
+            self.elsewhere.entry(id).or_default().extend(message.settled);
+        }
         let mut unmerged = HashMap::new();
         for (id, settled) in self.elsewhere.into_iter().filter(|(id, _)| ids.binary_search(id).is_ok()) {
             if let Err(error) = deferred.merge_settled(id, &settled) {
@@ -382,8 +387,6 @@ impl Found {
                 unmerged.insert(id, settled);
             }
         }
-        // Moved, though the note of it was lost: the deferred store knows more.
-        self.messages.retain(|id, _| ids.binary_search(id).is_err());
         let mut log: Vec<Recovered> = self.messages.into_values().collect();
         for message in &mut log {
             message.settled.sort_unstable();

@@ -3,6 +3,7 @@
 mod damage;
 mod full;
 
+use super::deferred::State;
 use super::sim::SimDisk;
 use super::*;
 use crate::envelope::{Body, Dispatch, DispatchKind, Notify, Target, Usage, Variant};
@@ -410,6 +411,22 @@ fn notes_that_find_no_room_are_written_later() {
     drop(spool);
     let (_, found) = open(&disk, &Arc::default());
     assert_eq!(found.log.iter().map(|m| m.id.0).collect::<Vec<_>>(), [7, 51]);
+}
+
+/// The machine stops when a message is in the deferred store and the note of that is not in the log.
+#[test]
+fn what_is_settled_while_a_message_moves_stays_so() {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(async {
+        let record = Arc::new(record(1, body(1, 100)));
+        spool.append(Arc::clone(&record)).await.unwrap();
+        spool.deferred().put(&record, &State { settled: vec![(0, 0)], ..State::default() }).unwrap();
+        spool.note_durably(&Note::Settled(MessageId(1), vec![(0, 1)])).await.unwrap();
+    });
+    let (spool, found) = open(&disk.after_cut(1), &Arc::default());
+    assert_eq!((found.log.len(), found.deferred), (0, vec![MessageId(1)]));
+    assert_eq!(spool.deferred().state(MessageId(1)).unwrap().settled, [(0, 0), (0, 1)]);
 }
 
 /// A segment that cannot be opened now is begun later: nothing was written that the disk may have lost.

@@ -1,10 +1,10 @@
 //! What an admin wants of a message in the middle of an attempt, and what he sees of it.
 
 use super::*;
-use admin::{Listed, Standing};
+use admin::{Done, Listed, QueueError, Standing};
 
 /// Retries only where somebody asks.
-fn patient(data: &Path) -> Settings {
+pub(super) fn patient(data: &Path) -> Settings {
     let long = Duration::from_secs(60);
     Settings {
         retry_first: Duration::from_secs(3600),
@@ -15,7 +15,7 @@ fn patient(data: &Path) -> Settings {
 }
 
 /// A server that says this to RCPT for `slow@` once it is let go: asked, and let go.
-async fn gated(answer: &'static str) -> (u16, Seen, Arc<AtomicBool>, Arc<AtomicBool>) {
+pub(super) async fn gated(answer: &'static str) -> (u16, Seen, Arc<AtomicBool>, Arc<AtomicBool>) {
     let (asked, open) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let (its, may) = (Arc::clone(&asked), Arc::clone(&open));
     let (port, seen) = server(move |line| {
@@ -32,14 +32,14 @@ async fn gated(answer: &'static str) -> (u16, Seen, Arc<AtomicBool>, Arc<AtomicB
     (port, seen, asked, open)
 }
 
-async fn until(flag: &AtomicBool) {
+pub(super) async fn until(flag: &AtomicBool) {
     while !flag.load(Ordering::SeqCst) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 /// Waits until no message is under way, and lists them.
-async fn settled(queue: &Queue) -> Vec<Listed> {
+pub(super) async fn settled(queue: &Queue) -> Vec<Listed> {
     for _ in 0..1000 {
         let list = queue.list(None, 100).await;
         if list.iter().all(|m| m.state != Standing::Active) {
@@ -73,18 +73,20 @@ async fn what_a_rule_holds_goes_when_it_is_released_in_the_middle_of_an_attempt(
     assert_eq!(to, [["RCPT TO:<held@far.example>"]]);
 }
 
-/// The last wish counts; another attempt now is none, and nothing calls back what is thrown away.
+/// The last wish counts; another attempt now is none, and nothing calls back what is thrown away: whoever tries is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn wishes_for_a_message_under_way() {
-    type Want = (&'static [&'static str], Option<Standing>);
-    let cases: [Want; 5] = [
-        (&["hold", "retry"], Some(Standing::Held)),
-        (&["hold", "release"], Some(Standing::Deferred)),
-        (&["release", "hold"], Some(Standing::Held)),
-        (&["remove", "release"], None),
-        (&["remove", "retry", "hold"], None),
+    type Want = (&'static [&'static str], Result<Done, QueueError>, Option<Standing>);
+    let removed = || Err(QueueError::Removed(MessageId(1)));
+    let cases: [Want; 6] = [
+        (&["hold", "retry"], Err(QueueError::Held(MessageId(1))), Some(Standing::Held)),
+        (&["hold", "release"], Ok(Done::AtEnd), Some(Standing::Deferred)),
+        (&["release", "retry", "hold"], Ok(Done::AtEnd), Some(Standing::Held)),
+        (&["remove", "release"], removed(), None),
+        (&["remove", "hold", "retry"], removed(), None),
+        (&["remove", "remove"], Ok(Done::AtEnd), None),
     ];
-    for (wishes, want) in cases {
+    for (wishes, told, want) in cases {
         let data = tempfile::tempdir().unwrap();
         let (port, _, asked, open) = gated("451 4.2.2 later\r\n").await;
         let queue = start(data.path(), &[("far.example", relay(port))], patient(data.path()));
@@ -100,7 +102,9 @@ async fn wishes_for_a_message_under_way() {
             });
         }
         open.store(true, Ordering::SeqCst);
-        assert!(done.iter().all(Result::is_ok), "{wishes:?}: {done:?}");
+        let (last, before) = done.split_last().unwrap();
+        assert_eq!(before.first(), Some(&Ok(Done::AtEnd)), "{wishes:?}");
+        assert_eq!(*last, told, "{wishes:?}");
         let list = settled(&queue).await;
         assert_eq!(list.first().map(|m| m.state), want, "{wishes:?}");
     }
@@ -147,7 +151,7 @@ async fn a_message_is_always_in_the_list() {
     for _ in 0..300 {
         assert_eq!(queue.list(None, 100).await.len(), 40);
         for id in 1..=40 {
-            assert!(queue.inner.find(MessageId(id), None).is_ok());
+            assert!(queue.inner.find(MessageId(id)).is_ok());
         }
     }
     for id in 1..=40 {
@@ -167,7 +171,7 @@ async fn a_held_message_is_released_before_it_is_tried() {
     assert_eq!(settled(&queue).await[0].state, Standing::Deferred);
     queue.hold(MessageId(1)).await.unwrap();
     let refused = queue.retry(MessageId(1)).await;
-    assert_eq!(refused, Err(admin::QueueError::Held(MessageId(1))));
+    assert_eq!(refused, Err(QueueError::Held(MessageId(1))));
     assert_eq!(settled(&queue).await[0].state, Standing::Held);
     queue.release(MessageId(1)).await.unwrap();
     queue.retry(MessageId(1)).await.unwrap();
@@ -210,7 +214,7 @@ async fn admins_do_not_hide_a_message_from_each_other() {
     }
     empty(&queue).await;
     assert_eq!(queue.list(None, 100).await, []);
-    assert_eq!(queue.remove(MessageId(1)).await, Err(admin::QueueError::Unknown(MessageId(1))));
+    assert_eq!(queue.remove(MessageId(1)).await, Err(QueueError::Unknown(MessageId(1))));
 }
 
 /// Folders of the deferred store that cannot be written keep no message out of the others.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::spool::disk::{Handle, RealDisk, Space};
+use crate::spool::{TestDisk, test_record};
 use std::sync::atomic::AtomicU64;
 
 /// Counts what is asked about folders.
@@ -152,4 +153,23 @@ fn states_of_messages_that_are_gone_are_removed() {
     // One that the log has still, and that is put off again, has none of the state that was left.
     store.put(&record(1), &State::default()).unwrap();
     assert_eq!(on_disk(folder.path()).state(MessageId(1)).unwrap(), State::default());
+}
+
+/// What several change at a time is all there in the end.
+#[test]
+fn changes_of_a_state_do_not_undo_each_other() {
+    let store = Deferred::open(Arc::new(TestDisk::default()), Path::new("/deferred")).unwrap();
+    let id = MessageId(1);
+    store.put(&test_record(1, b"x\r\n".to_vec()), &State::default()).unwrap();
+    std::thread::scope(|scope| {
+        let store = &store;
+        for dispatch in 0..4 {
+            scope.spawn(move || {
+                (0..50).for_each(|target| store.merge_settled(id, &[(dispatch, target)]).unwrap());
+            });
+        }
+        scope.spawn(move || store.change(id, |state| state.held = true).unwrap());
+    });
+    let state = store.state(id).unwrap();
+    assert_eq!((state.settled.len(), state.held), (200, true));
 }
