@@ -21,7 +21,7 @@ pub struct QueueConfig {
     pub connections: u32,
     /// Connections to the servers of one domain at once, where mail goes by MX.
     pub connections_per_domain: u32,
-    /// Connections to all next hops together.
+    /// Connections to all next hops together, but for the local server.
     pub connections_in_all: u32,
 }
 

@@ -15,7 +15,9 @@ const BACK_SEAT: i32 = 10;
 /// How many may be in use beside clients.
 fn others(config: &Config) -> u64 {
     let passed = config.pass_through.map_or(0, |bounds| bounds.connections);
-    OTHERS + u64::from(config.queue.connections_in_all) + u64::from(passed)
+    // Those to the local server come on top.
+    let delivering = u64::from(config.queue.connections_in_all) + u64::from(config.queue.connections);
+    OTHERS + delivering + u64::from(passed)
 }
 
 /// Raises the number of descriptors to what all connections need, as far as the system allows.

@@ -97,7 +97,7 @@ pub struct Settings {
     pub connections: usize,
     /// Connections to the servers of one domain at a time.
     pub connections_per_domain: usize,
-    /// Connections to all next hops together.
+    /// Connections to all next hops together, but for the local server.
     pub connections_in_all: usize,
     /// Name servers to ask; the system's where empty.
     pub name_servers: Vec<SocketAddr>,

@@ -22,7 +22,7 @@ pub(super) struct Ways {
 
 impl Ways {
     pub fn new(settings: Settings, dialer: Dialer, guide: Box<dyn Guide>) -> Self {
-        let sockets = Arc::new(Sockets::new(settings.connections_in_all, settings.local != Local::Maildir));
+        let sockets = Arc::new(Sockets::new(settings.connections_in_all));
         Self { settings, dialer, guide, sockets }
     }
 
@@ -65,8 +65,7 @@ impl Queue {
     /// Goes on in these ways.
     pub(super) fn go_by(&self, mut ways: Ways) {
         let before = self.inner.ways.load_full();
-        let bounds = |s: &Settings| (s.connections_in_all, s.local != Local::Maildir);
-        if bounds(&before.settings) == bounds(&ways.settings) {
+        if before.settings.connections_in_all == ways.settings.connections_in_all {
             // Connections that are open count on.
             ways.sockets = Arc::clone(&before.sockets);
         }

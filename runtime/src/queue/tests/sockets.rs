@@ -79,6 +79,34 @@ async fn domains_that_hang_leave_connections_to_others() {
     assert!(held.iter().all(|count| count.load(Ordering::SeqCst) <= 1), "one connection first for each");
 }
 
+/// However few connections there are: mail that stays here waits for nobody's server.
+#[tokio::test]
+async fn local_mail_needs_none_of_the_connections_to_others() {
+    let data = tempfile::tempdir().unwrap();
+    let (local, mailboxes) = server(|_| None).await;
+    let (port, _) = server(|_| None).await;
+    let held = silent(port, 2..3).await;
+    let hops = [("stuck.example", by_mx(2)), ("good.example", by_mx(1))];
+    let one = Settings {
+        connections_in_all: 1,
+        mx_port: port,
+        local: Local::LmtpTcp("127.0.0.1".to_owned(), local),
+        ..patient(data.path())
+    };
+    let queue = start(data.path(), &hops, one);
+    queue.submit(from("ann@example.org", 1, "a@stuck.example")).await.unwrap();
+    let open = || held.iter().map(|count| count.load(Ordering::SeqCst)).sum::<usize>();
+    until("it is not asked", || open() == 1).await;
+    queue.submit(from("ann@example.org", 2, "a@good.example")).await.unwrap();
+    for id in 3..10 {
+        queue.submit(from("ann@example.org", id, "a@here.example")).await.unwrap();
+    }
+    until("local mail waits", || mailboxes.all().len() == 7).await;
+    // The others wait for the one connection.
+    until("they do not wait", || queue.counters().queued == 2).await;
+    assert_eq!(queue.counters().delivered, 7);
+}
+
 /// A domain with much mail is tried over one connection; once its server took a message it has as many as it may.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_domain_that_takes_mail_has_all_its_connections() {
