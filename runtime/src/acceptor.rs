@@ -38,6 +38,16 @@ pub type Accepting<'a> = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> +
 /// The answer to a recipient that was offered.
 pub type Offering<'a> = Pin<Box<dyn Future<Output = Offered> + Send + 'a>>;
 
+/// What is known of a message whose first recipient is offered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Expected {
+    /// SIZE= where the client gave it.
+    pub size: Option<u64>,
+    /// No other recipient is expected, and no rule can refuse the message: its DATA may go along. Where the client
+    /// does something else after all, that costs the connection to the next hop.
+    pub last: bool,
+}
+
 /// Takes messages off the front's hands. An `Ok` means that everything the 250 promises is on disk.
 pub trait Acceptor: Send + Sync {
     /// A fresh name for a transaction; never given twice, also after a restart.
@@ -77,9 +87,9 @@ pub trait Acceptor: Send + Sync {
         &'a self,
         open: &'a mut Option<Through>,
         so_far: Incoming,
-        size: Option<u64>,
+        expected: Expected,
     ) -> Offering<'a> {
-        let _ = (so_far, size);
+        let _ = (so_far, expected);
         *open = None;
         Box::pin(std::future::ready(Offered::Store))
     }

@@ -22,3 +22,4 @@ pub mod smtp;
 pub mod spool;
 pub mod users;
 pub mod verdict;
+mod within;

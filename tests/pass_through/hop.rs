@@ -3,7 +3,7 @@
 use crate::support::free_port;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What a next hop does once, at the first command that its mode names; from then on it takes everything.
@@ -17,6 +17,12 @@ pub struct Hop {
     pub so_far: AtomicUsize,
     /// Messages that broke off before their end.
     pub cut: AtomicUsize,
+    /// How often DATA came along with RCPT.
+    pub along: AtomicUsize,
+    /// Whether connections are kept after a message.
+    pub keeps: AtomicBool,
+    /// How many connections there were.
+    pub connections: AtomicUsize,
 }
 
 impl Hop {
@@ -50,14 +56,19 @@ impl Hop {
 
     fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
         let mut out = stream;
-        let mut lines = BufReader::new(stream).split(b'\n');
+        let mut reader = BufReader::new(stream);
+        self.connections.fetch_add(1, Ordering::SeqCst);
         let mut body: Option<String> = None;
         if self.is_time("die greeting") {
             return Ok(());
         }
         out.write_all(b"220 hop\r\n")?;
-        while let Some(line) = lines.next().transpose()? {
-            let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
+        loop {
+            let mut line = Vec::new();
+            if reader.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            let line = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
             if let Some(text) = &mut body {
                 if self.is_time("die body") {
                     return Ok(());
@@ -82,9 +93,14 @@ impl Hop {
                 }
                 self.messages.lock().unwrap().push(text);
                 out.write_all(b"250 2.0.0 taken\r\n")?;
+                if self.keeps.load(Ordering::SeqCst) {
+                    continue;
+                }
                 // Each message finds the kept connection closed; that is no reason to lose one.
                 return Ok(());
             }
+            let along = line.starts_with("RCPT") && reader.buffer() == b"DATA\r\n";
+            self.along.fetch_add(usize::from(along), Ordering::SeqCst);
             let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_lowercase();
             if self.is_time(&format!("die {verb}")) {
                 return Ok(());

@@ -21,7 +21,7 @@ pub mod told;
 pub mod trace;
 pub mod view;
 
-use crate::acceptor::{Accepting, Acceptor, Offered, Offering, QuotaQuery, Receipt, Through};
+use crate::acceptor::{Accepting, Acceptor, Expected, Offered, Offering, QuotaQuery, Receipt, Through};
 use crate::directory::Directory;
 use crate::directory::srs::Srs;
 use crate::dkim::Signer;
@@ -241,7 +241,7 @@ impl<S: Store> Acceptor for Pipeline<S> {
         &'a self,
         open: &'a mut Option<Through>,
         so_far: Incoming,
-        size: Option<u64>,
+        expected: Expected,
     ) -> Offering<'a> {
         Box::pin(async move {
             let wanted = self.passage.as_ref().zip(pass::envelope(&self.settings.load(), &so_far));
@@ -249,7 +249,7 @@ impl<S: Store> Acceptor for Pipeline<S> {
                 *open = None;
                 return Offered::Store;
             };
-            passage.offer(open, envelope, size).await
+            passage.offer(open, envelope, expected).await
         })
     }
 

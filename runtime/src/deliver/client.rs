@@ -7,6 +7,7 @@ use super::offers::Offers;
 use super::reply::{Replies, Reply, ReplyError};
 use super::{LOGIN_REFUSED, Outcome, Reason};
 pub use crate::dkim::Signer;
+use crate::within::within;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -317,7 +318,7 @@ impl Session {
             // With TLS what was written may still wait in memory here.
             self.stream.flush().await
         };
-        match timeout(limit, written).await {
+        match within(limit, written).await {
             Err(_) => Err(Trouble::Silent),
             Ok(result) => result.map_err(|error| Trouble::Lost(error.to_string())),
         }
@@ -328,7 +329,7 @@ impl Session {
             return Ok(reply);
         }
         // One limit for the whole reply: a next hop that drips is as bad as a silent one.
-        match timeout(limit, self.read_reply()).await {
+        match within(limit, self.read_reply()).await {
             Err(_) => Err(Trouble::Silent),
             Ok(reply) => reply,
         }

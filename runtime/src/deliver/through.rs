@@ -7,6 +7,7 @@
 use super::client::{Session, Stage, Trouble};
 use super::reply::{Reply, ReplyError};
 use super::{fit, stuff};
+use crate::acceptor::Expected;
 use crate::envelope::{Body, Dispatch, Target};
 use std::fmt::Write as _;
 
@@ -41,7 +42,8 @@ impl Session {
             && fit::address(&target.address, utf8).is_ok()
     }
 
-    /// Opens a transaction with its first recipient. Some: the reply that refuses one of the two.
+    /// Opens a transaction with its first recipient. Some: the reply that refuses one of the two. Where it is the last one,
+    /// DATA goes along if the other side takes that (RFC 2920 3.1), and its reply is left for later.
     ///
     /// # Errors
     /// The connection is of no use; no message was sent.
@@ -49,9 +51,9 @@ impl Session {
         &mut self,
         dispatch: &Dispatch,
         target: &Target,
-        size: Option<u64>,
+        expected: Expected,
     ) -> Result<Option<Reply>, Trouble> {
-        let result = self.try_open(dispatch, target, size).await;
+        let result = self.try_open(dispatch, target, expected).await;
         self.usable &= result.is_ok();
         result
     }
@@ -60,7 +62,7 @@ impl Session {
         &mut self,
         dispatch: &Dispatch,
         target: &Target,
-        size: Option<u64>,
+        expected: Expected,
     ) -> Result<Option<Reply>, Trouble> {
         let command = self.timeouts.command;
         let reset = std::mem::take(&mut self.reset);
@@ -72,7 +74,7 @@ impl Session {
         }
         let sender = fit::address(&dispatch.sender, dispatch.smtputf8).unwrap_or_default();
         let mut line = format!("MAIL FROM:<{sender}>");
-        if let Some(size) = size.filter(|_| self.offers.size.is_some()) {
+        if let Some(size) = expected.size.filter(|_| self.offers.size.is_some()) {
             // Writing into a string cannot fail.
             let _ = write!(line, " SIZE={size}");
         }
@@ -85,6 +87,9 @@ impl Session {
         self.out.extend_from_slice(line.as_bytes());
         if pipelining {
             self.put_rcpt(target, dispatch.smtputf8);
+            if expected.last {
+                self.out.extend_from_slice(b"DATA\r\n");
+            }
         }
         self.write(command).await?;
         self.reset = true;
@@ -103,8 +108,35 @@ impl Session {
             return self.try_add(target, dispatch.smtputf8).await;
         }
         let rcpt = self.reply(command).await?;
-        let rcpt = self.refused(rcpt)?;
-        Ok(refused.or(rcpt))
+        let refused = refused.or(self.refused(rcpt)?);
+        match (&refused, expected.last) {
+            (None, true) => self.stage = Stage::Asked,
+            // What was refused stays so, whatever comes of the connection.
+            (Some(_), true) => self.usable &= self.data_for_nobody().await.is_ok(),
+            (_, false) => {}
+        }
+        Ok(refused)
+    }
+
+    /// Reads the reply to a DATA that has no recipient. Whoever asks for the message all the same gets an empty one, for
+    /// nobody (RFC 2920 3.1).
+    async fn data_for_nobody(&mut self) -> Result<(), Trouble> {
+        let reply = self.reply(self.timeouts.command).await?;
+        match reply.code {
+            354 => {
+                self.write_bytes(stuff::END, self.timeouts.command).await?;
+                self.reply(self.timeouts.end).await?;
+                Ok(())
+            }
+            code if code < 400 => Err(ReplyError::Malformed.into()),
+            _ => self.refused(reply).map(|_| ()),
+        }
+    }
+
+    /// Whether the message must follow now, or the connection end.
+    #[must_use]
+    pub fn said_data(&self) -> bool {
+        self.stage != Stage::None
     }
 
     /// Names one more recipient. Some: the reply that refuses it.

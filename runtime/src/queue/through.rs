@@ -5,7 +5,9 @@
 //! many connections, so long a wait; where either is used up, mail is stored as ever.
 
 use super::route::Hop;
+use super::ways::Ways;
 use super::{Inner, Queue, now};
+use crate::acceptor::Expected;
 use crate::deliver::client::Session;
 use crate::deliver::reply::Reply;
 use crate::deliver::through::Handed;
@@ -59,10 +61,13 @@ pub enum Passed {
 #[derive(Clone)]
 pub struct Passage(Arc<Shared>);
 
+/// A connection between two transactions, and since when. Boxed, since it goes from hand to hand.
+type Resting = (Box<Session>, Instant);
+
 struct Shared {
     queue: Arc<Inner>,
     places: Arc<Semaphore>,
-    idle: Mutex<HashMap<Hop, Vec<(Session, Instant)>>>,
+    idle: Mutex<HashMap<Hop, Vec<Resting>>>,
     down: Mutex<HashMap<Hop, Instant>>,
 }
 
@@ -76,7 +81,7 @@ impl std::fmt::Debug for Passage {
 pub struct Through {
     shared: Arc<Shared>,
     hop: Hop,
-    session: Option<Session>,
+    session: Option<Box<Session>>,
     /// Its envelope so far.
     dispatch: Dispatch,
     /// What went out before the end of the message was here.
@@ -147,8 +152,8 @@ async fn sweep(shared: &Weak<Shared>) {
 impl Passage {
     /// Offers a recipient, the only one of this dispatch, to its next hop: in the transaction that is
     /// open, else in a new one. After [`Offered::Store`] none is open.
-    pub async fn offer(&self, open: &mut Option<Through>, dispatch: Dispatch, size: Option<u64>) -> Offered {
-        let offered = timeout(PATIENCE, self.0.offer(open, dispatch, size)).await;
+    pub async fn offer(&self, open: &mut Option<Through>, dispatch: Dispatch, expected: Expected) -> Offered {
+        let offered = timeout(PATIENCE, self.0.offer(open, dispatch, expected)).await;
         let offered = offered.unwrap_or(Offered::Store);
         if offered == Offered::Store {
             *open = None;
@@ -162,7 +167,7 @@ impl Shared {
         self: &Arc<Self>,
         open: &mut Option<Through>,
         dispatch: Dispatch,
-        size: Option<u64>,
+        expected: Expected,
     ) -> Offered {
         let [target] = dispatch.recipients.as_slice() else { return Offered::Store };
         let ways = self.queue.ways.load_full();
@@ -180,6 +185,14 @@ impl Shared {
                 through.session = Some(session);
                 return Offered::Store;
             }
+            if session.said_data() {
+                // There is no way back from that but a connection of its own (RFC 5321 4.1.1.4).
+                let again = Expected { last: false, ..expected };
+                match self.begin(&ways, &hop, &through.dispatch, again).await {
+                    Begun::Taken(fresh) => session = fresh,
+                    Begun::Refused(_) | Begun::Store => return Offered::Store,
+                }
+            }
             // While this waits, a connection that is given up on is not kept.
             let added = session.add(target, dispatch.smtputf8).await;
             return match added {
@@ -195,43 +208,51 @@ impl Shared {
             };
         }
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Offered::Store };
+        match self.begin(&ways, &hop, &dispatch, expected).await {
+            Begun::Taken(session) => {
+                let (shared, session) = (Arc::clone(self), Some(session));
+                *open = Some(Through { shared, hop, session, dispatch, ahead: None, _place: place });
+                Offered::Taken
+            }
+            Begun::Refused(reply) => Offered::Refused(reply.line()),
+            Begun::Store => Offered::Store,
+        }
+    }
+
+    /// Opens a transaction with the first recipient of a dispatch, over a connection that rests or a new one.
+    async fn begin(&self, ways: &Ways, hop: &Hop, dispatch: &Dispatch, expected: Expected) -> Begun {
+        let Some(target) = dispatch.recipients.first() else { return Begun::Store };
         loop {
-            let kept = self.resting(&hop);
+            let kept = self.resting(hop);
             let reused = kept.is_some();
             let mut session = match kept {
                 Some(session) => session,
-                None => match ways.dialer.connect(&hop, &ways.hostname()).await {
-                    Ok(session) => session,
+                // Seldom needed, and large: not carried along by each message.
+                None => match Box::pin(ways.dialer.connect(hop, &ways.hostname())).await {
+                    Ok(session) => Box::new(session),
                     Err(trouble) => {
                         tracing::info!(%hop, %trouble, "no way through: mail is stored");
-                        self.down
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .insert(hop, Instant::now() + DOWN);
-                        return Offered::Store;
+                        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+                        down.insert(hop.clone(), Instant::now() + DOWN);
+                        return Begun::Store;
                     }
                 },
             };
-            if !session.takes(&dispatch, target) {
+            if !session.takes(dispatch, target) {
                 self.rest(hop, session);
-                return Offered::Store;
+                return Begun::Store;
             }
-            match session.open(&dispatch, target, size).await {
-                Ok(None) => {
-                    let shared = Arc::clone(self);
-                    let session = Some(session);
-                    *open = Some(Through { shared, hop, session, dispatch, ahead: None, _place: place });
-                    return Offered::Taken;
-                }
+            match session.open(dispatch, target, expected).await {
+                Ok(None) => return Begun::Taken(session),
                 Ok(Some(reply)) => {
                     self.rest(hop, session);
-                    return Offered::Refused(reply.line());
+                    return Begun::Refused(reply);
                 }
                 // It was closed while it rested; there may be others like it.
                 Err(_) if reused => {}
                 Err(trouble) => {
                     tracing::info!(%hop, %trouble, "no way through: mail is stored");
-                    return Offered::Store;
+                    return Begun::Store;
                 }
             }
         }
@@ -252,7 +273,7 @@ impl Shared {
         }
     }
 
-    fn resting(&self, hop: &Hop) -> Option<Session> {
+    fn resting(&self, hop: &Hop) -> Option<Box<Session>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let resting = idle.get_mut(hop)?;
         // The last one in is the one that the next hop has waited for least.
@@ -264,12 +285,22 @@ impl Shared {
         None
     }
 
-    fn rest(&self, hop: Hop, session: Session) {
+    fn rest(&self, hop: &Hop, session: Box<Session>) {
         if session.usable() && session.age() < MAX_AGE && !self.queue.draining() {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            idle.entry(hop).or_default().push((session, Instant::now()));
+            match idle.get_mut(hop) {
+                Some(resting) => resting.push((session, Instant::now())),
+                None => drop(idle.insert(hop.clone(), vec![(session, Instant::now())])),
+            }
         }
     }
+}
+
+/// What came of a transaction that was to be opened.
+enum Begun {
+    Taken(Box<Session>),
+    Refused(Reply),
+    Store,
 }
 
 impl Ahead {
@@ -314,7 +345,7 @@ impl Through {
             return;
         }
         // While this waits, a connection that is given up on is not kept; the message is stored then.
-        let Some(mut session) = self.session.take() else { return };
+        let Some(mut session) = self.session.take_if(|session| !session.said_data()) else { return };
         match timeout(PATIENCE, session.ask_for_data()).await {
             Ok(Ok(())) => self.session = Some(session),
             Ok(Err(trouble)) => tracing::info!(hop = %self.hop, %trouble, "a next hop broke off"),
@@ -405,7 +436,7 @@ impl Through {
 impl Drop for Through {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            self.shared.rest(self.hop.clone(), session);
+            self.shared.rest(&self.hop, session);
         }
     }
 }

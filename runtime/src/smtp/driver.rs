@@ -13,6 +13,7 @@ use super::tls::Stream;
 use crate::acceptor::Through;
 use crate::verdict::audit::Job;
 use crate::verdict::lookup::{Answer, Question};
+use crate::within::within;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -102,7 +103,7 @@ pub(super) async fn drive(
             Step::Read => {
                 check = None;
                 write(&mut io, session.output(), settings.write_timeout).await?;
-                if let Some(open) = &mut through {
+                if let Some(open) = through.as_mut().filter(|_| session.in_message()) {
                     send_ahead(&mut session, open, context, &mut progress, &mut pace).await;
                 }
                 let quiet = if session.in_data() { settings.data_timeout } else { settings.command_timeout };
@@ -118,7 +119,7 @@ pub(super) async fn drive(
                     None => deadline,
                 };
                 // A deadline that came nearer than the timer stands must not be missed.
-                let first = next(Instant::now());
+                let first = if pace.is_some() { next(Instant::now()) } else { deadline };
                 if timer.deadline() > first {
                     Sleep::reset(timer.as_mut(), first);
                 }
@@ -171,9 +172,9 @@ pub(super) async fn drive(
                 };
                 session.accepted(accepting.await);
             }
-            Step::Offer(so_far, size) => {
+            Step::Offer(so_far, expected) => {
                 write(&mut io, session.output(), settings.write_timeout).await?;
-                session.offered(context.acceptor.offer(&mut through, *so_far, size).await);
+                session.offered(context.acceptor.offer(&mut through, *so_far, expected).await);
             }
             Step::Verify { name, password } => {
                 write(&mut io, session.output(), settings.write_timeout).await?;
@@ -340,7 +341,7 @@ async fn write<S: AsyncWrite + Unpin>(io: &mut S, output: &mut Vec<u8>, most: Du
         io.write_all(output).await?;
         io.flush().await
     };
-    timeout(most, whole).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    within(most, whole).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     output.clear();
     if output.capacity() > SMALL_OUTPUT {
         *output = Vec::new();

@@ -15,6 +15,7 @@ mod replies;
 pub(super) use command::NO_MAIL;
 pub(super) use finish::{authentication, summary};
 
+use super::ahead::Habit;
 use super::context::Context;
 use super::lines::Skip;
 use super::log::Entry;
@@ -22,6 +23,7 @@ use super::memory::Counted;
 use super::receiver::{Flaw, Receiver};
 use super::sasl::{Exchange, Password};
 use super::settings::{Endpoint, Settings};
+use crate::acceptor::Expected;
 use crate::envelope::Incoming;
 use crate::users::Proof;
 use crate::verdict::audit::Job;
@@ -49,8 +51,8 @@ pub enum Step {
     Wait(Duration),
     /// Hand the message to the acceptor, then call [`Session::accepted`].
     Accept(Box<Incoming>),
-    /// Ask the next hop for a recipient, then call [`Session::offered`]. SIZE= where the client gave it.
-    Offer(Box<Incoming>, Option<u64>),
+    /// Ask the next hop for a recipient, then call [`Session::offered`].
+    Offer(Box<Incoming>, Expected),
     /// Have the password checked, then call [`Session::verified`].
     Verify {
         /// Who logs in.
@@ -140,6 +142,8 @@ pub struct Session {
     /// Rules on trial were held against this message.
     audited: bool,
     audits: Vec<Job>,
+    /// How many recipients its messages have.
+    pub(super) habit: Habit,
 }
 
 impl Session {
@@ -175,6 +179,7 @@ impl Session {
             place: None,
             audited: false,
             audits: Vec::new(),
+            habit: Habit::default(),
         }
     }
 
@@ -295,8 +300,7 @@ impl Session {
                 }
                 Phase::Offer(_) => {
                     if let Phase::Offer(so_far) = std::mem::replace(&mut self.phase, Phase::Offering) {
-                        let size = self.transaction.as_ref().and_then(|t| t.announced);
-                        return (used, Step::Offer(so_far, size));
+                        return (used, Step::Offer(so_far, self.expected(rest)));
                     }
                 }
                 Phase::Tls => return (used, Step::StartTls),

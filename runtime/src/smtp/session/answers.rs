@@ -16,6 +16,9 @@ impl Session {
             return;
         }
         self.phase = Phase::Command;
+        if offered != Offered::Taken {
+            self.habit.untold();
+        }
         let Some(transaction) = &mut self.transaction else { return };
         match offered {
             Offered::Taken => transaction.passing = Passing::Taken,

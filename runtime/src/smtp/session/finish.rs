@@ -68,6 +68,7 @@ impl Session {
             }
             Gate::Probe(_) => return self.cannot_tell(),
         }
+        self.habit.ended(transaction.accepted());
         let mut entry = Entry::new(transaction, receiver.size());
         entry.draft = journal::draft(&self.cx, &self.peer, transaction, receiver.bytes());
         let told = authentication(&self.settings, &self.peer, transaction);
