@@ -97,44 +97,43 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
+/// What the fields of a line take, in bytes; longer ones take more.
+const USUAL: usize = 512;
+
 /// Writes the fields of an event.
 struct Fields;
 
 impl<'w> FormatFields<'w> for Fields {
-    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        let mut visitor = Values { writer, first: true, result: Ok(()), shown: String::new() };
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
+        // Put together first: each piece would be a call of its own to the writer.
+        let mut visitor = Values { line: String::with_capacity(USUAL), shown: String::new() };
         fields.record(&mut visitor);
-        visitor.result
+        writer.write_str(&visitor.line)
     }
 }
 
-struct Values<'w> {
-    writer: Writer<'w>,
-    first: bool,
-    result: fmt::Result,
+struct Values {
+    line: String,
     /// A value as text, before its form is known.
     shown: String,
 }
 
-impl Values<'_> {
+impl Values {
     fn write(&mut self, field: &Field, text: &str) {
-        if self.result.is_err() {
+        if !self.line.is_empty() {
+            self.line.push(' ');
+        }
+        if field.name() == "message" {
+            self.line.push_str(text);
             return;
         }
-        let space = if std::mem::take(&mut self.first) { "" } else { " " };
-        self.result = match field.name() {
-            "message" => self.put(&[space, text]),
-            name if is_plain(text) => self.put(&[space, name, "=", text]),
-            name => write!(self.writer, "{space}{name}={}", Value(text)),
-        };
-    }
-
-    fn put(&mut self, parts: &[&str]) -> fmt::Result {
-        parts.iter().try_for_each(|part| self.writer.write_str(part))
+        self.line.push_str(field.name());
+        self.line.push('=');
+        push_value(&mut self.line, text);
     }
 }
 
-impl Visit for Values<'_> {
+impl Visit for Values {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.write(field, value);
     }
@@ -158,31 +157,30 @@ fn is_plain(text: &str) -> bool {
     text.chars().all(|c| u8::try_from(c).ok().filter(u8::is_ascii).map_or(c.is_alphanumeric(), ascii))
 }
 
-/// A value in its one form.
-struct Value<'a>(&'a str);
-
-impl fmt::Display for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if is_plain(self.0) {
-            return f.write_str(self.0);
-        }
-        f.write_char('"')?;
-        let special = |c: char| c == '"' || c == '\\' || c.is_control();
-        let mut rest = self.0;
-        while let Some(place) = rest.find(special) {
-            let (plain, from) = rest.split_at_checked(place).unwrap_or((rest, ""));
-            f.write_str(plain)?;
-            let mut chars = from.chars();
-            match chars.next() {
-                Some(c) if c.is_control() => write!(f, "{}", c.escape_unicode())?,
-                Some(c) => write!(f, "\\{c}")?,
-                None => {}
-            }
-            rest = chars.as_str();
-        }
-        f.write_str(rest)?;
-        f.write_char('"')
+/// Adds a value in its one form.
+fn push_value(line: &mut String, text: &str) {
+    if is_plain(text) {
+        line.push_str(text);
+        return;
     }
+    line.push('"');
+    let special = |b: u8| !(b' '..=b'~').contains(&b) || matches!(b, b'"' | b'\\');
+    let mut rest = text;
+    while let Some(place) = rest.bytes().position(special) {
+        // Everything before it is ASCII, so that it begins a character.
+        let (plain, from) = rest.split_at_checked(place).unwrap_or((rest, ""));
+        line.push_str(plain);
+        let mut chars = from.chars();
+        match chars.next() {
+            Some(c) if c.is_control() => line.extend(c.escape_unicode()),
+            Some(c @ ('"' | '\\')) => line.extend(['\\', c]),
+            Some(c) => line.push(c),
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    line.push_str(rest);
+    line.push('"');
 }
 
 #[cfg(test)]
@@ -199,9 +197,13 @@ mod tests {
             ("\"no lottery\" main.edict:13", "\"\\\"no lottery\\\" main.edict:13\""),
             ("a=b", "\"a=b\""),
             ("a\\b", "\"a\\\\b\""),
+            ("jörg", "jörg"),
+            ("jörg ß\u{85}", "\"jörg ß\\u{85}\""),
             ("a\nid=forged", "\"a\\u{a}id=forged\""),
         ] {
-            assert_eq!(Value(value).to_string(), shown, "{value:?}");
+            let mut line = String::new();
+            push_value(&mut line, value);
+            assert_eq!(line, shown, "{value:?}");
         }
     }
 }

@@ -178,22 +178,25 @@ fn split(line: &[u8]) -> Result<(u16, bool, &[u8]), ReplyError> {
     }
 }
 
+/// Takes a number of at most so many digits off the front.
+fn number(text: &[u8], most: usize) -> Option<(u16, &[u8])> {
+    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (digits, rest) =
+        text.split_at_checked(digits).filter(|(digits, _)| (1..=most).contains(&digits.len()))?;
+    Some((digits.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0')), rest))
+}
+
 /// Takes an enhanced status code off the front of a text, where it is one of the code's class.
 fn enhanced(code: u16, text: &[u8]) -> (Option<(u8, u16, u16)>, &[u8]) {
     let parse = || {
-        let end = memchr::memchr(b' ', text).unwrap_or(text.len());
-        let word = std::str::from_utf8(text.get(..end)?).ok()?;
-        let mut numbers = word.split('.');
-        let mut number = |most: usize| {
-            let digits = numbers.next().filter(|d| !d.is_empty() && d.len() <= most)?;
-            digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<u16>().ok())?
-        };
-        let (class, subject, detail) = (number(1)?, number(3)?, number(3)?);
-        if numbers.next().is_some() || class != code / 100 || !matches!(class, 2 | 4 | 5) {
+        let (class, rest) = number(text, 1)?;
+        let (subject, rest) = number(rest.strip_prefix(b".")?, 3)?;
+        let (detail, rest) = number(rest.strip_prefix(b".")?, 3)?;
+        if class != code / 100 || !matches!(class, 2 | 4 | 5) {
             return None;
         }
-        let rest = text.get(end..)?;
-        Some(((u8::try_from(class).ok()?, subject, detail), rest.strip_prefix(b" ").unwrap_or(rest)))
+        let rest = if rest.is_empty() { rest } else { rest.strip_prefix(b" ")? };
+        Some(((u8::try_from(class).ok()?, subject, detail), rest))
     };
     match parse() {
         Some((status, rest)) => (Some(status), rest),
@@ -209,14 +212,23 @@ fn append(out: &mut String, text: &[u8]) {
         out.push(' ');
     }
     let room = MAX_TEXT.saturating_sub(out.len());
-    out.push_str(&printable(text.get(..room.min(text.len())).unwrap_or_default()));
+    let text = text.get(..room.min(text.len())).unwrap_or_default();
+    match std::str::from_utf8(text).ok().filter(|_| is_printable(text)) {
+        Some(text) => out.push_str(text),
+        None => out.push_str(&printable(text)),
+    }
+}
+
+fn is_printable(text: &[u8]) -> bool {
+    text.iter().all(|b| (b' '..=b'~').contains(b))
 }
 
 /// Text without control characters.
 #[must_use]
 pub fn printable(text: &[u8]) -> String {
+    let plain = is_printable(text);
     let text = String::from_utf8_lossy(text);
-    if text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+    if plain {
         return text.into_owned();
     }
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
@@ -249,6 +261,8 @@ mod tests {
             (b"550 4.1.1 of another class\r\n", 550, None, "4.1.1 of another class"),
             (b"250 1.2\r\n", 250, None, "1.2"),
             (b"550 5.1.1.1 x\r\n", 550, None, "5.1.1.1 x"),
+            (b"550 5.1.1000 x\r\n", 550, None, "5.1.1000 x"),
+            (b"250 2.1.5\tx\r\n", 250, None, "2.1.5?x"),
             (b"220 a\x1b[2Jb\0\xff\r\n", 220, None, "a?[2Jb?\u{fffd}"),
         ] {
             for cut in [1, 2, 5, 1000] {

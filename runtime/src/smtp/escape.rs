@@ -1,5 +1,6 @@
 //! What clients wrote, made fit for logs, replies and trace fields: no CR, no ESC, no NUL, bounded.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 /// The most characters of one client-given text in a log line.
@@ -9,9 +10,20 @@ const MAX_LOGGED: usize = 320;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clean<'a>(pub(crate) &'a str);
 
+impl<'a> Clean<'a> {
+    /// As text; nearly all of it is shown as it is.
+    pub(crate) fn text(self) -> Cow<'a, str> {
+        if self.is_clean() { Cow::Borrowed(self.0) } else { Cow::Owned(self.to_string()) }
+    }
+
+    fn is_clean(self) -> bool {
+        self.0.len() <= MAX_LOGGED && self.0.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'\\')
+    }
+}
+
 impl fmt::Display for Clean<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.len() <= MAX_LOGGED && self.0.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'\\') {
+        if self.is_clean() {
             return f.write_str(self.0);
         }
         for (place, c) in self.0.chars().enumerate() {
@@ -30,10 +42,12 @@ impl fmt::Display for Clean<'_> {
 }
 
 /// Text for a reply: what is not printable ASCII becomes `?` (RFC 5321 4.2), at most `max` bytes.
-pub(crate) fn reply_text(text: &str, max: usize) -> impl Iterator<Item = u8> + '_ {
-    text.chars()
-        .take(max)
-        .map(|c| if c == ' ' || c.is_ascii_graphic() { u8::try_from(c).unwrap_or(b'?') } else { b'?' })
+pub(crate) fn reply_text(text: &str, max: usize) -> Cow<'_, [u8]> {
+    let shown = |b: u8| (b' '..=b'~').contains(&b);
+    if text.len() <= max && text.bytes().all(shown) {
+        return Cow::Borrowed(text.as_bytes());
+    }
+    text.chars().take(max).map(|c| u8::try_from(c).ok().filter(|b| shown(*b)).unwrap_or(b'?')).collect()
 }
 
 /// A reply of somebody else with an enhanced status code, as every reply here has one (RFC 2034 4): where it has none of its
@@ -68,8 +82,9 @@ mod tests {
         let hostile = "a\r\nX: y\u{1b}[2J\0\u{202e}\u{9b}\u{85}jörg\\";
         let shown = Clean(hostile).to_string();
         assert_eq!(shown, "a\\u{d}\\u{a}X: y\\u{1b}[2J\\u{0}\\u{202e}\\u{9b}\\u{85}jörg\\u{5c}");
-        let reply: Vec<u8> = reply_text(hostile, 12).collect();
-        assert_eq!(reply, b"a??X: y?[2J?");
+        assert_eq!(&*reply_text(hostile, 12), b"a??X: y?[2J?");
+        assert_eq!(&*reply_text("250 Ok~", 7), b"250 Ok~");
+        assert_eq!(&*reply_text("250 Ok~", 6), b"250 Ok");
         assert_eq!(helo_text("mx.example(\r\n"), "mx.example???");
         assert!(Clean(&"x".repeat(5000)).to_string().len() < 400);
         assert_eq!(Clean("ann@example.com").to_string(), "ann@example.com");

@@ -11,6 +11,7 @@ use crate::envelope::{Fate, MessageId, Refusal};
 use crate::verdict::audit::{About, Finding};
 use crate::verdict::transaction::Transaction;
 use edict_table::load::Loaded;
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Recipients named in one line; the rest are counted.
@@ -70,41 +71,45 @@ fn recipients(transaction: &Transaction) -> String {
 }
 
 /// The deciding rule's name, and where it stands; `-` where no rule decided.
-fn rule(rule: Option<&(String, String, u32)>) -> (String, String) {
-    let none = || ("-".to_owned(), "-".to_owned());
-    rule.map_or_else(none, |(name, file, line)| (Clean(name).to_string(), format!("{}:{line}", Clean(file))))
+fn rule(rule: Option<&(String, String, u32)>) -> (Cow<'_, str>, Cow<'_, str>) {
+    let none = (Cow::Borrowed("-"), Cow::Borrowed("-"));
+    rule.map_or(none, |(name, file, line)| (Clean(name).text(), format!("{}:{line}", Clean(file)).into()))
 }
 
 fn digest(table: &Loaded) -> &str {
     table.digest().get(..12).unwrap_or_default()
 }
 
-fn helo(session: &Session) -> Clean<'_> {
-    Clean(session.peer.hello.as_ref().map_or("", |h| h.text.as_str()))
+fn helo(session: &Session) -> Cow<'_, str> {
+    Clean(session.peer.hello.as_ref().map_or("", |h| h.text.as_str())).text()
 }
 
-fn user(session: &Session) -> Clean<'_> {
-    Clean(session.peer.login.as_ref().map_or("", |l| l.name.as_str()))
+fn user(session: &Session) -> Cow<'_, str> {
+    Clean(session.peer.login.as_ref().map_or("", |l| l.name.as_str())).text()
 }
 
 /// A message was taken.
 pub(super) fn accepted(session: &Session, table: &Loaded, entry: &Entry, receipt: &Receipt, reply: &str) {
     let (rule, at) = rule(entry.rule.as_ref());
+    let effects = match receipt.effects.as_slice() {
+        [only] => Cow::Borrowed(only.as_str()),
+        all => Cow::Owned(all.join("; ")),
+    };
     tracing::info!(
         target: "edict::mail",
         id = %entry.id,
         client = %session.peer.ip,
-        helo = %helo(session),
-        user = %user(session),
-        sender = %entry.sender,
-        recipients = %entry.recipients,
+        helo = &*helo(session),
+        user = &*user(session),
+        sender = entry.sender,
+        recipients = entry.recipients,
         size = entry.size,
         verdict = entry.verdict,
-        rule,
-        at,
+        rule = &*rule,
+        at = &*at,
         table = digest(table),
-        reply = %Clean(reply),
-        effects = %Clean(&receipt.effects.join("; ")),
+        reply = &*Clean(reply).text(),
+        effects = &*Clean(&effects).text(),
         "accepted"
     );
     journal::finish(session, entry.draft.as_deref(), entry.verdict, entry.rule.as_ref(), reply);
@@ -157,16 +162,16 @@ pub(super) fn refused_for(
         target: "edict::mail",
         id,
         client = %session.peer.ip,
-        helo = %helo(session),
-        user = %user(session),
+        helo = &*helo(session),
+        user = &*user(session),
         sender = from,
         recipients = to,
         stage,
         verdict,
-        rule,
-        at,
+        rule = &*rule,
+        at = &*at,
         table = digest(table),
-        reply = %Clean(&refusal.reply),
+        reply = &*Clean(&refusal.reply).text(),
         "refused"
     );
     // A message's own entry is written where its bytes are.
@@ -187,8 +192,8 @@ pub(super) fn audit(about: &About, stage: &str, findings: &[Finding]) {
             sender = %format_args!("<{}>", Clean(&about.sender)),
             recipient = %format_args!("<{}>", Clean(&finding.recipient)),
             stage,
-            rule,
-            at,
+            rule = &*rule,
+            at = &*at,
             would = %Clean(&finding.would),
             instead = %Clean(&finding.instead),
             table = about.table.get(..12).unwrap_or_default(),

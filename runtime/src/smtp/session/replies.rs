@@ -48,14 +48,14 @@ impl Session {
     }
 
     fn put(&mut self, line: &str) {
-        self.out.extend(reply_text(line, 510));
+        self.out.extend_from_slice(&reply_text(line, 510));
         self.out.extend_from_slice(b"\r\n");
     }
 
     /// Writes a line of a 250 reply to which more lines follow.
     pub(in crate::smtp) fn say_more(&mut self, text: &str) {
         self.out.extend_from_slice(b"250-");
-        self.out.extend(reply_text(text, 500));
+        self.out.extend_from_slice(&reply_text(text, 500));
         self.out.extend_from_slice(b"\r\n");
     }
 
