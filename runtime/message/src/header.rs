@@ -138,11 +138,11 @@ fn is_folded(line: &[u8]) -> bool {
 
 /// Length of the name and offset behind the colon, where the line begins a field.
 fn name_of(line: &[u8]) -> Option<(usize, usize)> {
-    let colon = memchr::memchr(b':', line)?;
-    let before = line.get(..colon)?;
-    let name = before.trim_ascii_end();
-    let fine = !name.is_empty() && name.iter().all(|b| (33..=126).contains(b));
-    fine.then_some((name.len(), colon + 1))
+    // Names are short: a search for the colon would cost more than it saves.
+    let name = line.iter().take_while(|b| (33..=126).contains(*b) && **b != b':').count();
+    let blanks = line.get(name..)?.iter().take_while(|b| b.is_ascii_whitespace()).count();
+    let colon = name + blanks;
+    (name > 0 && line.get(colon) == Some(&b':')).then_some((name, colon + 1))
 }
 
 fn close(message: &[u8], (name, value): Open, end: usize) -> Option<Field<'_>> {

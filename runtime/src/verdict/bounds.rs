@@ -5,7 +5,7 @@
 
 use super::inside::{Existence, exists, has_mailbox, is_routed, real_address};
 use crate::users::Users;
-use edict_message::facts::{body_facts, header_facts};
+use edict_message::facts::{body_facts, header_facts, is_forwarded};
 use edict_table::facts::{BodyFacts, Direction, HeaderFacts};
 use edict_table::load::Loaded;
 use edict_table::model::SenderMust;
@@ -81,6 +81,10 @@ impl Reading<'_> {
         self.header.get_or_insert_with(|| header_facts(self.message))
     }
 
+    fn is_forwarded(&self) -> bool {
+        self.header.as_ref().map_or_else(|| is_forwarded(self.message), |header| header.auto_forwarded)
+    }
+
     fn body(&mut self) -> &BodyFacts {
         self.body.get_or_insert_with(|| body_facts(self.message))
     }
@@ -131,7 +135,7 @@ pub fn refused(table: &Loaded, sent: &Sent<'_>, reading: &mut Reading<'_>) -> Op
         Direction::Internal => leads_outside(table, address, *caught),
         Direction::Inbound | Direction::Forwarded => false,
     };
-    if sent.recipients.iter().any(leaves) && !may_forward(table, sent) && reading.header().auto_forwarded {
+    if sent.recipients.iter().any(leaves) && !may_forward(table, sent) && reading.is_forwarded() {
         return Some(("auto-forwarding", "550 5.7.1 mail that was forwarded automatically may not leave"));
     }
     None
