@@ -11,6 +11,7 @@ use edict_table::model::Kind;
 /// What the least message to this recipient needs. None where no quota holds, and where one still hangs on what is
 /// not known at RCPT: the end of the data decides then.
 pub(super) fn plan(pool: &Pool, query: &QuotaQuery<'_>, now: i64) -> Option<Plan> {
+    query.table.rules_of(Kind::Quota).next()?;
     let user = query.auth_user.map(edict_table::value::fold_text);
     let facts = Facts {
         client_ip: Slot::Known(query.client_ip),

@@ -14,6 +14,8 @@ use std::collections::HashMap;
 
 /// The most final addresses of one message.
 pub const MAX_FINALS: usize = 20_000;
+/// Up to so many are found by looking at each.
+const FEW: usize = 8;
 
 /// A final address.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,12 +62,19 @@ pub fn expand(incoming: &Incoming, directory: &Directory) -> Result<Vec<Final>, 
         }
         for found in one(incoming, directory, place, given) {
             let full = finals.len() >= MAX_FINALS;
-            match places.get(&found.address).and_then(|at| finals.get_mut(*at)) {
+            let at = match finals.len() > FEW {
+                true => places.get(&found.address).copied(),
+                false => finals.iter().position(|have| have.address == found.address),
+            };
+            match at.and_then(|at| finals.get_mut(at)) {
                 Some(have) => merge(have, found),
                 None if full => return Err(TooMany),
                 None => {
-                    places.insert(found.address.clone(), finals.len());
                     finals.push(found);
+                    if finals.len() > FEW {
+                        let new = finals.iter().enumerate().skip(places.len());
+                        places.extend(new.map(|(at, end)| (end.address.clone(), at)));
+                    }
                 }
             }
         }

@@ -67,7 +67,7 @@ pub(super) async fn pass<S: Store>(
     let counted = prepared.quota.take().is_some_and(|plan| !plan.rules.is_empty() || !plan.audits.is_empty());
     if prepared.is_empty() || counted {
         drop(through);
-        return take(settings, quotas, store, incoming).await;
+        return Box::pin(take(settings, quotas, store, incoming)).await;
     }
     let zone = quotas.zone(&incoming.table);
     let (record, mut effects) =

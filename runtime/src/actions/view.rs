@@ -42,20 +42,41 @@ impl Pool {
 #[derive(Debug)]
 pub struct View<'a> {
     incoming: &'a Incoming,
-    client_name: Option<Domain>,
-    helo: Option<Domain>,
-    auth_user: Option<String>,
+    /// What the first rule that is looked at takes.
+    known: Option<Known>,
     header: Option<HeaderFacts>,
     body: Option<BodyFacts>,
     /// The message is not there yet.
     early: bool,
-    scratch: Scratch,
     pool: &'a Pool,
+}
+
+/// The client in policy form, and memory to evaluate with.
+#[derive(Debug)]
+struct Known {
+    client_name: Option<Domain>,
+    helo: Option<Domain>,
+    auth_user: Option<String>,
+    scratch: Scratch,
+}
+
+impl Known {
+    fn new(incoming: &Incoming, pool: &Pool) -> Self {
+        let client = &incoming.client;
+        Self {
+            client_name: client.name.as_deref().and_then(|name| Domain::parse(name).ok()),
+            helo: Domain::parse(&client.helo).ok(),
+            auth_user: client.auth_user.as_deref().map(|user| fold_text(user).into_owned()),
+            scratch: pool.take(&incoming.table),
+        }
+    }
 }
 
 impl Drop for View<'_> {
     fn drop(&mut self) {
-        self.pool.put(std::mem::take(&mut self.scratch));
+        if let Some(known) = self.known.take() {
+            self.pool.put(known.scratch);
+        }
     }
 }
 
@@ -63,18 +84,7 @@ impl<'a> View<'a> {
     /// Starts a message.
     #[must_use]
     pub fn new(incoming: &'a Incoming, pool: &'a Pool) -> Self {
-        let client = &incoming.client;
-        Self {
-            incoming,
-            client_name: client.name.as_deref().and_then(|name| Domain::parse(name).ok()),
-            helo: Domain::parse(&client.helo).ok(),
-            auth_user: client.auth_user.as_deref().map(|user| fold_text(user).into_owned()),
-            header: None,
-            body: None,
-            early: false,
-            scratch: pool.take(&incoming.table),
-            pool,
-        }
+        Self { incoming, known: None, header: None, body: None, early: false, pool }
     }
 
     /// Starts one whose bytes and other recipients are not there yet.
@@ -98,18 +108,26 @@ impl<'a> View<'a> {
 
     /// The same. Whether a rule hangs on what is not known.
     fn look(&mut self, kind: Kind, recipient: &Address, direction: Direction, out: &mut Vec<RuleId>) -> bool {
-        self.scratch.next_recipient();
+        let table: &Loaded = &self.incoming.table;
+        if table.rules_of(kind).next().is_none() {
+            out.clear();
+            return false;
+        }
+        let known = self.known.get_or_insert_with(|| Known::new(self.incoming, self.pool));
+        known.scratch.next_recipient();
+        let early = self.early;
+        let whole = |value| if early { Slot::Pending } else { Slot::Known(value) };
         loop {
             let facts = Facts {
                 client_ip: Slot::Known(self.incoming.client.ip),
-                client_name: Slot::from_option(self.client_name.as_ref()),
-                client_unverified: Slot::Known(self.client_name.is_none()),
+                client_name: Slot::from_option(known.client_name.as_ref()),
+                client_unverified: Slot::Known(known.client_name.is_none()),
                 client_nameless: Slot::Absent,
                 client_tls: Slot::Known(self.incoming.client.tls),
-                helo: Slot::from_option(self.helo.as_ref()),
-                helo_malformed: Slot::Known(self.helo.is_none()),
+                helo: Slot::from_option(known.helo.as_ref()),
+                helo_malformed: Slot::Known(known.helo.is_none()),
                 helo_unresolvable: Slot::Absent,
-                auth_user: Slot::from_option(self.auth_user.as_deref()),
+                auth_user: Slot::from_option(known.auth_user.as_deref()),
                 sender: Slot::from_option(self.incoming.sender_address.as_ref()),
                 sender_unresolvable: Slot::Absent,
                 sender_unknown: Slot::Absent,
@@ -117,8 +135,8 @@ impl<'a> View<'a> {
                 submitted: Slot::Known(matches!(direction, Direction::Outbound | Direction::Internal)),
                 recipient: Slot::Known(recipient),
                 direction: Slot::Known(direction),
-                recipient_count: self.once_whole(self.incoming.recipients.len() as u64),
-                size: self.once_whole(self.incoming.bytes.len() as u64),
+                recipient_count: whole(self.incoming.recipients.len() as u64),
+                size: whole(self.incoming.bytes.len() as u64),
                 header: self.header.as_ref().map_or(Slot::Pending, Slot::Known),
                 dmarc: Slot::Absent,
                 dkim_domains: Slot::Absent,
@@ -126,8 +144,7 @@ impl<'a> View<'a> {
                 time: Slot::Known(self.incoming.received.div_euclid(1000)),
                 ..Facts::default()
             };
-            let table: &Loaded = &self.incoming.table;
-            let needed = matching(table, kind, &facts, &mut self.scratch, out);
+            let needed = matching(table, kind, &facts, &mut known.scratch, out);
             if self.early {
                 return !needed.is_empty();
             }
@@ -143,9 +160,5 @@ impl<'a> View<'a> {
                 _ => return !needed.is_empty(),
             }
         }
-    }
-
-    fn once_whole(&self, value: u64) -> Slot<u64> {
-        if self.early { Slot::Pending } else { Slot::Known(value) }
     }
 }

@@ -102,7 +102,9 @@ struct Router {
 
 impl Router {
     fn hops(&mut self, table: &Loaded, outside: &Outside, dispatch: &Dispatch, now: i64) -> Vec<Hop> {
-        let sender = Address::parse(&dispatch.sender).ok();
+        // What only rules ask is found out only for rules.
+        let ruled = table.rules_of(Kind::Route).next().is_some();
+        let sender = if ruled { Address::parse(&dispatch.sender).ok() } else { None };
         let user = dispatch.auth_user.as_deref().map(fold_text);
         let shared = Facts {
             client_ip: Slot::Known(canonical_ip(dispatch.client_ip)),

@@ -53,6 +53,18 @@ async fn expansion() {
     }
 }
 
+/// Few are found by looking at each, more by a map.
+#[tokio::test]
+async fn each_of_many_is_reached_once() {
+    let table = rules().load();
+    let names: Vec<String> = (0..20).map(|n| format!("user{n}@example.com")).collect();
+    let given: Vec<&str> = (0..60).map(|n| names[n % 20].as_str()).chain(["sales@example.com"; 2]).collect();
+    let others = ["ann@example.com", "Bob@example.com", "ext@other.example!"];
+    let others = others.map(|other| format!("(sales@example.com) {other}"));
+    let want = format!("message v0 <x@far.example>: {} {}", names.join(" "), others.join(" "));
+    check(Mail::arriving(&table, "x@far.example", &given), &want).await;
+}
+
 #[tokio::test]
 async fn postmaster_goes_to_the_profile() {
     let set = |table: Rules| {

@@ -31,7 +31,6 @@ pub(super) fn run(session: &mut Session, turn: &Turn<'_>) -> Flow {
             session.say(reply);
         }
         Ok(wanted) => {
-            let shown = format!("<{}@{}>", Clean(&wanted.local), Clean(&wanted.domain));
             let users = session.cx.users.load();
             let gate = transaction.at_rcpt(&session.peer, &users, session.cx.acceptor.as_ref(), wanted);
             session.transaction = Some(transaction);
@@ -46,10 +45,8 @@ pub(super) fn run(session: &mut Session, turn: &Turn<'_>) -> Flow {
                 }
                 Gate::Refuse(refusal) => {
                     let table = session.table();
-                    let from =
-                        session.transaction.as_ref().map(|t| t.reverse.wire.clone()).unwrap_or_default();
-                    let from = format!("<{}>", Clean(&from));
-                    log::refused_for(session, &table, "rcpt", &from, &shown, &refusal);
+                    let (from, to) = names(session, turn, esmtp);
+                    log::refused_for(session, &table, "rcpt", &from, &to, &refusal);
                     if let Some(transaction) = &mut session.transaction {
                         let (about, found) = (transaction.about(&session.peer), transaction.findings());
                         log::audit(&about, "rcpt", &found);
@@ -68,6 +65,15 @@ pub(super) fn run(session: &mut Session, turn: &Turn<'_>) -> Flow {
         }
     }
     Flow::Done
+}
+
+/// Sender and recipient as a log line shows them: read once more, since few are refused.
+fn names(session: &Session, turn: &Turn<'_>, esmtp: bool) -> (String, String) {
+    let transaction = session.transaction.as_deref();
+    let from = transaction.map_or("", |transaction| transaction.reverse.wire.as_str());
+    let wanted = transaction.and_then(|transaction| recipient(transaction, turn, esmtp, session.own).ok());
+    let to = wanted.map(|wanted| format!("<{}@{}>", Clean(&wanted.local), Clean(&wanted.domain)));
+    (format!("<{}>", Clean(from)), to.unwrap_or_default())
 }
 
 fn recipient(
