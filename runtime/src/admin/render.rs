@@ -13,7 +13,8 @@ pub fn human(ask: &Ask, good: bool, body: &str) -> String {
         return format!("{}\n", text(value.get("error").unwrap_or(&value)));
     }
     match ask {
-        Ask::Status | Ask::Message(_) => pairs(&value, ""),
+        Ask::Status => pairs(&value, ""),
+        Ask::Message(_) => message(&value),
         Ask::Reload | Ask::Rollback => {
             format!("table {} in force\n", text(value.get("table").unwrap_or(&Value::Null)))
         }
@@ -63,13 +64,58 @@ fn text(value: &Value) -> String {
         Value::String(s) => harmless(s),
         Value::Array(all) => all.iter().map(text).collect::<Vec<_>>().join(" "),
         Value::Null => "-".to_owned(),
-        // A recipient in the queue.
-        Value::Object(fields) if fields.contains_key("address") => {
-            let reason = fields.get("reason").filter(|r| !r.is_null()).map(|r| format!(" ({})", text(r)));
-            format!("{}{}", text(fields.get("address").unwrap_or(&Value::Null)), reason.unwrap_or_default())
-        }
+        Value::Object(fields) if fields.contains_key("address") => recipient(value),
         other => other.to_string(),
     }
+}
+
+/// A recipient in the queue: what kind of mail he gets where it is not the message itself, and why he waits.
+fn recipient(value: &Value) -> String {
+    let field = |name| value.get(name).unwrap_or(&Value::Null);
+    let mut more = Vec::new();
+    if let Some(kind) = field("kind").as_str().filter(|kind| *kind != "message") {
+        more.push(harmless(kind));
+    }
+    if field("held") == &Value::Bool(true) {
+        more.push("held".to_owned());
+    }
+    if !field("reason").is_null() {
+        more.push(text(field("reason")));
+    }
+    let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join("; ")) };
+    format!("{}{more}", text(field("address")))
+}
+
+/// A field of a message in the queue.
+fn of_message(message: &Value, name: &str) -> String {
+    let value = message.get(name).unwrap_or(&Value::Null);
+    match (name, value) {
+        ("received" | "due", Value::Number(at)) => moment(at.as_i64().unwrap_or_default()),
+        ("sender", Value::String(sender)) if sender.is_empty() => "<>".to_owned(),
+        ("state", _) => {
+            let then = message.get("then").filter(|then| !then.is_null());
+            format!(
+                "{}{}",
+                text(value),
+                then.map(|then| format!(", then {}", text(then))).unwrap_or_default()
+            )
+        }
+        _ => text(value),
+    }
+}
+
+/// A message in the queue in full: its fields, a line for each recipient, its header.
+fn message(value: &Value) -> String {
+    let mut out = String::new();
+    for name in ["id", "state", "sender", "received", "size", "attempts", "due", "table"] {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{name:<10} {}", of_message(value, name));
+    }
+    for each in value.get("recipients").and_then(Value::as_array).into_iter().flatten() {
+        let _ = writeln!(out, "{:<10} {}", "recipient", recipient(each));
+    }
+    let _ = write!(out, "\n{}", text(value.get("header").unwrap_or(&Value::Null)));
+    out
 }
 
 /// Text that strangers wrote, for a terminal: what steers it or turns the direction of writing is shown as `\u{…}`; lines stay.
@@ -136,11 +182,7 @@ impl Table {
         if rows.is_empty() && !self.begun {
             return "nothing\n".to_owned();
         }
-        let cell = |row: &Value, name: &str| match (name, row.get(name).unwrap_or(&Value::Null)) {
-            ("received" | "due", Value::Number(at)) => moment(at.as_i64().unwrap_or_default()),
-            (_, value) => text(value),
-        };
-        let of = |row| self.columns.iter().map(|(name, _)| cell(row, name)).collect();
+        let of = |row| self.columns.iter().map(|(name, _)| of_message(row, name)).collect();
         let mut lines: Vec<Vec<String>> = rows.iter().map(of).collect();
         if !std::mem::replace(&mut self.begun, true) {
             lines.insert(0, self.columns.iter().map(|(name, _)| (*name).to_owned()).collect());
@@ -191,9 +233,30 @@ mod tests {
         let hostile = "Subject: \u{1b}[31mred\u{7}\r\n\tmore \u{9b}2J \u{202e}gpj.exe \u{feff}jörg\r\n";
         let body = serde_json::json!({ "header": hostile }).to_string();
         let shown = human(&Ask::Message("6H2".to_owned()), true, &body);
-        let want = "Subject: \\u{1b}[31mred\\u{7}\n\tmore \\u{9b}2J \\u{202e}gpj.exe \\u{feff}jörg\n";
-        assert_eq!(shown, format!("{:<16} {want}\n", "header"));
+        let want = "\n\nSubject: \\u{1b}[31mred\\u{7}\n\tmore \\u{9b}2J \\u{202e}gpj.exe \\u{feff}jörg\n";
+        assert!(shown.ends_with(want), "{shown}");
         assert_eq!(human(&Ask::Status, true, "no JSON \u{1b}c"), "no JSON \\u{1b}c\n");
+    }
+
+    /// What stands in the list of a message reads the same where it is shown.
+    #[test]
+    fn a_message_reads_alike_in_the_list_and_by_itself() {
+        let recipients = serde_json::json!([
+            {"address": "a@b", "kind": "message", "held": false, "reason": null},
+            {"address": "c@d", "kind": "copy", "held": true, "reason": null},
+            {"address": "e@f", "kind": "message", "held": false, "reason": "451 later"},
+        ]);
+        let row = serde_json::json!({
+            "id": "6H2", "state": "active", "then": "held", "size": 7, "received": 0, "sender": "", "recipients": recipients,
+            "attempts": 1, "due": null, "table": "38984d", "header": "Subject: x\n"
+        });
+        let want = "id         6H2\nstate      active, then held\nsender     <>\nreceived   1970-01-01 00:00:00Z\n\
+                    size       7\nattempts   1\ndue        -\ntable      38984d\nrecipient  a@b\n\
+                    recipient  c@d (copy; held)\nrecipient  e@f (451 later)\n\nSubject: x\n";
+        assert_eq!(human(&Ask::Message("6H2".to_owned()), true, &row.to_string()), want);
+        let list = Table::of_queue().page(&[row]);
+        let line = "6H2  active, then held  7     1970-01-01 00:00:00Z  1         -    <>      a@b c@d (copy; held) e@f (451 later)";
+        assert_eq!(list.lines().nth(1), Some(line));
     }
 
     /// What is done to mail that a server may just be taking is not over with that.

@@ -67,6 +67,9 @@ pub struct Listed {
     pub id: String,
     /// Where it stands.
     pub state: Standing,
+    /// What becomes of what is left of it after the attempt under way, where an admin wants something: `held`, `released`,
+    /// `removed`.
+    pub then: Option<&'static str>,
     /// Bytes.
     pub size: u64,
     /// Unix milliseconds of its acceptance.
@@ -88,6 +91,8 @@ pub struct Waiting {
     pub address: String,
     /// `message`, `copy` (a blind copy), `notice`.
     pub kind: &'static str,
+    /// Waits for somebody to release it, whatever is tried for others.
+    pub held: bool,
     /// What was last said of it.
     pub reason: Option<String>,
 }
@@ -135,7 +140,12 @@ impl Queue {
         let entry = self.inner.find(id)?;
         let inner = Arc::clone(&self.inner);
         let read = move || -> Result<Shown, QueueError> {
-            let (listed, record) = inner.look(id, entry).map_err(|e| QueueError::Disk(e.to_string()))?;
+            // One that was under way may be deferred by now, or gone.
+            let found = inner.look(id, entry).or_else(|_| inner.look(id, None));
+            let (listed, record) = found.map_err(|error| match error {
+                SpoolError::Gone => QueueError::Unknown(id),
+                error => QueueError::Disk(error.to_string()),
+            })?;
             let bytes = match record.bytes.is_empty() {
                 true => inner.spool.deferred().load(id).map(|r| r.bytes).unwrap_or_default(),
                 false => record.bytes.clone(),
@@ -291,6 +301,7 @@ impl Inner {
     /// Reads what is known of a message. Blocks.
     fn look(&self, id: MessageId, entry: Option<Arc<Entry>>) -> Result<(Listed, Record), SpoolError> {
         let waiting = if entry.is_none() { self.index().position(id) } else { None };
+        let then = entry.as_ref().and_then(|entry| entry.wish().becomes());
         let (record, size, state, standing) = match (entry, waiting) {
             (Some(entry), _) => {
                 let record = match (entry.hot(), entry.place()) {
@@ -298,7 +309,7 @@ impl Inner {
                     (None, Place::Log(position) | Place::Moving(position)) => self.spool.read(position)?,
                     (None, Place::Deferred) => self.spool.deferred().load_head(id)?.0,
                 };
-                (record, entry.size as u64, entry.state.clone(), Standing::Active)
+                (record, entry.size as u64, entry.state_so_far(), Standing::Active)
             }
             (None, Some(position)) => {
                 let record = self.spool.read(position)?;
@@ -320,7 +331,9 @@ impl Inner {
                     continue;
                 }
                 let reason = state.reasons.iter().find(|(d, t, _)| (*d, *t) == (place, target));
+                let held = state.held || (dispatch.hold && !state.released);
                 recipients.push(Waiting {
+                    held,
                     address: recipient.address.clone(),
                     kind: match dispatch.kind {
                         DispatchKind::Message => "message",
@@ -334,6 +347,7 @@ impl Inner {
         let listed = Listed {
             id: id.to_string(),
             state: standing,
+            then,
             size,
             received: record.received,
             sender: record.dispatches.first().map(|d| d.sender.clone()).unwrap_or_default(),

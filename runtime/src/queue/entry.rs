@@ -119,6 +119,23 @@ impl Entry {
         })
     }
 
+    /// Its state with what is known of this attempt so far.
+    pub fn state_so_far(&self) -> State {
+        let mut state = self.state.clone();
+        for (dispatch, target, outcome) in &self.progress().results {
+            state.reasons.retain(|(d, t, _)| (d, t) != (dispatch, target));
+            match outcome {
+                Outcome::Delivered { .. } => state.settled.push((*dispatch, *target)),
+                // Whom nobody was told of yet still counts among those that wait.
+                Outcome::Failed(reason) | Outcome::Deferred(reason) => {
+                    state.reasons.push((*dispatch, *target, reason.text.clone()));
+                }
+            }
+        }
+        state.settled.sort_unstable();
+        state
+    }
+
     /// It was deferred before.
     pub fn is_retry(&self) -> bool {
         self.permit.is_some()

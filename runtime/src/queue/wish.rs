@@ -33,6 +33,16 @@ pub(super) enum Wish {
 }
 
 impl Wish {
+    /// What it makes of what is left after the attempt.
+    pub fn becomes(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Hold => Some("held"),
+            Self::Release => Some("released"),
+            Self::Remove => Some("removed"),
+        }
+    }
+
     /// Has a state say it.
     pub fn put_into(self, state: &mut State, record: &Record) {
         match self {

@@ -251,3 +251,48 @@ async fn folders_that_cannot_be_written_keep_nobody_from_waiting() {
     }
     assert_eq!(settled(&queue).await.len(), 13);
 }
+
+/// Of a message under way: who has it by now, what was said of others, who is held, and what becomes of it then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_is_known_of_a_message_under_way_is_in_the_list() {
+    let data = tempfile::tempdir().unwrap();
+    let (far, _, asked, open) = gated("451 4.2.2 later\r\n").await;
+    let (near, _) =
+        server(|line| line.starts_with("RCPT TO:<late").then(|| Some("450 4.2.1 full\r\n".to_owned()))).await;
+    let hops = [("far.example", relay(far)), ("near.example", relay(near))];
+    let queue = start(data.path(), &hops, patient(data.path()));
+    let mut record =
+        message(1, &["yes@near.example", "late@near.example", "slow@far.example"], "Subject: x\n\n");
+    let mut held = record.dispatches[0].clone();
+    (held.hold, held.recipients) =
+        (true, message(1, &["held@far.example"], "").dispatches[0].recipients.clone());
+    record.dispatches.push(held);
+    queue.submit(record).await.unwrap();
+    until(&asked).await;
+    for _ in 0..1000 {
+        if queue.list(None, 10).await[0].recipients.len() == 3 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let told = queue.hold(MessageId(1)).await;
+    let shown = queue.show(MessageId(1)).await;
+    let list = queue.list(None, 10).await;
+    open.store(true, Ordering::SeqCst);
+    assert_eq!(told, Ok(Done::AtEnd));
+    let shown = shown.unwrap();
+    assert_eq!(list.first(), Some(&shown.listed));
+    assert_eq!((shown.listed.state, shown.listed.then), (Standing::Active, Some("held")));
+    let waits: Vec<_> =
+        shown.listed.recipients.iter().map(|r| (r.address.as_str(), r.held, r.reason.as_deref())).collect();
+    let want = [
+        ("late@near.example", false, Some("450 4.2.1 full")),
+        ("slow@far.example", false, None),
+        ("held@far.example", true, None),
+    ];
+    assert_eq!(waits, want);
+    let after = settled(&queue).await;
+    assert_eq!((after[0].state, after[0].then), (Standing::Held, None));
+    assert!(after[0].recipients.iter().all(|r| r.held));
+    assert_eq!(after[0].recipients[1].reason.as_deref(), Some("451 4.2.2 later"));
+}
