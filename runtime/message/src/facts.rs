@@ -69,7 +69,7 @@ pub fn is_forwarded(message: &[u8]) -> bool {
         |field: &Field<'_>| matches!(field.name.first(), Some(b'a' | b'A' | b'x' | b'X' | b'r' | b'R'));
     let marked = |field: &Field<'_>| begins(field) && MARKS.iter().any(|mark| field.is(mark));
     // Values are read only where one of the marks stands there.
-    header::fields(message).fields.iter().any(marked) && header_facts(message).auto_forwarded
+    header::each(message).any(|field| marked(&field)) && header_facts(message).auto_forwarded
 }
 
 /// Fields that tell that a message was forwarded by a client itself, alone or with others.

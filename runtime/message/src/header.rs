@@ -221,7 +221,13 @@ impl Builder {
         }
         self.bytes.push(b':');
         let mut line = begin;
-        for word in value.split(|c: char| c.is_control() || c == ' ').filter(|w| !w.is_empty()) {
+        // Past ASCII there are control characters of two bytes.
+        let value = match value.is_ascii() {
+            true => Cow::Borrowed(value),
+            false => Cow::Owned(value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()),
+        };
+        let parts = |byte: &u8| *byte == b' ' || byte.is_ascii_control();
+        for word in value.as_bytes().split(parts).filter(|word| !word.is_empty()) {
             let have = self.bytes.len() - line;
             // Not right behind the name, nor where the line holds less than the name is long.
             let worth = if line == begin { have > name + 1 } else { have > name + 2 };
@@ -231,8 +237,7 @@ impl Builder {
             }
             self.bytes.push(b' ');
             let room = MAX_LINE.saturating_sub(self.bytes.len() - line);
-            let fits = word.get(..word.floor_char_boundary(room)).unwrap_or_default();
-            self.bytes.extend_from_slice(fits.as_bytes());
+            self.bytes.extend_from_slice(front(word, room));
         }
         self.bytes.extend_from_slice(b"\r\n");
         self
@@ -243,6 +248,16 @@ impl Builder {
     pub fn finish(self) -> Vec<u8> {
         self.bytes
     }
+}
+
+/// At most so many bytes of a text, no character cut.
+fn front(text: &[u8], most: usize) -> &[u8] {
+    let goes_on = |at: usize| text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    let mut end = most.min(text.len());
+    while end > 0 && goes_on(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
 }
 
 /// The edit that puts built fields in front of a message.

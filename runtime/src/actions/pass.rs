@@ -6,7 +6,7 @@
 //! all the same, so that it can be stored where the next hop breaks off. What comes of it is the next hop's word. Mail that is passed on is not counted in `edictd usage`: a count is durable or none.
 
 use super::dispatch::Dispatches;
-use super::plan::{finish, prepare};
+use super::plan::{finish, prepare, prepare_uncounted};
 use super::view::View;
 use super::{Settings, Store, finals, refuse, run, take, trace, unstored};
 use crate::acceptor::Receipt;
@@ -45,7 +45,7 @@ pub(super) fn head(settings: &Settings, zone: &TimeZone, so_far: &Incoming) -> O
         return None;
     }
     let named = so_far.table.profile().hostname.as_ref();
-    Some(trace::stored(so_far, &fields, named.unwrap_or(&settings.hostname), zone, None))
+    Some(trace::stored(so_far, named.unwrap_or(&settings.hostname), zone, None))
 }
 
 /// Hands a message over to the next hop that took its recipients. Stores it, if nobody can have it yet.
@@ -60,7 +60,8 @@ pub(super) async fn pass<S: Store>(
     let large = incoming.bytes.len() > super::LARGE;
     let own = Arc::clone(&settings);
     let (incoming, mut prepared) = run(large, move || {
-        let prepared = prepare(&own, &incoming)?;
+        let ruled = incoming.table.rules_of(Kind::Quota).next().is_some();
+        let prepared = if ruled { prepare(&own, &incoming)? } else { prepare_uncounted(&own, &incoming)? };
         Ok((incoming, prepared))
     })
     .await?;

@@ -23,6 +23,7 @@ use edict_table::facts::Direction;
 use edict_table::load::Loaded;
 use edict_table::model::{Action, Kind};
 use jiff::tz::TimeZone;
+use std::cell::LazyCell;
 
 /// The first half: whom the message reaches, and what it needs of which quota.
 #[derive(Debug)]
@@ -39,14 +40,23 @@ pub struct Prepared {
 /// # Errors
 /// Too many final addresses.
 pub fn prepare(settings: &Settings, incoming: &Incoming) -> Result<Prepared, Refusal> {
+    let prepared = prepare_uncounted(settings, incoming)?;
+    let quota = needs(incoming, &prepared.finals, &settings.pool);
+    Ok(Prepared { quota, ..prepared })
+}
+
+/// The same without quotas: for mail that is not stored, and under tables that have none.
+///
+/// # Errors
+/// As [`prepare`].
+pub(super) fn prepare_uncounted(settings: &Settings, incoming: &Incoming) -> Result<Prepared, Refusal> {
     let mut effects = Vec::new();
     for given in incoming.recipients.iter().filter(|given| given.fate == Fate::Discard) {
         effects.push(format!("discarded for {}", given.wire));
     }
     let finals = finals::expand(incoming, &settings.directory)
         .map_err(|_| refuse("452 4.5.3 Too many recipients", None))?;
-    let quota = needs(incoming, &finals, &settings.pool);
-    Ok(Prepared { finals, quota, effects })
+    Ok(Prepared { finals, quota: None, effects })
 }
 
 impl Prepared {
@@ -71,25 +81,25 @@ pub fn finish(
     let Prepared { finals, mut effects, .. } = prepared;
     let mut view = View::new(&incoming, &settings.pool);
     let mut wanted = copies::wanted(&incoming, &finals, &mut view, &mut effects);
-    let fields = header::fields(&incoming.bytes);
+    let read = LazyCell::new(|| header::fields(&incoming.bytes));
     // Whoever logs in writes his mail himself: what marks he puts on it keep nothing out of the archive.
     let came_back =
-        |copy: &Copy| incoming.client.auth_user.is_none() && settings.mark.knows(&copy.address, &fields);
+        |copy: &Copy| incoming.client.auth_user.is_none() && settings.mark.knows(&copy.address, &read);
     let before = wanted.len();
     wanted.retain(|copy| !came_back(copy));
     if wanted.len() < before {
         effects.push("no blind copy of a blind copy".to_owned());
     }
-    let named = incoming.table.profile().hostname.clone();
-    let hostname = named.unwrap_or_else(|| settings.hostname.clone());
+    let named = incoming.table.profile().hostname.as_ref();
+    let hostname = named.unwrap_or(&settings.hostname).clone();
     // Only what is submitted is ours to vouch for.
-    let keys = if incoming.submitted { settings.signer.of_author(&fields) } else { None };
-    let stored = trace::stored(&incoming, &fields, &hostname, zone, keys.as_ref());
+    let keys = if incoming.submitted { settings.signer.of_author(&read) } else { None };
+    let stored = trace::stored(&incoming, &hostname, zone, keys.as_ref());
     let author = || {
         let date = date_text(day_of(incoming.received, zone).number);
         let user = incoming.client.auth_user.as_deref().map(|user| user_key(&incoming.table, user));
         let known = user.and_then(|key| settings.attributes.get(&key).cloned());
-        Author::new(&incoming, &fields, known.unwrap_or_default(), date)
+        Author::new(&incoming, &read, known.unwrap_or_default(), date)
     };
     let mut texts = texts(&incoming, &finals, &mut view, &author, &stored, &mut effects)?;
     if let Some(keys) = &keys {
@@ -107,7 +117,7 @@ pub fn finish(
     for copy in &wanted {
         effects.push(format!("bcc {:?} to {}", copy.rule, copy.wire));
     }
-    drop(view);
+    drop((view, read));
     let mut record = Record {
         id: incoming.id,
         received: incoming.received,

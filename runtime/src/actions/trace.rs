@@ -9,7 +9,7 @@ use crate::dkim::{Keys, sign};
 use crate::envelope::Incoming;
 use crate::verdict::authentic::claims;
 use edict_message::date::rfc5322;
-use edict_message::header::{self, Builder, Field, Fields, Received};
+use edict_message::header::{self, Builder, Field, Received};
 use edict_message::limits::MAX_HEADER;
 use edict_table::value::Domain;
 use jiff::Timestamp;
@@ -18,13 +18,7 @@ use std::borrow::Cow;
 
 /// Builds the stored bytes. With the keys that will sign them, earlier signatures of that domain go. `hostname` is ours; dates are written in the zone.
 #[must_use]
-pub fn stored(
-    incoming: &Incoming,
-    fields: &Fields<'_>,
-    hostname: &str,
-    zone: &TimeZone,
-    keys: Option<&Keys>,
-) -> Vec<u8> {
+pub fn stored(incoming: &Incoming, hostname: &str, zone: &TimeZone, keys: Option<&Keys>) -> Vec<u8> {
     let seconds = incoming.received.div_euclid(1000);
     let offset = Timestamp::from_second(seconds).map_or(0, |at| zone.to_offset(at).seconds() / 60);
     let mut top = Builder::default();
@@ -57,7 +51,7 @@ pub fn stored(
     let mut out = top.finish();
     out.reserve_exact(incoming.bytes.len() + 2);
     // A message without any header: its text must not become one.
-    if fields.malformed && header::each(&incoming.bytes).next().is_none() {
+    if header::each(&incoming.bytes).next().is_none() && header::fields(&incoming.bytes).malformed {
         out.extend_from_slice(b"\r\n");
     }
     let mut from = 0;

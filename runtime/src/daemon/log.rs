@@ -3,14 +3,18 @@
 //! Every value has one form: bare where it is one plain word, else in double quotes with `\"` and `\\`. Lines
 //! hold no control character, whatever a client sent. `RUST_LOG` chooses more or less than `info`.
 
+use jiff::Timestamp;
+use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 
 /// Where lines go.
@@ -40,6 +44,7 @@ pub fn start(file: Option<&Path>) -> io::Result<Log> {
         .with_writer(log.clone())
         .with_ansi(colour)
         .with_target(false)
+        .with_timer(Clock)
         .fmt_fields(Fields)
         .try_init();
     Ok(log)
@@ -94,6 +99,27 @@ impl<'a> MakeWriter<'a> for Log {
             Some(file) => Line::File(file.1.lock().unwrap_or_else(PoisonError::into_inner)),
             None => Line::Stderr(io::stderr()),
         }
+    }
+}
+
+/// `2026-11-30T12:00:00.000000Z`.
+struct Clock;
+
+impl FormatTime for Clock {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        thread_local! {
+            /// The last second and its text: a busy server writes thousands of lines in one.
+            static LAST: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        LAST.with_borrow_mut(|(second, text)| {
+            if text.is_empty() || *second != since.as_secs() {
+                *second = since.as_secs();
+                let at = i64::try_from(*second).ok().and_then(|second| Timestamp::from_second(second).ok());
+                *text = at.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S").to_string();
+            }
+            write!(writer, "{text}.{:06}Z", since.subsec_micros())
+        })
     }
 }
 
@@ -186,6 +212,20 @@ fn push_value(line: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_begin_with_the_time() {
+        let shown = || {
+            let mut text = String::new();
+            Clock.format_time(&mut Writer::new(&mut text)).unwrap();
+            assert_eq!(text.len(), "2026-11-30T12:00:00.000000Z".len(), "{text}");
+            text.parse::<Timestamp>().unwrap()
+        };
+        let before = Timestamp::now().as_microsecond();
+        let (first, second) = (shown().as_microsecond(), shown().as_microsecond());
+        let after = Timestamp::now().as_microsecond();
+        assert!(before <= first && first <= second && second <= after);
+    }
 
     #[test]
     fn values_have_one_form() {

@@ -67,7 +67,8 @@ type Resting = (Box<Session>, Instant);
 struct Shared {
     queue: Arc<Inner>,
     places: Arc<Semaphore>,
-    idle: Mutex<HashMap<Hop, Vec<Resting>>>,
+    /// Hashed for speed: next hops are the operator's own.
+    idle: Mutex<HashMap<Hop, Vec<Resting>, foldhash::fast::RandomState>>,
     down: Mutex<HashMap<Hop, Instant>>,
 }
 

@@ -98,7 +98,7 @@ pub(super) fn accepted(session: &Session, table: &Loaded, entry: &Entry, receipt
     tracing::info!(
         target: "edict::mail",
         id = %entry.id,
-        client = %session.peer.ip,
+        client = &*session.peer.ip_text,
         helo = &*helo(session),
         user = &*user(session),
         sender = entry.sender,
@@ -161,7 +161,7 @@ pub(super) fn refused_for(
     tracing::info!(
         target: "edict::mail",
         id,
-        client = %session.peer.ip,
+        client = &*session.peer.ip_text,
         helo = &*helo(session),
         user = &*user(session),
         sender = from,

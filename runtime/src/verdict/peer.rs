@@ -61,6 +61,8 @@ impl Login {
 pub(crate) struct Peer {
     /// Canonical.
     pub(crate) ip: IpAddr,
+    /// The same as text: each log line has it.
+    pub(crate) ip_text: Box<str>,
     /// Forward-confirmed name.
     pub(crate) name: Slot<Domain>,
     /// Reverse and forward name disagree, or there is none.
@@ -86,8 +88,10 @@ pub(crate) struct Peer {
 impl Peer {
     /// A client that has connected.
     pub(crate) fn new(ip: IpAddr) -> Self {
+        let ip = canonical_ip(ip);
         Self {
-            ip: canonical_ip(ip),
+            ip,
+            ip_text: ip.to_string().into(),
             name: Slot::Pending,
             unverified: Slot::Pending,
             nameless: Slot::Pending,
