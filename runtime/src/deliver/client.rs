@@ -59,6 +59,9 @@ pub enum Trouble {
     /// The login was refused, or cannot be done.
     #[error("login: {0}")]
     Auth(String),
+    /// All servers that there are were asked before.
+    #[error("there is no other server")]
+    NoOther,
     /// There will never be a way, with the status that says why.
     #[error("{1}")]
     Never((u8, u16, u16), String),
@@ -69,7 +72,7 @@ impl Trouble {
     #[must_use]
     pub fn reason(&self) -> Reason {
         let status = match self {
-            Self::Connect(..) => (4, 4, 1),
+            Self::Connect(..) | Self::NoOther => (4, 4, 1),
             Self::Lost(_) | Self::Silent => (4, 4, 2),
             Self::Reply(_) => (4, 5, 0),
             Self::Refused(_) => (4, 3, 2),
@@ -135,7 +138,7 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Recipients that a server did not take for now, and for whom it has no message.
+/// Recipients that a server did not take for now, or whose message it takes in no form: it has none for them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PutOff {
     /// Their places among the targets.

@@ -24,9 +24,6 @@ const MAX_TRIED: usize = 10;
 /// A try of TLS that failed after so long is not made again for a while, nor one that took half of a reply's time.
 const LONG: Duration = Duration::from_secs(5);
 
-/// What is told where all servers were asked before.
-const NO_OTHER: &str = "there is no other server";
-
 /// Where mail for inside recipients goes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Local {
@@ -78,7 +75,7 @@ impl Dialer {
     /// As [`Dialer::connect`], with a server that is none of these ([`Session::peer`]).
     ///
     /// # Errors
-    /// The trouble with the last server tried; that there is no other one.
+    /// The trouble with the last server tried; [`Trouble::NoOther`] where there is none.
     pub async fn connect_beyond(
         &self,
         hop: &Hop,
@@ -113,7 +110,7 @@ impl Dialer {
                     let way = Way { host: &host, tls, login: None, lmtp: true, by_mx: false };
                     self.first([way].into_iter(), name, hostname, asked).await
                 }
-                Local::LmtpUnix(_) => Err(Trouble::Connect("local".to_owned(), NO_OTHER.to_owned())),
+                Local::LmtpUnix(_) => Err(Trouble::NoOther),
                 Local::Maildir => Err(Trouble::Connect("local".to_owned(), "no LMTP server".to_owned())),
             },
             Hop::Nowhere(why) => Err(Trouble::Connect("nowhere".to_owned(), why.clone())),
@@ -153,11 +150,10 @@ impl Dialer {
                 Ok(Err(error)) => {
                     tracing::debug!(server = way.host.name, %error, "a server cannot be used");
                     // A worse server that is ourselves ends nothing while a better one is only down.
-                    let never = matches!(error, Trouble::Never(..));
-                    if trouble.is_none() || !never {
+                    tried += usize::from(way.by_mx && !matches!(error, Trouble::Never(..)));
+                    if trouble.is_none() || !matches!(error, Trouble::Never(..) | Trouble::NoOther) {
                         trouble = Some(error);
                     }
-                    tried += usize::from(way.by_mx && !never);
                     if tried >= MAX_TRIED {
                         break;
                     }
@@ -188,9 +184,8 @@ impl Dialer {
                 // What its first two addresses say, others of it are not asked: worse servers are to have their turn.
                 before += 1;
                 if before >= 2 {
-                    return Err(failed(NO_OTHER.to_owned()));
+                    break;
                 }
-                trouble = failed(NO_OTHER.to_owned());
                 continue;
             }
             let can_do_without = way.tls == RelayTls::Opportunistic && way.login.is_none();
@@ -214,7 +209,8 @@ impl Dialer {
                 Err(error) => trouble = error,
             }
         }
-        Err(trouble)
+        // What it offers it told us already, whichever of its addresses cannot be reached.
+        Err(if before > 0 { Trouble::NoOther } else { trouble })
     }
 
     /// How long one address may take, from the first packet to the last reply before mail.

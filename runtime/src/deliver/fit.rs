@@ -11,6 +11,12 @@ use edict_message::edit::{Stuck, has_utf8_header, seven_bit};
 use edict_table::value::Domain;
 use std::borrow::Cow;
 
+/// What a server that offers more would take.
+const NEEDS_UTF8: (u8, u16, u16) = (5, 6, 7);
+const NEEDS_EIGHT_BITS: (u8, u16, u16) = (5, 6, 3);
+const TOO_LARGE: (u8, u16, u16) = (5, 3, 4);
+pub(super) const LACKING: [(u8, u16, u16); 3] = [NEEDS_UTF8, NEEDS_EIGHT_BITS, TOO_LARGE];
+
 /// A message as it goes over the wire.
 #[derive(Debug)]
 pub(super) struct Fitted<'a> {
@@ -38,7 +44,7 @@ pub(super) fn fit<'a>(letter: &Letter<'a>, offers: &Offers, peer: &str) -> Resul
     let utf8 = offers.smtputf8 && (!plain_envelope || (dispatch.smtputf8 && eight));
     if dispatch.smtputf8 && !utf8 && eight && has_utf8_header(bytes) {
         let text = format!("{peer} does not take internationalized mail");
-        return Err(Reason::of_hop((5, 6, 7), text));
+        return Err(Reason::of_hop(NEEDS_UTF8, text));
     }
     let sender = address(&dispatch.sender, utf8)?;
     let binary = dispatch.body == Body::BinaryMime && !stuff::is_lines(bytes);
@@ -48,14 +54,14 @@ pub(super) fn fit<'a>(letter: &Letter<'a>, offers: &Offers, peer: &str) -> Resul
         (false, false) => (Cow::Borrowed(bytes), Body::SevenBit),
         _ => match seven_bit(bytes) {
             Ok(converted) => (Cow::Owned(converted), Body::SevenBit),
-            Err(stuck) => return Err(Reason::of_hop((5, 6, 3), stuck_text(stuck, peer))),
+            Err(stuck) => return Err(Reason::of_hop(NEEDS_EIGHT_BITS, stuck_text(stuck, peer))),
         },
     };
     if let Some(limit) = offers.size.filter(|limit| *limit > 0)
         && bytes.len() as u64 > limit
     {
         let text = format!("the message has {} bytes, and {peer} takes {limit}", bytes.len());
-        return Err(Reason::of_hop((5, 3, 4), text));
+        return Err(Reason::of_hop(TOO_LARGE, text));
     }
     Ok(Fitted { bytes, body, utf8, sender })
 }
@@ -81,7 +87,7 @@ pub(super) fn address(address: &str, utf8: bool) -> Result<Cow<'_, str>, Reason>
     if utf8 || address.is_ascii() {
         return Ok(Cow::Borrowed(address));
     }
-    let needs = || Reason::new((5, 6, 7), "the address needs SMTPUTF8, and the next hop does not offer it");
+    let needs = || Reason::new(NEEDS_UTF8, "the address needs SMTPUTF8, and the next hop does not offer it");
     let (local, domain) = address.rsplit_once('@').filter(|(local, _)| local.is_ascii()).ok_or_else(needs)?;
     let domain = Domain::parse(domain).map_err(|_| needs())?;
     Ok(Cow::Owned(format!("{local}@{domain}")))

@@ -74,6 +74,16 @@ impl Reason {
         Self { names_hop: true, ..Self::new(status, text) }
     }
 
+    /// Whether it is for want of what a server offers that a message has no form for it ([`fit`]): another one may take it.
+    pub(crate) fn is_of_offers(&self) -> bool {
+        self.remote.is_none() && fit::LACKING.contains(&self.status)
+    }
+
+    /// The same, while it is not the last word.
+    pub(crate) fn for_now(&self) -> Self {
+        Self { status: (4, self.status.1, self.status.2), ..self.clone() }
+    }
+
     /// A reply of a next hop.
     #[must_use]
     pub fn reply(reply: &Reply, remote: &str) -> Self {

@@ -27,6 +27,8 @@ const OVER_LIMIT: (u8, u16, u16) = (4, 5, 3);
 struct Told {
     /// The code of the reply to MAIL.
     said: Option<u16>,
+    /// It refused MAIL, with this reply.
+    refused: Option<Outcome>,
     /// The recipients that RCPT was put off for.
     put_off: usize,
 }
@@ -47,10 +49,17 @@ impl Session {
         let mut told = Told::default();
         self.whole = false;
         let result = self.transaction((letter, next), &targets, &mut outcomes, &mut told, reused).await;
-        let trouble = result.err();
+        let mut trouble = result.err();
         let stale = reused && told.said.is_none() && matches!(trouble, Some(Trouble::Lost(_)));
         if trouble.is_some() {
             self.usable = false;
+        }
+        // Who refuses MAIL and hangs up has said all that there is to say.
+        if let (Some(refused), Some(Trouble::Lost(_))) = (told.refused, &trouble) {
+            trouble = None;
+            if let Outcome::Deferred(reason) = refused {
+                self.closing.get_or_insert(reason);
+            }
         }
         let rest = trouble.as_ref().map(|t| Reason { remote: None, ..t.reason() });
         let rest = rest.unwrap_or_else(|| Reason::new((4, 3, 0), "no reply for this recipient"));
@@ -60,17 +69,20 @@ impl Session {
         Sent { outcomes: outcomes.collect(), trouble, closing, put_off, stale }
     }
 
-    /// Whom another server may take: whose last word here was a 4xx, and those that nothing was said of before the end of the
-    /// message went out. Who is one too many for a transaction may go over this connection again.
+    /// Whom another server may take: whose last word here was a 4xx, whose message this one takes in no form, and those that
+    /// nothing was said of before the end of the message went out. Who is one too many for a transaction may go over this
+    /// connection again.
     fn put_off(&self, outcomes: &[Option<Outcome>], broke: bool, at_rcpt: usize) -> PutOff {
         let another = |outcome: &Option<Outcome>| match outcome {
             Some(Outcome::Deferred(reason)) => reason.status != OVER_LIMIT,
-            Some(_) => false,
+            Some(Outcome::Failed(reason)) => reason.is_of_offers(),
+            Some(Outcome::Delivered { .. }) => false,
             None => broke && !self.whole,
         };
         let places: Vec<usize> =
             outcomes.iter().enumerate().filter(|(_, o)| another(o)).map(|(place, _)| place).collect();
-        let all = broke || self.closing.is_some() || places.len() > at_rcpt;
+        let lacking = outcomes.iter().filter(|o| matches!(o, Some(Outcome::Failed(_))) && another(o)).count();
+        let all = broke || self.closing.is_some() || places.len() > at_rcpt + lacking;
         // Behind LMTP stands one store, whatever its addresses.
         if self.lmtp && !all { PutOff::default() } else { PutOff { places, all } }
     }
@@ -80,7 +92,7 @@ impl Session {
         (letter, next): (&Letter<'_>, Option<&Letter<'_>>),
         targets: &[&Target],
         outcomes: &mut [Option<Outcome>],
-        Told { said, put_off }: &mut Told,
+        Told { said, refused, put_off }: &mut Told,
         reused: bool,
     ) -> Result<(), Trouble> {
         let ahead = std::mem::take(&mut self.ahead);
@@ -143,12 +155,14 @@ impl Session {
         }
         let mail = if reset { self.reply(command).await? } else { self.first(reused).await? };
         *said = Some(mail.code);
-        let mail_refused = self.judge(&mail)?;
-        if let (Some(outcome), false) = (&mail_refused, pipelining) {
+        *refused = self.judge(&mail)?;
+        if let Some(outcome) = &*refused {
             fill(outcomes, outcome);
-            return Ok(());
+            if !pipelining {
+                return Ok(());
+            }
         }
-        self.reset = mail_refused.is_none() || early.is_some();
+        self.reset = refused.is_none() || early.is_some();
         let mut accepted = Vec::with_capacity(asked.len());
         for place in asked {
             if !pipelining {
@@ -159,7 +173,7 @@ impl Session {
                 self.write(command).await?;
             }
             let reply = self.reply(command).await?;
-            let refused = match self.judge(&reply)? {
+            let at_rcpt = match self.judge(&reply)? {
                 // RFC 5321 4.5.3.1.10: some say 552 for too many.
                 Some(Outcome::Failed(reason)) if reply.code == 552 && !accepted.is_empty() => {
                     Some(Outcome::Deferred(Reason { status: OVER_LIMIT, ..reason }))
@@ -172,9 +186,10 @@ impl Session {
                 }
                 other => other,
             };
-            match (&mail_refused, refused) {
+            match (&*refused, at_rcpt) {
                 (None, None) => accepted.push(place),
-                (Some(outcome), _) => set(outcomes, place, outcome.clone()),
+                // It has its outcome.
+                (Some(_), _) => {}
                 (None, Some(outcome)) => {
                     *put_off += usize::from(matches!(outcome, Outcome::Deferred(_)));
                     set(outcomes, place, outcome);

@@ -50,35 +50,51 @@ pub(super) async fn connect(inner: &Arc<Inner>, lane: &Arc<Lane>) -> Result<Conn
     Ok(Connection { session, ways, asked_around: false, place })
 }
 
+/// Why no other server is asked for what one put off.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NotElsewhere {
+    /// There may be one, which is not asked now.
+    Later,
+    /// There is none.
+    Never,
+}
+
 /// A connection to another server of the hop, in place of one whose server does not take mail for now (RFC 5321 5.1).
 /// Only once for each connection: it may be this sender, or this recipient, that is put off by all of them. One
-/// that was put off before is asked for elsewhere each time.
+/// that was put off before is asked for elsewhere each time, and a message that a server takes in no form always.
 async fn elsewhere(
     lane: &Lane,
     job: &Job,
     open: &mut Connection,
     sent: &Sent,
     asked: &mut Vec<String>,
-) -> Option<Connection> {
-    let first = asked.is_empty();
-    if std::mem::replace(&mut open.asked_around, true) && first && job.entry.state.attempts == 0 {
-        return None;
+) -> Result<Connection, NotElsewhere> {
+    let failed = |place: &usize| matches!(sent.outcomes.get(*place), Some(Outcome::Failed(_)));
+    if !sent.put_off.places.iter().any(failed) {
+        let first = asked.is_empty() && job.entry.state.attempts == 0;
+        if std::mem::replace(&mut open.asked_around, true) && first {
+            return Err(NotElsewhere::Later);
+        }
     }
     asked.push(open.session.peer.clone());
     if asked.len() >= MAX_ASKED {
-        return None;
+        return Err(NotElsewhere::Never);
     }
     let ways = Arc::clone(&open.ways);
-    let session = ways.dialer.connect_beyond(&lane.hop, &ways.hostname(), asked).await.ok()?;
+    let session = match ways.dialer.connect_beyond(&lane.hop, &ways.hostname(), asked).await {
+        Ok(session) => session,
+        Err(Trouble::NoOther | Trouble::Never(..)) => return Err(NotElsewhere::Never),
+        Err(_) => return Err(NotElsewhere::Later),
+    };
     let outcome = sent.put_off.places.first().and_then(|place| sent.outcomes.get(*place));
     let reason = match outcome {
-        Some(Outcome::Deferred(reason)) => reason.text.as_str(),
+        Some(Outcome::Deferred(reason) | Outcome::Failed(reason)) => reason.text.as_str(),
         _ => "",
     };
     let (id, by, peer) = (job.entry.id, &open.session.peer, &session.peer);
     tracing::info!(%id, hop = %lane.hop, by, peer, reason, "put off: another server is asked");
     let session = session.with_signer(ways.settings.signer.clone());
-    Some(Connection { session, ways, asked_around: true, place: open.place.take() })
+    Ok(Connection { session, ways, asked_around: true, place: open.place.take() })
 }
 
 pub(super) fn letter<'a>(job: &'a Job, record: &'a Record, bytes: &'a [u8]) -> Option<Letter<'a>> {
@@ -129,7 +145,7 @@ pub(super) async fn attempt(
         };
         let targets = whole.targets(&job.targets);
         let letter = Letter { targets: targets.as_deref().unwrap_or(letter.targets), ..letter };
-        let sent = open.session.send_before(&letter, next.as_ref().filter(|_| asked.is_empty())).await;
+        let mut sent = open.session.send_before(&letter, next.as_ref().filter(|_| asked.is_empty())).await;
         if let Some(trouble) = &sent.trouble {
             tracing::info!(id = %job.entry.id, peer = open.session.peer, %trouble, "a next hop broke off");
         }
@@ -137,9 +153,12 @@ pub(super) async fn attempt(
             stale += 1;
             continue;
         }
-        if !sent.put_off.places.is_empty()
-            && let Some(other) = elsewhere(lane, job, &mut open, &sent, &mut asked).await
-        {
+        let other = match sent.put_off.places.is_empty() {
+            true => Err(NotElsewhere::Never),
+            false => elsewhere(lane, job, &mut open, &sent, &mut asked).await,
+        };
+        whole.weigh(&mut sent.outcomes, other.as_ref().err() == Some(&NotElsewhere::Later));
+        if let Ok(other) = other {
             log(&job.entry, &letter, &sent, &open.session.peer);
             whole.go_on(&sent.put_off.places, sent.outcomes);
             keep(inner, job, &whole).await;
@@ -182,6 +201,21 @@ impl Whole {
     fn targets(&self, all: &[u16]) -> Option<Vec<u16>> {
         let open = || self.open.iter().filter_map(|place| all.get(*place).copied()).collect();
         (!self.outcomes.is_empty()).then(open)
+    }
+
+    /// What a server takes in no form is no failure while another one may take it: one that said "later", or could not be asked.
+    fn weigh(&self, outcomes: &mut [Outcome], later: bool) {
+        for (nth, outcome) in outcomes.iter_mut().enumerate() {
+            let Outcome::Failed(reason) = &*outcome else { continue };
+            if !reason.is_of_offers() {
+                continue;
+            }
+            match self.open.get(nth).and_then(|place| self.outcomes.get(*place)) {
+                Some(before @ Outcome::Deferred(_)) => *outcome = before.clone(),
+                _ if later => *outcome = Outcome::Deferred(reason.for_now()),
+                _ => {}
+            }
+        }
     }
 
     /// Takes over what a server said; those that it put off are asked for at another.

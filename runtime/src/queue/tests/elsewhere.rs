@@ -111,3 +111,119 @@ async fn each_recipient_that_was_put_off_is_asked_for_elsewhere() {
     empty(&queue).await;
     assert_eq!((first.all().len(), second.all().len()), (0, 10));
 }
+
+/// A server that offers this, with an answer of its own to some lines.
+async fn offering(
+    offers: &'static str,
+    script: impl Fn(&str) -> Option<Option<String>> + Send + Sync + 'static,
+) -> (u16, Seen) {
+    let hello = move || Some(format!("250-sink\r\n{offers}250 PIPELINING\r\n"));
+    server(move |line| script(line).or_else(|| line.starts_with("EHLO").then(hello))).await
+}
+
+/// What a server lacks in turn, and a message that needs it.
+fn needy() -> [(&'static str, &'static str, Record); 3] {
+    let signed = "DKIM-Signature: v=1; a=rsa-sha256; b=abc\nContent-Type: multipart/signed; boundary=b\n\n--b\n\n\u{fc}\n--b--\n";
+    let mut internationalized = message(1, &["j\u{f6}rg@far.example"], "X: 1\n\n");
+    internationalized.dispatches[0].smtputf8 = true;
+    [
+        ("", "250-SMTPUTF8\r\n", internationalized),
+        ("250-SIZE 50\r\n", "250-SIZE 1000\r\n", message(1, &["a@far.example"], &"x: 1\n".repeat(20))),
+        ("", "250-8BITMIME\r\n", message(1, &["a@far.example"], signed)),
+    ]
+}
+
+/// RFC 5321 4.5.4.1, 5.1: what a lesser server lacks ends nothing where a better one only said "later".
+#[tokio::test]
+async fn a_lesser_server_that_lacks_something_ends_no_hope() {
+    for answer in [Some("451 4.7.1 greylisted\r\n"), Some("421 4.3.2 busy\r\n"), None] {
+        for command in ["RCPT", "MAIL", "EHLO"] {
+            for (less, more, record) in needy() {
+                let data = tempfile::tempdir().unwrap();
+                let up = Arc::new(AtomicBool::new(false));
+                let is_up = Arc::clone(&up);
+                let late = move |line: &str| {
+                    let late = line.starts_with(command) && !is_up.load(Ordering::SeqCst);
+                    late.then(|| answer.map(str::to_owned))
+                };
+                let (good, seen) = offering(more, late).await;
+                let (lesser, nothing) = offering(less, |_| None).await;
+                let one = Settings { connections: 1, ..settings(data.path()) };
+                let queue = start(data.path(), &[("far.example", both(good, lesser))], one);
+                queue.submit(record).await.unwrap();
+                for _ in 0..1000 {
+                    if queue.counters().deferred > 0 || queue.counters().failed > 0 {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                up.store(true, Ordering::SeqCst);
+                empty(&queue).await;
+                let counters = queue.counters();
+                // Behind a MAIL that it refused it takes DATA, and gets nothing for it.
+                let taken = seen.all().iter().filter(|(_, body)| body.len() > 3).count();
+                let got = (counters.failed, taken, nothing.all().len());
+                assert_eq!(got, (0, 1, 0), "{command} {answer:?} {less} {more}");
+            }
+        }
+    }
+}
+
+/// A message that the best server takes in no form goes to one that does, each time; the connection to the best one is kept.
+#[tokio::test]
+async fn what_a_server_takes_in_no_form_goes_to_another() {
+    for (less, more, record) in needy() {
+        let data = tempfile::tempdir().unwrap();
+        let greeted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&greeted);
+        let (lesser, first) = offering(less, move |line| {
+            count.fetch_add(usize::from(line.starts_with("EHLO")), Ordering::SeqCst);
+            None
+        })
+        .await;
+        let (good, second) = offering(more, |_| None).await;
+        let queue = start(data.path(), &[("far.example", both(lesser, good))], once(data.path()));
+        for id in 1..=3 {
+            queue.submit(Record { id: MessageId(id), ..record.clone() }).await.unwrap();
+            empty(&queue).await;
+        }
+        queue.submit(message(4, &["a@far.example"], "X: 4\n\n")).await.unwrap();
+        empty(&queue).await;
+        let counters = queue.counters();
+        let got = (counters.failed, counters.delivered, first.all().len(), second.all().len());
+        assert_eq!(got, (0, 4, 1, 3), "{less} {more}");
+        assert_eq!(greeted.load(Ordering::SeqCst), 1);
+    }
+}
+
+/// What none of them takes is told at once.
+#[tokio::test]
+async fn what_no_server_takes_is_told_at_once() {
+    for (less, _, record) in needy() {
+        let data = tempfile::tempdir().unwrap();
+        let (one, other) = (offering(less, |_| None).await.0, offering(less, |_| None).await.0);
+        let queue = start(data.path(), &[("far.example", both(one, other))], once(data.path()));
+        queue.submit(record).await.unwrap();
+        empty(&queue).await;
+        assert_eq!(queue.counters().failed, 1, "{less}");
+    }
+}
+
+/// RFC 5321 4.2.1: who refuses MAIL and hangs up behind the reply, before RCPT is answered, was heard.
+#[tokio::test]
+async fn a_refusal_of_mail_is_heard_though_the_server_hangs_up() {
+    let data = tempfile::tempdir().unwrap();
+    let script = |line: &str| match line.split(' ').next() {
+        Some("MAIL") => Some(Some("554 5.7.1 you are blocked\r\n".to_owned())),
+        Some("RCPT") => Some(None),
+        _ => None,
+    };
+    let (bad, nothing) = server(script).await;
+    let (good, seen) = server(|_| None).await;
+    let queue = start(data.path(), &[("far.example", both(bad, good))], once(data.path()));
+    for id in 1..=2 {
+        queue.submit(message(id, &["a@far.example", "b@far.example"], "X: 1\n\n")).await.unwrap();
+    }
+    empty(&queue).await;
+    assert_eq!((queue.counters().failed, nothing.all().len(), seen.all().len()), (4, 0, 0));
+}
