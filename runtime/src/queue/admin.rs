@@ -184,7 +184,7 @@ impl Queue {
         .await
     }
 
-    /// Tries a deferred message now.
+    /// Tries a deferred message now; of one under way, those who were put off and wait for the others.
     ///
     /// # Errors
     /// [`QueueError::Unknown`], [`QueueError::Held`], [`QueueError::Removed`] or what the disk says.
@@ -212,6 +212,11 @@ impl Queue {
             // One that is gone by now needs no attempt.
             count += usize::from(self.retry(id).await.is_ok());
         }
+        let active: Vec<Arc<Entry>> = {
+            let active = self.inner.active.lock().unwrap_or_else(PoisonError::into_inner);
+            active.values().cloned().collect()
+        };
+        count += active.iter().filter(|entry| entry.hurry()).count();
         count
     }
 

@@ -71,7 +71,7 @@ async fn elsewhere(
 ) -> Result<Connection, NotElsewhere> {
     let failed = |place: &usize| matches!(sent.outcomes.get(*place), Some(Outcome::Failed(_)));
     if !sent.put_off.places.iter().any(failed) {
-        let first = asked.is_empty() && job.entry.state.attempts == 0;
+        let first = asked.is_empty() && job.entry.state.attempts == 0 && !job.again;
         if std::mem::replace(&mut open.asked_around, true) && first {
             return Err(NotElsewhere::Later);
         }
@@ -105,7 +105,7 @@ pub(super) fn letter<'a>(job: &'a Job, record: &'a Record, bytes: &'a [u8]) -> O
         dispatch: record.dispatches.get(usize::from(job.dispatch))?,
         targets: &job.targets,
         bytes,
-        again: job.entry.again,
+        again: job.again || job.entry.again,
     })
 }
 

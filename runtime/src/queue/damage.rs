@@ -1,9 +1,9 @@
 //! Messages that cannot be read: what may pass is read again, what rotted is set aside for people, and told to its sender.
 
-use super::entry::{Entry, Place};
+use super::entry::{Entry, Place, Results};
 use super::notice::{Event, Line};
 use super::{Inner, now};
-use crate::deliver::{Outcome, Reason};
+use crate::deliver::Reason;
 use crate::envelope::{MessageId, Variant};
 use crate::spool::deferred::State;
 use crate::spool::{Position, SpoolError};
@@ -42,13 +42,11 @@ impl Inner {
         self: &Arc<Self>,
         entry: &Entry,
         error: &SpoolError,
-        results: &[(u16, u16, Outcome)],
+        results: &Results,
     ) -> Result<(), SpoolError> {
         match entry.place() {
             Place::Deferred => {
-                let delivered = results.iter().filter(|(.., o)| matches!(o, Outcome::Delivered { .. }));
-                let settled = delivered.map(|(dispatch, target, _)| (*dispatch, *target));
-                let settled = entry.state.settled.iter().copied().chain(settled).collect();
+                let settled = entry.state.settled.iter().copied().chain(results.settled()).collect();
                 self.set_aside(entry.id, error, State { settled, ..entry.state.clone() }).await
             }
             Place::Log(position) | Place::Moving(position) => {

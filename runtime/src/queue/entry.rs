@@ -1,6 +1,7 @@
 //! A message that is being worked on, and the jobs it is made of.
 
 use super::Inner;
+use super::aside::Aside;
 use super::room::{For, Room};
 use super::wish::Wish;
 use crate::deliver::Outcome;
@@ -56,10 +57,27 @@ pub(super) struct Entry {
 pub(super) struct Progress {
     /// Parts that are not finished: jobs, and whoever keeps the attempt from ending for a moment.
     pub outstanding: usize,
-    /// What became of recipients (dispatch, place in it).
-    pub results: Vec<(u16, u16, Outcome)>,
+    pub results: Results,
     /// More is to be done at the end than to forget the message.
     pub slow: bool,
+}
+
+/// What became of recipients in an attempt.
+#[derive(Debug, Default)]
+pub(super) struct Results {
+    /// Of each (dispatch, place in it) whose part is done.
+    pub each: Vec<(u16, u16, Outcome)>,
+    /// Those of whom more was done before the end; nearly always nobody.
+    pub aside: Option<Box<Aside>>,
+}
+
+impl Results {
+    /// Recipients that need nothing more by now.
+    pub fn settled(&self) -> Vec<(u16, u16)> {
+        let delivered = self.each.iter().filter(|(.., o)| matches!(o, Outcome::Delivered { .. }));
+        let delivered = delivered.map(|(dispatch, target, _)| (*dispatch, *target));
+        delivered.chain(self.aside.iter().flat_map(|aside| aside.settled.iter().copied())).collect()
+    }
 }
 
 /// Some recipients of one dispatch with one next hop.
@@ -71,6 +89,8 @@ pub(super) struct Job {
     pub lane: u64,
     /// When it came into its hop's queue.
     pub since: Instant,
+    /// They were put off before, in this attempt.
+    pub again: bool,
 }
 
 /// What an entry is made from.
@@ -81,14 +101,6 @@ pub(super) struct Start {
     pub waited: bool,
     pub size: usize,
     pub permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Progress {
-    /// Recipients that have the message by now.
-    pub fn delivered(&self) -> Vec<(u16, u16)> {
-        let delivered = self.results.iter().filter(|(.., o)| matches!(o, Outcome::Delivered { .. }));
-        delivered.map(|(dispatch, target, _)| (*dispatch, *target)).collect()
-    }
 }
 
 impl Entry {
@@ -117,23 +129,6 @@ impl Entry {
             inner: Arc::clone(inner),
             permit: start.permit,
         })
-    }
-
-    /// Its state with what is known of this attempt so far.
-    pub fn state_so_far(&self) -> State {
-        let mut state = self.state.clone();
-        for (dispatch, target, outcome) in &self.progress().results {
-            state.reasons.retain(|(d, t, _)| (d, t) != (dispatch, target));
-            match outcome {
-                Outcome::Delivered { .. } => state.settled.push((*dispatch, *target)),
-                // Whom nobody was told of yet still counts among those that wait.
-                Outcome::Failed(reason) | Outcome::Deferred(reason) => {
-                    state.reasons.push((*dispatch, *target, reason.text.clone()));
-                }
-            }
-        }
-        state.settled.sort_unstable();
-        state
     }
 
     /// It was deferred before.
@@ -189,7 +184,10 @@ impl Entry {
 
     /// The last wish counts. Gives back the one before.
     pub fn set_wish(&self, wish: Wish) -> Wish {
-        std::mem::replace(&mut self.wish.lock().unwrap_or_else(PoisonError::into_inner), wish)
+        let before = std::mem::replace(&mut *self.wish.lock().unwrap_or_else(PoisonError::into_inner), wish);
+        // Who was put off may have waited for that.
+        self.progress().results.aside.iter().for_each(|aside| aside.ring());
+        before
     }
 
     /// The record with its bytes, and for a large one the room that it has in memory.

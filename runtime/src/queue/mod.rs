@@ -7,6 +7,7 @@
 //! In memory: what is under way, for each deferred message its name and when it is due, for each other one where it lies.
 
 pub mod admin;
+mod aside;
 mod attempt;
 mod backlog;
 mod damage;
@@ -15,6 +16,7 @@ mod fair;
 mod hop;
 mod index;
 pub(crate) mod notice;
+mod parts;
 mod room;
 mod route;
 mod schedule;
@@ -43,7 +45,7 @@ use crate::live::Live;
 use crate::spool::{Recovery, Spool, SpoolError};
 use arc_swap::ArcSwap;
 use backlog::Backlog;
-use entry::{Entry, Job};
+use entry::Entry;
 use hop::Lane;
 use index::Index;
 use room::Rooms;
@@ -57,9 +59,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, Semaphore, watch};
 use ways::Ways;
-
-/// Recipients of one transaction: what every server takes (RFC 5321 4.5.3.1.8).
-const MAX_RECIPIENTS: usize = 100;
 
 /// Where mail for outside recipients goes that no route names a relay for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -352,72 +351,6 @@ impl Inner {
         let mut draining = self.draining.subscribe();
         // The sender lives as long as we do.
         let _ = draining.wait_for(|on| *on).await;
-    }
-
-    /// Parts a message's recipients by next hop and queues them there.
-    fn schedule(self: &Arc<Self>, entry: Arc<Entry>, record: &Record) {
-        let now = now();
-        let mut jobs: Vec<(Hop, Job)> = Vec::new();
-        let mut slow = false;
-        let ways = self.ways.load_full();
-        for (place, dispatch) in (0u16..).zip(&record.dispatches) {
-            if dispatch.hold && !entry.state.released {
-                slow = true;
-                continue;
-            }
-            let first = jobs.len();
-            let lane = turns::turn_of(&dispatch.sender);
-            let hops = ways.guide.hops(dispatch, now);
-            for ((target, recipient), hop) in (0u16..).zip(&dispatch.recipients).zip(hops) {
-                if entry.state.settled.binary_search(&(place, target)).is_ok() {
-                    continue;
-                }
-                slow |= recipient.notify.success;
-                let mut open = jobs.iter_mut().skip(first);
-                let same = open.find(|(h, j)| *h == hop && j.targets.len() < MAX_RECIPIENTS);
-                if let Some((_, job)) = same {
-                    job.targets.push(target);
-                    continue;
-                }
-                let job = Job {
-                    entry: Arc::clone(&entry),
-                    dispatch: place,
-                    targets: vec![target],
-                    lane,
-                    since: Instant::now(),
-                };
-                jobs.push((hop, job));
-            }
-        }
-        {
-            let mut progress = entry.progress();
-            progress.outstanding = jobs.len();
-            progress.slow = slow || !entry.state.settled.is_empty();
-        }
-        if !self.enter(&entry) {
-            return;
-        }
-        if jobs.is_empty() {
-            self.settle_later(entry, Vec::new());
-            return;
-        }
-        drop(entry);
-        for (hop, job) in jobs {
-            if self.draining() {
-                continue;
-            }
-            if let Hop::Nowhere(why) = &hop {
-                let reason = crate::deliver::Reason::of_hop((4, 3, 5), why.clone());
-                self.defer_job(job, &reason);
-                continue;
-            }
-            let lane = self.lane(&hop);
-            match lane.push(job) {
-                Ok(false) => {}
-                Ok(true) => self.start_worker(&lane),
-                Err((job, reason)) => self.defer_job(job, &reason),
-            }
-        }
     }
 
     /// Counts a message among those under way; one that waited outside of memory is not among those any more in the same moment. False where an admin did

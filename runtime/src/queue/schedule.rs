@@ -164,9 +164,9 @@ impl Inner {
         let Place::Log(position) = entry.move_from(start) else { return Ok(false) };
         // Read from here on: who wishes something later finds it on the move.
         let wish = entry.wish();
-        let delivered = entry.progress().delivered();
+        let settled = entry.progress().results.settled();
         let mut state = State { due: now(), ..entry.state.clone() };
-        state.settled.extend_from_slice(&delivered);
+        state.settled.extend_from_slice(&settled);
         state.settled.sort_unstable();
         let id = entry.id;
         let state = move |record: &Record| {
@@ -178,8 +178,8 @@ impl Inner {
         copied?;
         self.spool.release(position);
         // Who was served meanwhile stands in the log alone.
-        let more = entry.progress().delivered();
-        if more.len() > delivered.len() {
+        let more = entry.progress().results.settled();
+        if more.len() > settled.len() {
             self.merge(id, more).await;
         }
         Ok(true)

@@ -3,148 +3,32 @@
 //! The order is what keeps mail: a notice is durable before its message is forgotten, the deferred file
 //! before the log lets go of the record.
 
+use super::aside::Aside;
 use super::backlog::MOST_READS;
-use super::entry::{Entry, Job, Place, Progress};
+use super::entry::{Entry, Place, Results};
 use super::notice::{self, Event, Line};
 use super::room::For;
-use super::route::Hop;
 use super::wish::Wish;
 use super::{Inner, now};
-use crate::deliver::{Hand, Outcome, Reason};
+use crate::deliver::{Hand, Outcome};
 use crate::envelope::{DispatchKind, MessageId, Record};
 use crate::spool::deferred::State;
 use crate::spool::{Note, SpoolError};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long to wait before a step that the disk refused is tried again.
 const DISK_WAIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5000 });
 /// How often a deferred message is read again before it makes room for others.
 const READ_TRIES: u32 = 3;
 
-type Results = Vec<(u16, u16, Outcome)>;
-
 impl Inner {
-    /// Hands in what became of a job's recipients.
-    pub(super) fn finish(self: &Arc<Self>, job: Job, outcomes: Vec<Outcome>, hop: &Hop) {
-        let Job { entry, dispatch, targets, .. } = job;
-        let mut delivered = 0;
-        let mut settled = Vec::new();
-        for (target, outcome) in targets.iter().zip(&outcomes) {
-            match outcome {
-                Outcome::Delivered { .. } => {
-                    delivered += 1;
-                    settled.push((dispatch, *target));
-                }
-                Outcome::Deferred(_) => {
-                    self.deferred.fetch_add(1, Ordering::Relaxed);
-                }
-                Outcome::Failed(_) => {
-                    self.failed.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        }
-        self.delivered.fetch_add(delivered, Ordering::Relaxed);
-        if *hop == Hop::Local && delivered > 0 {
-            tracing::info!(id = %entry.id, recipients = delivered, "delivered into mailboxes");
-        }
-        let results = {
-            let mut progress = entry.progress();
-            progress.results.extend(targets.into_iter().zip(outcomes).map(|(t, o)| (dispatch, t, o)));
-            self.part(&entry, &mut progress)
-        };
-        match results {
-            None if settled.is_empty() => {}
-            None => {
-                self.spool.note(&Note::Settled(entry.id, settled.clone()));
-                if entry.place() == Place::Deferred {
-                    self.merge_later(entry, settled);
-                }
-            }
-            Some((_, false)) => self.forget_log(&entry),
-            Some((results, true)) => {
-                if !settled.is_empty() {
-                    self.spool.note(&Note::Settled(entry.id, settled));
-                }
-                self.settle_later(entry, results);
-            }
-        }
-    }
-
-    /// One part of an attempt is done. At the last one, what came of all, and whether more is to be done than to forget the
-    /// message.
-    fn part(&self, entry: &Entry, progress: &mut Progress) -> Option<(Results, bool)> {
-        progress.outstanding = progress.outstanding.saturating_sub(1);
-        if progress.outstanding > 0 {
-            return None;
-        }
-        let all = |r: &Results| r.iter().all(|(.., o)| matches!(o, Outcome::Delivered { .. }));
-        let slow = progress.slow || !all(&progress.results) || entry.place() == Place::Deferred;
-        Some((std::mem::take(&mut progress.results), slow))
-    }
-
-    /// The part of an attempt is done that somebody took upon himself with [`Progress::outstanding`].
-    pub(super) fn part_done(self: &Arc<Self>, entry: Arc<Entry>) {
-        let results = self.part(&entry, &mut entry.progress());
-        match results {
-            None => {}
-            Some((_, false)) => self.forget_log(&entry),
-            Some((results, true)) => self.settle_later(entry, results),
-        }
-    }
-
-    /// Writes into the state of a deferred message who has it, while others are still served: the log forgets its notes when
-    /// it moves on. That is a part of the attempt.
-    fn merge_later(self: &Arc<Self>, entry: Arc<Entry>, settled: Vec<(u16, u16)>) {
-        if !entry.join() {
-            // The last one ends it in this very moment, and writes all of it.
-            return;
-        }
-        let inner = Arc::clone(self);
-        inner.settling.fetch_add(1, Ordering::SeqCst);
-        tokio::spawn(async move {
-            inner.merge(entry.id, settled).await;
-            inner.part_done(entry);
-            inner.settling.fetch_sub(1, Ordering::SeqCst);
-        });
-    }
-
-    /// Adds to what is settled in the state of a deferred message.
-    pub(super) async fn merge(&self, id: MessageId, settled: Vec<(u16, u16)>) {
-        let _mover = self.movers.acquire().await;
-        let spool = self.spool.clone();
-        let merged = tokio::task::spawn_blocking(move || spool.deferred().merge_settled(id, &settled)).await;
-        if let Err(error) = merged.map_err(std::io::Error::other).flatten() {
-            tracing::warn!(%id, %error, "who has a message is noted in the log alone for now");
-        }
-    }
-
-    /// None of a job's recipients could be tried.
-    pub(super) fn defer_job(self: &Arc<Self>, job: Job, reason: &Reason) {
-        let outcomes = vec![Outcome::Deferred(reason.clone()); job.targets.len()];
-        let nowhere = Hop::Nowhere(String::new());
-        self.finish(job, outcomes, &nowhere);
-    }
-
-    /// Settles an attempt in a task of its own.
-    pub(super) fn settle_later(self: &Arc<Self>, entry: Arc<Entry>, results: Results) {
-        let inner = Arc::clone(self);
-        inner.settling.fetch_add(1, Ordering::SeqCst);
-        let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
-            let id = entry.id;
-            if let Err(error) = inner.settle(&entry, results).await {
-                // What is on disk is as it was: the restart finds it.
-                tracing::error!(%id, %error, "an attempt cannot be recorded");
-            }
-            inner.settling.fetch_sub(1, Ordering::SeqCst);
-        });
-        tokio::spawn(task);
-    }
-
-    async fn settle(self: &Arc<Self>, entry: &Arc<Entry>, results: Results) -> Result<(), SpoolError> {
+    pub(super) async fn settle(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        results: Results,
+    ) -> Result<(), SpoolError> {
         // When a hop goes down, all that waits for it comes here at once: not all of it is read at once.
         let _turn = self.settlers.acquire().await;
         let mut tries = 0;
@@ -162,23 +46,22 @@ impl Inner {
             }
         };
         let now = now();
-        let ways = self.ways.load_full();
-        let times = &ways.settings;
         let mut state = entry.state.clone();
         state.reasons.clear();
         let wish = entry.wish();
-        // What is to be kept is not given up meanwhile, and of what is thrown away nobody is told.
-        let stopped = matches!(wish, Wish::Hold | Wish::Remove);
         let held_before = open_targets(&record, &state).held;
         if wish == Wish::Release {
             state.release(now);
         }
-        // What was held is as if it had come when it was released.
-        let start = entry.received.max(state.since);
-        let age = Duration::from_millis(u64::try_from(now - start).unwrap_or(0));
-        let over = is_over_limit(&results);
+        let age = self.age(entry, state.since, wish);
+        let Results { mut each, aside } = results;
+        if let Some(aside) = &aside {
+            state.settled.extend_from_slice(&aside.settled);
+            // Who waits in memory for another try waits on disk from now on.
+            each.extend(aside.waiting().map(|((d, t), reason)| (d, t, Outcome::Deferred(reason.clone()))));
+        }
         let mut lines: Vec<Line> = Vec::new();
-        for (dispatch, target, outcome) in results {
+        for (dispatch, target, outcome) in each {
             let event = match outcome {
                 Outcome::Delivered { by_hop } => {
                     state.settled.push((dispatch, target));
@@ -192,7 +75,7 @@ impl Inner {
                     state.settled.push((dispatch, target));
                     Event::Failed(reason)
                 }
-                Outcome::Deferred(reason) if age > times.lifetime && !stopped => {
+                Outcome::Deferred(reason) if age.over => {
                     state.settled.push((dispatch, target));
                     Event::Failed(reason)
                 }
@@ -205,26 +88,25 @@ impl Inner {
         }
         state.settled.sort_unstable();
         state.settled.dedup();
-        let warn = !state.warned && age > times.warn_after && !stopped;
-        state.warned |= warn;
+        state.warned |= age.late;
+        let told = |line: &Line| aside.as_ref().is_some_and(|a| a.has_warned((line.dispatch, line.target)));
         lines.retain(|line| match line.event {
-            Event::Delayed(_) => warn,
+            Event::Delayed(_) => age.late && !told(line),
             Event::Failed(_) => wish != Wish::Remove,
             Event::Delivered | Event::Relayed | Event::Expanded => true,
         });
-        let lifetime = i64::try_from(times.lifetime.as_millis()).unwrap_or(i64::MAX);
-        let until = start.saturating_add(lifetime);
-        self.tell(&record, lines, entry.state.attempts, until).await?;
+        self.tell(&record, lines, entry.state.attempts, age.until).await?;
         let open = open_targets(&record, &state);
         if (open.active == 0 && open.held == 0) || wish == Wish::Remove {
             self.forget(entry).await;
             return Ok(());
         }
-        state.attempts += u32::from(open.active > 0 && !over);
+        let (tries, due) = self.next_try(&state, aside.as_deref());
+        state.attempts = state.attempts.saturating_add(if open.active > 0 { tries } else { 0 });
         state.held = open.active == 0 || wish == Wish::Hold;
         // Those that are released go at once.
-        let at_once = (wish == Wish::Release && held_before > 0) || over;
-        state.due = if at_once { now } else { now + self.wait(state.attempts) };
+        let at_once = wish == Wish::Release && held_before > 0;
+        state.due = if at_once { now } else { due };
         self.keep(entry, Some(&record), state, wish).await
     }
 
@@ -232,8 +114,7 @@ impl Inner {
     /// remembered; who refused it is asked again, since nobody can be told of it.
     async fn put_off(self: &Arc<Self>, entry: &Arc<Entry>, results: Results) -> Result<(), SpoolError> {
         let mut state = entry.state.clone();
-        let delivered = results.iter().filter(|(.., o)| matches!(o, Outcome::Delivered { .. }));
-        state.settled.extend(delivered.map(|(dispatch, target, _)| (*dispatch, *target)));
+        state.settled.extend(results.settled());
         state.settled.sort_unstable();
         state.settled.dedup();
         let wish = entry.wish();
@@ -285,6 +166,49 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// What time says to a message that came, or was released, `since` then.
+    pub(super) fn age(&self, entry: &Entry, since: i64, wish: Wish) -> Age {
+        let ways = self.ways.load();
+        let times = &ways.settings;
+        // What was held is as if it had come when it was released.
+        let start = entry.received.max(since);
+        let age = Duration::from_millis(u64::try_from(now() - start).unwrap_or(0));
+        // What is to be kept is not given up meanwhile, and of what is thrown away nobody is told.
+        let stopped = matches!(wish, Wish::Hold | Wish::Remove);
+        let lifetime = i64::try_from(times.lifetime.as_millis()).unwrap_or(i64::MAX);
+        Age {
+            over: age > times.lifetime && !stopped,
+            late: !entry.state.warned && age > times.warn_after && !stopped,
+            until: start.saturating_add(lifetime),
+        }
+    }
+
+    /// How often whoever of those that wait was tried least in this attempt, and when the first of them is due. Some may have
+    /// been tried more often than others, whose hop took long.
+    fn next_try(&self, state: &State, aside: Option<&Aside>) -> (u32, i64) {
+        let (mut least, mut new, mut first) = (None, None, None);
+        let earlier = |old: Option<u32>, tries: u32| Some(old.map_or(tries, |old| old.min(tries)));
+        for (dispatch, target, _) in &state.reasons {
+            let before = aside.and_then(|aside| aside.put_off.get(&(*dispatch, *target)));
+            let due = before.and_then(|before| before.due);
+            let tries = before.map_or(0, |before| before.tries).saturating_add(u32::from(due.is_none()));
+            least = earlier(least, tries);
+            match due {
+                Some(due) => first = Some(first.map_or(due, |first: Instant| first.min(due))),
+                None => new = earlier(new, tries),
+            }
+        }
+        let least = least.unwrap_or(1);
+        let planned = first.map(|first| {
+            let wait = first.saturating_duration_since(Instant::now()).as_millis();
+            i64::try_from(wait).unwrap_or(i64::MAX / 4)
+        });
+        let new = if planned.is_none() { Some(new.unwrap_or(least)) } else { new };
+        let wait = new.map(|tries| self.wait(state.attempts.saturating_add(tries)));
+        let wait = [planned, wait].into_iter().flatten().min().unwrap_or(0);
+        (least, now().saturating_add(wait))
     }
 
     /// The most milliseconds until the next attempt.
@@ -366,7 +290,7 @@ impl Inner {
     }
 
     /// A message in the log needs nothing more.
-    fn forget_log(&self, entry: &Entry) {
+    pub(super) fn forget_log(&self, entry: &Entry) {
         match entry.place() {
             Place::Log(position) => {
                 self.spool.note(&Note::Done(entry.id));
@@ -400,16 +324,14 @@ impl Inner {
     }
 }
 
-/// Whether a next hop took some recipients, and all others were too many for one transaction: they go in another one at once
-/// (RFC 5321 4.5.3.1.10). Each such attempt delivers something, so there is an end to it.
-fn is_over_limit(results: &Results) -> bool {
-    let delivered = results.iter().any(|(.., outcome)| matches!(outcome, Outcome::Delivered { .. }));
-    let deferred = |(.., outcome): &(u16, u16, Outcome)| match outcome {
-        Outcome::Deferred(reason) => Some(reason.status == (4, 5, 3)),
-        _ => None,
-    };
-    let over: Vec<bool> = results.iter().filter_map(deferred).collect();
-    delivered && !over.is_empty() && over.iter().all(|over| *over)
+/// What time says to a message.
+pub(super) struct Age {
+    /// It is past its lifetime: who is put off is given up.
+    pub over: bool,
+    /// Its author is to be told that it is late.
+    pub late: bool,
+    /// Until when it is tried.
+    pub until: i64,
 }
 
 /// How many recipients are not settled.

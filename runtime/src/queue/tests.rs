@@ -1,5 +1,6 @@
 //! The queue with scripted next hops and a real spool.
 
+mod aside;
 mod attempts;
 mod backlog;
 mod clock;
@@ -9,6 +10,7 @@ mod fair;
 mod groups;
 mod killed;
 mod notices;
+mod outlive;
 mod reads;
 mod short;
 mod sockets;

@@ -90,7 +90,10 @@ impl Inner {
             };
             if wish == Wish::None {
                 return match entry.wish() {
-                    Wish::None | Wish::Release => Ok(None),
+                    Wish::None | Wish::Release => {
+                        entry.hurry();
+                        Ok(None)
+                    }
                     Wish::Hold => Err(QueueError::Held(id)),
                     Wish::Remove => Err(QueueError::Removed(id)),
                 };

@@ -62,7 +62,7 @@ impl Inner {
     }
 
     /// No more is to be begun: the daemon ends, or nothing can be recorded.
-    fn stopping(&self) -> bool {
+    pub(super) fn stopping(&self) -> bool {
         self.draining() || self.spool.failed()
     }
 }

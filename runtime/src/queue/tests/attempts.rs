@@ -7,7 +7,7 @@ use crate::spool::TestDisk;
 use std::sync::atomic::AtomicUsize;
 
 /// Waits until the state on disk says that the first recipient has its message.
-async fn first_settled(queue: &Queue, id: u64) {
+pub(super) async fn first_settled(queue: &Queue, id: u64) {
     for _ in 0..1000 {
         let state = queue.inner.spool.deferred().state(MessageId(id)).unwrap();
         if state.settled == [(0, 0)] {

@@ -1,0 +1,250 @@
+//! The parts of an attempt: a message's recipients by next hop, each part a job in its hop's queue; and how they end.
+
+use super::entry::{Entry, Job, Place, Progress, Results};
+use super::route::Hop;
+use super::{Inner, now, turns};
+use crate::deliver::{Outcome, Reason};
+use crate::envelope::{MessageId, Record, Target};
+use crate::spool::Note;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// Recipients of one transaction: what every server takes (RFC 5321 4.5.3.1.8).
+const MAX_RECIPIENTS: usize = 100;
+
+impl Inner {
+    /// Begins an attempt for all who are not settled.
+    pub(super) fn schedule(self: &Arc<Self>, entry: Arc<Entry>, record: &Record) {
+        let state = &entry.state;
+        let held = record.dispatches.iter().any(|dispatch| dispatch.hold && !state.released);
+        let mut slow = held || !state.settled.is_empty();
+        let open = |place, target, recipient: &Target| {
+            let open = state.settled.binary_search(&(place, target)).is_err();
+            slow |= open && recipient.notify.success;
+            open
+        };
+        let jobs = self.jobs(&entry, record, false, open);
+        {
+            let mut progress = entry.progress();
+            progress.outstanding = jobs.len();
+            progress.slow = slow;
+        }
+        if !self.enter(&entry) {
+            return;
+        }
+        if jobs.is_empty() {
+            self.settle_later(entry, Results::default());
+            return;
+        }
+        drop(entry);
+        for (hop, job) in jobs {
+            self.hand_over(&hop, job);
+        }
+    }
+
+    /// Parts those recipients that are wanted by next hop, in the ways of now. `again`: they were put off before.
+    pub(super) fn jobs(
+        &self,
+        entry: &Arc<Entry>,
+        record: &Record,
+        again: bool,
+        mut wanted: impl FnMut(u16, u16, &Target) -> bool,
+    ) -> Vec<(Hop, Job)> {
+        let now = now();
+        let mut jobs: Vec<(Hop, Job)> = Vec::new();
+        let ways = self.ways.load_full();
+        for (place, dispatch) in (0u16..).zip(&record.dispatches) {
+            if dispatch.hold && !entry.state.released {
+                continue;
+            }
+            let first = jobs.len();
+            let lane = turns::turn_of(&dispatch.sender);
+            let hops = ways.guide.hops(dispatch, now);
+            for ((target, recipient), hop) in (0u16..).zip(&dispatch.recipients).zip(hops) {
+                if !wanted(place, target, recipient) {
+                    continue;
+                }
+                let mut open = jobs.iter_mut().skip(first);
+                let same = open.find(|(h, j)| *h == hop && j.targets.len() < MAX_RECIPIENTS);
+                if let Some((_, job)) = same {
+                    job.targets.push(target);
+                    continue;
+                }
+                let job = Job {
+                    entry: Arc::clone(entry),
+                    dispatch: place,
+                    targets: vec![target],
+                    lane,
+                    since: Instant::now(),
+                    again,
+                };
+                jobs.push((hop, job));
+            }
+        }
+        jobs
+    }
+
+    /// Gives a job, which its attempt counts, to its next hop.
+    pub(super) fn hand_over(self: &Arc<Self>, hop: &Hop, job: Job) {
+        if self.draining() {
+            // It is on disk.
+            return;
+        }
+        if let Hop::Nowhere(why) = hop {
+            return self.defer_job(job, &Reason::of_hop((4, 3, 5), why.clone()));
+        }
+        let lane = self.lane(hop);
+        match lane.push(job) {
+            Ok(false) => {}
+            Ok(true) => self.start_worker(&lane),
+            Err((job, reason)) => self.defer_job(job, &reason),
+        }
+    }
+
+    /// Hands in what became of a job's recipients.
+    pub(super) fn finish(self: &Arc<Self>, job: Job, outcomes: Vec<Outcome>, hop: &Hop) {
+        let Job { entry, dispatch, targets, lane, again, .. } = job;
+        let (mut settled, mut failed, mut deferred) = (Vec::new(), 0, 0);
+        for (target, outcome) in targets.iter().zip(&outcomes) {
+            match outcome {
+                Outcome::Delivered { .. } => settled.push((dispatch, *target)),
+                Outcome::Deferred(_) => deferred += 1,
+                Outcome::Failed(_) => failed += 1,
+            }
+        }
+        let delivered = settled.len() as u64;
+        self.delivered.fetch_add(delivered, Ordering::Relaxed);
+        if failed + deferred > 0 {
+            self.deferred.fetch_add(deferred, Ordering::Relaxed);
+            self.failed.fetch_add(failed, Ordering::Relaxed);
+        }
+        if *hop == Hop::Local && delivered > 0 {
+            tracing::info!(id = %entry.id, recipients = delivered, "delivered into mailboxes");
+        }
+        let over = if deferred > 0 { over_limit(&targets, &outcomes) } else { Vec::new() };
+        if !over.is_empty() {
+            deferred = 0;
+        }
+        let results = {
+            let mut progress = entry.progress();
+            let each = targets.into_iter().zip(outcomes).map(|(target, outcome)| (dispatch, target, outcome));
+            let done = each.filter(|(.., o)| over.is_empty() || !matches!(o, Outcome::Deferred(_)));
+            progress.results.each.extend(done);
+            let ended = if over.is_empty() { self.part(&entry, &mut progress) } else { None };
+            if ended.is_none() && failed + deferred > 0 {
+                self.look_soon(&entry, &mut progress.results.aside);
+            }
+            ended
+        };
+        match results {
+            None if settled.is_empty() => {}
+            None => {
+                self.spool.note(&Note::Settled(entry.id, settled.clone()));
+                if entry.place() == Place::Deferred {
+                    self.merge_later(Arc::clone(&entry), settled);
+                }
+            }
+            Some((_, false)) => self.forget_log(&entry),
+            Some((results, true)) => {
+                if !settled.is_empty() {
+                    self.spool.note(&Note::Settled(entry.id, settled));
+                }
+                return self.settle_later(entry, results);
+            }
+        }
+        if !over.is_empty() {
+            let job = Job { entry, dispatch, targets: over, lane, since: Instant::now(), again };
+            self.hand_over(hop, job);
+        }
+    }
+
+    /// One part of an attempt is done. At the last one, what came of all, and whether more is to be done than to forget the
+    /// message.
+    fn part(&self, entry: &Entry, progress: &mut Progress) -> Option<(Results, bool)> {
+        progress.outstanding = progress.outstanding.saturating_sub(1);
+        if progress.outstanding > 0 {
+            return None;
+        }
+        let results = std::mem::take(&mut progress.results);
+        let all = results.each.iter().all(|(.., o)| matches!(o, Outcome::Delivered { .. }));
+        let slow = progress.slow || !all || results.aside.is_some() || entry.place() == Place::Deferred;
+        Some((results, slow))
+    }
+
+    /// The part of an attempt is done that somebody took upon himself with [`Progress::outstanding`].
+    pub(super) fn part_done(self: &Arc<Self>, entry: Arc<Entry>) {
+        let results = self.part(&entry, &mut entry.progress());
+        match results {
+            None => {}
+            Some((_, false)) => self.forget_log(&entry),
+            Some((results, true)) => self.settle_later(entry, results),
+        }
+    }
+
+    /// Writes into the state of a deferred message who has it, while others are still served: the log forgets its notes when
+    /// it moves on. That is a part of the attempt.
+    fn merge_later(self: &Arc<Self>, entry: Arc<Entry>, settled: Vec<(u16, u16)>) {
+        if !entry.join() {
+            // The last one ends it in this very moment, and writes all of it.
+            return;
+        }
+        let inner = Arc::clone(self);
+        inner.settling.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(async move {
+            inner.merge(entry.id, settled).await;
+            inner.part_done(entry);
+            inner.settling.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+
+    /// Adds to what is settled in the state of a deferred message.
+    pub(super) async fn merge(&self, id: MessageId, settled: Vec<(u16, u16)>) {
+        let _mover = self.movers.acquire().await;
+        let spool = self.spool.clone();
+        let merged = tokio::task::spawn_blocking(move || spool.deferred().merge_settled(id, &settled)).await;
+        if let Err(error) = merged.map_err(std::io::Error::other).flatten() {
+            tracing::warn!(%id, %error, "who has a message is noted in the log alone for now");
+        }
+    }
+
+    /// None of a job's recipients could be tried.
+    pub(super) fn defer_job(self: &Arc<Self>, job: Job, reason: &Reason) {
+        let outcomes = vec![Outcome::Deferred(reason.clone()); job.targets.len()];
+        let nowhere = Hop::Nowhere(String::new());
+        self.finish(job, outcomes, &nowhere);
+    }
+
+    /// Settles an attempt in a task of its own.
+    pub(super) fn settle_later(self: &Arc<Self>, entry: Arc<Entry>, results: Results) {
+        let inner = Arc::clone(self);
+        inner.settling.fetch_add(1, Ordering::SeqCst);
+        let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+            let id = entry.id;
+            if let Err(error) = inner.settle(&entry, results).await {
+                // What is on disk is as it was: the restart finds it.
+                tracing::error!(%id, %error, "an attempt cannot be recorded");
+            }
+            inner.settling.fetch_sub(1, Ordering::SeqCst);
+        });
+        tokio::spawn(task);
+    }
+}
+
+/// Who was one too many for a transaction, where a next hop took some recipients and put off no others: they go in another one
+/// at once (RFC 5321 4.5.3.1.10). Each one delivers something, so there is an end to it.
+fn over_limit(targets: &[u16], outcomes: &[Outcome]) -> Vec<u16> {
+    let mut over = Vec::new();
+    let mut delivered = false;
+    for (target, outcome) in targets.iter().zip(outcomes) {
+        match outcome {
+            Outcome::Delivered { .. } => delivered = true,
+            Outcome::Deferred(reason) if reason.status == (4, 5, 3) => over.push(*target),
+            Outcome::Deferred(_) => return Vec::new(),
+            Outcome::Failed(_) => {}
+        }
+    }
+    if delivered { over } else { Vec::new() }
+}
