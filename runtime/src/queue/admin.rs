@@ -227,7 +227,10 @@ impl Queue {
     pub async fn remove(&self, id: MessageId) -> Result<Done, QueueError> {
         let inner = Arc::clone(&self.inner);
         self.at_desk(async move {
-            let Some(due) = inner.take_planned(id, Wish::Remove).await? else { return Ok(Done::AtEnd) };
+            let due = match inner.take_planned(id, Wish::Remove).await? {
+                Ok(due) => due,
+                Err(done) => return Ok(done),
+            };
             let its = Arc::clone(&inner);
             let removed = tokio::task::spawn_blocking(move || its.spool.deferred().remove(id)).await;
             if let Err(error) = removed.map_err(io::Error::other).flatten() {
@@ -251,7 +254,10 @@ impl Queue {
     ) -> Result<Done, QueueError> {
         let inner = Arc::clone(&self.inner);
         self.at_desk(async move {
-            let Some(due) = inner.take_planned(id, wish).await? else { return Ok(Done::AtEnd) };
+            let due = match inner.take_planned(id, wish).await? {
+                Ok(due) => due,
+                Err(done) => return Ok(done),
+            };
             let its = Arc::clone(&inner);
             let work = move || {
                 let mut refused = Ok(());

@@ -45,6 +45,20 @@ impl<T> Fair<T> {
         lane.push_front(item);
     }
 
+    /// Takes out what is to go, wherever it stands; the rest keeps its turns.
+    pub fn take_if(&mut self, goes: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut taken = Vec::new();
+        for lane in self.lanes.values_mut().filter(|lane| lane.iter().any(&goes)) {
+            let (gone, kept): (Vec<T>, Vec<T>) = lane.drain(..).partition(&goes);
+            lane.extend(kept);
+            taken.extend(gone);
+        }
+        self.lanes.retain(|_, lane| !lane.is_empty());
+        self.turns.retain(|key| self.lanes.contains_key(key));
+        self.length = self.length.saturating_sub(taken.len());
+        taken
+    }
+
     /// All that waits, in turn.
     pub fn into_all(mut self) -> Vec<T> {
         std::iter::from_fn(|| self.pop()).collect()
@@ -98,7 +112,10 @@ mod tests {
         assert_eq!(queue.pop_of(|key| key != 1), Some((2, 5002)));
         assert_eq!(queue.pop_of(|key| key != 1), None);
         assert_eq!(queue.turn(|_| true), Some(1), "it keeps its turn");
-        assert_eq!(std::iter::from_fn(|| queue.pop()).count(), 997);
+        queue.push(2, 5003);
+        assert_eq!((queue.take_if(|n| *n > 5000), queue.take_if(|n| *n == 500)), (vec![5003], vec![500]));
+        assert_eq!((queue.count(2), queue.turn(|_| true)), (0, Some(1)));
+        assert_eq!(std::iter::from_fn(|| queue.pop()).count(), 996);
         assert!(queue.len() == 0 && queue.lanes.is_empty());
     }
 }

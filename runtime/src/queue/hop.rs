@@ -13,7 +13,7 @@ pub(super) use seat::{AfterFailure, Seat};
 
 use super::Inner;
 use super::backlog::FRESH;
-use super::entry::Job;
+use super::entry::{Entry, Job};
 use super::fair::Fair;
 use super::room;
 use super::route::Hop;
@@ -263,6 +263,15 @@ impl Lane {
         if !state.closed {
             state.put_front(job);
         }
+    }
+
+    /// Takes out the jobs of a message that nobody has begun.
+    pub fn withdraw(&self, entry: &Arc<Entry>) -> Vec<Job> {
+        let mut state = self.state();
+        let jobs = state.queue.take_if(|job| Arc::ptr_eq(&job.entry, entry));
+        let again = jobs.iter().filter(|job| job.entry.is_retry()).count();
+        state.again = state.again.saturating_sub(again);
+        jobs
     }
 
     /// Whether a deferred message is to wait on disk, since `share` of them wait here: it is remembered then.

@@ -6,11 +6,12 @@
 use super::admin::{Done, QueueError};
 use super::entry::{Entry, Place};
 use super::{Inner, Queue, now};
+use crate::deliver::Reason;
 use crate::envelope::{MessageId, Record};
 use crate::spool::SpoolError;
 use crate::spool::deferred::State;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long an admin waits for the end of an attempt that takes no wishes any more.
@@ -30,6 +31,11 @@ pub(super) enum Wish {
     Release,
     /// What is left of it is to be thrown away.
     Remove,
+}
+
+/// Why it is not tried.
+pub(super) fn stopped() -> Reason {
+    Reason::new((4, 3, 0), "stopped by the postmaster")
 }
 
 impl Wish {
@@ -64,27 +70,27 @@ impl Wish {
 }
 
 impl Inner {
-    /// Sees to it that a message that waits is in the deferred store and nobody takes it up, and says when it was due. None:
-    /// it is under way, and takes the wish along.
+    /// Sees to it that a message that waits is in the deferred store and nobody takes it up, and says when it was due. An error
+    /// inside: it is under way, and takes the wish along.
     pub(super) async fn take_planned(
         self: &Arc<Self>,
         id: MessageId,
         wish: Wish,
-    ) -> Result<Option<i64>, QueueError> {
+    ) -> Result<Result<i64, Done>, QueueError> {
         let end = Instant::now() + END_WAIT;
         let mut ending = false;
         loop {
             let entry = match self.find(id) {
                 // What was left of it is as the wish would have it: nothing is.
-                Err(QueueError::Unknown(_)) if ending && wish != Wish::Hold => return Ok(None),
+                Err(QueueError::Unknown(_)) if ending && wish != Wish::Hold => return Ok(Err(Done::Now)),
                 found => found?,
             };
             let Some(entry) = entry else {
                 self.store_for_admin(id).await.map_err(|e| QueueError::Disk(e.to_string()))?;
                 // It may have been taken up in between: it is among those under way then.
                 let due = self.index().reserve(id);
-                if due.is_some() {
-                    return Ok(due);
+                if let Some(due) = due {
+                    return Ok(Ok(due));
                 }
                 continue;
             };
@@ -92,14 +98,14 @@ impl Inner {
                 return match entry.wish() {
                     Wish::None | Wish::Release => {
                         entry.hurry();
-                        Ok(None)
+                        Ok(Err(Done::AtEnd))
                     }
                     Wish::Hold => Err(QueueError::Held(id)),
                     Wish::Remove => Err(QueueError::Removed(id)),
                 };
             }
-            if self.wish(&entry, wish).await? {
-                return Ok(None);
+            if let Some(done) = self.wish(&entry, wish).await? {
+                return Ok(Err(done));
             }
             ending = true;
             if Instant::now() >= end || self.draining() {
@@ -109,26 +115,42 @@ impl Inner {
         }
     }
 
-    /// Has the attempt of a message heed a wish, which is durable on return. False: it is at its end, where it may heed it; it
+    /// Has the attempt of a message heed a wish, which is durable on return. None: it is at its end, where it may heed it; it
     /// is in nobody's way for long.
-    async fn wish(self: &Arc<Self>, entry: &Arc<Entry>, wish: Wish) -> Result<bool, QueueError> {
+    async fn wish(self: &Arc<Self>, entry: &Arc<Entry>, wish: Wish) -> Result<Option<Done>, QueueError> {
         // The admin at the desk alone sets it.
         if entry.wish() == Wish::Remove && wish != Wish::Remove {
             return Err(QueueError::Removed(entry.id));
         }
         if !entry.join() {
             entry.set_wish(wish);
-            return Ok(false);
+            return Ok(None);
         }
         let before = entry.set_wish(wish);
         let written = self.write_wish(entry, wish).await;
-        if written.is_err() {
-            entry.set_wish(before);
+        match written {
+            Ok(()) if matches!(wish, Wish::Hold | Wish::Remove) => self.withdraw(entry),
+            Ok(()) => {}
+            Err(_) => drop(entry.set_wish(before)),
         }
+        let done = if entry.progress().outstanding > 1 { Done::AtEnd } else { Done::Now };
         self.part_done(Arc::clone(entry));
         written.map_err(|e| QueueError::Disk(e.to_string()))?;
         tracing::info!(id = %entry.id, ?wish, "wanted of a message under way");
-        Ok(true)
+        Ok(Some(done))
+    }
+
+    /// What of a message waits for its turn at a hop is not tried any more.
+    fn withdraw(self: &Arc<Self>, entry: &Arc<Entry>) {
+        let lanes: Vec<_> =
+            self.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for lane in lanes {
+            let jobs = lane.withdraw(entry);
+            if !jobs.is_empty() {
+                jobs.into_iter().for_each(|job| self.defer_job(job, &stopped()));
+                self.refill(&lane);
+            }
+        }
     }
 
     async fn write_wish(self: &Arc<Self>, entry: &Arc<Entry>, wish: Wish) -> Result<(), SpoolError> {
@@ -142,10 +164,16 @@ impl Inner {
             }
         }
         let (spool, id) = (self.spool.clone(), entry.id);
+        let delivered = entry.progress().results.settled();
         let write = move || -> Result<(), SpoolError> {
             let store = spool.deferred();
             let record = store.load_head(id)?.0;
-            let written = store.change(id, |state| wish.put_into(state, &record));
+            let written = store.change(id, |state| {
+                state.settled.extend_from_slice(&delivered);
+                state.settled.sort_unstable();
+                state.settled.dedup();
+                wish.put_into(state, &record);
+            });
             written.map(drop).map_err(|e| SpoolError::Unreadable(e.to_string()))
         };
         let written = tokio::task::spawn_blocking(write).await;

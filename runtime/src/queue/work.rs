@@ -6,7 +6,7 @@ use super::entry::{Job, LARGE};
 use super::hop::{AfterFailure, Lane, Seat};
 use super::room::For;
 use super::route::Hop;
-use super::wish::Wish;
+use super::wish::{Wish, stopped};
 use crate::deliver::client::Trouble;
 use crate::deliver::{Letter, Outcome, Reason, bytes_for, maildir, settle_variant};
 use std::sync::Arc;
@@ -79,7 +79,7 @@ enum After {
 /// Reads the message of a job. None: it cannot be read; its recipients were told so.
 async fn load(inner: &Arc<Inner>, lane: &Lane, job: Job) -> Option<Loaded> {
     if matches!(job.entry.wish(), Wish::Hold | Wish::Remove) {
-        inner.defer_job(job, &Reason::new((4, 3, 0), "stopped by the postmaster"));
+        inner.defer_job(job, &stopped());
         return None;
     }
     match job.entry.record(For::Lane(lane)).await {

@@ -296,3 +296,42 @@ async fn what_is_known_of_a_message_under_way_is_in_the_list() {
     assert!(after[0].recipients.iter().all(|r| r.held));
     assert_eq!(after[0].recipients[1].reason.as_deref(), Some("451 4.2.2 later"));
 }
+
+/// What waits in line for a hop that hangs need not wait for that to be held, or thrown away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_waits_in_line_is_stopped_at_once() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen, asked, open) = gated("250 2.1.5 ok\r\n").await;
+    let one = Settings { connections: 1, ..patient(data.path()) };
+    let queue = start(data.path(), &[("far.example", relay(port))], one);
+    queue.submit(message(1, &["slow@far.example"], "X: 1\n\n")).await.unwrap();
+    until(&asked).await;
+    for id in 2..=5 {
+        queue.submit(message(id, &["a@far.example"], &format!("X: {id}\n\n"))).await.unwrap();
+    }
+    let told =
+        [queue.remove(MessageId(2)).await, queue.hold(MessageId(3)).await, queue.release(MessageId(4)).await];
+    let mut left = Vec::new();
+    for _ in 0..1000 {
+        let list = queue.list(None, 10).await;
+        left = list.into_iter().map(|m| (m.id.parse::<MessageId>().unwrap().0, m.state)).collect();
+        if left.contains(&(3, Standing::Held)) && left.len() == 4 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The hop still hangs.
+    let through = seen.all().len();
+    open.store(true, Ordering::SeqCst);
+    assert_eq!(told, [Ok(Done::Now), Ok(Done::Now), Ok(Done::AtEnd)]);
+    let active = |id| (id, Standing::Active);
+    assert_eq!((left, through), (vec![active(1), (3, Standing::Held), active(4), active(5)], 0));
+    for _ in 0..1000 {
+        if queue.counters().queued == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let bodies: Vec<String> = seen.all().into_iter().map(|(_, body)| body).collect();
+    assert_eq!(bodies, ["X: 1\r\n\r\n.\r\n", "X: 4\r\n\r\n.\r\n", "X: 5\r\n\r\n.\r\n"]);
+}
