@@ -23,6 +23,8 @@ mod tests {
     struct Hop {
         connections: AtomicUsize,
         lines: Mutex<Vec<String>>,
+        /// It offers SMTPUTF8, and holds to RFC 6531.
+        utf8: bool,
     }
 
     impl Hop {
@@ -40,6 +42,11 @@ mod tests {
                     return Ok(());
                 }
                 self.lines.lock().unwrap().push(line.trim_end().to_owned());
+                let declared = {
+                    let lines = self.lines.lock().unwrap();
+                    let mail = lines.iter().rev().find(|line| line.starts_with("MAIL"));
+                    mail.is_some_and(|line| line.ends_with(" SMTPUTF8"))
+                };
                 let local = line.strip_prefix("RCPT TO:<").and_then(|l| l.split('@').next());
                 let reply = match local {
                     Some("yes") => "250 2.1.5 Ok",
@@ -50,6 +57,11 @@ mod tests {
                     Some("nonsense") => "this is no reply",
                     Some("silent") => continue,
                     Some("gone") => return Ok(()),
+                    Some("jörg") if self.utf8 && declared => "250 2.1.5 Ok",
+                    Some("jörg" | "nö") if self.utf8 && !declared => {
+                        "553 5.6.7 this address needs SMTPUTF8"
+                    }
+                    None if self.utf8 && line.starts_with("EHLO") => "250-hop\r\n250 SMTPUTF8",
                     Some(_) => "550 5.1.1 no such user",
                     None => "250 2.0.0 Ok",
                 };
@@ -59,9 +71,13 @@ mod tests {
     }
 
     async fn hop() -> (Arc<Hop>, u16) {
+        hop_that(false).await
+    }
+
+    async fn hop_that(utf8: bool) -> (Arc<Hop>, u16) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let hop = Arc::new(Hop::default());
+        let hop = Arc::new(Hop { utf8, ..Hop::default() });
         let serving = Arc::clone(&hop);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -123,6 +139,19 @@ mod tests {
         assert!(hop.connections.load(Ordering::Relaxed) <= before + 1);
         // A host that cannot be reached says nothing.
         assert_eq!(prober.exists(&address("yes@closed.example")).await, Slot::Unknown);
+    }
+
+    /// RFC 6531 3.4: the parameter MUST be given.
+    #[tokio::test]
+    async fn an_internationalized_address_is_asked_for_as_such() {
+        for (utf8, there) in [(true, true), (false, false)] {
+            let (hop, port) = hop_that(utf8).await;
+            let prober = prober(port, Local::Maildir);
+            assert_eq!(prober.exists(&address("yes@asked.example")).await, Slot::Known(true));
+            assert_eq!(prober.exists(&address("jörg@asked.example")).await, Slot::Known(there));
+            assert_eq!(prober.exists(&address("nö@asked.example")).await, Slot::Known(false));
+            assert_eq!(hop.heard("MAIL FROM:<> SMTPUTF8"), if utf8 { 2 } else { 0 });
+        }
     }
 
     #[tokio::test]

@@ -2,16 +2,17 @@
 //! login.
 
 use super::client::{Io, Session, Timeouts, Trouble};
+use super::known::Known;
 pub use super::login::Login;
-use super::login::authenticate;
 use super::mx::Exchanges;
-use super::silent::Silent;
 use super::tls::Tls;
 use crate::queue::Hop;
 use edict_table::model::{Host, Relay, RelayTls};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -49,8 +50,8 @@ pub struct Dialer {
     pub tls: Tls,
     /// MX.
     pub exchanges: Exchanges,
-    /// Servers that are not asked for TLS.
-    pub silent: Silent,
+    /// What was found out of servers.
+    pub known: Arc<Known>,
 }
 
 /// A server to try, and how.
@@ -139,8 +140,11 @@ impl Dialer {
         let (mut trouble, mut tried) = (None, 0);
         // Two that only cost time leave none for a third.
         let end = Instant::now() + 2 * self.patience();
-        for way in ways {
-            match timeout_at(end, self.server(&way, hostname, asked)).await {
+        let mut ways: VecDeque<_> = ways.map(|way| (way, false)).collect();
+        while let Some((way, insist)) = ways.pop_front() {
+            let mut left_alone = false;
+            let server = self.server(&way, hostname, asked, (insist, &mut left_alone));
+            match timeout_at(end, server).await {
                 Err(_) => {
                     let late =
                         || Trouble::Connect(whose.to_owned(), "no server was ready in time".to_owned());
@@ -150,9 +154,13 @@ impl Dialer {
                 Ok(Err(error)) => {
                     tracing::debug!(server = way.host.name, %error, "a server cannot be used");
                     // A worse server that is ourselves ends nothing while a better one is only down.
-                    tried += usize::from(way.by_mx && !matches!(error, Trouble::Never(..)));
+                    tried += usize::from(way.by_mx && !left_alone && !matches!(error, Trouble::Never(..)));
                     if trouble.is_none() || !matches!(error, Trouble::Never(..) | Trouble::NoOther) {
                         trouble = Some(error);
+                    }
+                    // Where no other is left it may be back; who only wants another one does not wait for that.
+                    if left_alone && asked.is_empty() {
+                        ways.push_back((way, true));
                     }
                     if tried >= MAX_TRIED {
                         break;
@@ -164,9 +172,20 @@ impl Dialer {
     }
 
     /// One server, each of its addresses; where opportunistic TLS fails, once more without, and for a while at once without where
-    /// that took long.
-    async fn server(&self, way: &Way<'_>, hostname: &str, asked: &[String]) -> Result<Session, Trouble> {
+    /// that took long. Without `insist` addresses are left alone that were not there a while ago.
+    async fn server(
+        &self,
+        way: &Way<'_>,
+        hostname: &str,
+        asked: &[String],
+        (insist, left_alone): (bool, &mut bool),
+    ) -> Result<Session, Trouble> {
         let host = way.host;
+        // No connection is opened for a login that is known to be refused.
+        let refusal = way.login.and_then(|login| self.known.standing(host, login).refusal());
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
         let failed = |why: String| Trouble::Connect(format!("{}:{}", host.name, host.port), why);
         let lookup = self.exchanges.addresses(host, way.by_mx, MAX_ADDRESSES);
         let addresses = match timeout(self.timeouts.connect, lookup).await {
@@ -188,25 +207,41 @@ impl Dialer {
                 }
                 continue;
             }
+            if let Some(why) = self.known.why_away(address).filter(|_| !insist) {
+                *left_alone = true;
+                trouble = why;
+                continue;
+            }
             let can_do_without = way.tls == RelayTls::Opportunistic && way.login.is_none();
-            let tls = if can_do_without && self.silent.has(address) { RelayTls::Off } else { way.tls };
+            let tls = if can_do_without && self.known.is_silent(address) { RelayTls::Off } else { way.tls };
             let begun = Instant::now();
-            match self.in_time(way, address, hostname, tls).await {
-                Ok(session) => return Ok(session),
-                Err(Trouble::Tls(why)) if can_do_without => {
+            let mut late = false;
+            let mut result = self.in_time(way, address, hostname, tls, &mut late).await;
+            if let Err(Trouble::Tls(why)) = &result {
+                let took_long = begun.elapsed() >= LONG.min(self.timeouts.command / 2);
+                if can_do_without {
                     tracing::info!(server = host.name, why, "opportunistic TLS failed: going on without");
-                    let took_long = begun.elapsed() >= LONG.min(self.timeouts.command / 2);
-                    match self.in_time(way, address, hostname, RelayTls::Off).await {
-                        Ok(session) => {
-                            if took_long {
-                                self.silent.add(address);
-                            }
-                            return Ok(session);
-                        }
-                        Err(error) => trouble = error,
+                    result = self.in_time(way, address, hostname, RelayTls::Off, &mut late).await;
+                    if took_long && result.is_ok() {
+                        self.known.add_silent(address);
                     }
+                } else {
+                    late |= took_long;
                 }
-                Err(error) => trouble = error,
+            }
+            match result {
+                Ok(session) => {
+                    self.known.away.forget(&address);
+                    return Ok(session);
+                }
+                Err(error) => {
+                    match late || error == Trouble::Silent {
+                        true => self.known.add_away(address, error.clone()),
+                        // That is soon found out again.
+                        false => self.known.away.forget(&address),
+                    }
+                    trouble = error;
+                }
             }
         }
         // What it offers it told us already, whichever of its addresses cannot be reached.
@@ -226,13 +261,16 @@ impl Dialer {
         address: SocketAddr,
         hostname: &str,
         tls: RelayTls,
+        late: &mut bool,
     ) -> Result<Session, Trouble> {
         let mut asked = false;
-        let ready = timeout(self.patience(), self.address(way, address, hostname, tls, &mut asked)).await;
-        ready.unwrap_or_else(|_| {
-            let late = "it was not ready in time".to_owned();
-            Err(if asked { Trouble::Tls(late) } else { Trouble::Connect(peer(way.host, address), late) })
-        })
+        let ready = timeout(self.patience(), self.address(way, address, hostname, tls, (&mut asked, late)));
+        if let Ok(ready) = ready.await {
+            return ready;
+        }
+        *late = !asked;
+        let why = "it was not ready in time".to_owned();
+        Err(if asked { Trouble::Tls(why) } else { Trouble::Connect(peer(way.host, address), why) })
     }
 
     async fn address(
@@ -241,13 +279,19 @@ impl Dialer {
         address: SocketAddr,
         hostname: &str,
         tls: RelayTls,
-        asked: &mut bool,
+        (asked, late): (&mut bool, &mut bool),
     ) -> Result<Session, Trouble> {
         let host = way.host;
         let failed = |why: String| Trouble::Connect(peer(host, address), why);
         let stream = match timeout(self.timeouts.connect, TcpStream::connect(address)).await {
-            Err(_) => return Err(failed("no answer in time".to_owned())),
-            Ok(Err(error)) => return Err(failed(error.to_string())),
+            Err(_) => {
+                *late = true;
+                return Err(failed("no answer in time".to_owned()));
+            }
+            Ok(Err(error)) => {
+                *late = matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::HostUnreachable);
+                return Err(failed(error.to_string()));
+            }
             Ok(Ok(stream)) => stream,
         };
         // Commands are written whole: waiting for more would only delay them.
@@ -281,7 +325,7 @@ impl Dialer {
             if !encrypted && tls != RelayTls::Off {
                 return Err(Trouble::Auth("no password is sent without TLS".to_owned()));
             }
-            authenticate(&mut session, login).await?;
+            self.known.standing(host, login).log_in(&mut session, login).await?;
         }
         Ok(session)
     }

@@ -5,6 +5,7 @@
 pub mod client;
 pub mod connect;
 mod fit;
+pub mod known;
 mod login;
 pub mod maildir;
 pub mod mx;
@@ -12,7 +13,6 @@ mod offers;
 pub mod probe;
 pub mod reply;
 mod send;
-pub mod silent;
 pub mod stuff;
 pub mod through;
 pub mod tls;

@@ -208,12 +208,14 @@ fn unheard(address: &Address, error: &Trouble) -> Slot<bool> {
 
 /// The reply to RCPT, or to MAIL where that is refused. The connection is ready for the next afterwards.
 async fn probe(session: &mut Session, address: &Address) -> Result<Reply, Trouble> {
-    let mail = session.command("MAIL FROM:<>\r\n").await?;
+    let utf8 = !address.as_str().is_ascii();
+    // RFC 6531 3.4: an address beyond ASCII may stand in no other transaction.
+    let smtputf8 = if utf8 && session.offers().smtputf8 { " SMTPUTF8" } else { "" };
+    let mail = session.command(&format!("MAIL FROM:<>{smtputf8}\r\n")).await?;
     if !mail.positive() {
         // It speaks of us, not of the address.
         return Ok(Reply { code: 450, ..mail });
     }
-    let utf8 = !address.as_str().is_ascii();
     let reply = match utf8 && !session.offers().smtputf8 {
         true => Reply {
             code: 553,

@@ -4,7 +4,7 @@
 use super::Inner;
 use super::entry;
 use super::entry::{Entry, Job};
-use super::hop::Lane;
+use super::hop::{Errand, Lane};
 use super::room::Room;
 use super::sockets::Place;
 use super::ways::Ways;
@@ -63,12 +63,19 @@ enum NotElsewhere {
 /// Only once for each connection: it may be this sender, or this recipient, that is put off by all of them. One
 /// that was put off before is asked for elsewhere each time, and a message that a server takes in no form always.
 async fn elsewhere(
-    lane: &Lane,
+    lane: &Arc<Lane>,
     job: &Job,
     open: &mut Connection,
     sent: &Sent,
-    asked: &mut Vec<String>,
+    (asked, errand): (&mut Vec<String>, &mut Option<Errand>),
 ) -> Result<Connection, NotElsewhere> {
+    // A server that takes nothing, or not this message, has nothing better to do for its worker.
+    if !sent.put_off.all && errand.is_none() {
+        *errand = lane.errand();
+        if errand.is_none() {
+            return Err(NotElsewhere::Later);
+        }
+    }
     let failed = |place: &usize| matches!(sent.outcomes.get(*place), Some(Outcome::Failed(_)));
     if !sent.put_off.places.iter().any(failed) {
         let first = asked.is_empty() && job.entry.state.attempts == 0 && !job.again;
@@ -138,6 +145,7 @@ pub(super) async fn attempt(
     let (mut stale, mut asked) = (0, Vec::new());
     // Where a server took the message and put some recipients off: it has the next one, too.
     let mut first: Option<Connection> = None;
+    let mut errand = None;
     while stale < 2 {
         let mut open = match connection.take() {
             Some(open) => open,
@@ -155,7 +163,7 @@ pub(super) async fn attempt(
         }
         let other = match sent.put_off.places.is_empty() {
             true => Err(NotElsewhere::Never),
-            false => elsewhere(lane, job, &mut open, &sent, &mut asked).await,
+            false => elsewhere(lane, job, &mut open, &sent, (&mut asked, &mut errand)).await,
         };
         whole.weigh(&mut sent.outcomes, other.as_ref().err() == Some(&NotElsewhere::Later));
         if let Ok(other) = other {

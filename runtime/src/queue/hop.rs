@@ -33,6 +33,8 @@ pub(super) const SHARE: usize = 100;
 const MOST_AGAIN: usize = 2 * SHARE;
 /// The same for those on their first attempt.
 const MOST_FRESH: usize = 3 * FRESH;
+/// The part of a lane's workers, as a divisor, that may ask other servers at a time.
+const ERRANDS: usize = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LAST_WAIT: Duration = Duration::from_secs(60);
 
@@ -62,6 +64,8 @@ struct LaneState {
     busy: usize,
     /// How many of them are at work for whom, where that is bounded.
     hands: HashMap<u64, usize>,
+    /// How many of them ask another server for recipients that theirs puts off.
+    errands: usize,
     /// It took mail when it was last tried.
     proven: bool,
     /// One of the workers that there are was answered: there may be more than one.
@@ -378,6 +382,15 @@ impl Lane {
         state.add_workers()
     }
 
+    /// Lets a worker ask another server for recipients that its own puts off, while few others do: that one may be silent,
+    /// and the first serves others well meanwhile.
+    pub fn errand(self: &Arc<Self>) -> Option<Errand> {
+        let mut state = self.state();
+        let may = state.errands < (state.limit / ERRANDS).max(1);
+        state.errands += usize::from(may);
+        may.then(|| Errand(Arc::clone(self)))
+    }
+
     /// Whether it took mail when it was last tried.
     pub fn is_proven(&self) -> bool {
         self.state().proven
@@ -409,6 +422,16 @@ impl Lane {
         let down = state.down.as_ref().is_some_and(|d| d.until > Instant::now());
         let empty = state.queue.len() == 0 && state.parked.is_empty() && state.shelf.len() == 0;
         state.workers == 0 && empty && !down
+    }
+}
+
+/// Counts a worker that asks another server while it does.
+pub(super) struct Errand(Arc<Lane>);
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.errands = state.errands.saturating_sub(1);
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) use route::inside as inside_hop;
 use crate::deliver::client::Timeouts;
 use crate::deliver::connect::Dialer;
 pub use crate::deliver::connect::{Local, Login};
+use crate::deliver::known::Known;
 use crate::deliver::mx::Exchanges;
 use crate::deliver::tls::Tls;
 use crate::directory::Directory;
@@ -110,6 +111,8 @@ pub struct Settings {
     pub directory: Directory,
     /// Signs notices.
     pub signer: Signer,
+    /// What is known of servers with these settings.
+    pub known: Arc<Known>,
 }
 
 impl Settings {
@@ -121,7 +124,7 @@ impl Settings {
             logins: self.logins.clone(),
             tls: self.roots.clone().map(Tls::with_roots).unwrap_or_default(),
             exchanges: Exchanges::new(self.name_servers.clone(), self.mx_port),
-            ..Dialer::default()
+            known: Arc::clone(&self.known),
         }
     }
 
@@ -147,6 +150,7 @@ impl Settings {
             timeouts: Timeouts::default(),
             directory: Directory::offline(),
             signer: Signer::default(),
+            known: Arc::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a worker has of its lane while it lives: the jobs in its hands, its rest, what it does when its hop fails.
 
 use super::{Down, FIRST_WAIT, LAST_WAIT, Lane, LaneState, PATIENCE};
+use crate::deliver::known::REFUSED_FOR;
 use crate::deliver::{LOGIN_REFUSED, Reason};
 use crate::queue::entry::Job;
 use std::sync::Arc;
@@ -132,12 +133,12 @@ impl Seat {
             self.leave(&mut state);
             return AfterFailure::Leave;
         }
+        let jitter = 0.8 + 0.4 * fastrand::f64();
         let wait = match reason.status {
-            // Each try is a failed login, and a few of them lock an account at many providers.
-            LOGIN_REFUSED => LAST_WAIT,
-            _ => FIRST_WAIT.saturating_mul(1 << down.tries.min(10)).min(LAST_WAIT),
+            // Before, it would not be tried.
+            LOGIN_REFUSED => REFUSED_FOR.mul_f64(jitter.max(1.0)),
+            _ => FIRST_WAIT.saturating_mul(1 << down.tries.min(10)).min(LAST_WAIT).mul_f64(jitter),
         };
-        let wait = wait.mul_f64(0.8 + 0.4 * fastrand::f64());
         down.tries += 1;
         down.reason = reason.clone();
         down.until = now + wait;

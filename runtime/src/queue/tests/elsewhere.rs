@@ -227,3 +227,33 @@ async fn a_refusal_of_mail_is_heard_though_the_server_hangs_up() {
     empty(&queue).await;
     assert_eq!((queue.counters().failed, nothing.all().len(), seen.all().len()), (4, 0, 0));
 }
+
+/// A second server that is silent takes the workers of a first one that serves others well only a few at a time.
+#[tokio::test]
+async fn a_silent_second_server_keeps_no_mail_from_the_first() {
+    let data = tempfile::tempdir().unwrap();
+    let full =
+        |line: &str| line.starts_with("RCPT TO:<full").then(|| Some("452 4.2.2 mailbox full\r\n".to_owned()));
+    let (first, seen) = server(full).await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let long = Duration::from_secs(600);
+    let timeouts = Timeouts { connect: long, command: long, data: long, end: long };
+    let four = Settings { connections: 4, timeouts, ..settings(data.path()) };
+    let second = silent.local_addr().unwrap().port();
+    let queue = start(data.path(), &[("far.example", both(first, second))], four);
+    for id in 1..=20 {
+        let to = if id < 20 { format!("full{id}@far.example") } else { "good@far.example".to_owned() };
+        let mut record = message(id, &[to.as_str()], "X: 1\n\n");
+        record.dispatches[0].sender = format!("s{id}@example.org");
+        queue.submit(record).await.unwrap();
+    }
+    // Somebody asks it, and hangs there.
+    let _held = silent.accept().await.unwrap();
+    for _ in 0..1000 {
+        if seen.all().iter().any(|(to, _)| to == &["RCPT TO:<good@far.example>"]) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("all workers wait for the second server");
+}

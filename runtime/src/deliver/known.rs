@@ -1,0 +1,185 @@
+//! What is remembered of servers for a while, so that each connection does not find it out anew: who lets the asker for TLS
+//! wait in vain, who was not there and took long to say so, whose login was refused.
+
+use super::client::{Session, Trouble};
+use super::login::{Login, authenticate};
+use edict_table::model::Host;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a server is not asked for TLS where nobody insists on it.
+const SILENT_FOR: Duration = Duration::from_secs(3600);
+/// How long a server that was not there is left alone while there are others.
+const AWAY_FOR: Duration = Duration::from_secs(300);
+/// How long a login that was refused is not tried: a few failed ones lock an account at many providers.
+pub(crate) const REFUSED_FOR: Duration = Duration::from_secs(60);
+/// Servers that are remembered of each kind.
+const MOST: usize = 1000;
+
+/// What all who open connections by one configuration know.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Servers that are not asked for TLS.
+    pub(super) silent: Timed<SocketAddr, ()>,
+    /// Servers that only cost time, and what they came to.
+    pub(super) away: Timed<SocketAddr, Trouble>,
+    logins: Mutex<HashMap<(Host, String), Arc<Standing>>>,
+}
+
+impl Known {
+    pub(super) fn is_silent(&self, server: SocketAddr) -> bool {
+        self.silent.get(&server).is_some()
+    }
+
+    pub(super) fn add_silent(&self, server: SocketAddr) {
+        self.silent.add(server, (), SILENT_FOR);
+    }
+
+    /// Why a server is left alone. Once its time is over, whoever asks first tries it, and nobody else meanwhile.
+    pub(super) fn why_away(&self, server: SocketAddr) -> Option<Trouble> {
+        let mut known = self.away.known();
+        let (until, trouble) = known.get_mut(&server)?;
+        let now = Instant::now();
+        if now < *until {
+            return Some(trouble.clone());
+        }
+        *until = now + AWAY_FOR;
+        None
+    }
+
+    pub(super) fn add_away(&self, server: SocketAddr, trouble: Trouble) {
+        self.away.add(server, trouble, AWAY_FOR);
+    }
+
+    /// How a login stands at a server.
+    pub(super) fn standing(&self, host: &Host, login: &Login) -> Arc<Standing> {
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        if logins.len() >= MOST {
+            logins.clear();
+        }
+        Arc::clone(logins.entry((host.clone(), login.login.clone())).or_default())
+    }
+}
+
+/// A bounded memory, each part of it for a time.
+#[derive(Debug)]
+pub(super) struct Timed<K, V>(Mutex<HashMap<K, (Instant, V)>>);
+
+impl<K, V> Default for Timed<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> Timed<K, V> {
+    fn known(&self) -> MutexGuard<'_, HashMap<K, (Instant, V)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, key: &K) -> Option<V> {
+        self.known().get(key).filter(|(until, _)| Instant::now() < *until).map(|(_, value)| value.clone())
+    }
+
+    /// Remembers one; where there are too many it is as if it was not known.
+    fn add(&self, key: K, value: V, life: Duration) {
+        let mut known = self.known();
+        let now = Instant::now();
+        if known.len() >= MOST && !known.contains_key(&key) {
+            known.retain(|_, (until, _)| now < *until);
+        }
+        if known.len() < MOST || known.contains_key(&key) {
+            known.insert(key, (now + life, value));
+        }
+    }
+
+    pub(super) fn forget(&self, key: &K) {
+        self.known().remove(key);
+    }
+}
+
+/// How a login stands at a server.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    /// One at a time tries, until it is known that the login is taken.
+    turn: tokio::sync::Mutex<()>,
+    now: Mutex<Now>,
+}
+
+#[derive(Debug, Default)]
+enum Now {
+    #[default]
+    Unknown,
+    Taken,
+    /// So it was said, and until then it is not tried again.
+    Refused(Instant, String),
+}
+
+impl Standing {
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it was refused with a short while ago.
+    pub fn refusal(&self) -> Option<Trouble> {
+        match &*self.now() {
+            Now::Refused(until, why) if Instant::now() < *until => Some(Trouble::Auth(why.clone())),
+            _ => None,
+        }
+    }
+
+    /// Logs in.
+    ///
+    /// # Errors
+    /// What came of it, now or a short while ago.
+    pub async fn log_in(&self, session: &mut Session, login: &Login) -> Result<(), Trouble> {
+        let proven = matches!(*self.now(), Now::Taken);
+        let _turn = if proven { None } else { Some(self.turn.lock().await) };
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
+        let result = authenticate(session, login).await;
+        match &result {
+            Ok(()) => *self.now() = Now::Taken,
+            Err(Trouble::Auth(why)) => *self.now() = Now::Refused(Instant::now() + REFUSED_FOR, why.clone()),
+            // That says nothing of the login.
+            Err(_) => {}
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    #[test]
+    fn it_is_bounded_and_forgets() {
+        let known = Known::default();
+        known.add_silent(server(1));
+        known.silent.add(server(2), (), Duration::ZERO);
+        assert!(known.is_silent(server(1)) && !known.is_silent(server(2)) && !known.is_silent(server(3)));
+        (3..5000).for_each(|port| known.add_silent(server(port)));
+        assert_eq!(known.silent.known().len(), MOST);
+        assert!(known.is_silent(server(1)) && known.is_silent(server(3)));
+        assert!(!known.silent.known().contains_key(&server(2)), "room is made by those whose time is over");
+    }
+
+    /// Once its time is over one connection tries a server that was not there, and the others leave it alone meanwhile.
+    #[test]
+    fn one_tries_again() {
+        let known = Known::default();
+        assert_eq!(known.why_away(server(1)), None);
+        known.away.add(server(1), Trouble::Silent, Duration::ZERO);
+        assert_eq!(known.why_away(server(1)), None);
+        assert_eq!(known.why_away(server(1)), Some(Trouble::Silent));
+        known.away.forget(&server(1));
+        assert_eq!(known.why_away(server(1)), None);
+    }
+}
