@@ -127,6 +127,8 @@ pub struct Session {
     pub(super) signer: Signer,
     /// It said 421: why it takes nothing now.
     pub(super) closing: Option<Reason>,
+    /// A better server of the hop was passed over for it: what comes later is to be offered to that one again (RFC 5321 5.1).
+    pub lesser: bool,
     opened: Instant,
     /// What it calls itself in its reply to EHLO.
     name: String,
@@ -188,6 +190,7 @@ impl Session {
             used: 0,
             signer: Signer::default(),
             closing: None,
+            lesser: false,
             opened: Instant::now(),
             name: String::new(),
         }

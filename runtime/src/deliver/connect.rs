@@ -150,7 +150,10 @@ impl Dialer {
                         || Trouble::Connect(whose.to_owned(), "no server was ready in time".to_owned());
                     return Err(trouble.unwrap_or_else(late));
                 }
-                Ok(Ok(session)) => return Ok(session),
+                Ok(Ok(mut session)) => {
+                    session.lesser = trouble.is_some();
+                    return Ok(session);
+                }
                 Ok(Err(error)) => {
                     tracing::debug!(server = way.host.name, %error, "a server cannot be used");
                     // A worse server that is ourselves ends nothing while a better one is only down.

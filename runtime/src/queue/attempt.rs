@@ -60,7 +60,7 @@ enum NotElsewhere {
 }
 
 /// A connection to another server of the hop, in place of one whose server does not take mail for now (RFC 5321 5.1).
-/// Only once for each connection: it may be this sender, or this recipient, that is put off by all of them. One
+/// For recipients alone only once for each connection: it may be they that are put off by all of them. One
 /// that was put off before is asked for elsewhere each time, and a message that a server takes in no form always.
 async fn elsewhere(
     lane: &Arc<Lane>,
@@ -77,7 +77,7 @@ async fn elsewhere(
         }
     }
     let failed = |place: &usize| matches!(sent.outcomes.get(*place), Some(Outcome::Failed(_)));
-    if !sent.put_off.places.iter().any(failed) {
+    if !sent.put_off.all && !sent.put_off.places.iter().any(failed) {
         let first = asked.is_empty() && job.entry.state.attempts == 0 && !job.again;
         if std::mem::replace(&mut open.asked_around, true) && first {
             return Err(NotElsewhere::Later);
@@ -143,7 +143,7 @@ pub(super) async fn attempt(
     }
     let mut whole = Whole::default();
     let (mut stale, mut asked) = (0, Vec::new());
-    // Where a server took the message and put some recipients off: it has the next one, too.
+    // The best server, where it put off this message or some recipients alone: the next message is for it all the same.
     let mut first: Option<Connection> = None;
     let mut errand = None;
     while stale < 2 {
@@ -171,9 +171,9 @@ pub(super) async fn attempt(
             whole.go_on(&sent.put_off.places, sent.outcomes);
             keep(inner, job, &whole).await;
             *connection = Some(other);
-            match sent.put_off.all || first.is_some() {
-                true => open.session.leave().await,
-                false => first = Some(open),
+            match open.session.usable() && first.is_none() {
+                true => first = Some(open),
+                false => open.session.leave().await,
             }
             continue;
         }

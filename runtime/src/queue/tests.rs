@@ -3,6 +3,7 @@
 mod aside;
 mod attempts;
 mod backlog;
+mod best;
 mod clock;
 mod down;
 mod elsewhere;

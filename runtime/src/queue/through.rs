@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const REST: Duration = Duration::from_secs(20);
 /// How long one connection is used.
 const MAX_AGE: Duration = Duration::from_secs(300);
+/// The same of one to a server that a better one was passed over for.
+const LESSER_AGE: Duration = Duration::from_secs(5);
 /// How long a next hop that cannot be reached is left alone.
 const DOWN: Duration = Duration::from_secs(2);
 /// What is sent at once of a message whose end is not here.
@@ -279,7 +281,7 @@ impl Shared {
         let resting = idle.get_mut(hop)?;
         // The last one in is the one that the next hop has waited for least.
         while let Some((session, since)) = resting.pop() {
-            if since.elapsed() < REST && session.age() < MAX_AGE {
+            if since.elapsed() < REST && is_young(&session) {
                 return Some(session);
             }
         }
@@ -287,7 +289,7 @@ impl Shared {
     }
 
     fn rest(&self, hop: &Hop, session: Box<Session>) {
-        if session.usable() && session.age() < MAX_AGE && !self.queue.draining() {
+        if session.usable() && is_young(&session) && !self.queue.draining() {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             match idle.get_mut(hop) {
                 Some(resting) => resting.push((session, Instant::now())),
@@ -302,6 +304,11 @@ enum Begun {
     Taken(Box<Session>),
     Refused(Reply),
     Store,
+}
+
+/// Whether a connection may serve another message.
+fn is_young(session: &Session) -> bool {
+    session.age() < if session.lesser { LESSER_AGE } else { MAX_AGE }
 }
 
 impl Ahead {

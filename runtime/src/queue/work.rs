@@ -19,7 +19,7 @@ const RELAY_REST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 }
 const MX_REST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 3 });
 /// How long one connection is used.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// The same, and how long a connection is used, while all that may be open are.
+/// The same, and how long a connection is used, while all that may be open are, or a better server was passed over.
 const SHORT_REST: Duration = Duration::from_millis(200);
 const TURN: Duration = Duration::from_secs(5);
 /// Jobs that share one sync of their folders.
@@ -182,14 +182,15 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
         inner.refill(lane);
         let ways = inner.ways.load_full();
         let crowded = ways.sockets.is_short(&lane.hop);
-        // Where connections are short, nobody rests on one that others wait for.
-        let longest = if crowded { TURN } else { MAX_AGE };
+        // Where connections are short, nobody rests on one that others wait for; nor is a better server left out for long.
+        let short = crowded || session.as_ref().is_some_and(|c| c.session.lesser);
+        let longest = if short { TURN } else { MAX_AGE };
         let old =
             session.take_if(|c| !c.session.usable() || (waiting.is_none() && c.session.age() > longest));
         if let Some(old) = old {
             old.session.quit().await;
         }
-        let rest = if crowded { SHORT_REST } else { rest };
+        let rest = if short { SHORT_REST } else { rest };
         let loaded = match waiting.take() {
             Some(loaded) => {
                 if seat.turn_to(loaded.0.lane) {

@@ -17,14 +17,14 @@ async fn bad(command: &'static str, answer: Option<&'static str>) -> (u16, Seen,
 }
 
 /// A relay of two servers, in this order.
-fn both(first: u16, second: u16) -> Hop {
+pub(super) fn both(first: u16, second: u16) -> Hop {
     let Hop::Relay(mut both) = relay(first) else { unreachable!() };
     both.hosts.push(Host { name: "127.0.0.1".to_owned(), port: second });
     Hop::Relay(both)
 }
 
 /// One connection, and no second attempt while the test runs.
-fn once(data: &Path) -> Settings {
+pub(super) fn once(data: &Path) -> Settings {
     let hour = Duration::from_secs(3600);
     Settings { connections: 1, retry_first: hour, retry_max: hour, ..settings(data) }
 }
