@@ -444,7 +444,7 @@ fn how_often(count: &std::sync::atomic::AtomicUsize) -> usize {
     count.load(std::sync::atomic::Ordering::SeqCst)
 }
 
-/// A server that only costs time is left alone for a while, but where there is no other one.
+/// A server that only costs time is left alone for a while, but where there is no other one (RFC 5321 5.1, 4.5.4.1).
 #[tokio::test]
 async fn who_was_silent_is_left_alone_while_there_are_others() {
     let (silent, tries) = counted(|_| false, "").await;

@@ -25,7 +25,7 @@ async fn wait_for(queue: &Queue, done: u64) {
     panic!("{:?}", queue.counters());
 }
 
-/// One message that the best server does not take for now, and a lesser server that refuses all: others' mail is no worse off.
+/// RFC 5321 5.1: one message that the best server does not take for now, and a lesser server that refuses all: others' mail is no worse off.
 #[tokio::test]
 async fn a_message_that_went_elsewhere_takes_no_other_along() {
     for (command, answer) in [
@@ -65,7 +65,7 @@ async fn a_server_that_takes_nothing_keeps_no_mail_waiting() {
     }
 }
 
-/// A restart: it was not ready for one connection, and is for the next.
+/// RFC 5321 5.1. A restart: it was not ready for one connection, and is for the next.
 #[tokio::test]
 async fn a_server_that_is_back_has_the_next_message() {
     let data = tempfile::tempdir().unwrap();
