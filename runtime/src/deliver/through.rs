@@ -107,7 +107,14 @@ impl Session {
             }
             return self.try_add(target, dispatch.smtputf8).await;
         }
-        let rcpt = self.reply(command).await?;
+        let rcpt = match self.reply(command).await {
+            // Who refuses MAIL for good and hangs up has said all that there is to say.
+            Err(Trouble::Lost(_)) if refused.as_ref().is_some_and(Reply::permanent) => {
+                self.usable = false;
+                return Ok(refused);
+            }
+            rcpt => rcpt?,
+        };
         let refused = refused.or(self.refused(rcpt)?);
         match (&refused, expected.last) {
             (None, true) => self.stage = Stage::Asked,

@@ -11,7 +11,7 @@ use crate::acceptor::Expected;
 use crate::deliver::client::Session;
 use crate::deliver::reply::Reply;
 use crate::deliver::through::Handed;
-use crate::envelope::{Dispatch, DispatchKind, Record};
+use crate::envelope::{Dispatch, DispatchKind, MessageId, Record};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -202,7 +202,10 @@ impl Shared {
                 Ok(refused) => {
                     through.session = Some(session);
                     if let Some(reply) = refused {
-                        return Offered::Refused(reply.line());
+                        return match another_may(&hop, &reply) {
+                            true => Offered::Store,
+                            false => Offered::Refused(reply.line()),
+                        };
                     }
                     through.dispatch.recipients.extend(dispatch.recipients);
                     Offered::Taken
@@ -249,6 +252,10 @@ impl Shared {
                 Ok(None) => return Begun::Taken(session),
                 Ok(Some(reply)) => {
                     self.rest(hop, session);
+                    if another_may(hop, &reply) {
+                        tracing::info!(%hop, reply = reply.line(), "put off: mail is stored for another server");
+                        return Begun::Store;
+                    }
                     return Begun::Refused(reply);
                 }
                 // It was closed while it rested; there may be others like it.
@@ -297,6 +304,11 @@ impl Shared {
             }
         }
     }
+}
+
+/// Whether another server of the hop may take what one puts off (RFC 5321 5.1): the queue asks it.
+fn another_may(hop: &Hop, reply: &Reply) -> bool {
+    !reply.permanent() && matches!(hop, Hop::Relay(relay) if relay.hosts.len() > 1)
 }
 
 /// What came of a transaction that was to be opened.
@@ -396,6 +408,15 @@ impl Through {
         }
     }
 
+    /// A refused message that another server may take is nobody's yet.
+    fn refused(&self, reply: &Reply, id: MessageId) -> Passed {
+        if another_may(&self.hop, reply) {
+            tracing::info!(%id, hop = %self.hop, reply = reply.line(), "put off: mail is stored for another server");
+            return Passed::Unsent;
+        }
+        Passed::Refused(reply.line())
+    }
+
     /// Hands the message over and waits for the next hop's word.
     pub async fn send(mut self, record: &Record) -> Passed {
         let Some(mut session) = self.session.take() else { return Passed::Unsent };
@@ -407,7 +428,7 @@ impl Through {
             None => Some(&*bytes),
             Some(Ahead { refused: Some(reply), .. }) => {
                 self.session = Some(session);
-                return Passed::Refused(reply.line());
+                return self.refused(&reply, id);
             }
             Some(ahead) => ahead.rest(&bytes),
         };
@@ -422,7 +443,7 @@ impl Through {
                 counters.fetch_add(self.dispatch.recipients.len() as u64, Ordering::Relaxed);
                 Passed::Taken(format!("{peer}: {}", reply.line()))
             }
-            Ok(Handed::Refused(reply)) => Passed::Refused(reply.line()),
+            Ok(Handed::Refused(reply)) => self.refused(&reply, id),
             Ok(Handed::Unsent(trouble)) => {
                 tracing::info!(%id, peer, %trouble, "a next hop broke off: the message is stored");
                 Passed::Unsent

@@ -1,6 +1,8 @@
 //! Failover: what one server of a hop does not take for now, another one is asked for.
 
 use super::*;
+use crate::acceptor::Expected;
+use crate::queue::through::{Offered, Passed};
 use std::sync::atomic::AtomicUsize;
 
 /// A server with an answer of its own to one command (END is the end of a message; none: it hangs up there), and how often it
@@ -228,7 +230,7 @@ async fn a_refusal_of_mail_is_heard_though_the_server_hangs_up() {
     assert_eq!((queue.counters().failed, nothing.all().len(), seen.all().len()), (4, 0, 0));
 }
 
-/// A second server that is silent takes the workers of a first one that serves others well only a few at a time.
+/// RFC 5321 5.1: a second server that is silent takes the workers of a first one that serves others well only a few at a time.
 #[tokio::test]
 async fn a_silent_second_server_keeps_no_mail_from_the_first() {
     let data = tempfile::tempdir().unwrap();
@@ -256,4 +258,72 @@ async fn a_silent_second_server_keeps_no_mail_from_the_first() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("all workers wait for the second server");
+}
+
+/// RFC 5321 5.1, where mail passes through: what one of several servers puts off is nobody's yet. It is stored, and goes to
+/// another one. What it refuses for good, and what a single one says, is told to the client.
+#[tokio::test]
+async fn what_passes_through_goes_to_another_server_too() {
+    for (command, answer) in [
+        ("MAIL", "452 4.3.1 full"),
+        ("RCPT", "452 4.3.1 full"),
+        ("RCPT TO:<b@", "452 4.3.1 full"),
+        ("DATA", "452 4.3.1 full"),
+        ("END", "451 4.3.0 broken"),
+        ("MAIL", "550 5.7.1 no"),
+        ("RCPT TO:<b@", "550 5.1.1 no"),
+        ("END", "554 5.6.0 no"),
+    ] {
+        for (several, last) in [(false, false), (false, true), (true, false), (true, true)] {
+            let data = tempfile::tempdir().unwrap();
+            let script = move |line: &str| line.starts_with(command).then(|| Some(format!("{answer}\r\n")));
+            let (bad, nothing) = offering("250-8BITMIME\r\n", script).await;
+            let (good, seen) = server(|_| None).await;
+            let hop = if several { both(bad, good) } else { relay(bad) };
+            let queue = start(data.path(), &[("far.example", hop)], once(data.path()));
+            let record = message(1, &["a@far.example", "b@far.example"], "X: 1\n\n");
+            let passage = queue.passage(2);
+            let mut open = None;
+            let mut said = Vec::new();
+            for place in 0..2 {
+                let mut dispatch = record.dispatches[0].clone();
+                dispatch.recipients = vec![dispatch.recipients[place].clone()];
+                let expected = Expected { size: None, last: last && place == 1 };
+                said.push(passage.offer(&mut open, dispatch, expected).await);
+                if said.last() != Some(&Offered::Taken) {
+                    break;
+                }
+            }
+            let taken = said.iter().all(|offered| *offered == Offered::Taken);
+            let passed = match open.take().filter(|_| taken) {
+                Some(mut through) => {
+                    through.announce().await;
+                    Some(through.send(&record).await)
+                }
+                None => None,
+            };
+            let what = format!("{command} {answer} {several} {last}");
+            let elsewhere = several && answer.starts_with('4');
+            match passed {
+                Some(passed) if elsewhere => assert_eq!(passed, Passed::Unsent, "{what}"),
+                Some(passed) => assert_eq!(passed, Passed::Refused(answer.to_owned()), "{what}"),
+                None if elsewhere => assert_eq!(said.last(), Some(&Offered::Store), "{what}"),
+                None => assert_eq!(said.last(), Some(&Offered::Refused(answer.to_owned())), "{what}"),
+            }
+            assert!(nothing.all().iter().all(|(_, body)| body.len() <= 3), "nobody has it: {what}");
+            if elsewhere {
+                queue.submit(record).await.unwrap();
+                empty(&queue).await;
+                // The first one has whom it takes; its empty messages are for nobody.
+                let real = |seen: &Seen| {
+                    let all = seen.all().into_iter().filter(|(_, body)| body.len() > 3);
+                    all.flat_map(|(to, _)| to).collect::<std::collections::BTreeSet<_>>()
+                };
+                let (first, second) = (real(&nothing), real(&seen));
+                let a_first = usize::from(command == "RCPT TO:<b@");
+                assert_eq!((first.len(), second.len()), (a_first, 2 - a_first), "{what}");
+                assert_eq!(queue.counters().delivered, 2, "{what}");
+            }
+        }
+    }
 }
