@@ -189,6 +189,11 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Unknown`], [`QueueError::Held`], [`QueueError::Removed`] or what the disk says.
     pub async fn retry(&self, id: MessageId) -> Result<Done, QueueError> {
+        self.inner.try_hops_now();
+        self.bring_forward(id).await
+    }
+
+    async fn bring_forward(&self, id: MessageId) -> Result<Done, QueueError> {
         let due = now();
         // One under way is being tried, and what else is wanted of it stays so.
         self.change(id, Wish::None, move |state| {
@@ -207,10 +212,11 @@ impl Queue {
             let index = self.inner.index();
             index.behind(None).filter(|(_, due)| *due < i64::MAX).map(|(id, _)| id).collect()
         };
+        self.inner.try_hops_now();
         let mut count = 0;
         for id in all {
             // One that is gone by now needs no attempt.
-            count += usize::from(self.retry(id).await.is_ok());
+            count += usize::from(self.bring_forward(id).await.is_ok());
         }
         let active: Vec<Arc<Entry>> = {
             let active = self.inner.active.lock().unwrap_or_else(PoisonError::into_inner);

@@ -17,7 +17,7 @@ use super::entry::{Entry, Job};
 use super::fair::Fair;
 use super::room;
 use super::route::Hop;
-use crate::deliver::Reason;
+use crate::deliver::{LOGIN_REFUSED, Reason};
 use crate::envelope::MessageId;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -391,6 +391,16 @@ impl Lane {
         may.then(|| Errand(Arc::clone(self)))
     }
 
+    /// An admin wants its mail tried now: that it was down is no reason to wait. A login that was refused is not tried more
+    /// often for that.
+    fn try_now(&self) {
+        let mut state = self.state();
+        let now = Instant::now();
+        if let Some(down) = state.down.as_mut().filter(|down| down.reason.status != LOGIN_REFUSED) {
+            down.until = down.until.min(now);
+        }
+    }
+
     /// Whether it took mail when it was last tried.
     pub fn is_proven(&self) -> bool {
         self.state().proven
@@ -436,6 +446,12 @@ impl Drop for Errand {
 }
 
 impl Inner {
+    /// Next hops that were down are tried by whatever comes next.
+    pub(super) fn try_hops_now(&self) {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.values().for_each(|lane| lane.try_now());
+    }
+
     /// The queue of a hop.
     pub(super) fn lane(&self, hop: &Hop) -> Arc<Lane> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -448,5 +464,25 @@ impl Inner {
         let lane = Arc::new(Lane::new(hop.clone(), self.ways.load().limit(hop)));
         lanes.insert(hop.clone(), Arc::clone(&lane));
         lane
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `queue retry` just after a relay was mended makes an attempt; a login that is refused has its minute all the same.
+    #[test]
+    fn an_admin_has_a_hop_tried_that_was_down() {
+        for (status, tried) in [((4, 4, 1), true), (LOGIN_REFUSED, false)] {
+            let lane = Lane::new(Hop::Local, 1);
+            let now = Instant::now();
+            let reason = Reason::new(status, "down");
+            let until = now + Duration::from_secs(60);
+            lane.state().down = Some(Down { since: now, until, tries: 3, reason, prober: None });
+            assert!(!lane.down_for().is_zero());
+            lane.try_now();
+            assert_eq!(lane.down_for().is_zero(), tried);
+        }
     }
 }
