@@ -2,7 +2,6 @@
 //! one does not take it for now (RFC 5321 5.1).
 
 use super::Inner;
-use super::entry;
 use super::entry::{Entry, Job};
 use super::hop::{Errand, Lane};
 use super::room::Room;
@@ -11,7 +10,6 @@ use super::ways::Ways;
 use crate::deliver::client::{PutOff, Sent, Session, Trouble};
 use crate::deliver::{Letter, Outcome, Reason, bytes_for};
 use crate::envelope::Record;
-use crate::spool::Note;
 use std::sync::Arc;
 
 /// The most servers of a hop that are asked for one message, where each puts it off.
@@ -63,8 +61,9 @@ enum NotElsewhere {
 /// For recipients alone only once for each connection: it may be they that are put off by all of them. One
 /// that was put off before is asked for elsewhere each time, and a message that a server takes in no form always.
 async fn elsewhere(
+    inner: &Arc<Inner>,
     lane: &Arc<Lane>,
-    job: &Job,
+    (job, targets): (&Job, &[u16]),
     open: &mut Connection,
     sent: &Sent,
     (asked, errand): (&mut Vec<String>, &mut Option<Errand>),
@@ -87,6 +86,10 @@ async fn elsewhere(
     if asked.len() >= MAX_ASKED {
         return Err(NotElsewhere::Never);
     }
+    // Who has it is known from now on: others may take long to answer.
+    let delivered = targets.iter().zip(&sent.outcomes);
+    let delivered = delivered.filter(|(_, outcome)| matches!(outcome, Outcome::Delivered { .. }));
+    inner.know_early(&job.entry, delivered.map(|(target, _)| (job.dispatch, *target)).collect());
     let ways = Arc::clone(&open.ways);
     let session = match ways.dialer.connect_beyond(&lane.hop, &ways.hostname(), asked).await {
         Ok(session) => session,
@@ -163,13 +166,15 @@ pub(super) async fn attempt(
         }
         let other = match sent.put_off.places.is_empty() {
             true => Err(NotElsewhere::Never),
-            false => elsewhere(lane, job, &mut open, &sent, (&mut asked, &mut errand)).await,
+            false => {
+                elsewhere(inner, lane, (job, letter.targets), &mut open, &sent, (&mut asked, &mut errand))
+                    .await
+            }
         };
         whole.weigh(&mut sent.outcomes, other.as_ref().err() == Some(&NotElsewhere::Later));
         if let Ok(other) = other {
             log(&job.entry, &letter, &sent, &open.session.peer);
             whole.go_on(&sent.put_off.places, sent.outcomes);
-            keep(inner, job, &whole).await;
             *connection = Some(other);
             match open.session.usable() && first.is_none() {
                 true => first = Some(open),
@@ -245,27 +250,6 @@ impl Whole {
     fn end(&mut self, outcomes: Vec<Outcome>) -> Vec<Outcome> {
         self.go_on(&[], outcomes);
         std::mem::take(&mut self.outcomes)
-    }
-
-    fn delivered(&self) -> impl Iterator<Item = usize> {
-        let delivered = |(place, outcome): (usize, &Outcome)| {
-            matches!(outcome, Outcome::Delivered { .. }).then_some(place)
-        };
-        self.outcomes.iter().enumerate().filter_map(delivered)
-    }
-}
-
-/// Writes down who has the message while others are asked for elsewhere, which may take long: after a kill they would
-/// get it again.
-async fn keep(inner: &Arc<Inner>, job: &Job, whole: &Whole) {
-    let target = |place: usize| Some((job.dispatch, *job.targets.get(place)?));
-    let settled: Vec<(u16, u16)> = whole.delivered().filter_map(target).collect();
-    if settled.is_empty() {
-        return;
-    }
-    inner.spool.note(&Note::Settled(job.entry.id, settled.clone()));
-    if job.entry.place() == entry::Place::Deferred {
-        inner.merge(job.entry.id, settled).await;
     }
 }
 

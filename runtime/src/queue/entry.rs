@@ -2,6 +2,7 @@
 
 use super::Inner;
 use super::aside::Aside;
+use super::known::Saving;
 use super::room::{For, Room};
 use super::wish::Wish;
 use crate::deliver::Outcome;
@@ -58,6 +59,8 @@ pub(super) struct Progress {
     /// Parts that are not finished: jobs, and whoever keeps the attempt from ending for a moment.
     pub outstanding: usize,
     pub results: Results,
+    /// Whether it is written down who has the message.
+    pub saving: Saving,
     /// More is to be done at the end than to forget the message.
     pub slow: bool,
 }
@@ -67,16 +70,23 @@ pub(super) struct Progress {
 pub(super) struct Results {
     /// Of each (dispatch, place in it) whose part is done.
     pub each: Vec<(u16, u16, Outcome)>,
+    /// Recipients that have the message though their part is not done: others of it are asked for elsewhere.
+    pub early: Vec<(u16, u16)>,
     /// Those of whom more was done before the end; nearly always nobody.
     pub aside: Option<Box<Aside>>,
 }
 
 impl Results {
-    /// Recipients that need nothing more by now.
+    /// Recipients that need nothing more by now, sorted.
     pub fn settled(&self) -> Vec<(u16, u16)> {
         let delivered = self.each.iter().filter(|(.., o)| matches!(o, Outcome::Delivered { .. }));
         let delivered = delivered.map(|(dispatch, target, _)| (*dispatch, *target));
-        delivered.chain(self.aside.iter().flat_map(|aside| aside.settled.iter().copied())).collect()
+        let given_up = self.aside.iter().flat_map(|aside| &aside.settled);
+        let mut all: Vec<(u16, u16)> = delivered.chain(given_up.chain(&self.early).copied()).collect();
+        all.sort_unstable();
+        // Of whom it was known early, it is known once more when his part is done.
+        all.dedup();
+        all
     }
 }
 

@@ -15,6 +15,7 @@ mod entry;
 mod fair;
 mod hop;
 mod index;
+mod known;
 pub(crate) mod notice;
 mod parts;
 mod room;

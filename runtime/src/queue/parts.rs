@@ -4,7 +4,7 @@ use super::entry::{Entry, Job, Place, Progress, Results};
 use super::route::Hop;
 use super::{Inner, now, turns};
 use crate::deliver::{Outcome, Reason};
-use crate::envelope::{MessageId, Record, Target};
+use crate::envelope::{Record, Target};
 use crate::spool::Note;
 use std::future::Future;
 use std::pin::Pin;
@@ -141,12 +141,7 @@ impl Inner {
         };
         match results {
             None if settled.is_empty() => {}
-            None => {
-                self.spool.note(&Note::Settled(entry.id, settled.clone()));
-                if entry.place() == Place::Deferred {
-                    self.merge_later(Arc::clone(&entry), settled);
-                }
-            }
+            None => self.write_known(&entry, settled),
             Some((_, false)) => self.forget_log(&entry),
             Some((results, true)) => {
                 if !settled.is_empty() {
@@ -181,32 +176,6 @@ impl Inner {
             None => {}
             Some((_, false)) => self.forget_log(&entry),
             Some((results, true)) => self.settle_later(entry, results),
-        }
-    }
-
-    /// Writes into the state of a deferred message who has it, while others are still served: the log forgets its notes when
-    /// it moves on. That is a part of the attempt.
-    fn merge_later(self: &Arc<Self>, entry: Arc<Entry>, settled: Vec<(u16, u16)>) {
-        if !entry.join() {
-            // The last one ends it in this very moment, and writes all of it.
-            return;
-        }
-        let inner = Arc::clone(self);
-        inner.settling.fetch_add(1, Ordering::SeqCst);
-        tokio::spawn(async move {
-            inner.merge(entry.id, settled).await;
-            inner.part_done(entry);
-            inner.settling.fetch_sub(1, Ordering::SeqCst);
-        });
-    }
-
-    /// Adds to what is settled in the state of a deferred message.
-    pub(super) async fn merge(&self, id: MessageId, settled: Vec<(u16, u16)>) {
-        let _mover = self.movers.acquire().await;
-        let spool = self.spool.clone();
-        let merged = tokio::task::spawn_blocking(move || spool.deferred().merge_settled(id, &settled)).await;
-        if let Err(error) = merged.map_err(std::io::Error::other).flatten() {
-            tracing::warn!(%id, %error, "who has a message is noted in the log alone for now");
         }
     }
 

@@ -10,6 +10,7 @@ mod elsewhere;
 mod fair;
 mod groups;
 mod killed;
+mod known;
 mod notices;
 mod outlive;
 mod reads;

@@ -2,8 +2,8 @@
 //!
 //! `deferred/3f/0F2K…` is the record, written once; `….s` is what happened to it so far, replaced whole. The folder is told by
 //! a hash of the name. What lies in another one stays there: older versions took the low bits of the name.
-//! `….new` is a record whose frame in the log is not known to be durable yet. All calls block. Both
-//! kinds of file carry a checksum; a bad one is set aside as `….bad`, and takes no other message along.
+//! `….new` is a record whose frame in the log is not known to be durable yet, `….part` and `….N.t` are half-written records and
+//! states. All calls block. Both kinds of file carry a checksum; a bad one is set aside as `….bad`, and takes no other message along.
 
 mod scan;
 
@@ -14,7 +14,7 @@ use crate::envelope::{MessageId, Record};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -68,6 +68,8 @@ pub struct Deferred {
     fans: [AtomicBool; FANS],
     /// One at a time changes a state: what another one reads and writes meanwhile would be lost.
     changing: [Mutex<()>; FANS],
+    /// States written so far: no two have one name while they are half-written.
+    written: AtomicU64,
     /// Messages that were found in another folder than theirs, sorted, and in which one.
     strays: OnceLock<Vec<(MessageId, u8)>>,
 }
@@ -83,7 +85,8 @@ impl Deferred {
         disk.make_dir(folder).map_err(|e| folder_error(folder, &e))?;
         let fans = std::array::from_fn(|_| AtomicBool::new(false));
         let changing = std::array::from_fn(|_| Mutex::default());
-        Ok(Self { disk, folder: folder.to_owned(), fans, changing, strays: OnceLock::new() })
+        let (folder, written, strays) = (folder.to_owned(), AtomicU64::new(0), OnceLock::new());
+        Ok(Self { disk, folder, fans, changing, written, strays })
     }
 
     fn fan(&self, id: MessageId) -> PathBuf {
@@ -166,7 +169,11 @@ impl Deferred {
     /// # Errors
     /// As the system says.
     pub fn remove(&self, id: MessageId) -> io::Result<()> {
-        self.remove_file(&self.path(id, ""))?;
+        match self.disk.remove(&self.path(id, "")) {
+            // A large one may have its provisional name still.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.forget_new(id)?,
+            removed => removed?,
+        }
         self.disk.sync_dir(&self.fan(id))?;
         self.remove_file(&self.path(id, ".s"))
     }
@@ -345,11 +352,15 @@ impl Deferred {
         }
         let mut bytes = xxh3_64(&body).to_le_bytes().to_vec();
         bytes.extend_from_slice(&body);
-        let half = self.path(id, ".t");
+        let half = self.path(id, &format!(".{:x}.t", self.written.fetch_add(1, Ordering::Relaxed)));
         let file = self.doubt_fan(id, self.disk.open(&half, Mode::Create))?;
-        file.write_at(&bytes, 0)?;
-        file.sync()?;
-        self.disk.rename(&half, &self.path(id, ".s"))
+        let written = file.write_at(&bytes, 0).and_then(|()| file.sync());
+        let written = written.and_then(|()| self.disk.rename(&half, &self.path(id, ".s")));
+        if written.is_err() {
+            // Gives the space back; the error that counts is the first.
+            let _ = self.disk.remove(&half);
+        }
+        written
     }
 }
 

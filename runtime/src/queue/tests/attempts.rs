@@ -61,6 +61,48 @@ async fn who_has_a_message_is_known_when_it_leaves_the_log() {
     assert_eq!((seen.all().len(), seen_slow.all().len()), (40, 1));
 }
 
+/// Hops that answer at the same moment: one task of the message writes down who has it, all of it, and keeps nobody else from
+/// the disk meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn who_has_a_message_is_written_by_one_task() {
+    const HOPS: u16 = 12;
+    let data = tempfile::tempdir().unwrap();
+    let (slow, seen_slow, gate) = gated().await;
+    let mut hops = vec![("slow.example".to_owned(), relay(slow))];
+    let mut all = Vec::new();
+    for n in 0..HOPS {
+        let (port, seen) = server(|_| None).await;
+        hops.push((format!("h{n}.example"), relay(port)));
+        all.push(seen);
+    }
+    let hops: Vec<(&str, Hop)> = hops.iter().map(|(domain, hop)| (domain.as_str(), hop.clone())).collect();
+    let queue = start(data.path(), &hops, patient(data.path()));
+    let to: Vec<String> =
+        (0..HOPS).map(|n| format!("a@h{n}.example")).chain(["b@slow.example".to_owned()]).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    // All that write wait, until everybody has it.
+    let turns = queue.inner.movers.acquire_many(8).await.unwrap();
+    // Large: it is in the deferred store from the beginning.
+    queue.submit(message(1, &to, &format!("Subject: x\n\n{}", "0123456789\n".repeat(40_000)))).await.unwrap();
+    while queue.counters().delivered < u64::from(HOPS) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(queue.inner.settling.load(Ordering::SeqCst), 1);
+    drop(turns);
+    let want: Vec<(u16, u16)> = (0..HOPS).map(|target| (0, target)).collect();
+    let state = || queue.inner.spool.deferred().state(MessageId(1)).unwrap();
+    for _ in 0..1000 {
+        if state().settled == want {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((state().settled, state().held), (want, false));
+    gate.open();
+    empty(&queue).await;
+    assert!(all.iter().chain([&seen_slow]).all(|seen| seen.all().len() == 1));
+}
+
 /// A message is in the deferred store, and the log has no room for the note of it: it goes on once there is some.
 #[tokio::test]
 async fn a_message_is_tried_again_though_the_disk_was_full() {

@@ -22,6 +22,7 @@ impl Deferred {
                     "" => all.push(id),
                     "new" => new.push(id),
                     "t" | "part" => self.remove_file(&folder.join(&name))?,
+                    half if half.ends_with(".t") => self.remove_file(&folder.join(&name))?,
                     "s" => states.push((id, name.clone())),
                     _ => {}
                 }

@@ -5,9 +5,9 @@ use crate::spool::disk::{Handle, RealDisk, Space};
 use crate::spool::{TestDisk, test_record};
 use std::sync::atomic::AtomicU64;
 
-/// Counts what is asked about folders.
+/// Counts what is asked about folders, and knows which files were made.
 #[derive(Default)]
-struct Counting(AtomicU64);
+struct Counting(AtomicU64, Mutex<Vec<PathBuf>>);
 
 impl Disk for Counting {
     fn make_dir(&self, path: &Path) -> io::Result<()> {
@@ -19,6 +19,9 @@ impl Disk for Counting {
         RealDisk.list(path)
     }
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Box<dyn Handle>> {
+        if mode == Mode::Create {
+            self.1.lock().unwrap().push(path.to_owned());
+        }
         RealDisk.open(path, mode)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -172,4 +175,129 @@ fn changes_of_a_state_do_not_undo_each_other() {
     });
     let state = store.state(id).unwrap();
     assert_eq!((state.settled.len(), state.held), (200, true));
+}
+
+/// The same on a disk that takes its time, where one is in the middle of a change when the next one begins.
+#[test]
+fn changes_of_a_state_do_not_undo_each_other_on_a_slow_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Slow::default());
+    let store = Deferred::open(Arc::clone(&disk) as Arc<dyn Disk>, folder.path()).unwrap();
+    let ids: Vec<MessageId> =
+        (1..).map(MessageId).filter(|id| home(*id) == home(MessageId(1))).take(2).collect();
+    for id in &ids {
+        store.put(&record(id.0), &State { attempts: 3, ..State::default() }).unwrap();
+    }
+    std::thread::scope(|scope| {
+        for dispatch in 0..12 {
+            let (store, ids) = (&store, &ids);
+            scope.spawn(move || {
+                for (id, target) in (0..6).flat_map(|target| ids.iter().map(move |id| (*id, target))) {
+                    store.merge_settled(id, &[(dispatch, target)]).unwrap();
+                    let state = store.state(id).unwrap();
+                    assert!(!state.held && state.settled.contains(&(dispatch, target)), "{state:?}");
+                }
+            });
+        }
+    });
+    let all: Vec<(u16, u16)> =
+        (0..12).flat_map(|dispatch| (0..6).map(move |target| (dispatch, target))).collect();
+    for store in [store, on_disk(folder.path())] {
+        for id in &ids {
+            assert_eq!(
+                store.state(*id).unwrap(),
+                State { attempts: 3, settled: all.clone(), ..State::default() }
+            );
+        }
+    }
+}
+
+/// A disk that waits before it does something.
+#[derive(Default)]
+struct Slow(Counting);
+
+impl Slow {
+    fn disk(&self) -> &Counting {
+        std::thread::sleep(std::time::Duration::from_micros(50));
+        &self.0
+    }
+}
+
+impl Disk for Slow {
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk().make_dir(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.disk().list(path)
+    }
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Box<dyn Handle>> {
+        self.disk().open(path, mode)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk().rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk().remove(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk().sync_dir(path)
+    }
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        self.disk().space(path)
+    }
+}
+
+/// Half-written states have a name each; none stays where it cannot be written, nor over a start.
+#[test]
+fn half_written_states_are_nobodys() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Counting::default());
+    let store = Deferred::open(Arc::clone(&disk) as Arc<dyn Disk>, folder.path()).unwrap();
+    store.put(&record(1), &State::default()).unwrap();
+    for attempts in 1..=3 {
+        store.update(MessageId(1), &State { attempts, ..State::default() }).unwrap();
+    }
+    let mut names = disk.1.lock().unwrap().clone();
+    let made = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!((names.len(), made), (5, 5), "a record and four states");
+    let fan = folder.path().join(format!("{:02x}", home(MessageId(1))));
+    // The names of this version, and of the one before.
+    for suffix in [".7.t", ".1f.t", ".t", ".part"] {
+        std::fs::write(fan.join(format!("{}{suffix}", MessageId(1))), "half").unwrap();
+    }
+    assert_eq!(on_disk(folder.path()).scan().unwrap(), (vec![MessageId(1)], Vec::new()));
+    let left = |disk: &dyn Disk, fan: &Path| {
+        let mut names = disk.list(fan).unwrap();
+        names.sort();
+        names
+    };
+    let whole = [MessageId(1).to_string(), format!("{}.s", MessageId(1))];
+    assert_eq!(left(&RealDisk, &fan), whole);
+    assert_eq!(on_disk(folder.path()).state(MessageId(1)).unwrap().attempts, 3);
+
+    let disk = TestDisk::default();
+    let store = Deferred::open(Arc::new(disk.clone()), Path::new("/deferred")).unwrap();
+    store.put(&record(1), &State::default()).unwrap();
+    disk.set_capacity(0);
+    let settled = State { settled: vec![(0, 0); 1000], ..State::default() };
+    assert!(store.update(MessageId(1), &settled).is_err());
+    let fan = Path::new("/deferred").join(format!("{:02x}", home(MessageId(1))));
+    assert_eq!(left(&disk, &fan), whole);
+    assert_eq!(store.state(MessageId(1)).unwrap(), State::default());
+}
+
+/// Also a large message whose name is provisional still: a restart would deliver it once more.
+#[test]
+fn what_is_removed_is_gone_by_any_name() {
+    let store = Deferred::open(Arc::new(TestDisk::default()), Path::new("/deferred")).unwrap();
+    store.put_new(&record(1)).unwrap();
+    store.update(MessageId(1), &State::default()).unwrap();
+    assert_eq!(store.load(MessageId(1)).unwrap().id, MessageId(1));
+    store.remove(MessageId(1)).unwrap();
+    assert_eq!(store.load(MessageId(1)), Err(SpoolError::Gone));
+    assert_eq!(store.scan().unwrap(), (Vec::new(), Vec::new()));
+    // Fine when it is gone.
+    store.remove(MessageId(1)).unwrap();
 }

@@ -1,0 +1,91 @@
+//! Who has a message is written down while others of its recipients are still served: after a kill he does not get it again.
+//!
+//! A message in the log needs a note there. The log forgets its notes when it moves on, so of one in the deferred store the
+//! state says it, too: one task of the message writes that, each time all that is known by then. It is a part of the attempt.
+
+use super::Inner;
+use super::entry::{Entry, Place};
+use crate::envelope::MessageId;
+use crate::spool::Note;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// How far the state of a message lags behind what is known of its attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Saving {
+    /// Nobody writes it.
+    #[default]
+    Idle,
+    /// It is being written.
+    Busy,
+    /// The same, and more is known since.
+    Behind,
+}
+
+impl Inner {
+    /// Some have the message before their part of the attempt is done.
+    pub(super) fn know_early(self: &Arc<Self>, entry: &Arc<Entry>, settled: Vec<(u16, u16)>) {
+        if settled.is_empty() {
+            return;
+        }
+        // First where whoever moves the message looks, then in the log.
+        entry.progress().results.early.extend_from_slice(&settled);
+        self.write_known(entry, settled);
+    }
+
+    /// Writes down who needs nothing more, which the progress of the attempt says already.
+    pub(super) fn write_known(self: &Arc<Self>, entry: &Arc<Entry>, settled: Vec<(u16, u16)>) {
+        self.spool.note(&Note::Settled(entry.id, settled));
+        // Whoever moves it just now adds what came meanwhile.
+        if entry.place() == Place::Deferred {
+            self.save_later(entry);
+        }
+    }
+
+    /// Has what is known of an attempt written into the state of its message.
+    fn save_later(self: &Arc<Self>, entry: &Arc<Entry>) {
+        {
+            let mut progress = entry.progress();
+            if progress.outstanding == 0 {
+                // The last one ends it in this very moment, and writes all of it.
+                return;
+            }
+            if progress.saving != Saving::Idle {
+                progress.saving = Saving::Behind;
+                return;
+            }
+            progress.saving = Saving::Behind;
+            progress.outstanding += 1;
+        }
+        let (inner, entry) = (Arc::clone(self), Arc::clone(entry));
+        inner.settling.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(async move {
+            while let Some(settled) = to_save(&entry) {
+                inner.merge(entry.id, settled).await;
+            }
+            inner.part_done(entry);
+            inner.settling.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+
+    /// Adds to what is settled in the state of a deferred message.
+    pub(super) async fn merge(&self, id: MessageId, settled: Vec<(u16, u16)>) {
+        let _mover = self.movers.acquire().await;
+        let spool = self.spool.clone();
+        let merged = tokio::task::spawn_blocking(move || spool.deferred().merge_settled(id, &settled)).await;
+        if let Err(error) = merged.map_err(std::io::Error::other).flatten() {
+            tracing::warn!(%id, %error, "who has a message is noted in the log alone for now");
+        }
+    }
+}
+
+/// What is to be written next, if anything.
+fn to_save(entry: &Entry) -> Option<Vec<(u16, u16)>> {
+    let mut progress = entry.progress();
+    if progress.saving != Saving::Behind {
+        progress.saving = Saving::Idle;
+        return None;
+    }
+    progress.saving = Saving::Busy;
+    Some(progress.results.settled())
+}
