@@ -54,7 +54,7 @@ impl Inner {
             state.release(now);
         }
         let age = self.age(entry, state.since, wish);
-        let Results { mut each, aside } = results;
+        let Results { mut each, aside, .. } = results;
         if let Some(aside) = &aside {
             state.settled.extend_from_slice(&aside.settled);
             // Who waits in memory for another try waits on disk from now on.

@@ -368,6 +368,14 @@ impl Found {
             // With damage in the log its frame may be what is missing: rather twice than not at all.
             if lost || self.damaged > 0 || self.external.contains_key(&id) {
                 deferred.adopt(id).map_err(failed)?;
+                // Whole before its frame is written: half of one was promised to nobody.
+                if !self.external.contains_key(&id)
+                    && matches!(deferred.load(id), Err(SpoolError::Damaged(_)))
+                {
+                    tracing::warn!(%id, "half of a large message that was not taken is set aside");
+                    deferred.set_aside(id).map_err(failed)?;
+                    continue;
+                }
                 if let Err(place) = ids.binary_search(&id) {
                     ids.insert(place, id);
                 }

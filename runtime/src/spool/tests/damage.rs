@@ -135,6 +135,23 @@ fn a_large_message_outlives_its_frame() {
     }
 }
 
+/// Of one that the power cut in half its sender hears nothing: it was never taken. It is kept for people all the same.
+#[test]
+fn half_of_a_large_message_is_none() {
+    let disk = filled(10);
+    let (spool, found) = open(&disk, &Arc::default());
+    spool.deferred().put_new(&record(9, body(9, 30_000))).unwrap();
+    drop(spool);
+    let name = |suffix| {
+        format!("/data/spool/deferred/{:02x}/{}{suffix}", deferred::home(MessageId(9)), MessageId(9))
+    };
+    disk.cut(Path::new(&name(".new")), 10_000);
+    disk.damage(Path::new(FIRST), found.log[2].position.offset as usize + 2);
+    let (_, found) = open(&disk, &Arc::default());
+    assert_eq!((found.log.len(), found.deferred), (9, vec![]));
+    assert_eq!(disk.bytes(Path::new(&name(".bad"))).map(|bytes| bytes.len()), Some(10_000));
+}
+
 const SEGMENT: u64 = 64 << 10;
 
 /// A disk that rots: a place that it does not give takes the messages that stand there, and no others; the daemon starts.
