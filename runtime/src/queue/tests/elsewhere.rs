@@ -7,7 +7,10 @@ use std::sync::atomic::AtomicUsize;
 
 /// A server with an answer of its own to one command (END is the end of a message; none: it hangs up there), and how often it
 /// was greeted.
-pub(super) async fn bad(command: &'static str, answer: Option<&'static str>) -> (u16, Seen, Arc<AtomicUsize>) {
+pub(super) async fn bad(
+    command: &'static str,
+    answer: Option<&'static str>,
+) -> (u16, Seen, Arc<AtomicUsize>) {
     let tries = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&tries);
     let (port, seen) = server(move |line| {
