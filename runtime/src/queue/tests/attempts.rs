@@ -123,7 +123,7 @@ async fn a_message_is_tried_again_though_the_disk_was_full() {
     drop(queue);
     let queue = on(&disk, data.path(), port);
     let attempts = |id| queue.inner.spool.deferred().state(MessageId(id)).unwrap().attempts;
-    while (1..=count).all(|id| attempts(id) == 0) {
+    while (1..=count).any(|id| attempts(id) == 0) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
