@@ -125,13 +125,11 @@ impl Inner {
             tracing::info!(id = %entry.id, recipients = delivered, "delivered into mailboxes");
         }
         let over = if deferred > 0 { over_limit(&targets, &outcomes) } else { Vec::new() };
-        if !over.is_empty() {
-            deferred = 0;
-        }
+        deferred -= over.len() as u64;
         let results = {
             let mut progress = entry.progress();
             let each = targets.into_iter().zip(outcomes).map(|(target, outcome)| (dispatch, target, outcome));
-            let done = each.filter(|(.., o)| over.is_empty() || !matches!(o, Outcome::Deferred(_)));
+            let done = each.filter(|(_, target, _)| !over.contains(target));
             progress.results.each.extend(done);
             let ended = if over.is_empty() { self.part(&entry, &mut progress) } else { None };
             if ended.is_none() && failed + deferred > 0 {
@@ -202,8 +200,8 @@ impl Inner {
     }
 }
 
-/// Who was one too many for a transaction, where a next hop took some recipients and put off no others: they go in another one
-/// at once (RFC 5321 4.5.3.1.10). Each one delivers something, so there is an end to it.
+/// Who was one too many for a transaction, where a next hop took some recipients: they go in another one at once, whoever else
+/// was put off (RFC 5321 4.5.3.1.10). Each one delivers something, so there is an end to it.
 fn over_limit(targets: &[u16], outcomes: &[Outcome]) -> Vec<u16> {
     let mut over = Vec::new();
     let mut delivered = false;
@@ -211,8 +209,7 @@ fn over_limit(targets: &[u16], outcomes: &[Outcome]) -> Vec<u16> {
         match outcome {
             Outcome::Delivered { .. } => delivered = true,
             Outcome::Deferred(reason) if reason.status == (4, 5, 3) => over.push(*target),
-            Outcome::Deferred(_) => return Vec::new(),
-            Outcome::Failed(_) => {}
+            Outcome::Deferred(_) | Outcome::Failed(_) => {}
         }
     }
     if delivered { over } else { Vec::new() }

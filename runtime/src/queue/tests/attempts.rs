@@ -193,3 +193,35 @@ async fn recipients_over_a_limit_go_in_the_next_transaction() {
         assert_eq!(seen.all().len(), 4, "{reply}");
     }
 }
+
+/// RFC 5321 4.5.3.1.10: one full mailbox among them keeps nobody waiting but itself.
+#[tokio::test]
+async fn recipients_over_a_limit_do_not_wait_for_a_full_mailbox() {
+    let data = tempfile::tempdir().unwrap();
+    let taken = AtomicUsize::new(0);
+    let (port, seen) = server(move |line| {
+        if line.starts_with("MAIL") {
+            taken.store(0, Ordering::SeqCst);
+        }
+        if line.starts_with("RCPT TO:<full@") {
+            return Some(Some("452 4.2.2 mailbox full\r\n".to_owned()));
+        }
+        let over = line.starts_with("RCPT") && taken.fetch_add(1, Ordering::SeqCst) >= 2;
+        over.then(|| Some("452 4.5.3 too many\r\n".to_owned()))
+    })
+    .await;
+    let hour = Duration::from_secs(3600);
+    let slow = Settings { retry_first: hour, retry_max: hour, ..settings(data.path()) };
+    let queue = start(data.path(), &[("far.example", relay(port))], slow);
+    let to: Vec<String> = (0..7).map(|n| format!("u{n}@far.example")).collect();
+    let to: Vec<&str> = ["full@far.example"].into_iter().chain(to.iter().map(String::as_str)).collect();
+    queue.submit(message(1, &to, "Subject: x\n\n")).await.unwrap();
+    for _ in 0..1000 {
+        if queue.counters().delivered == 7 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let now = queue.counters();
+    assert_eq!((now.delivered, now.queued, seen.all().len()), (7, 1, 4));
+}
