@@ -5,7 +5,7 @@ use crate::hop::Hop;
 use crate::support::client::Client;
 use crate::support::daemon::Daemon;
 use crate::support::{build_table, wait_for};
-use crate::{on_disk, text, with_table};
+use crate::{on_disk, refused_at_each_step, text, with_table};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -113,18 +113,7 @@ fn a_refusal_stays_one_where_data_went_along() {
     let (hop, daemon) = start(folder.path());
     let mut client = Client::hello(daemon.address).unwrap();
     pass(&mut client, &hop, &["far@out.example"], "first");
-    for (mode, want) in [
-        ("refuse mail", "550 5.7.9 not this"),
-        ("refuse rcpt", "550 5.7.9 not this"),
-        ("refuse data", "550 5.7.9 not this"),
-        ("refuse dot", "554 5.6.0 not like this"),
-    ] {
-        mode.clone_into(&mut hop.mode.lock().unwrap());
-        let reply = client.message("bob@example.com", &["far@out.example"], &text(mode)).unwrap();
-        assert_eq!(reply, want, "{mode}");
-        assert_eq!((hop.count(mode), daemon.counter("queued")), (0, 0), "{mode}");
-        pass(&mut client, &hop, &["far@out.example"], &format!("after {mode}"));
-    }
+    refused_at_each_step(&mut client, &hop, &daemon);
     // Five that passed but the first, and four that did not.
     assert_eq!(along(&hop), 8);
     // A hop that dies at DATA: the message is stored, and arrives.

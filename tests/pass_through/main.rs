@@ -115,12 +115,8 @@ fn what_needs_something_is_stored_and_arrives() {
     assert!(!on_disk(&daemon.data, "This is together"));
 }
 
-#[test]
-fn refusals_of_the_next_hop_reach_the_client() {
-    let folder = tempfile::tempdir().unwrap();
-    let (address, hop) = Hop::start();
-    let daemon = daemon(folder.path(), address);
-    let mut client = Client::hello(daemon.address).unwrap();
+/// Each refusal of the next hop is what the client hears, leaves nothing to deliver, and does not touch the message behind it.
+fn refused_at_each_step(client: &mut Client, hop: &Hop, daemon: &Daemon) {
     for (mode, want) in [
         ("refuse mail", "550 5.7.9 not this"),
         ("refuse rcpt", "550 5.7.9 not this"),
@@ -139,6 +135,15 @@ fn refusals_of_the_next_hop_reach_the_client() {
         assert!(reply.starts_with("250"), "{token}: {reply}");
         assert_eq!(hop.count(&format!("This is {token}")), 1);
     }
+}
+
+#[test]
+fn refusals_of_the_next_hop_reach_the_client() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, hop) = Hop::start();
+    let daemon = daemon(folder.path(), address);
+    let mut client = Client::hello(daemon.address).unwrap();
+    refused_at_each_step(&mut client, &hop, &daemon);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::aside::Aside;
-use super::known::Saving;
+use super::holders::Saving;
 use super::room::{For, Room};
 use super::wish::Wish;
 use crate::deliver::Outcome;
