@@ -4,7 +4,7 @@ use super::*;
 use std::io::Write as _;
 use std::path::Path;
 
-fn entry(number: u64, message: &[u8], bodies: bool) -> Entry {
+pub(super) fn entry(number: u64, message: &[u8], bodies: bool) -> Entry {
     let client = Client {
         ip: "192.0.2.1".parse().unwrap(),
         name: Some("c.example".to_owned()),
@@ -34,11 +34,11 @@ fn entry(number: u64, message: &[u8], bodies: bool) -> Entry {
     entry
 }
 
-fn settings(folder: &Path) -> Settings {
+pub(super) fn settings(folder: &Path) -> Settings {
     Settings { folder: folder.to_owned(), bodies: true, file_bytes: 4000, files: 3 }
 }
 
-fn read(folder: &Path) -> (Vec<Entry>, Vec<String>) {
+pub(super) fn read(folder: &Path) -> (Vec<Entry>, Vec<String>) {
     let (mut entries, mut strange) = (Vec::new(), Vec::new());
     for found in Reader::open(folder).unwrap() {
         match found {

@@ -1,14 +1,14 @@
 //! Writing the journal: a thread of its own, files that are rotated by size, the oldest removed.
 //!
 //! Each start begins a new file, so that a torn tail stays at the end of an old one; behind a line that a full disk tore
-//! the next one begins anew. Not synced: a power
-//! cut costs the last seconds of the journal, never mail.
+//! the next one begins anew. A file that somebody takes away is noticed before anything more is written, and followed by a new
+//! one. Not synced: a power cut costs the last seconds of the journal, never mail.
 
 use super::Entry;
 use std::collections::VecDeque;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -18,6 +18,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Bytes of entries that wait to be written; more is dropped.
 const MAX_WAITING: usize = 32 << 20;
+/// Lines that are written without a look at whether the file is still there.
+const AT_ONCE: usize = 64;
 /// What is written reaches the file within this time.
 const FLUSH: Duration = Duration::from_secs(1);
 /// What stands before and behind the number in a file's name.
@@ -124,12 +126,18 @@ fn write_all(files: &mut Files, lines: &Receiver<Vec<u8>>, waiting: &AtomicUsize
     let mut failing = false;
     loop {
         let result = match lines.recv_timeout(FLUSH) {
-            Ok(line) => {
-                let result = files.write(&line);
-                waiting.fetch_sub(line.len(), Ordering::Relaxed);
-                result
+            Ok(first) => {
+                let found = files.follow();
+                let there = found.is_ok();
+                // Those that came meanwhile go with it.
+                let batch = std::iter::once(first).chain(lines.try_iter()).take(AT_ONCE);
+                batch.fold(found, |result, line| {
+                    let written = if there { files.write(&line) } else { Ok(()) };
+                    waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                    result.and(written)
+                })
             }
-            Err(RecvTimeoutError::Timeout) => files.out.flush(),
+            Err(RecvTimeoutError::Timeout) => files.flush(),
             Err(RecvTimeoutError::Disconnected) => break,
         };
         if let Err(error) = &result
@@ -139,7 +147,7 @@ fn write_all(files: &mut Files, lines: &Receiver<Vec<u8>>, waiting: &AtomicUsize
         }
         failing = result.is_err();
     }
-    if let Err(error) = files.out.flush() {
+    if let Err(error) = files.flush() {
         tracing::error!(%error, "the end of the journal cannot be written");
     }
 }
@@ -152,6 +160,8 @@ struct Files {
     /// Numbers of the files that are there, oldest first.
     there: VecDeque<u64>,
     out: Lines<File>,
+    /// Device and number of the file that is open.
+    inode: (u64, u64),
     length: u64,
 }
 
@@ -180,19 +190,25 @@ impl<W: Write> Lines<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
+
+    /// What did not reach the file.
+    fn into_rest(self) -> Vec<u8> {
+        self.out.into_parts().1.unwrap_or_default()
+    }
 }
 
 impl Files {
     fn open(settings: &Settings) -> io::Result<Self> {
         let there: VecDeque<u64> = numbers(&settings.folder)?.into();
         let next = there.back().map_or(0, |last| last + 1);
-        let out = create(&settings.folder, next)?;
+        let (out, inode) = create(&settings.folder, next)?;
         let mut files = Self {
             folder: settings.folder.clone(),
             most: settings.file_bytes,
             keep: settings.files.max(1),
             there,
             out,
+            inode,
             length: 0,
         };
         files.there.push_back(next);
@@ -203,21 +219,62 @@ impl Files {
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
         if self.length > 0 && self.length + line.len() as u64 > self.most {
             self.out.flush()?;
-            let next = self.there.back().map_or(0, |last| last + 1);
-            self.out = create(&self.folder, next)?;
-            self.length = 0;
-            self.there.push_back(next);
-            self.prune();
+            let next = self.there.back().map_or(0, |last| last.saturating_add(1));
+            self.begin(next)?;
         }
         self.length += line.len() as u64;
         self.out.add(line)
     }
 
+    /// Writes what is held back.
+    fn flush(&mut self) -> io::Result<()> {
+        self.follow()?;
+        self.out.flush()
+    }
+
+    /// Begins another file. Gives back the one before.
+    fn begin(&mut self, number: u64) -> io::Result<Lines<File>> {
+        let (out, inode) = create(&self.folder, number)?;
+        (self.inode, self.length) = (inode, 0);
+        self.there.push_back(number);
+        self.prune();
+        Ok(std::mem::replace(&mut self.out, out))
+    }
+
+    /// Goes on in another file where nobody can find the one that is open any more.
+    fn follow(&mut self) -> io::Result<()> {
+        let Some(current) = self.there.back().copied() else { return Ok(()) };
+        let gone = match std::fs::metadata(path(&self.folder, current)) {
+            Ok(found) => (found.dev(), found.ino()) != self.inode,
+            // Whatever else may be the matter, the open file takes what comes.
+            Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        };
+        if !gone {
+            return Ok(());
+        }
+        // Others may stand in its place, or be gone as well.
+        let there = numbers(&self.folder).unwrap_or_default();
+        let next = there.last().copied().max(Some(current)).map_or(0, |last| last.saturating_add(1));
+        let before = self.begin(next)?;
+        self.there = there.into_iter().chain([next]).collect();
+        tracing::warn!(
+            folder = %self.folder.display(), gone = current, next,
+            "a file of the journal was taken away while it was written: the journal goes on in another one"
+        );
+        // What was held back is for that one.
+        let rest = before.into_rest();
+        self.length = rest.len() as u64;
+        if rest.is_empty() { Ok(()) } else { self.out.add(&rest) }
+    }
+
     fn prune(&mut self) {
         while self.there.len() > self.keep {
             let Some(oldest) = self.there.pop_front() else { return };
-            if let Err(error) = std::fs::remove_file(path(&self.folder, oldest)) {
-                tracing::warn!(%error, "an old file of the journal cannot be removed");
+            match std::fs::remove_file(path(&self.folder, oldest)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(%error, "an old file of the journal cannot be removed");
+                }
+                _ => {}
             }
         }
     }
@@ -227,7 +284,8 @@ fn make(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-fn create(folder: &Path, number: u64) -> io::Result<Lines<File>> {
+/// Makes a file, and says which one it is.
+fn create(folder: &Path, number: u64) -> io::Result<(Lines<File>, (u64, u64))> {
     let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path(folder, number));
     let file = match open() {
         // Somebody took the folder away meanwhile.
@@ -237,7 +295,8 @@ fn create(folder: &Path, number: u64) -> io::Result<Lines<File>> {
         }
         other => other?,
     };
-    Ok(Lines::new(file))
+    let made = file.metadata()?;
+    Ok((Lines::new(file), (made.dev(), made.ino())))
 }
 
 fn path(folder: &Path, number: u64) -> PathBuf {
@@ -266,60 +325,4 @@ pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A disk with room for so many bytes.
-    #[derive(Default)]
-    struct Small {
-        room: usize,
-        bytes: Vec<u8>,
-    }
-
-    impl Write for Small {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let taken = bytes.len().min(self.room);
-            if taken == 0 {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            self.room -= taken;
-            self.bytes.extend_from_slice(&bytes[..taken]);
-            Ok(taken)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn behind_a_torn_line_the_next_one_is_whole() {
-        let line = |letter: u8, length: usize| {
-            let mut line = vec![letter; length];
-            line.push(b'\n');
-            line
-        };
-        // Longer than what is held back, and shorter.
-        for length in [20_000, 100] {
-            for room in [0, 1, 5_000, 19_999, 20_000, 20_001, 25_000] {
-                let mut lines = Lines::new(Small { room, ..Small::default() });
-                let mut added = Vec::new();
-                for letter in b'a'..=b'f' {
-                    let line = line(letter, length);
-                    if lines.add(&line).and_then(|()| lines.flush()).is_ok() {
-                        added.push(line);
-                    }
-                }
-                lines.out.get_mut().room = usize::MAX;
-                for letter in b'u'..=b'z' {
-                    let line = line(letter, length);
-                    lines.add(&line).unwrap();
-                    added.push(line);
-                }
-                lines.flush().unwrap();
-                let bytes = &lines.out.get_ref().bytes;
-                let found: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-                assert!(added.iter().all(|line| found.contains(&line.as_slice())), "{length} {room}");
-            }
-        }
-    }
-}
+mod tests;
