@@ -15,6 +15,21 @@ use std::sync::Arc;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MessageId(pub u64);
 
+impl MessageId {
+    /// The name of a notice: the same again for one that is made again after a crash. In the upper half of all names; those that
+    /// count time stay below it.
+    #[must_use]
+    pub fn of_notice(seed: &str) -> Self {
+        Self(xxhash_rust::xxh3::xxh3_64(seed.as_bytes()) | 1 << 63)
+    }
+
+    /// Whether a notice is called so.
+    #[must_use]
+    pub fn is_of_notice(self) -> bool {
+        self.0 >> 63 == 1
+    }
+}
+
 const BASE32: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 impl fmt::Display for MessageId {

@@ -143,7 +143,7 @@ fn text(
         ..blank(DispatchKind::Message, incoming.sender.wire.clone())
     };
     let seed = format!("{}/told/{}/{}", record.id, event.action(), record.dispatches.len());
-    let id = MessageId(xxhash_rust::xxh3::xxh3_64(seed.as_bytes()) | 1 << 63);
+    let id = MessageId::of_notice(&seed);
     let (action, now) = (event.action(), incoming.received);
     let report = Report { hostname, record, dispatch: &about, action, lines: &lines, id, now, until: None };
     let mut bytes = report.text();

@@ -162,7 +162,7 @@ impl Inner {
     }
 
     /// Sends the notices that recipients call for who were refused or put off since the last time, and writes down who needs
-    /// nothing more: in that order, so that a crash in between may tell twice, and never loses one.
+    /// nothing more: in that order, so that a crash in between never loses one.
     async fn tell_of_refusals(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), SpoolError> {
         let wish = entry.wish();
         if wish == Wish::Remove {

@@ -53,11 +53,11 @@ use index::Index;
 use room::Rooms;
 use route::{Guide, LiveGuide};
 use rustls::RootCertStore;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, Semaphore, watch};
 use ways::Ways;
@@ -190,6 +190,8 @@ struct Inner {
     /// What is to be taken up from the log.
     backlog: Backlog,
     settled: Mutex<HashMap<MessageId, Vec<(u16, u16)>>>,
+    /// Notices that the last run sent, as far as its log says.
+    sent_notices: OnceLock<HashSet<MessageId>>,
     /// Rung when the index changed in a way that the scheduler must see.
     bell: Notify,
     /// Messages under way.
@@ -259,6 +261,7 @@ impl Queue {
             index: Mutex::default(),
             backlog: Backlog::default(),
             settled: Mutex::default(),
+            sent_notices: OnceLock::new(),
             bell: Notify::new(),
             active: Mutex::default(),
             hot_bytes: AtomicUsize::new(0),

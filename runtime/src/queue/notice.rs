@@ -102,10 +102,7 @@ pub(super) fn notices(
             let about = lines.iter().map(|(line, _)| line.target).collect();
             let lines: Vec<(&Target, &Event)> =
                 lines.iter().map(|(line, target)| (*target, &line.event)).collect();
-            let seed = seed(record.id, place, action, attempt, about);
-            // The upper half of all names: those that count time stay below it. The same notice made
-            // again after a crash has the same name.
-            let id = MessageId(xxhash_rust::xxh3::xxh3_64(seed.as_bytes()) | 1 << 63);
+            let id = MessageId::of_notice(&seed(record.id, place, action, attempt, about));
             let report =
                 Report { hostname, record, dispatch, action, lines: &lines, id, now, until: Some(until) };
             report.build(guide)

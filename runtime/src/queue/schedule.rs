@@ -47,6 +47,7 @@ impl Inner {
 /// Starts the tasks that take up recovered and deferred messages.
 pub(super) fn start(inner: &Arc<Inner>, recovery: Recovery) {
     *inner.settled() = recovery.settled;
+    let _first = inner.sent_notices.set(recovery.sent_notices);
     let start = now();
     {
         let mut index = inner.index();

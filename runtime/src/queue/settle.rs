@@ -1,7 +1,8 @@
 //! After an attempt: what was delivered is noted, what waits is stored and planned, what failed is told.
 //!
 //! The order is what keeps mail: a notice is durable before its message is forgotten, the deferred file
-//! before the log lets go of the record.
+//! before the log lets go of the record. A kill between the two has the attempt made again; the notice that is made then has the
+//! name of the one that is there, and is not sent.
 
 use super::aside::Aside;
 use super::backlog::MOST_READS;
@@ -147,6 +148,10 @@ impl Inner {
         let keys = ways.settings.signer.of_domain(&hostname);
         let notices = notice::notices(&*ways.guide, &hostname, record, &lines, attempt, now(), until);
         for mut notice in notices {
+            if self.was_sent(notice.id) {
+                tracing::info!(id = %record.id, notice = %notice.id, "its author was told of this before the last restart");
+                continue;
+            }
             if let Some(edit) = keys.as_ref().and_then(|keys| keys.sign(&notice.id, &notice.bytes, &[])) {
                 notice.bytes.splice(edit.range, edit.bytes);
             }
@@ -166,6 +171,18 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// Whether a notice of this name is in the spool, or left it: what it tells was told, and a kill kept that from being
+    /// written down.
+    fn was_sent(&self, notice: MessageId) -> bool {
+        if self.sent_notices.get().is_some_and(|sent| sent.contains(&notice)) {
+            return true;
+        }
+        // It is in one of the two at any moment.
+        let index = self.index();
+        index.contains(notice)
+            || self.active.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&notice)
     }
 
     /// What time says to a message that came, or was released, `since` then.

@@ -16,6 +16,7 @@ mod outlive;
 mod reads;
 mod short;
 mod sockets;
+mod told;
 mod wishes;
 
 use super::*;

@@ -13,7 +13,7 @@ use super::frame::{self, FRAME_HEADER, Kind, SEGMENT_HEADER, SegmentHeader, u32_
 use super::segment::{self, Log, Segment};
 use super::{Ledger, Note, Options, Position, SpoolError, folder_error};
 use crate::envelope::{MessageId, Record};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -48,6 +48,8 @@ pub struct Recovery {
     pub damaged: u64,
     /// What is settled of deferred messages and could not be added to their states, on a full disk for one.
     pub settled: HashMap<MessageId, Vec<(u16, u16)>>,
+    /// Notices that need nothing more, as far as the log goes back.
+    pub sent_notices: HashSet<MessageId>,
 }
 
 /// Scans the log. The result has no segment to write to yet.
@@ -267,6 +269,7 @@ struct Found {
     external: HashMap<MessageId, Position>,
     /// What was settled of messages that are not in the log: of deferred ones.
     elsewhere: HashMap<MessageId, Vec<(u16, u16)>>,
+    sent_notices: HashSet<MessageId>,
     damaged: u64,
     /// The sequence number behind the last sound frame.
     next: Option<u64>,
@@ -336,6 +339,9 @@ impl Found {
                 }
                 Ok(Note::Done(id)) => {
                     self.messages.remove(&id);
+                    if id.is_of_notice() {
+                        self.sent_notices.insert(id);
+                    }
                 }
                 Ok(Note::Moved(id)) => {
                     if let Some(mut message) = self.messages.remove(&id) {
@@ -401,6 +407,7 @@ impl Found {
             message.settled.dedup();
         }
         log.sort_by_key(|m| m.position);
-        Ok(Recovery { log, deferred: ids, damaged: self.damaged, settled: unmerged })
+        let (damaged, sent_notices) = (self.damaged, self.sent_notices);
+        Ok(Recovery { log, deferred: ids, damaged, settled: unmerged, sent_notices })
     }
 }
