@@ -5,11 +5,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What a next hop does once, at the first command that its mode names; from then on it takes everything.
 #[derive(Default)]
 pub struct Hop {
-    /// `die dot`, `refuse rcpt`; empty: nothing out of the ordinary.
+    /// `die dot`, `refuse rcpt`; empty: nothing out of the ordinary. `silent rcpt`: from that command on it says nothing, over all
+    /// connections, until it is told something else; then it hangs up.
     pub mode: Mutex<String>,
     /// Whole messages that it said 250 to.
     pub messages: Mutex<Vec<String>>,
@@ -54,12 +56,22 @@ impl Hop {
         now
     }
 
+    /// Whether it said nothing at this point for as long as it was told so.
+    fn was_silent(&self, what: &str) -> bool {
+        let silent = || *self.mode.lock().unwrap() == format!("silent {what}");
+        let any = silent();
+        while silent() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        any
+    }
+
     fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
         let mut out = stream;
         let mut reader = BufReader::new(stream);
         self.connections.fetch_add(1, Ordering::SeqCst);
         let mut body: Option<String> = None;
-        if self.is_time("die greeting") {
+        if self.was_silent("greeting") || self.is_time("die greeting") {
             return Ok(());
         }
         out.write_all(b"220 hop\r\n")?;
@@ -102,7 +114,7 @@ impl Hop {
             let along = line.starts_with("RCPT") && reader.buffer() == b"DATA\r\n";
             self.along.fetch_add(usize::from(along), Ordering::SeqCst);
             let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_lowercase();
-            if self.is_time(&format!("die {verb}")) {
+            if self.was_silent(&verb) || self.is_time(&format!("die {verb}")) {
                 return Ok(());
             }
             if self.is_time(&format!("refuse {verb}")) {

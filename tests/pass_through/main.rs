@@ -11,6 +11,7 @@ mod support;
 mod alone;
 mod hop;
 mod large;
+mod silent;
 
 use hop::Hop;
 use std::collections::BTreeMap;

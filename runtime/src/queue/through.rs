@@ -4,6 +4,8 @@
 //! wrong before the end of the message went out, the caller still has the message and stores it. Bounded: so
 //! many connections, so long a wait; where either is used up, mail is stored as ever.
 
+mod down;
+
 use super::route::Hop;
 use super::ways::Ways;
 use super::{Inner, Queue, now};
@@ -12,6 +14,8 @@ use crate::deliver::client::Session;
 use crate::deliver::reply::Reply;
 use crate::deliver::through::Handed;
 use crate::envelope::{Dispatch, DispatchKind, MessageId, Record};
+use crate::within::within;
+use down::Down;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -28,8 +32,6 @@ const REST: Duration = Duration::from_secs(20);
 const MAX_AGE: Duration = Duration::from_secs(300);
 /// The same of one to a server that a better one was passed over for.
 const LESSER_AGE: Duration = Duration::from_secs(5);
-/// How long a next hop that cannot be reached is left alone.
-const DOWN: Duration = Duration::from_secs(2);
 /// What is sent at once of a message whose end is not here.
 const WORTH_IT: usize = 32 << 10;
 /// The longest wait for the word on a message: less than a client waits (RFC 5321 4.5.3.2.6).
@@ -71,7 +73,7 @@ struct Shared {
     places: Arc<Semaphore>,
     /// Hashed for speed: next hops are the operator's own.
     idle: Mutex<HashMap<Hop, Vec<Resting>, foldhash::fast::RandomState>>,
-    down: Mutex<HashMap<Hop, Instant>>,
+    down: Down,
 }
 
 impl std::fmt::Debug for Passage {
@@ -118,7 +120,7 @@ impl Queue {
             queue: Arc::clone(&self.inner),
             places: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
             idle: Mutex::default(),
-            down: Mutex::default(),
+            down: Down::default(),
         });
         let its = Arc::downgrade(&shared);
         tokio::spawn(async move { sweep(&its).await });
@@ -156,8 +158,7 @@ impl Passage {
     /// Offers a recipient, the only one of this dispatch, to its next hop: in the transaction that is
     /// open, else in a new one. After [`Offered::Store`] none is open.
     pub async fn offer(&self, open: &mut Option<Through>, dispatch: Dispatch, expected: Expected) -> Offered {
-        let offered = timeout(PATIENCE, self.0.offer(open, dispatch, expected)).await;
-        let offered = offered.unwrap_or(Offered::Store);
+        let offered = self.0.offer(open, dispatch, expected).await;
         if offered == Offered::Store {
             *open = None;
         }
@@ -172,16 +173,42 @@ impl Shared {
         dispatch: Dispatch,
         expected: Expected,
     ) -> Offered {
-        let [target] = dispatch.recipients.as_slice() else { return Offered::Store };
         let ways = self.queue.ways.load_full();
         let hop = ways.guide.hops(&dispatch, now()).pop();
         let Some(hop) = hop.filter(|hop| matches!(hop, Hop::Relay(_))) else { return Offered::Store };
-        if self.queue.draining() || self.is_down(&hop) {
+        // Whoever has it open already knows better.
+        if self.queue.draining() || (open.is_none() && self.down.holds(&hop)) {
             return Offered::Store;
         }
+        match timeout(PATIENCE, self.ask(&ways, &hop, open, dispatch, expected)).await {
+            Ok(offered) => {
+                if matches!(offered, Offered::Refused(_)) {
+                    // It speaks, whatever it says.
+                    self.down.forget(&hop);
+                }
+                offered
+            }
+            Err(_) => {
+                tracing::info!(%hop, "a next hop says nothing: mail is stored");
+                self.down.add_silent(&hop);
+                Offered::Store
+            }
+        }
+    }
+
+    /// The same for the hop that it goes to, however long that takes.
+    async fn ask(
+        self: &Arc<Self>,
+        ways: &Ways,
+        hop: &Hop,
+        open: &mut Option<Through>,
+        dispatch: Dispatch,
+        expected: Expected,
+    ) -> Offered {
+        let [target] = dispatch.recipients.as_slice() else { return Offered::Store };
         if let Some(through) = open.as_mut() {
             // Whoever was asked before is told nothing of this: the whole is stored.
-            let Some(mut session) = through.session.take_if(|_| through.hop == hop) else {
+            let Some(mut session) = through.session.take_if(|_| through.hop == *hop) else {
                 return Offered::Store;
             };
             if !same_envelope(&through.dispatch, &dispatch) || !session.takes(&dispatch, target) {
@@ -191,7 +218,7 @@ impl Shared {
             if session.said_data() {
                 // There is no way back from that but a connection of its own (RFC 5321 4.1.1.4).
                 let again = Expected { last: false, ..expected };
-                match self.begin(&ways, &hop, &through.dispatch, again).await {
+                match self.begin(ways, hop, &through.dispatch, again).await {
                     Begun::Taken(fresh) => session = fresh,
                     Begun::Refused(_) | Begun::Store => return Offered::Store,
                 }
@@ -202,7 +229,7 @@ impl Shared {
                 Ok(refused) => {
                     through.session = Some(session);
                     if let Some(reply) = refused {
-                        return match another_may(&hop, &reply) {
+                        return match another_may(hop, &reply) {
                             true => Offered::Store,
                             false => Offered::Refused(reply.line()),
                         };
@@ -214,9 +241,9 @@ impl Shared {
             };
         }
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Offered::Store };
-        match self.begin(&ways, &hop, &dispatch, expected).await {
+        match self.begin(ways, hop, &dispatch, expected).await {
             Begun::Taken(session) => {
-                let (shared, session) = (Arc::clone(self), Some(session));
+                let (shared, hop, session) = (Arc::clone(self), hop.clone(), Some(session));
                 *open = Some(Through { shared, hop, session, dispatch, ahead: None, _place: place });
                 Offered::Taken
             }
@@ -238,8 +265,7 @@ impl Shared {
                     Ok(session) => Box::new(session),
                     Err(trouble) => {
                         tracing::info!(%hop, %trouble, "no way through: mail is stored");
-                        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
-                        down.insert(hop.clone(), Instant::now() + DOWN);
+                        self.down.add_unreached(hop);
                         return Begun::Store;
                     }
                 },
@@ -264,21 +290,6 @@ impl Shared {
                     tracing::info!(%hop, %trouble, "no way through: mail is stored");
                     return Begun::Store;
                 }
-            }
-        }
-    }
-
-    fn is_down(&self, hop: &Hop) -> bool {
-        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
-        if down.is_empty() {
-            return false;
-        }
-        match down.get(hop) {
-            None => false,
-            Some(until) if *until > Instant::now() => true,
-            Some(_) => {
-                down.remove(hop);
-                false
             }
         }
     }
@@ -369,7 +380,7 @@ impl Through {
         match timeout(PATIENCE, session.ask_for_data()).await {
             Ok(Ok(())) => self.session = Some(session),
             Ok(Err(trouble)) => tracing::info!(hop = %self.hop, %trouble, "a next hop broke off"),
-            Err(_) => tracing::info!(hop = %self.hop, "a next hop takes nothing"),
+            Err(_) => self.note_silence(),
         }
     }
 
@@ -404,8 +415,14 @@ impl Through {
                 self.session = Some(session);
             }
             Ok(Err(trouble)) => tracing::info!(hop = %self.hop, %trouble, "a next hop broke off"),
-            Err(_) => tracing::info!(hop = %self.hop, "a next hop takes nothing"),
+            Err(_) => self.note_silence(),
         }
+    }
+
+    /// The next hop says nothing, or takes nothing. Others are not to wait for it.
+    fn note_silence(&self) {
+        tracing::info!(hop = %self.hop, "a next hop takes nothing");
+        self.shared.down.add_silent(&self.hop);
     }
 
     /// A refused message that another server may take is nobody's yet.
@@ -436,7 +453,27 @@ impl Through {
             tracing::error!(%id, peer, "a message became another one on its way: it is stored");
             return Passed::Unsent;
         };
+        // Until DATA is answered nobody has anything of it.
+        match within(PATIENCE, session.send_part(&[])).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(reply))) => {
+                self.shared.down.forget(&self.hop);
+                self.session = Some(session);
+                return self.refused(&reply, id);
+            }
+            Ok(Err(trouble)) => {
+                tracing::info!(%id, peer, %trouble, "a next hop broke off: the message is stored");
+                return Passed::Unsent;
+            }
+            Err(_) => {
+                self.note_silence();
+                return Passed::Unsent;
+            }
+        }
         let handed = timeout(LAST_WORD, session.hand_over(rest)).await;
+        if let Ok(Handed::Taken(_) | Handed::Refused(_)) = &handed {
+            self.shared.down.forget(&self.hop);
+        }
         let passed = match handed {
             Ok(Handed::Taken(reply)) => {
                 let counters = &self.shared.queue.delivered;
@@ -454,6 +491,7 @@ impl Through {
             }
             Err(_) => {
                 tracing::warn!(%id, peer, "a next hop did not say in time whether it has the message");
+                self.shared.down.add_silent(&self.hop);
                 return Passed::Unknown;
             }
         };
