@@ -247,6 +247,7 @@ mod tests {
             targets: &targets,
             bytes: &dialogue.message,
             again: false,
+            step_by_step: false,
         };
         let again = dialogue.lines.iter().filter(|line| matches!(line, Line::Again)).count();
         let mut out = String::new();

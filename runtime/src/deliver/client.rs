@@ -162,6 +162,8 @@ pub struct Sent {
     pub put_off: PutOff,
     /// A kept connection turned out to be closed before it answered anything: nothing was sent.
     pub stale: bool,
+    /// The target at whose RCPT it ended: the first one without an answer.
+    pub hung_at: Option<usize>,
 }
 
 impl Session {

@@ -161,6 +161,7 @@ mod tests {
             targets: &[0],
             bytes: &record.bytes,
             again: false,
+            step_by_step: false,
         };
         match fit(&letter, &offers(offered), "hop") {
             Ok(fitted) => {

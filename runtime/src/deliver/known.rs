@@ -1,8 +1,10 @@
 //! What is remembered of servers for a while, so that each connection does not find it out anew: who lets the asker for TLS
-//! wait in vain, who was not there and took long to say so, whose login was refused.
+//! wait in vain, who was not there and took long to say so, whose login was refused, which recipients one falls silent about.
 
 use super::client::{Session, Trouble};
 use super::login::{Login, authenticate};
+use crate::envelope::MessageId;
+use crate::queue::Hop;
 use edict_table::model::Host;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -16,6 +18,8 @@ const SILENT_FOR: Duration = Duration::from_secs(3600);
 const AWAY_FOR: Duration = Duration::from_secs(300);
 /// How long a login that was refused is not tried: a few failed ones lock an account at many providers.
 pub(crate) const REFUSED_FOR: Duration = Duration::from_secs(60);
+/// How long a recipient or a message is remembered that a server fell silent about: longer than it waits for another try.
+const HANGING_FOR: Duration = Duration::from_secs(6 * 3600);
 /// Servers that are remembered of each kind.
 const MOST: usize = 1000;
 
@@ -26,6 +30,10 @@ pub struct Known {
     pub(super) silent: Timed<SocketAddr, ()>,
     /// Servers that only cost time, and what they came to.
     pub(super) away: Timed<SocketAddr, Trouble>,
+    /// Recipients whom a hop had no answer for.
+    hanging: Timed<(Hop, String), ()>,
+    /// Messages to several, during whose commands a server fell silent or hung up.
+    broken_off: Timed<MessageId, ()>,
     logins: Mutex<HashMap<(Host, String), Arc<Standing>>>,
 }
 
@@ -52,6 +60,33 @@ impl Known {
 
     pub(super) fn add_away(&self, server: SocketAddr, trouble: Trouble) {
         self.away.add(server, trouble, AWAY_FOR);
+    }
+
+    /// A hop had no answer for a recipient.
+    pub(crate) fn add_hanging(&self, hop: &Hop, address: &str) {
+        self.hanging.add((hop.clone(), address.to_owned()), (), HANGING_FOR);
+    }
+
+    /// Whether a recipient is to go in a transaction of its own: what it makes a hop do is to happen to nobody else.
+    pub(crate) fn hangs(&self, hop: &Hop, address: &str) -> bool {
+        !self.hanging.is_empty() && self.hanging.get(&(hop.clone(), address.to_owned())).is_some()
+    }
+
+    /// The hop has an answer for a recipient.
+    pub(crate) fn forget_hanging(&self, hop: &Hop, address: &str) {
+        if !self.hanging.is_empty() {
+            self.hanging.forget(&(hop.clone(), address.to_owned()));
+        }
+    }
+
+    /// A server fell silent, or hung up, before it was known what becomes of a message.
+    pub(crate) fn add_broken_off(&self, id: MessageId) {
+        self.broken_off.add(id, (), HANGING_FOR);
+    }
+
+    /// Whether each command for a message is to wait for the answer to the one before: then it is seen which one has none.
+    pub(crate) fn is_broken_off(&self, id: MessageId) -> bool {
+        self.broken_off.get(&id).is_some()
     }
 
     /// How a login stands at a server.
@@ -81,6 +116,10 @@ impl<K: Eq + Hash, V: Clone> Timed<K, V> {
 
     fn get(&self, key: &K) -> Option<V> {
         self.known().get(key).filter(|(until, _)| Instant::now() < *until).map(|(_, value)| value.clone())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.known().is_empty()
     }
 
     /// Remembers one; where there are too many it is as if it was not known.

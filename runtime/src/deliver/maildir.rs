@@ -254,6 +254,7 @@ mod tests {
             targets: &[0, 1],
             bytes: &record.bytes,
             again,
+            step_by_step: false,
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Letter<'a> {
     pub bytes: &'a [u8],
     /// It may have been delivered before.
     pub again: bool,
+    /// Each command waits for the answer to the one before, whatever is offered.
+    pub step_by_step: bool,
 }
 
 impl<'a> Letter<'a> {

@@ -31,6 +31,8 @@ struct Told {
     refused: Option<Outcome>,
     /// The recipients that RCPT was put off for.
     put_off: usize,
+    /// The one whose RCPT had no answer.
+    hung_at: Option<usize>,
 }
 
 impl Session {
@@ -66,7 +68,7 @@ impl Session {
         let put_off = self.put_off(&outcomes, trouble.is_some(), told.put_off);
         let closing = self.closing.take().or_else(|| trouble.is_some().then(|| rest.clone()));
         let outcomes = outcomes.into_iter().map(|o| o.unwrap_or_else(|| Outcome::Deferred(rest.clone())));
-        Sent { outcomes: outcomes.collect(), trouble, closing, put_off, stale }
+        Sent { outcomes: outcomes.collect(), trouble, closing, put_off, stale, hung_at: told.hung_at }
     }
 
     /// Whom another server may take: whose last word here was a 4xx, whose message this one takes in no form, and those that
@@ -92,7 +94,7 @@ impl Session {
         (letter, next): (&Letter<'_>, Option<&Letter<'_>>),
         targets: &[&Target],
         outcomes: &mut [Option<Outcome>],
-        Told { said, refused, put_off }: &mut Told,
+        Told { said, refused, put_off, hung_at }: &mut Told,
         reused: bool,
     ) -> Result<(), Trouble> {
         let ahead = std::mem::take(&mut self.ahead);
@@ -126,7 +128,8 @@ impl Session {
         if !ahead {
             self.put_mail(letter, &fitted);
         }
-        let pipelining = self.offers.pipelining;
+        // What was announced is out already, as a group.
+        let pipelining = self.offers.pipelining && (ahead || !letter.step_by_step);
         let lines = self.chunked(&fitted);
         // Only to a server that answered in good time before: one that answers MAIL too late has the message by then, and
         // would get it again.
@@ -172,7 +175,7 @@ impl Session {
                 }
                 self.write(command).await?;
             }
-            let reply = self.reply(command).await?;
+            let reply = self.reply(command).await.inspect_err(|_| *hung_at = Some(place))?;
             let at_rcpt = match self.judge(&reply)? {
                 // RFC 5321 4.5.3.1.10: some say 552 for too many.
                 Some(Outcome::Failed(reason)) if reply.code == 552 && !accepted.is_empty() => {
@@ -356,7 +359,11 @@ impl Session {
         let fits = |target: &&Target| fit::address(&target.address, fitted.utf8).is_ok();
         let targets: Vec<&Target> = next.recipients().filter(fits).collect();
         // One that is converted is signed anew first: its size is not known yet.
-        if targets.is_empty() || !self.runs_ahead() || matches!(fitted.bytes, Cow::Owned(_)) {
+        if targets.is_empty()
+            || next.step_by_step
+            || !self.runs_ahead()
+            || matches!(fitted.bytes, Cow::Owned(_))
+        {
             return;
         }
         self.put_mail(next, &fitted);

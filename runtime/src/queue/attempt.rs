@@ -5,9 +5,11 @@ use super::Inner;
 use super::entry::{Entry, Job};
 use super::hop::{Errand, Lane};
 use super::room::Room;
+use super::route::Hop;
 use super::sockets::Place;
 use super::ways::Ways;
 use crate::deliver::client::{PutOff, Sent, Session, Trouble};
+use crate::deliver::known::Known;
 use crate::deliver::{Letter, Outcome, Reason, bytes_for};
 use crate::envelope::Record;
 use std::sync::Arc;
@@ -23,6 +25,8 @@ pub(super) struct Tried {
     pub outcomes: Vec<Outcome>,
     /// Why the hop takes no more for now.
     pub closing: Option<Reason>,
+    /// It fell silent in the middle of the transaction, which may be for that one's sake.
+    pub silent: bool,
 }
 
 /// An open connection, and its share of those that may be open.
@@ -107,7 +111,32 @@ async fn elsewhere(
     Ok(Connection { session, ways, asked_around: true, place: open.place.take() })
 }
 
-pub(super) fn letter<'a>(job: &'a Job, record: &'a Record, bytes: &'a [u8]) -> Option<Letter<'a>> {
+/// Remembers of whom the server of a hop says nothing, or hangs up on: others are not to share a transaction with him. Where
+/// commands go in groups it may be one before him in truth, so the next time they go one by one.
+fn remember(known: &Known, hop: &Hop, letter: &Letter<'_>, sent: &Sent) {
+    let mut recipients = letter.recipients();
+    match &sent.trouble {
+        Some(Trouble::Silent | Trouble::Lost(_)) if !sent.stale => {
+            if letter.targets.len() > 1 {
+                known.add_broken_off(letter.id);
+            }
+            if let Some(target) = sent.hung_at.and_then(|place| recipients.nth(place)) {
+                known.add_hanging(hop, &target.address);
+            }
+        }
+        None if letter.targets.len() == 1 => {
+            recipients.for_each(|target| known.forget_hanging(hop, &target.address));
+        }
+        _ => {}
+    }
+}
+
+pub(super) fn letter<'a>(
+    known: &Known,
+    job: &'a Job,
+    record: &'a Record,
+    bytes: &'a [u8],
+) -> Option<Letter<'a>> {
     Some(Letter {
         id: record.id,
         received: record.received,
@@ -116,6 +145,7 @@ pub(super) fn letter<'a>(job: &'a Job, record: &'a Record, bytes: &'a [u8]) -> O
         targets: &job.targets,
         bytes,
         again: job.again || job.entry.again,
+        step_by_step: job.targets.len() > 1 && known.is_broken_off(record.id),
     })
 }
 
@@ -130,15 +160,17 @@ pub(super) async fn attempt(
     let missing = || Tried {
         outcomes: vec![Outcome::Failed(Reason::new((5, 3, 0), "the message is damaged")); job.targets.len()],
         closing: None,
+        silent: false,
     };
+    let known = Arc::clone(&inner.ways.load().settings.known);
     let Some(dispatch) = record.dispatches.get(usize::from(job.dispatch)) else { return Ok(missing()) };
     let bytes = bytes_for(record, dispatch);
-    let Some(letter) = letter(job, record, &bytes) else { return Ok(missing()) };
+    let Some(letter) = letter(&known, job, record, &bytes) else { return Ok(missing()) };
     let next = next.and_then(|(job, record, _)| {
         let dispatch = record.dispatches.get(usize::from(job.dispatch))?;
         Some((job, record, bytes_for(record, dispatch)))
     });
-    let next = next.as_ref().and_then(|(job, record, bytes)| self::letter(job, record, bytes));
+    let next = next.as_ref().and_then(|(job, record, bytes)| self::letter(&known, job, record, bytes));
     // A reload may have come while it rested.
     let old = connection.take_if(|open| !Arc::ptr_eq(&open.ways, &inner.ways.load()));
     if let Some(old) = old {
@@ -160,6 +192,7 @@ pub(super) async fn attempt(
         if let Some(trouble) = &sent.trouble {
             tracing::info!(id = %job.entry.id, peer = open.session.peer, %trouble, "a next hop broke off");
         }
+        remember(&known, &lane.hop, &letter, &sent);
         if sent.stale {
             stale += 1;
             continue;
@@ -189,13 +222,14 @@ pub(super) async fn attempt(
             kept.place = open.place.take();
             open.session.leave().await;
             *connection = Some(kept);
-            return Ok(Tried { outcomes, closing: None });
+            return Ok(Tried { outcomes, closing: None, silent: false });
         }
         if open.session.usable() {
             open.place.iter_mut().for_each(Place::prove);
             *connection = Some(open);
         }
-        return Ok(Tried { outcomes, closing: last.closing });
+        let silent = last.trouble == Some(Trouble::Silent);
+        return Ok(Tried { outcomes, closing: last.closing, silent });
     }
     Err(Trouble::Lost("it hangs up at once".to_owned()))
 }

@@ -35,6 +35,8 @@ const MOST_AGAIN: usize = 2 * SHARE;
 const MOST_FRESH: usize = 3 * FRESH;
 /// The part of a lane's workers, as a divisor, that may ask other servers at a time.
 const ERRANDS: usize = 4;
+/// So many transactions in a row that a hop falls silent in say that it is down; fewer speak of themselves alone.
+const SILENCES: usize = 3;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LAST_WAIT: Duration = Duration::from_secs(60);
 
@@ -68,6 +70,8 @@ struct LaneState {
     errands: usize,
     /// It took mail when it was last tried.
     proven: bool,
+    /// How many transactions in a row it fell silent in.
+    silences: usize,
     /// One of the workers that there are was answered: there may be more than one.
     answered: bool,
     /// Bells of workers at rest.
@@ -361,12 +365,20 @@ impl Lane {
     /// The hop was reached, or there is another way now. Gives back how many workers more are to be started; they are counted.
     pub fn reached(&self) -> usize {
         let mut state = self.state();
-        state.proven = true;
+        (state.proven, state.silences) = (true, 0);
         let first = !std::mem::replace(&mut state.answered, true);
         if state.down.take().is_none() && !first {
             return 0;
         }
         state.add_workers()
+    }
+
+    /// The hop, which greeted, fell silent in the middle of a transaction: a recipient may be what it hangs at. True where that
+    /// alone does not make it one that is down, and others are tried as before.
+    pub fn bears_silence(&self) -> bool {
+        let mut state = self.state();
+        state.silences += 1;
+        state.silences < SILENCES && state.down.is_none()
     }
 
     /// A connection stands. Others' servers that greet may hang all the same; those of ours are given what waits. Gives back

@@ -54,7 +54,7 @@ impl Inner {
         mut wanted: impl FnMut(u16, u16, &Target) -> bool,
     ) -> Vec<(Hop, Job)> {
         let now = now();
-        let mut jobs: Vec<(Hop, Job)> = Vec::new();
+        let (mut jobs, mut alone): (Vec<(Hop, Job)>, _) = (Vec::new(), Vec::new());
         let ways = self.ways.load_full();
         for (place, dispatch) in (0u16..).zip(&record.dispatches) {
             if dispatch.hold && !entry.state.released {
@@ -67,9 +67,11 @@ impl Inner {
                 if !wanted(place, target, recipient) {
                     continue;
                 }
+                // Whoever makes his hop hang does so in a transaction of his own, behind the others.
+                let hangs = ways.settings.known.hangs(&hop, &recipient.address);
                 let mut open = jobs.iter_mut().skip(first);
                 let same = open.find(|(h, j)| *h == hop && j.targets.len() < MAX_RECIPIENTS);
-                if let Some((_, job)) = same {
+                if let Some((_, job)) = same.filter(|_| !hangs) {
                     job.targets.push(target);
                     continue;
                 }
@@ -81,9 +83,10 @@ impl Inner {
                     since: Instant::now(),
                     again,
                 };
-                jobs.push((hop, job));
+                if hangs { alone.push((hop, job)) } else { jobs.push((hop, job)) }
             }
         }
+        jobs.append(&mut alone);
         jobs
     }
 

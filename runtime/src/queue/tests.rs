@@ -9,6 +9,7 @@ mod down;
 mod elsewhere;
 mod fair;
 mod groups;
+mod hang;
 mod holders;
 mod killed;
 mod notices;

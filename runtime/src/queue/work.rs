@@ -142,6 +142,7 @@ async fn deliver_local(inner: &Arc<Inner>, loaded: Vec<Loaded>) {
     }
     let ways = inner.ways.load_full();
     let (mail, hostname) = (ways.settings.mail.clone(), ways.hostname());
+    let known = Arc::clone(&ways.settings.known);
     let work = tokio::task::spawn_blocking(move || {
         let outcomes = {
             // Loading saw to it that each job has its dispatch.
@@ -155,7 +156,7 @@ async fn deliver_local(inner: &Arc<Inner>, loaded: Vec<Loaded>) {
             let letters: Vec<Letter<'_>> = loaded
                 .iter()
                 .zip(&variants)
-                .filter_map(|((job, record, _), bytes)| letter(job, record, bytes))
+                .filter_map(|((job, record, _), bytes)| letter(&known, job, record, bytes))
                 .collect();
             maildir::deliver(&mail, &hostname, &letters)
         };
@@ -234,18 +235,21 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
             None => None,
         };
         match attempt(inner, lane, &mut session, (&job, &record), next.as_ref()).await {
-            Ok(Tried { outcomes, closing: None }) => {
+            Ok(Tried { outcomes, closing: None, .. }) => {
                 waiting = next;
                 inner.reached(lane);
                 inner.finish(job, outcomes, &lane.hop);
             }
-            Ok(Tried { outcomes, closing: Some(reason) }) => {
+            Ok(Tried { outcomes, closing: Some(reason), silent }) => {
                 session = None;
                 if let Some((next, ..)) = next {
                     lane.put_back(next);
                 }
                 drop((record, room));
                 inner.finish(job, outcomes, &lane.hop);
+                if silent && lane.bears_silence() {
+                    continue;
+                }
                 // What else waits is not thrown at it at once.
                 if !waits_after(inner, seat, None, reason).await {
                     return After::End;

@@ -311,6 +311,7 @@ async fn lmtp_answers_for_each_recipient() {
         targets: &[0, 1],
         bytes: &record.bytes,
         again: false,
+        step_by_step: false,
     };
     let sent = session.send(&letter).await;
     assert_eq!(sent.outcomes[0], Outcome::Delivered { by_hop: Hand::Mailbox });
