@@ -18,12 +18,15 @@ pub mod dns;
 pub mod dovecot;
 pub mod kill_load;
 pub mod life_sink;
+pub mod port;
 pub mod postfix;
 pub mod sink;
 pub mod taker;
 
+pub use port::free_port;
+
 use edict_compiler::source::Sources;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -98,11 +101,6 @@ pub fn start_with_users(folder: &Path, table: &Path, relay: SocketAddr, keys: &s
     std::fs::write(&config, format!("(users: \"users\", {keys})")).unwrap();
     let arguments = ["--table", table.to_str().unwrap(), "--config", config.to_str().unwrap()];
     daemon::Daemon::start(folder, &[&arguments[..], &["--relay", &relay.to_string()]].concat())
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Waits until `done`, or fails naming what was waited for.

@@ -13,20 +13,18 @@ use edict_table::value::{Address, fold_text};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+#[path = "../../../../tests/support/port.rs"]
+mod port;
 #[expect(dead_code, reason = "the daemon's tests use the rest of it")]
 #[path = "../../../../tests/support/postfix.rs"]
 mod server;
 
+use port::free_port;
 use server::Postfix;
-
-/// A port that was free a moment ago.
-fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
 
 /// Waits until `done`, or fails naming what was waited for.
 fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
