@@ -2,6 +2,7 @@
 
 use super::{free_port, wait_for};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -78,12 +79,13 @@ impl Daemon {
             .spawn()
             .unwrap();
         self.child = Some(child);
-        let address = self.address;
+        let (address, admin) = (self.address, self.data.join("admin.sock"));
+        // The admin socket is there once all listeners are; each of them answers before the next one is open.
         wait_for("the daemon to listen", || {
             if let Some(status) = self.child.as_mut().and_then(|c| c.try_wait().unwrap()) {
                 panic!("edictd ended with {status}:\n{}", self.read_log());
             }
-            TcpStream::connect(address).is_ok()
+            TcpStream::connect(address).is_ok() && UnixStream::connect(&admin).is_ok()
         });
     }
 
@@ -143,6 +145,11 @@ impl Daemon {
         status[name].as_u64().unwrap_or_else(|| panic!("no number {name} in {text}"))
     }
 
+    /// Waits until nothing is left to deliver: all that was taken is where it goes, and whoever is told of it was told.
+    pub fn wait_for_empty_queue(&self) {
+        wait_for("an empty queue", || self.counter("queued") == 0);
+    }
+
     /// All that it has logged.
     pub fn read_log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -153,7 +160,9 @@ impl Daemon {
         let mut found = String::new();
         wait_for(&format!("{parts:?} in the log"), || {
             let log = self.read_log();
-            let line = log.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+            // A line that is being written has no end yet.
+            let mut lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let line = lines.find(|line| parts.iter().all(|part| line.contains(part))).map(str::trim_end);
             found = line.unwrap_or_default().to_owned();
             line.is_some()
         });
