@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 use support::daemon::Daemon;
 use support::kill_load::KillLoad;
-use support::{build_table, life_sink, wait_for};
+use support::{build_table, life_sink};
 
 const CLIENTS: usize = 16;
 
@@ -46,7 +46,7 @@ fn what_got_a_250_survives_sigkill() {
     }
     let acknowledged = load.end();
 
-    wait_for("an empty queue", || daemon.counter("queued") == 0);
+    daemon.wait_for_empty_queue();
     let arrived = sink.arrived.lock().unwrap();
     let mut mailbox = BTreeSet::new();
     for message in daemon.mailbox("alice@example.com") {

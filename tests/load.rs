@@ -102,7 +102,7 @@ fn ten_thousand_messages_and_a_hundred_reloads_lose_nothing() {
     let sent = copied + routed;
     println!("{sent} messages beside {RELOADS} reloads");
 
-    wait_for("an empty queue", || daemon.counter("queued") == 0);
+    daemon.wait_for_empty_queue();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     wait_for("the sink to write all", || {
         seen.clear();

@@ -1,4 +1,4 @@
-//! A next hop that counts a message only once it has said 250 to its end.
+//! A next hop that counts a message once its end is there, before it says 250: whoever heard that is counted.
 //!
 //! Postfix's sink also writes down what was cut off half way; after a SIGKILL of the daemon that would
 //! look like a message delivered twice.
@@ -35,7 +35,7 @@ pub fn start_at(address: SocketAddr) -> Counts {
     counts
 }
 
-/// One connection: tells the number of each message once 250 was said to its end.
+/// One connection: tells the number of each message before 250 is said to its end.
 pub fn serve(stream: TcpStream, taken: impl Fn(String)) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut out = stream.try_clone()?;
@@ -52,10 +52,10 @@ pub fn serve(stream: TcpStream, taken: impl Fn(String)) -> std::io::Result<()> {
             }
             if line == "." {
                 in_data = false;
-                out.write_all(b"250 2.0.0 taken\r\n")?;
                 if let Some(number) = number.take() {
                     taken(number);
                 }
+                out.write_all(b"250 2.0.0 taken\r\n")?;
             }
         } else if verb.starts_with("EHLO") {
             out.write_all(b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n")?;

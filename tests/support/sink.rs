@@ -42,7 +42,8 @@ impl Sink {
         Self { address, dump, child }
     }
 
-    /// All messages so far. A message that is being written may be among them, cut.
+    /// All messages so far. One that is being written may be among them, cut: the sink says 250 once a message is written,
+    /// so that with an empty queue all are whole.
     pub fn messages(&self) -> Vec<Sunk> {
         let bytes = std::fs::read(&self.dump).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
