@@ -2,7 +2,7 @@
 
 use crate::support::client::Client;
 use crate::support::taker::Taker;
-use crate::support::{build_table, start_with_users, wait_for};
+use crate::support::{build_table, start_with_users};
 use edict_message::edit::{Order, apply, disclaim};
 use edict_table::model::{OnSigned, Replies};
 use std::path::Path;
@@ -264,7 +264,7 @@ fn a_disclaimer_on_25_mib_costs_a_daemon_at_most_4_mib() {
         assert!(reply.starts_with("250"), "{reply}");
         let sent = relay.wait_for("far@outside.example");
         assert_eq!(sent.text().contains("Confidential"), subject == "x");
-        wait_for("the queue to be empty", || daemon.counter("queued") == 0);
+        daemon.wait_for_empty_queue();
         peak(&daemon)
     };
     // How far storing and sending overlap differs from run to run: the least of some is what each needs.

@@ -102,8 +102,15 @@ fn what_needs_something_is_stored_and_arrives() {
         wait_for(token, || hop.count(&format!("This is {token}")) == arrives);
     }
     assert_eq!(hop.count("A word of the lawyers"), 1);
-    assert_eq!(daemon.mailbox("alice@example.com").len(), 1);
-    assert_eq!(daemon.counter("queued"), 1, "the held one");
+    daemon.wait_for_mail("alice@example.com", 1);
+    // The hop has a message before the daemon hears that it has.
+    wait_for("nothing but the held one in the queue", || daemon.counter("queued") == 1);
+    for arrived in ["alias", "quota", "disclaimer", "mixed", "twice"] {
+        assert_eq!(hop.count(&format!("This is {arrived}")), 1, "{arrived}");
+    }
+    for kept in ["hold me", "discard me"] {
+        assert_eq!(hop.count(&format!("This is {kept}")), 0, "{kept}");
+    }
     // Content decides after the recipients were offered; the hop never sees such a message.
     let reply = client.message("bob@example.com", &["far@out.example"], &text("forbidden")).unwrap();
     assert!(reply.starts_with("550 5.7.1"), "{reply}");
@@ -149,13 +156,16 @@ fn refusals_of_the_next_hop_reach_the_client() {
 
 #[test]
 fn a_next_hop_that_dies_costs_nothing_up_to_the_end_of_the_message() {
-    let folder = tempfile::tempdir().unwrap();
-    let (address, hop) = Hop::start();
-    let daemon = daemon(folder.path(), address);
-    let mut client = Client::hello(daemon.address).unwrap();
+    // A daemon that could not reach a hop leaves it alone for a while, in which mail is stored at once: each has its own.
+    let start = || {
+        let folder = tempfile::tempdir().unwrap();
+        let (address, hop) = Hop::start();
+        let daemon = daemon(folder.path(), address);
+        let client = Client::hello(daemon.address).unwrap();
+        (folder, hop, daemon, client)
+    };
     for mode in ["die greeting", "die ehlo", "die mail", "die rcpt", "die data"] {
-        // A hop that could not be reached is left alone for a while, in which mail is stored at once.
-        std::thread::sleep(Duration::from_millis(2_200));
+        let (_folder, hop, daemon, mut client) = start();
         mode.clone_into(&mut hop.mode.lock().unwrap());
         let reply = client.message("bob@example.com", &["far@out.example"], &text(mode)).unwrap();
         assert!(reply.starts_with("250"), "{mode}: {reply}");
@@ -164,7 +174,7 @@ fn a_next_hop_that_dies_costs_nothing_up_to_the_end_of_the_message() {
         assert!(on_disk(&daemon.data, &format!("This is {mode}")), "{mode}: it was stored in between");
     }
     for mode in ["die body", "die dot"] {
-        std::thread::sleep(Duration::from_millis(2_200));
+        let (_folder, hop, daemon, mut client) = start();
         mode.clone_into(&mut hop.mode.lock().unwrap());
         let reply = client.message("bob@example.com", &["far@out.example"], &text(mode)).unwrap();
         // The end was on its way: only the client can try again without the risk of a duplicate of ours.
@@ -191,7 +201,7 @@ fn what_got_a_250_was_taken_when_the_daemon_is_killed() {
         daemon.restart();
     }
     let acknowledged = load.end();
-    wait_for("an empty queue", || daemon.counter("queued") == 0);
+    daemon.wait_for_empty_queue();
     let arrived: BTreeMap<String, usize> = counts.lock().unwrap().clone();
     let lost: Vec<_> = acknowledged.iter().filter(|number| !arrived.contains_key(*number)).collect();
     assert!(acknowledged.len() > kills as usize, "there was load");

@@ -4,6 +4,7 @@ use super::{free_port, wait_for};
 use std::fs::File;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -66,7 +67,10 @@ impl Dovecot {
             .unwrap();
         let said = std::fs::read_to_string(said).unwrap();
         assert!(status.success(), "dovecot, which must be run as root: {said}\n{}", dovecot.log());
-        wait_for("Dovecot to listen", || TcpStream::connect(lmtp).is_ok() && dovecot.auth.exists());
+        wait_for("Dovecot to listen", || {
+            let lmtp = TcpStream::connect(lmtp).is_ok() && UnixStream::connect(&dovecot.socket).is_ok();
+            lmtp && dovecot.auth.exists()
+        });
         dovecot
     }
 

@@ -63,9 +63,14 @@ impl Taker {
 
     /// Waits for the message to an address.
     pub fn wait_for(&self, address: &str) -> Taken {
+        self.wait_for_one(address, |_| true)
+    }
+
+    /// Waits for one of the messages to an address.
+    pub fn wait_for_one(&self, address: &str, which: impl Fn(&Taken) -> bool) -> Taken {
         let mut found = None;
         wait_for(&format!("a message to {address} at the next hop"), || {
-            found = self.messages().into_iter().find(|taken| taken.is_to(address));
+            found = self.messages().into_iter().find(|taken| taken.is_to(address) && which(taken));
             found.is_some()
         });
         found.unwrap()

@@ -5,7 +5,7 @@ use crate::client::{Client, trusting};
 use crate::script::{Case, Run, Script, Step, cases};
 use crate::support::daemon::Daemon;
 use crate::support::taker::Taker;
-use crate::support::{SECRET, free_port};
+use crate::support::{PATIENCE, SECRET, free_port};
 use crate::{certificate, data, name_server};
 use edict_compiler::parse::words::{ITEMS, SETTINGS, clauses};
 use edict_compiler::source::Sources;
@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 
 /// The data files.
 const FILES: [&str; 4] = ["settings.txt", "verdicts.txt", "bounds.txt", "actions.txt"];
-/// How long a run waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Who logs in or has a mailbox besides each run's own user.
 const USERS: [&str; 5] = ["ann", "bob", "carl", "archive", "dora"];
 /// What a profile says where a case does not.
