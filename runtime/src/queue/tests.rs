@@ -30,7 +30,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+
+/// How often a test looks whether something has come about, some milliseconds apart: minutes, since test machines are shared.
+const TURNS: usize = 12_000;
 
 /// Routes by domain; what is not named is local. Then who gets copies of notices.
 struct Map(BTreeMap<String, Hop>, Vec<String>);
@@ -62,14 +65,31 @@ fn relay(port: u16) -> Hop {
     Hop::Relay(Relay { name: String::new(), hosts: vec![host], tls: RelayTls::Off, credentials: None })
 }
 
+/// Retries come soon. A hop that is slow for once is none that failed: one attempt more would be counted.
 fn settings(data: &Path) -> Settings {
-    let short = Duration::from_millis(500);
     Settings {
         retry_first: Duration::from_millis(30),
         retry_max: Duration::from_millis(60),
-        timeouts: Timeouts { connect: short, command: short, data: short, end: short },
+        timeouts: timeouts(Duration::from_secs(300)),
         ..Settings::new("mx.example".to_owned(), data.join("mail"))
     }
+}
+
+/// The same for hops that say nothing.
+fn brief(data: &Path) -> Settings {
+    Settings { timeouts: timeouts(Duration::from_millis(500)), ..settings(data) }
+}
+
+fn timeouts(each: Duration) -> Timeouts {
+    Timeouts { connect: each, command: each, data: each, end: each }
+}
+
+/// A port on which nobody listens as long as the socket is there.
+fn closed() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
 }
 
 fn start(data: &Path, hops: &[(&str, Hop)], settings: Settings) -> Queue {
@@ -101,7 +121,7 @@ fn message(id: u64, to: &[&str], text: &str) -> Record {
 
 /// Waits until the queue is empty.
 async fn empty(queue: &Queue) {
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if queue.counters().queued == 0 {
             return;
         }
@@ -267,7 +287,7 @@ async fn the_next_message_is_announced_behind_the_end_of_one() {
                         assert!(stream.read_line(&mut body).await.unwrap() > 0);
                     }
                     // The answer waits for what comes without it.
-                    let more = tokio::time::timeout(Duration::from_millis(100), stream.fill_buf()).await;
+                    let more = tokio::time::timeout(Duration::from_secs(1), stream.fill_buf()).await;
                     count.fetch_add(u64::from(more.is_ok_and(|m| !m.unwrap().is_empty())), Ordering::SeqCst);
                     keep.lock().unwrap().push(body);
                     stream.write_all(b"250 2.0.0 taken\r\n").await.unwrap();
@@ -326,12 +346,8 @@ async fn a_body_is_written_twice_at_most() {
             Spool::open_on(Arc::new(disk.clone()), Path::new("/data"), options, Arc::new(NoLedger), None);
         let (spool, recovery) = opened.unwrap();
         let map = [("far.example".to_owned(), relay(port))].into();
-        // A busy machine is no hop that failed: an attempt more would be another write.
-        let patient = Duration::from_secs(60);
-        let timeouts = Timeouts { connect: patient, command: patient, data: patient, end: patient };
-        let settings = Settings { timeouts, ..settings(data.path()) };
-        let queue =
-            Queue::start_with(spool, recovery, Box::new(Map(map, Vec::new())), Tls::default(), settings);
+        let (guide, settings) = (Box::new(Map(map, Vec::new())), settings(data.path()));
+        let queue = Queue::start_with(spool, recovery, guide, Tls::default(), settings);
         let filler = "a line of it\n".repeat(size / 13);
         let text = format!("Subject: x\n\n{filler}{token}\n{filler}");
         queue.submit(message(1, &["bob@far.example"], &text)).await.unwrap();
@@ -446,12 +462,9 @@ async fn what_waits_too_long_is_given_up() {
     let data = tempfile::tempdir().unwrap();
     let (port, _) =
         server(|line| line.starts_with("MAIL").then(|| Some("451 4.3.0 busy\r\n".to_owned()))).await;
-    let short = Settings {
-        lifetime: Duration::from_millis(400),
-        warn_after: Duration::from_millis(100),
-        ..settings(data.path())
-    };
-    let queue = start(data.path(), &[("far.example", relay(port))], short);
+    let hops = [("far.example", relay(port))];
+    let warning = Settings { warn_after: Duration::ZERO, ..settings(data.path()) };
+    let queue = start(data.path(), &hops, warning.clone());
     let mut late = message(1, &["a@far.example"], "Subject: x\n\n");
     late.dispatches[0].submitted = true;
     queue.submit(late).await.unwrap();
@@ -459,6 +472,11 @@ async fn what_waits_too_long_is_given_up() {
     let mut outside = message(2, &["a@far.example"], "Subject: x\n\n");
     outside.dispatches[0].sender = "eve@example.org".to_owned();
     queue.submit(outside).await.unwrap();
+    let told = || mailbox(data.path(), "example.org/ann").len() == 1;
+    aside::wait("word of the delay", || told() && queue.counters().deferred >= 2).await;
+    // Both are past their time from now on.
+    let over = Settings { lifetime: Duration::ZERO, ..warning };
+    queue.go_by(Ways::new(over.clone(), over.dialer(), Box::new(aside::guide(&hops))));
     empty(&queue).await;
     let strange = mailbox(data.path(), "example.org/eve");
     assert!(strange.len() == 1 && strange[0].contains("Action: failed"), "{strange:?}");
@@ -471,8 +489,7 @@ async fn what_waits_too_long_is_given_up() {
 #[tokio::test]
 async fn a_restart_goes_on() {
     let data = tempfile::tempdir().unwrap();
-    // Nobody listens there.
-    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let (_held, dead) = closed();
     let queue = start(data.path(), &[("far.example", relay(dead))], settings(data.path()));
     for id in 1..=20 {
         queue
@@ -486,7 +503,7 @@ async fn a_restart_goes_on() {
     // The lock is free once the last task let go of the spool.
     let (port, seen) = server(|_| None).await;
     let mut queue = None;
-    for _ in 0..300 {
+    for _ in 0..TURNS {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
         if let Ok((spool, recovery)) = Spool::open(data.path(), options, Arc::new(NoLedger)) {
@@ -532,7 +549,7 @@ async fn hostile_hops_are_survived() {
             (line.starts_with(at) && first.swap(false, Ordering::SeqCst)).then(|| said.clone())
         })
         .await;
-        let queue = start(data.path(), &[("far.example", relay(port))], settings(data.path()));
+        let queue = start(data.path(), &[("far.example", relay(port))], brief(data.path()));
         queue.submit(message(1, &["a@far.example"], "Subject: x\n\n")).await.unwrap();
         empty(&queue).await;
         assert!(!seen.all().is_empty(), "{at} {answer:?}");
@@ -548,7 +565,7 @@ async fn a_listener_that_never_speaks_is_left() {
     let (good, seen) = server(|_| None).await;
     let Hop::Relay(mut both) = relay(port) else { unreachable!() };
     both.hosts.push(Host { name: "127.0.0.1".to_owned(), port: good });
-    let queue = start(data.path(), &[("far.example", Hop::Relay(both))], settings(data.path()));
+    let queue = start(data.path(), &[("far.example", Hop::Relay(both))], brief(data.path()));
     queue.submit(message(1, &["a@far.example"], "x\n")).await.unwrap();
     empty(&queue).await;
     assert_eq!(seen.all().len(), 1, "the second host has it");
@@ -575,7 +592,7 @@ async fn an_admin_holds_releases_retries_and_removes() {
     queue.submit(message(3, &["busy@far.example"], "Subject: three\n\n")).await.unwrap();
     let settled = |l: &[admin::Listed]| l.len() == 3 && l.iter().all(|m| m.state != admin::Standing::Active);
     let mut list = Vec::new();
-    for _ in 0..500 {
+    for _ in 0..TURNS {
         list = queue.list(None, 10).await;
         if settled(&list) {
             break;
@@ -590,7 +607,7 @@ async fn an_admin_holds_releases_retries_and_removes() {
     assert_eq!(queue.show(MessageId(2)).await.unwrap().header, "Subject: two\n");
     assert_eq!(queue.retry_all().await, 2, "the held one is left alone");
     queue.release(MessageId(1)).await.unwrap();
-    for _ in 0..500 {
+    for _ in 0..TURNS {
         list = queue.list(None, 10).await;
         if list.len() == 2 && list.iter().all(|m| m.attempts == 2 && m.state == admin::Standing::Deferred) {
             break;

@@ -133,10 +133,19 @@ async fn serve(does: Does, acceptor: TlsAcceptor) -> u16 {
     port
 }
 
+/// Waits for long: a server that is slow for once is none that says nothing.
 fn dialer(roots: RootCertStore) -> Dialer {
-    let short = Duration::from_secs(2);
+    dialer_with(roots, Duration::from_secs(60))
+}
+
+/// The same for servers that say nothing.
+fn brief(roots: RootCertStore) -> Dialer {
+    dialer_with(roots, Duration::from_secs(2))
+}
+
+fn dialer_with(roots: RootCertStore, each: Duration) -> Dialer {
     Dialer {
-        timeouts: Timeouts { connect: short, command: short, data: short, end: short },
+        timeouts: Timeouts { connect: each, command: each, data: each, end: each },
         logins: [
             ("good".to_owned(), Login { login: "ann".to_owned(), password: "secret".to_owned() }),
             ("other".to_owned(), Login { login: "bob".to_owned(), password: "secret".to_owned() }),
@@ -153,7 +162,8 @@ async fn outcome(does: Does, tls: RelayTls, login: Option<&str>, trusted: bool) 
     let (acceptor, roots) = certificate();
     let (_, strangers) = certificate();
     let port = serve(does, acceptor).await;
-    let dialer = dialer(if trusted { roots } else { strangers });
+    let roots = if trusted { roots } else { strangers };
+    let dialer = if does == Does::Silent { brief(roots) } else { dialer(roots) };
     let relay = Relay {
         name: "r".to_owned(),
         hosts: vec![Host { name: "localhost".to_owned(), port }],
@@ -248,7 +258,7 @@ async fn who_is_silent_on_starttls_is_not_asked_each_time() {
         });
         let hosts = vec![Host { name: "127.0.0.1".to_owned(), port }];
         let hop = Hop::Relay(Relay { name: "r".to_owned(), hosts, tls, credentials: None });
-        let dialer = dialer(RootCertStore::empty());
+        let dialer = brief(RootCertStore::empty());
         let mut connected = 0;
         for _ in 0..3 {
             connected += usize::from(dialer.connect(&hop, "us.example").await.is_ok());
@@ -450,7 +460,7 @@ fn how_often(count: &std::sync::atomic::AtomicUsize) -> usize {
 async fn who_was_silent_is_left_alone_while_there_are_others() {
     let (silent, tries) = counted(|_| false, "").await;
     let (good, _) = counted(|_| true, "").await;
-    let dialer = dialer(RootCertStore::empty());
+    let dialer = brief(RootCertStore::empty());
     let both = relay(&[silent, good], None);
     for _ in 0..3 {
         let session = dialer.connect(&both, "us.example").await.unwrap();
@@ -469,7 +479,7 @@ async fn who_was_silent_is_left_alone_while_there_are_others() {
 async fn who_answers_again_is_not_left_alone_any_more() {
     let (late, _) = counted(|n| n > 1, "").await;
     let (good, _) = counted(|_| true, "").await;
-    let dialer = dialer(RootCertStore::empty());
+    let dialer = brief(RootCertStore::empty());
     for (ports, want) in
         [(&[late, good][..], good), (&[late, good], good), (&[late], late), (&[late, good], late)]
     {

@@ -102,8 +102,8 @@ async fn relays_that_offer_scram() {
     ] {
         let (ours, theirs) = tokio::io::duplex(4096);
         let served = tokio::spawn(relay(theirs, does));
-        let short = Duration::from_secs(5);
-        let timeouts = Timeouts { connect: short, command: short, data: short, end: short };
+        let long = Duration::from_secs(60);
+        let timeouts = Timeouts { connect: long, command: long, data: long, end: long };
         let mut session = Session::new(Box::new(ours), "hop".to_owned(), false, timeouts);
         session.greeting().await.unwrap();
         session.hello("us.example").await.unwrap();

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicUsize;
 
 /// Waits until the state on disk says that the first recipient has its message.
 pub(super) async fn first_settled(queue: &Queue, id: u64) {
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         let state = queue.inner.spool.deferred().state(MessageId(id)).unwrap();
         if state.settled == [(0, 0)] {
             return;
@@ -91,7 +91,7 @@ async fn who_has_a_message_is_written_by_one_task() {
     drop(turns);
     let want: Vec<(u16, u16)> = (0..HOPS).map(|target| (0, target)).collect();
     let state = || queue.inner.spool.deferred().state(MessageId(1)).unwrap();
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if state().settled == want {
             break;
         }
@@ -109,7 +109,7 @@ async fn a_message_is_tried_again_though_the_disk_was_full() {
     let data = tempfile::tempdir().unwrap();
     let (port, seen, ready) = hesitant().await;
     let disk = TestDisk::default();
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let (_held, closed) = closed();
     let queue = on(&disk, data.path(), closed);
     let text = format!("Subject: x\n\n{}", "0123456789\n".repeat(4000));
     let mut count = 1;
@@ -154,7 +154,7 @@ async fn nobody_is_told_of_what_an_admin_stops() {
     queue.remove(MessageId(3)).await.unwrap();
     gate.open();
     let mut list = Vec::new();
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         list = queue.list(None, 10).await;
         if list.len() == 1 && list[0].state == admin::Standing::Held {
             break;
@@ -216,7 +216,7 @@ async fn recipients_over_a_limit_do_not_wait_for_a_full_mailbox() {
     let to: Vec<String> = (0..7).map(|n| format!("u{n}@far.example")).collect();
     let to: Vec<&str> = ["full@far.example"].into_iter().chain(to.iter().map(String::as_str)).collect();
     queue.submit(message(1, &to, "Subject: x\n\n")).await.unwrap();
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if queue.counters().delivered == 7 {
             break;
         }

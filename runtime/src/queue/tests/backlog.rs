@@ -88,7 +88,7 @@ async fn an_admin_reaches_what_waits_in_the_log() {
     assert_eq!(queue.show(kept).await.unwrap().listed.state, Standing::Held);
     queue.release(freed).await.unwrap();
     gate.open();
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if queue.counters().queued == 1 {
             break;
         }
@@ -167,7 +167,7 @@ async fn what_waits_goes_another_way_after_a_reload() {
     let settings = patient(data.path());
     let dialer = Dialer { tls: Tls::default(), ..settings.dialer() };
     queue.go_by(Ways::new(settings, dialer, Box::new(Map(hops, Vec::new()))));
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if queue.counters().queued == held {
             break;
         }
@@ -225,7 +225,7 @@ async fn what_waits_goes_another_way_after_a_reload_of_the_table() {
     let held = held(&queue) as u64;
     new.store(true, Ordering::SeqCst);
     queue.rerouted();
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if queue.counters().queued == held {
             break;
         }

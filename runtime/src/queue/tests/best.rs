@@ -15,7 +15,7 @@ async fn odd_once(command: &'static str, answer: &'static str) -> (u16, Seen) {
 }
 
 async fn wait_for(queue: &Queue, done: u64) {
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         let now = queue.counters();
         if now.delivered + now.failed >= done {
             return;
@@ -75,8 +75,8 @@ async fn a_server_that_is_back_has_the_next_message() {
     queue.submit(message(1, &["a@far.example"], "X: 1\n\n")).await.unwrap();
     wait_for(&queue, 1).await;
     assert_eq!((seen.all().len(), second.all().len()), (0, 1));
-    // Longer than a connection to a lesser server rests, shorter than one to the best.
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    // A connection to a lesser server does not rest for long.
+    super::down::at_rest(&queue).await;
     queue.submit(message(2, &["a@far.example"], "X: 2\n\n")).await.unwrap();
     wait_for(&queue, 2).await;
     assert_eq!((seen.all().len(), second.all().len()), (1, 1));

@@ -66,7 +66,7 @@ async fn flapping() -> (u16, Seen, Arc<AtomicBool>) {
 /// Waits until somebody waits to try this hop again.
 async fn probed(queue: &Queue, hop: &Hop) {
     let lane = queue.inner.lane(hop);
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if lane.is_probed() {
             return;
         }
@@ -76,8 +76,8 @@ async fn probed(queue: &Queue, hop: &Hop) {
 }
 
 /// Waits until no worker is left.
-async fn at_rest(queue: &Queue) {
-    for _ in 0..3000 {
+pub(super) async fn at_rest(queue: &Queue) {
+    for _ in 0..TURNS {
         if queue.inner.workers.load(Ordering::SeqCst) == 0 {
             return;
         }
@@ -105,7 +105,7 @@ async fn a_hop_is_not_stuck_where_what_waited_was_taken_away() {
         up.store(true, Ordering::SeqCst);
         queue.submit(message(2, &["a@far.example"], "X: 2\n\n")).await.unwrap();
         if held {
-            for _ in 0..1000 {
+            for _ in 0..TURNS {
                 if queue.counters().queued == 1 {
                     break;
                 }
@@ -201,7 +201,7 @@ async fn a_login_that_is_refused_is_not_tried_over_and_over() {
     let slow = Settings { retry_first: Duration::from_secs(3600), ..settings(data.path()) };
     let queue = start(data.path(), &[("far.example", Hop::Relay(hub.clone()))], slow);
     queue.submit(message(1, &["a@far.example"], "X: 1\n\n")).await.unwrap();
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if queue.counters().deferred == 1 {
             break;
         }

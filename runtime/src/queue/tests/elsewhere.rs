@@ -71,7 +71,7 @@ async fn what_may_have_been_taken_is_not_sent_elsewhere_at_once() {
     let (good, seen) = server(|_| None).await;
     let queue = start(data.path(), &[("far.example", both(bad, good))], once(data.path()));
     queue.submit(message(1, &["a@far.example"], "X: 1\n\n")).await.unwrap();
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if queue.counters().deferred == 1 {
             break;
         }
@@ -156,7 +156,7 @@ async fn a_lesser_server_that_lacks_something_ends_no_hope() {
                 let one = Settings { connections: 1, ..settings(data.path()) };
                 let queue = start(data.path(), &[("far.example", both(good, lesser))], one);
                 queue.submit(record).await.unwrap();
-                for _ in 0..1000 {
+                for _ in 0..TURNS {
                     if queue.counters().deferred > 0 || queue.counters().failed > 0 {
                         break;
                     }
@@ -254,7 +254,7 @@ async fn a_silent_second_server_keeps_no_mail_from_the_first() {
     }
     // Somebody asks it, and hangs there.
     let _held = silent.accept().await.unwrap();
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if seen.all().iter().any(|(to, _)| to == &["RCPT TO:<good@far.example>"]) {
             return;
         }

@@ -1,7 +1,7 @@
 //! Who has a message is on disk while others of its recipients are still served.
 
-use super::backlog::gated;
 use super::elsewhere::{bad, both};
+use super::fair::Gate;
 use super::*;
 use crate::spool::TestDisk;
 
@@ -11,7 +11,17 @@ use crate::spool::TestDisk;
 async fn whom_a_server_took_is_known_while_another_one_is_waited_for() {
     for (size, moves) in [(1, false), (1, true), (100_000, false)] {
         let (first, seen, _) = bad("RCPT TO:<b@", Some("451 4.2.1 busy\r\n")).await;
-        let (hanging, _, gate) = gated().await;
+        // The other one is asked once it is noted what the first one took.
+        let (gate, asked) = (Gate::default(), Arc::new(AtomicBool::new(false)));
+        let (its, was_asked) = (gate.clone(), Arc::clone(&asked));
+        let (hanging, _) = server(move |line| {
+            if line.starts_with("EHLO") {
+                was_asked.store(true, Ordering::SeqCst);
+                tokio::task::block_in_place(|| its.pass());
+            }
+            None
+        })
+        .await;
         let (other, _) = server(|_| None).await;
         let disk = TestDisk::default();
         let open = |disk: &TestDisk, far: Hop| {
@@ -20,17 +30,14 @@ async fn whom_a_server_took_is_known_while_another_one_is_waited_for() {
                 Spool::open_on(Arc::new(disk.clone()), Path::new("/data"), options, Arc::new(NoLedger), None);
             let (spool, recovery) = opened.unwrap();
             let map = [("far.example".to_owned(), far), ("more.example".to_owned(), relay(other))].into();
-            let long = Duration::from_secs(300);
-            let timeouts = Timeouts { connect: long, command: long, data: long, end: long };
-            let settings = Settings { timeouts, ..settings(Path::new("/nowhere")) };
-            Queue::start_with(spool, recovery, Box::new(Map(map, Vec::new())), Tls::default(), settings)
+            let (guide, settings) = (Box::new(Map(map, Vec::new())), settings(Path::new("/nowhere")));
+            Queue::start_with(spool, recovery, guide, Tls::default(), settings)
         };
         let queue = open(&disk, both(first, hanging));
         let text = format!("Subject: x\n\n{}", "x".repeat(size));
         queue.submit(message(1, &["a@far.example", "b@far.example"], &text)).await.unwrap();
-        while seen.all().is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        super::aside::wait("the other server is asked", || asked.load(Ordering::SeqCst)).await;
+        assert_eq!(seen.all().len(), 1);
         if moves {
             let text = format!("Subject: x\n\n{}", "0123456789\n".repeat(3000));
             for id in 2..=40 {

@@ -16,7 +16,7 @@ fn on(disk: &TestDisk, hops: &[(&str, u16)], settings: Settings) -> Queue {
 }
 
 async fn eventually(what: &str, reached: impl Fn() -> bool) {
-    for _ in 0..2000 {
+    for _ in 0..TURNS {
         if reached() {
             return;
         }
@@ -62,7 +62,7 @@ async fn stopped_after(wish: &str, lies: Lies, seed: u64) -> (TestDisk, tempfile
         until(&asked).await;
     }
     let mut known = false;
-    for _ in 0..2000 {
+    for _ in 0..TURNS {
         // Before that it would be sent once more, as after any kill.
         known = queue.list(None, 1).await[0].recipients.iter().all(|r| r.address != "a@near.example");
         if known {
@@ -71,6 +71,9 @@ async fn stopped_after(wish: &str, lies: Lies, seed: u64) -> (TestDisk, tempfile
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(known);
+    // It is noted once the worker has nothing more to do with it.
+    let lane = queue.inner.lane(&relay(near));
+    eventually("its worker does not come to rest", || lane.workers().0 == lane.workers().1).await;
     let told = match wish {
         "hold" => queue.hold(MessageId(1)).await,
         "release" => queue.release(MessageId(1)).await,

@@ -21,7 +21,7 @@ pub(super) fn on(disk: &TestDisk, data: &Path, port: u16) -> Queue {
 /// Waits until the disk refused so many opens more.
 async fn refused(disk: &TestDisk, more: u64) {
     let before = disk.refused();
-    for _ in 0..3000 {
+    for _ in 0..TURNS {
         if disk.refused() >= before + more {
             return;
         }

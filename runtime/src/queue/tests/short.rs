@@ -31,7 +31,7 @@ async fn submit(queue: &Queue, ids: std::ops::RangeInclusive<u64>, to: &str) {
 }
 
 async fn until_queued(queue: &Queue, want: u64) {
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if queue.counters().queued == want {
             return;
         }

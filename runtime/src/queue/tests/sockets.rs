@@ -32,7 +32,7 @@ async fn silent(port: u16, addresses: impl Iterator<Item = usize>) -> Vec<Arc<At
 }
 
 async fn until(what: &str, reached: impl Fn() -> bool) {
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if reached() {
             return;
         }
@@ -74,7 +74,7 @@ async fn domains_that_hang_leave_connections_to_others() {
     until("local mail waits", || mailboxes.all().len() == 1).await;
     until("a relay's mail waits", || relayed.all().len() == 1).await;
     until("mail of a domain that took some waits", || good.all().len() == 2).await;
-    assert_eq!(queue.counters().queued, 60);
+    until("what was taken is still in the queue", || queue.counters().queued == 60).await;
     assert_eq!(open(), 4);
     assert!(held.iter().all(|count| count.load(Ordering::SeqCst) <= 1), "one connection first for each");
 }
@@ -127,7 +127,7 @@ async fn a_domain_that_takes_mail_has_all_its_connections() {
         let sender = if id % 2 == 0 { "ann@example.org" } else { "bob@example.org" };
         queue.submit(from(sender, id, "a@far.example")).await.unwrap();
     }
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if asked.load(Ordering::SeqCst) == 4 {
             break;
         }

@@ -40,7 +40,7 @@ pub(super) async fn until(flag: &AtomicBool) {
 
 /// Waits until no message is under way, and lists them.
 pub(super) async fn settled(queue: &Queue) -> Vec<Listed> {
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         let list = queue.list(None, 100).await;
         if list.iter().all(|m| m.state != Standing::Active) {
             return list;
@@ -63,7 +63,7 @@ async fn what_a_rule_holds_goes_when_it_is_released_in_the_middle_of_an_attempt(
     until(&asked).await;
     queue.release(MessageId(1)).await.unwrap();
     open.store(true, Ordering::SeqCst);
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if !seen.all().is_empty() {
             break;
         }
@@ -238,7 +238,7 @@ async fn folders_that_cannot_be_written_keep_nobody_from_waiting() {
     }
     queue.submit(message(100, &["a@far.example"], "X\n\n")).await.unwrap();
     let waits = |id| queue.inner.index().behind(None).any(|(other, _)| other == MessageId(id));
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if waits(100) {
             break;
         }
@@ -269,7 +269,7 @@ async fn what_is_known_of_a_message_under_way_is_in_the_list() {
     record.dispatches.push(held);
     queue.submit(record).await.unwrap();
     until(&asked).await;
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if queue.list(None, 10).await[0].recipients.len() == 3 {
             break;
         }
@@ -312,7 +312,7 @@ async fn what_waits_in_line_is_stopped_at_once() {
     let told =
         [queue.remove(MessageId(2)).await, queue.hold(MessageId(3)).await, queue.release(MessageId(4)).await];
     let mut left = Vec::new();
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         let list = queue.list(None, 10).await;
         left = list.into_iter().map(|m| (m.id.parse::<MessageId>().unwrap().0, m.state)).collect();
         if left.contains(&(3, Standing::Held)) && left.len() == 4 {
@@ -326,7 +326,7 @@ async fn what_waits_in_line_is_stopped_at_once() {
     assert_eq!(told, [Ok(Done::Now), Ok(Done::Now), Ok(Done::AtEnd)]);
     let active = |id| (id, Standing::Active);
     assert_eq!((left, through), (vec![active(1), (3, Standing::Held), active(4), active(5)], 0));
-    for _ in 0..1000 {
+    for _ in 0..TURNS {
         if queue.counters().queued == 1 {
             break;
         }
