@@ -97,7 +97,8 @@ mod tests {
         );
         let mut settings = Settings::new("mx.example.com".to_owned(), "mail".into());
         settings.local = local;
-        Prober::new(Arc::new(Live::new(table)), &settings).with_patience(Duration::from_millis(500))
+        // A hop that is slow for once is none that says nothing.
+        Prober::new(Arc::new(Live::new(table)), &settings).with_patience(Duration::from_secs(60))
     }
 
     fn address(text: &str) -> Address {
@@ -107,7 +108,9 @@ mod tests {
     #[tokio::test]
     async fn a_relay_domain_is_asked_of_its_host() {
         let (hop, port) = hop().await;
-        let prober = prober(port, Local::Maildir);
+        let (prober, brief) = (prober(port, Local::Maildir), prober(port, Local::Maildir));
+        let brief = brief.with_patience(Duration::from_millis(500));
+        let of = |local: &str| if local == "silent" { &brief } else { &prober };
         for (local, want) in [
             ("yes", Slot::Known(true)),
             ("no", Slot::Known(false)),
@@ -119,13 +122,13 @@ mod tests {
             ("gone", Slot::Unknown),
             ("Yes", Slot::Known(true)),
         ] {
-            let found = prober.exists(&address(&format!("{local}@asked.example"))).await;
+            let found = of(local).exists(&address(&format!("{local}@asked.example"))).await;
             assert_eq!(found, want, "{local}");
         }
         // What is known is not asked again, and what could not be told not at once.
         let asked = hop.heard("RCPT");
         for local in ["yes", "no", "later", "silent"] {
-            let _ = prober.exists(&address(&format!("{local}@asked.example"))).await;
+            let _ = of(local).exists(&address(&format!("{local}@asked.example"))).await;
         }
         assert_eq!(hop.heard("RCPT"), asked);
         // The null sender, never a message; and each good answer leaves the connection fit for the next.
@@ -170,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn many_at_once() {
         let (hop, port) = hop().await;
-        let prober = Arc::new(prober(port, Local::Maildir).with_patience(Duration::from_secs(20)));
+        let prober = Arc::new(prober(port, Local::Maildir));
         let asking: Vec<_> = (0..100)
             .map(|n| {
                 let prober = Arc::clone(&prober);

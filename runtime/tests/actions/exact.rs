@@ -18,9 +18,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const FOLDER: &str = "EDICT_EXACT_FOLDER";
+/// So many records, and no more are begun: the kill is to come in the middle of the work, however late it is.
+const MOST: &str = "EDICT_EXACT_MOST";
 const SESSIONS: usize = 100;
 const ATTEMPTS: usize = 5_000;
 const LIMIT: u64 = 1_000;
@@ -61,8 +64,10 @@ fn open(folder: &Path) -> (Arc<Quotas>, Spool, Recovery) {
     (quotas, spool, recovery)
 }
 
-/// What the child does until it is killed or has made all attempts. Prints what was taken.
+/// What the child does until it is killed or has made all attempts.
 fn serve(folder: &Path) {
+    let most: usize = std::env::var(MOST).map_or(usize::MAX, |text| text.parse().unwrap());
+    let taken = Arc::new(AtomicUsize::new(delivered(folder)));
     let table = table();
     let (quotas, spool, _) = open(folder);
     let delivered = OpenOptions::new().append(true).create(true).open(folder.join("delivered")).unwrap();
@@ -72,12 +77,15 @@ fn serve(folder: &Path) {
     runtime.block_on(async {
         let mut sessions = Vec::new();
         for _ in 0..SESSIONS {
-            let (pipeline, table) = (Arc::clone(&pipeline), Arc::clone(&table));
+            let (pipeline, table, taken) = (Arc::clone(&pipeline), Arc::clone(&table), Arc::clone(&taken));
             sessions.push(tokio::spawn(async move {
                 for _ in 0..ATTEMPTS / SESSIONS {
+                    while taken.load(Ordering::SeqCst) >= most {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
                     let mut mail = Mail::submitted(&table, "ann@example.com", &["far@other.example"]).0;
                     mail.id = pipeline.next_id();
-                    let _ = pipeline.accept(mail).await;
+                    taken.fetch_add(usize::from(pipeline.accept(mail).await.is_ok()), Ordering::SeqCst);
                 }
             }));
         }
@@ -101,10 +109,11 @@ fn delivered(folder: &Path) -> usize {
     std::fs::read(folder.join("delivered")).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count())
 }
 
-fn child(folder: &Path) -> std::process::Child {
+fn child(folder: &Path, most: usize) -> std::process::Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["exact::exactly_a_thousand_records_with_kills_in_between", "--exact"])
         .env(FOLDER, folder)
+        .env(MOST, most.to_string())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -120,7 +129,7 @@ fn exactly_a_thousand_records_with_kills_in_between() {
     let mut counts = Vec::new();
     // Once while everything is being made, then in the middle of the work.
     for goal in [0, 1, 90, 250, 480, 700, 930] {
-        let mut daemon = child(folder.path());
+        let mut daemon = child(folder.path(), goal + 20);
         while delivered(folder.path()) < goal && daemon.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -131,7 +140,7 @@ fn exactly_a_thousand_records_with_kills_in_between() {
         assert_eq!(used, all.len() as u64, "the counter is what is durable");
         counts.push(used);
     }
-    assert!(child(folder.path()).wait().unwrap().success());
+    assert!(child(folder.path(), usize::MAX).wait().unwrap().success());
     let (all, used) = records(folder.path());
     assert_eq!((all.len() as u64, used), (LIMIT, LIMIT), "after {counts:?}");
     assert!(
