@@ -53,7 +53,7 @@ use index::Index;
 use room::Rooms;
 use route::{Guide, LiveGuide};
 use rustls::RootCertStore;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -190,8 +190,8 @@ struct Inner {
     /// What is to be taken up from the log.
     backlog: Backlog,
     settled: Mutex<HashMap<MessageId, Vec<(u16, u16)>>>,
-    /// Notices that the last run sent, as far as its log says.
-    sent_notices: OnceLock<HashSet<MessageId>>,
+    /// Notices that the last run made, sorted.
+    made_before: OnceLock<Vec<MessageId>>,
     /// Rung when the index changed in a way that the scheduler must see.
     bell: Notify,
     /// Messages under way.
@@ -261,7 +261,7 @@ impl Queue {
             index: Mutex::default(),
             backlog: Backlog::default(),
             settled: Mutex::default(),
-            sent_notices: OnceLock::new(),
+            made_before: OnceLock::new(),
             bell: Notify::new(),
             active: Mutex::default(),
             hot_bytes: AtomicUsize::new(0),

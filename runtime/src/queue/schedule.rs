@@ -47,7 +47,12 @@ impl Inner {
 /// Starts the tasks that take up recovered and deferred messages.
 pub(super) fn start(inner: &Arc<Inner>, recovery: Recovery) {
     *inner.settled() = recovery.settled;
-    let _first = inner.sent_notices.set(recovery.sent_notices);
+    // Some may be delivered before it is known again whom they told of.
+    let log = recovery.log.iter().map(|found| found.id);
+    let there = log.chain(recovery.deferred.iter().copied()).filter(|id| id.is_of_notice());
+    let mut made: Vec<MessageId> = recovery.sent_notices.into_iter().chain(there).collect();
+    made.sort_unstable();
+    let _first = inner.made_before.set(made);
     let start = now();
     {
         let mut index = inner.index();

@@ -148,7 +148,7 @@ impl Inner {
         let keys = ways.settings.signer.of_domain(&hostname);
         let notices = notice::notices(&*ways.guide, &hostname, record, &lines, attempt, now(), until);
         for mut notice in notices {
-            if self.was_sent(notice.id) {
+            if self.was_made(notice.id) {
                 tracing::info!(id = %record.id, notice = %notice.id, "its author was told of this before the last restart");
                 continue;
             }
@@ -173,16 +173,9 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether a notice of this name is in the spool, or left it: what it tells was told, and a kill kept that from being
-    /// written down.
-    fn was_sent(&self, notice: MessageId) -> bool {
-        if self.sent_notices.get().is_some_and(|sent| sent.contains(&notice)) {
-            return true;
-        }
-        // It is in one of the two at any moment.
-        let index = self.index();
-        index.contains(notice)
-            || self.active.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&notice)
+    /// Whether the last run made a notice of this name, which is in the spool or was sent: a kill kept that from being written down.
+    fn was_made(&self, notice: MessageId) -> bool {
+        self.made_before.get().is_some_and(|made| made.binary_search(&notice).is_ok())
     }
 
     /// What time says to a message that came, or was released, `since` then.
