@@ -74,7 +74,7 @@ pub trait Acceptor: Send + Sync {
 
     /// Applies aliases, copies, quotas and disclaimers and makes the result durable. Where every
     /// recipient is to be discarded nothing is stored.
-    fn accept(&self, incoming: Incoming) -> Accepting<'_>;
+    fn accept(&self, incoming: Box<Incoming>) -> Accepting<'_>;
 
     /// Whether there is a way through to next hops, so that [`Acceptor::offer`] is worth a call.
     fn passes(&self) -> bool {
@@ -86,7 +86,7 @@ pub trait Acceptor: Send + Sync {
     fn offer<'a>(
         &'a self,
         open: &'a mut Option<Through>,
-        so_far: Incoming,
+        so_far: &Incoming,
         expected: Expected,
     ) -> Offering<'a> {
         let _ = (so_far, expected);
@@ -103,7 +103,7 @@ pub trait Acceptor: Send + Sync {
 
     /// As [`Acceptor::accept`], for a message whose recipients the next hop took. An `Ok` means that the hop
     /// has the message, or that it is on disk.
-    fn pass(&self, open: Through, incoming: Incoming) -> Accepting<'_> {
+    fn pass(&self, open: Through, incoming: Box<Incoming>) -> Accepting<'_> {
         drop(open);
         self.accept(incoming)
     }

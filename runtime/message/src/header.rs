@@ -6,6 +6,8 @@
 use crate::edit::Edit;
 use crate::limits::{MAX_FIELDS, MAX_HEADER, MAX_LINE};
 use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::ops::Range;
 
 /// One field where it lies.
@@ -194,6 +196,9 @@ pub fn line_end(message: &[u8]) -> &'static str {
     }
 }
 
+/// Lines are folded from here on.
+const FOLD: usize = 78;
+
 /// Fields to put in front of a message, built so that no value can begin a field or a line of its own.
 ///
 /// ```
@@ -207,6 +212,12 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// One that grows to about so many bytes.
+    #[must_use]
+    pub fn with_room(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes) }
+    }
+
     /// Adds a field. Characters of the name that no field name holds are dropped; every run of control
     /// characters and line ends in the value becomes one space; long values are folded at spaces,
     /// from 78 bytes on (RFC 5322 2.2.3), and cut where a line would pass 998 bytes.
@@ -221,23 +232,30 @@ impl Builder {
         }
         self.bytes.push(b':');
         let mut line = begin;
-        // Past ASCII there are control characters of two bytes.
-        let value = match value.is_ascii() {
-            true => Cow::Borrowed(value),
-            false => Cow::Owned(value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()),
-        };
-        let parts = |byte: &u8| *byte == b' ' || byte.is_ascii_control();
-        for word in value.as_bytes().split(parts).filter(|word| !word.is_empty()) {
+        let value = words(value);
+        let mut rest = value.as_bytes();
+        while !rest.is_empty() {
             let have = self.bytes.len() - line;
+            let most = FOLD.saturating_sub(have + 1);
+            // As many whole words as the line still takes.
+            let fits = match rest.get(..=most) {
+                None => rest.len(),
+                Some(front) => memchr::memrchr(b' ', front).unwrap_or(0),
+            };
             // Not right behind the name, nor where the line holds less than the name is long.
             let worth = if line == begin { have > name + 1 } else { have > name + 2 };
-            if have + 1 + word.len() > 78 && worth {
+            if fits == 0 && worth {
                 self.bytes.extend_from_slice(b"\r\n");
                 line = self.bytes.len();
+                continue;
             }
             self.bytes.push(b' ');
-            let room = MAX_LINE.saturating_sub(self.bytes.len() - line);
-            self.bytes.extend_from_slice(front(word, room));
+            let (put, most) = match fits {
+                0 => (memchr::memchr(b' ', rest).unwrap_or(rest.len()), MAX_LINE.saturating_sub(have + 1)),
+                _ => (fits, fits),
+            };
+            self.bytes.extend_from_slice(front(rest.get(..put).unwrap_or_default(), most));
+            rest = rest.get(put + 1..).unwrap_or_default();
         }
         self.bytes.extend_from_slice(b"\r\n");
         self
@@ -248,6 +266,26 @@ impl Builder {
     pub fn finish(self) -> Vec<u8> {
         self.bytes
     }
+}
+
+/// A value's words with one space between each two; controls part words.
+fn words(value: &str) -> Cow<'_, str> {
+    let bytes = value.as_bytes();
+    let odd = |a: u8, b: u8| !(b' '..=b'~').contains(&a) | ((a == b' ') & (b == b' '));
+    // Without a branch: the compiler makes wide compares of it.
+    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
+    let edge = |end: Option<&u8>| end.is_none_or(|b| b.is_ascii_graphic());
+    if edge(bytes.first()) && edge(bytes.last()) && !pairs.fold(false, |found, (a, b)| found | odd(*a, *b)) {
+        return Cow::Borrowed(value);
+    }
+    let mut out = String::with_capacity(value.len());
+    for word in value.split(|c: char| c == ' ' || c.is_control()).filter(|word| !word.is_empty()) {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    Cow::Owned(out)
 }
 
 /// At most so many bytes of a text, no character cut.
@@ -267,14 +305,14 @@ pub fn prepend(fields: Builder) -> Edit {
 }
 
 /// The parts of a `Received` field (RFC 5321 4.4). Every text may come from a hostile client.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Received<'a> {
     /// What HELO or EHLO said.
     pub helo: &'a str,
     /// The client's confirmed name.
     pub client_name: Option<&'a str>,
-    /// The client's address, as text.
-    pub client_ip: &'a str,
+    /// The client's address.
+    pub client_ip: IpAddr,
     /// Our name.
     pub by: &'a str,
     /// `ESMTPSA` and the like (RFC 3848).
@@ -297,15 +335,19 @@ impl Received<'_> {
             out.push_str(&token(what));
         };
         add("from ", self.helo);
-        let v6 = self.client_ip.contains(':');
         match self.client_name {
             Some(name) => {
                 add(" (", name);
-                add(if v6 { " [IPv6:" } else { " [" }, self.client_ip);
+                out.push(' ');
             }
-            None => add(if v6 { " ([IPv6:" } else { " ([" }, self.client_ip),
+            None => out.push_str(" ("),
         }
-        add("]) by ", self.by);
+        push_literal(&mut out, self.client_ip);
+        let mut add = |before: &str, what: &str| {
+            out.push_str(before);
+            out.push_str(&token(what));
+        };
+        add(") by ", self.by);
         add(" with ", self.protocol);
         add(" id ", self.id);
         if let Some(recipient) = self.recipient {
@@ -318,6 +360,25 @@ impl Received<'_> {
     }
 }
 
+/// Adds an address literal (RFC 5321 4.1.3). The common kind by hand: every message has one.
+fn push_literal(out: &mut String, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            let mut before = '[';
+            for part in ip.octets() {
+                out.push(before);
+                let digits = [part / 100, part / 10 % 10, part % 10];
+                let blank = digits.iter().take(2).take_while(|digit| **digit == 0).count();
+                out.extend(digits.iter().skip(blank).map(|digit| char::from(b'0' + digit)));
+                before = '.';
+            }
+            out.push(']');
+        }
+        // Writing into a string cannot fail.
+        IpAddr::V6(ip) => drop(write!(out, "[IPv6:{ip}]")),
+    }
+}
+
 /// A text that stays one token inside a trace field: no white space, no comment, no quotes, no control.
 fn token(text: &str) -> Cow<'_, str> {
     const MOST: usize = 255;
@@ -326,7 +387,8 @@ fn token(text: &str) -> Cow<'_, str> {
     if text.is_empty() {
         return Cow::Borrowed("unknown");
     }
-    if text.len() <= MOST && text.bytes().all(plain) {
+    // Without a branch, as above.
+    if text.len() <= MOST && text.bytes().fold(true, |all, b| all & plain(b)) {
         return Cow::Borrowed(text);
     }
     let kept = |c: char| {

@@ -225,7 +225,7 @@ impl<S: Store> Acceptor for Pipeline<S> {
         ours && self.settings.load().directory.srs().back(recipient, now()).is_some()
     }
 
-    fn accept(&self, incoming: Incoming) -> Accepting<'_> {
+    fn accept(&self, incoming: Box<Incoming>) -> Accepting<'_> {
         let settings = self.settings.load_full();
         let quotas = Arc::clone(&self.quotas);
         let store = Arc::clone(&self.store);
@@ -240,24 +240,23 @@ impl<S: Store> Acceptor for Pipeline<S> {
     fn offer<'a>(
         &'a self,
         open: &'a mut Option<Through>,
-        so_far: Incoming,
+        so_far: &Incoming,
         expected: Expected,
     ) -> Offering<'a> {
-        Box::pin(async move {
-            let wanted = self.passage.as_ref().zip(pass::envelope(&self.settings.load(), &so_far));
-            let Some((passage, envelope)) = wanted else {
+        match self.passage.as_ref().zip(pass::envelope(&self.settings.load(), so_far)) {
+            Some((passage, envelope)) => Box::pin(passage.offer(open, envelope, expected)),
+            None => {
                 *open = None;
-                return Offered::Store;
-            };
-            passage.offer(open, envelope, expected).await
-        })
+                Box::pin(std::future::ready(Offered::Store))
+            }
+        }
     }
 
     fn head(&self, so_far: &Incoming) -> Option<Vec<u8>> {
         pass::head(&self.settings.load(), &self.quotas.zone(&so_far.table), so_far)
     }
 
-    fn pass(&self, open: Through, incoming: Incoming) -> Accepting<'_> {
+    fn pass(&self, open: Through, incoming: Box<Incoming>) -> Accepting<'_> {
         let settings = self.settings.load_full();
         let quotas = Arc::clone(&self.quotas);
         let store = Arc::clone(&self.store);
@@ -281,7 +280,7 @@ async fn take<S: Store>(
     settings: Arc<Settings>,
     quotas: Arc<Quotas>,
     store: Arc<S>,
-    incoming: Incoming,
+    incoming: Box<Incoming>,
 ) -> Result<Receipt, Refusal> {
     let id = incoming.id;
     let large = incoming.bytes.len() > LARGE;

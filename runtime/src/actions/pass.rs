@@ -54,7 +54,7 @@ pub(super) async fn pass<S: Store>(
     quotas: Arc<Quotas>,
     store: Arc<S>,
     through: Through,
-    incoming: Incoming,
+    incoming: Box<Incoming>,
 ) -> Result<Receipt, Refusal> {
     let id = incoming.id;
     let large = incoming.bytes.len() > super::LARGE;
@@ -76,7 +76,7 @@ pub(super) async fn pass<S: Store>(
     let passed = if through.fits(&record) { through.send(&record).await } else { Passed::Unsent };
     match passed {
         Passed::Taken(said) => {
-            effects.push(format!("passed on to {said}"));
+            effects.push(["passed on to ", &said].concat());
             Ok(Receipt { effects })
         }
         Passed::Refused(reply) => Err(refuse(&reply, None)),

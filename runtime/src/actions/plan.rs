@@ -74,7 +74,7 @@ impl Prepared {
 pub fn finish(
     settings: &Settings,
     zone: &TimeZone,
-    mut incoming: Incoming,
+    mut incoming: Box<Incoming>,
     prepared: Prepared,
     usage: Vec<Usage>,
 ) -> Result<(Record, Vec<String>), Refusal> {
@@ -93,7 +93,8 @@ pub fn finish(
     let named = incoming.table.profile().hostname.as_ref();
     let hostname = named.unwrap_or(&settings.hostname).clone();
     // Only what is submitted is ours to vouch for.
-    let keys = if incoming.submitted { settings.signer.of_author(&read) } else { None };
+    let signs = incoming.submitted && !settings.signer.is_empty();
+    let keys = if signs { settings.signer.of_author(&read) } else { None };
     let stored = trace::stored(&incoming, &hostname, zone, keys.as_ref());
     let author = || {
         let date = date_text(day_of(incoming.received, zone).number);
@@ -247,7 +248,10 @@ fn envelopes(
     // Outside readers are the ones whose message an archive of modified copies is about.
     let outside = shape.finals.iter().position(|end| !end.inside);
     let modified = outside.and_then(|at| shape.texts.of.get(at)).copied().unwrap_or(0);
-    let owner = copies::owner(&incoming.table, shape.hostname);
+    let owner = match shape.wanted {
+        [] => String::new(),
+        _ => copies::owner(&incoming.table, shape.hostname),
+    };
     for copy in shape.wanted {
         let base = shape.texts.variants.get(if copy.modified { modified } else { 0 });
         let base = base.map(Vec::as_slice).unwrap_or_default();

@@ -71,7 +71,7 @@ pub fn texts(
 ) -> Result<Texts, Refusal> {
     let table: &Loaded = &incoming.table;
     let mut out = Texts { variants: vec![Vec::new()], of: Vec::with_capacity(finals.len()) };
-    let mut known: HashMap<Vec<RuleId>, usize> = HashMap::from([(Vec::new(), 0)]);
+    let mut known: HashMap<Vec<RuleId>, usize> = HashMap::new();
     let mut notes: Vec<String> = Vec::new();
     let mut found = Vec::new();
     let mut told: Option<Author> = None;
@@ -83,6 +83,10 @@ pub fn texts(
         }
         view.matching(Kind::Disclaimer, &end.address, end.direction, &mut found);
         let chain = chain(table, &found, &mut notes);
+        if chain.is_empty() {
+            out.of.push(0);
+            continue;
+        }
         if let Some(place) = known.get(&chain) {
             out.of.push(*place);
             continue;

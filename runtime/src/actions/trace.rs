@@ -16,27 +16,16 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::borrow::Cow;
 
+/// What the fields on top take, in bytes; longer ones take more.
+const TOP: usize = 512;
+
 /// Builds the stored bytes. With the keys that will sign them, earlier signatures of that domain go. `hostname` is ours; dates are written in the zone.
 #[must_use]
 pub fn stored(incoming: &Incoming, hostname: &str, zone: &TimeZone, keys: Option<&Keys>) -> Vec<u8> {
     let seconds = incoming.received.div_euclid(1000);
     let offset = Timestamp::from_second(seconds).map_or(0, |at| zone.to_offset(at).seconds() / 60);
-    let mut top = Builder::default();
     let told = &incoming.authentication;
-    if let Some(results) = &told.results {
-        top.add("Authentication-Results", results);
-    }
-    top.add("Received", &received(incoming, hostname, seconds));
     let is_empty = |field: &Field<'_>| field.value.trim_ascii().is_empty();
-    if incoming.submitted {
-        let has = |name: &str| header::each(&incoming.bytes).any(|field| field.is(name) && !is_empty(&field));
-        if !has("Message-ID") {
-            top.add("Message-ID", &format!("<{}@{hostname}>", incoming.id));
-        }
-        if !has("Date") {
-            top.add("Date", &rfc5322(seconds, offset));
-        }
-    }
     let unwanted = |field: &Field<'_>| {
         let replaced = (field.is("Message-ID") || field.is("Date")) && is_empty(field);
         // Our signatures are made anew; a second one from before the changes would only fail.
@@ -48,22 +37,41 @@ pub fn stored(incoming: &Incoming, hostname: &str, zone: &TimeZone, keys: Option
         field.is("Authentication-Results")
             && (field.value.len() > MAX_HEADER || claims(field.value, &told.id))
     };
+    let (mut is_bare, mut has_id, mut has_date) = (true, false, false);
+    let mut gone = Vec::new();
+    // To the end of the header, past all limits: what is to go must not be hidden behind two thousand other fields.
+    for field in header::each(&incoming.bytes) {
+        is_bare = false;
+        // Nothing goes of mail that only passes through where no results are written.
+        if !incoming.submitted && told.id.is_empty() {
+            break;
+        }
+        has_id |= field.is("Message-ID") && !is_empty(&field);
+        has_date |= field.is("Date") && !is_empty(&field);
+        if (incoming.submitted && unwanted(&field)) || (!told.id.is_empty() && forged(&field)) {
+            gone.push(field.range);
+        }
+    }
+    let mut top = Builder::with_room(TOP + incoming.bytes.len());
+    if let Some(results) = &told.results {
+        top.add("Authentication-Results", results);
+    }
+    top.add("Received", &received(incoming, hostname, seconds));
+    if incoming.submitted && !has_id {
+        top.add("Message-ID", &format!("<{}@{hostname}>", incoming.id));
+    }
+    if incoming.submitted && !has_date {
+        top.add("Date", &rfc5322(seconds, offset));
+    }
     let mut out = top.finish();
-    out.reserve_exact(incoming.bytes.len() + 2);
     // A message without any header: its text must not become one.
-    if header::each(&incoming.bytes).next().is_none() && header::fields(&incoming.bytes).malformed {
+    if is_bare && header::fields(&incoming.bytes).malformed {
         out.extend_from_slice(b"\r\n");
     }
     let mut from = 0;
-    // Nothing goes of mail that only passes through where no results are written.
-    let looked_at = incoming.submitted || !told.id.is_empty();
-    let header = if looked_at { incoming.bytes.as_slice() } else { &[] };
-    // To the end of the header, past all limits: what is to go must not be hidden behind two thousand other fields.
-    for field in header::each(header) {
-        if (incoming.submitted && unwanted(&field)) || (!told.id.is_empty() && forged(&field)) {
-            out.extend_from_slice(incoming.bytes.get(from..field.range.start).unwrap_or_default());
-            from = field.range.end;
-        }
+    for range in gone {
+        out.extend_from_slice(incoming.bytes.get(from..range.start).unwrap_or_default());
+        from = range.end;
     }
     out.extend_from_slice(incoming.bytes.get(from..).unwrap_or_default());
     out
@@ -77,12 +85,11 @@ fn received(incoming: &Incoming, hostname: &str, seconds: i64) -> String {
         [only] => named(&only.wire, incoming.sender.smtputf8),
         _ => None,
     };
-    let ip = client.ip.to_string();
     let id = incoming.id.to_string();
     let trace = Received {
         helo: &client.helo,
         client_name: client.name.as_deref(),
-        client_ip: &ip,
+        client_ip: client.ip,
         by: hostname,
         protocol: protocol(incoming),
         id: &id,

@@ -145,23 +145,36 @@ struct Values {
 }
 
 impl Values {
-    fn write(&mut self, field: &Field, text: &str) {
+    /// Begins a field. False for the message of an event, which has no name and stands as it is.
+    fn begin(&mut self, field: &Field) -> bool {
         if !self.line.is_empty() {
             self.line.push(' ');
         }
-        if field.name() == "message" {
-            self.line.push_str(text);
-            return;
+        let named = field.name() != "message";
+        if named {
+            self.line.push_str(field.name());
+            self.line.push('=');
         }
-        self.line.push_str(field.name());
-        self.line.push('=');
-        push_value(&mut self.line, text);
+        named
+    }
+
+    fn write(&mut self, field: &Field, text: &str) {
+        match self.begin(field) {
+            true => push_value(&mut self.line, text),
+            false => self.line.push_str(text),
+        }
     }
 }
 
 impl Visit for Values {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.write(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.begin(field);
+        // Writing into a string cannot fail.
+        let _ = write!(self.line, "{value}");
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -178,7 +191,8 @@ impl Visit for Values {
 fn is_plain(text: &str) -> bool {
     let ascii = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'=' | b'\\');
     if text.is_ascii() {
-        return !text.is_empty() && text.bytes().all(ascii);
+        // Without a branch: the compiler makes wide compares of it.
+        return !text.is_empty() && text.bytes().fold(true, |all, b| all & ascii(b));
     }
     text.chars().all(|c| u8::try_from(c).ok().filter(u8::is_ascii).map_or(c.is_alphanumeric(), ascii))
 }
@@ -192,6 +206,10 @@ fn push_value(line: &mut String, text: &str) {
     line.push('"');
     let special = |b: u8| !(b' '..=b'~').contains(&b) || matches!(b, b'"' | b'\\');
     let mut rest = text;
+    if !text.bytes().fold(false, |found, b| found | special(b)) {
+        line.push_str(text);
+        rest = "";
+    }
     while let Some(place) = rest.bytes().position(special) {
         // Everything before it is ASCII, so that it begins a character.
         let (plain, from) = rest.split_at_checked(place).unwrap_or((rest, ""));

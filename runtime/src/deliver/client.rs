@@ -229,6 +229,12 @@ impl Session {
         self.usable && self.stage == Stage::None
     }
 
+    /// Since when it stands.
+    #[must_use]
+    pub fn opened(&self) -> Instant {
+        self.opened
+    }
+
     /// How long it stands.
     #[must_use]
     pub fn age(&self) -> Duration {

@@ -4,6 +4,8 @@
 //! carry the same code. What does not fit is an error, after which the connection is of no use. Text is
 //! made printable and cut: it goes into logs and notices.
 
+use std::fmt::Write as _;
+
 /// Bytes that are read at once.
 const READ: usize = 512;
 /// The longest line taken, CRLF included. RFC 5321 4.5.3.1.5 says 512.
@@ -44,10 +46,14 @@ impl Reply {
     /// As one line: `550 5.1.1 no such user`.
     #[must_use]
     pub fn line(&self) -> String {
-        match self.enhanced {
-            Some((a, b, c)) => format!("{} {a}.{b}.{c} {}", self.code, self.text),
-            None => format!("{} {}", self.code, self.text),
-        }
+        let mut line = String::with_capacity(self.text.len() + 16);
+        // Writing into a string cannot fail.
+        let _ = match self.enhanced {
+            Some((a, b, c)) => write!(line, "{} {a}.{b}.{c} ", self.code),
+            None => write!(line, "{} ", self.code),
+        };
+        line.push_str(&self.text);
+        line
     }
 }
 
@@ -220,7 +226,8 @@ fn append(out: &mut String, text: &[u8]) {
 }
 
 fn is_printable(text: &[u8]) -> bool {
-    text.iter().all(|b| (b' '..=b'~').contains(b))
+    // Without a branch: the compiler makes wide compares of it.
+    text.iter().fold(true, |all, b| all & (b' '..=b'~').contains(b))
 }
 
 /// Text without control characters.

@@ -73,7 +73,8 @@ impl Session {
             self.out.extend_from_slice(b"RSET\r\n");
         }
         let sender = fit::address(&dispatch.sender, dispatch.smtputf8).unwrap_or_default();
-        let mut line = format!("MAIL FROM:<{sender}>");
+        let mut line = String::with_capacity(sender.len() + 64);
+        line.extend(["MAIL FROM:<", &sender, ">"]);
         if let Some(size) = expected.size.filter(|_| self.offers.size.is_some()) {
             // Writing into a string cannot fail.
             let _ = write!(line, " SIZE={size}");

@@ -127,8 +127,11 @@ impl Router {
                 direction: Slot::Known(direction(dispatch, target)),
                 ..shared.clone()
             };
-            self.scratch.next_recipient();
-            decide::matching(table, Kind::Route, &facts, &mut self.scratch, &mut self.rules);
+            self.rules.clear();
+            if ruled {
+                self.scratch.next_recipient();
+                decide::matching(table, Kind::Route, &facts, &mut self.scratch, &mut self.rules);
+            }
             let via = self.rules.iter().filter_map(|id| table.rule(*id)).find_map(|rule| match rule.action {
                 Action::Route(route) if rule.mode == Mode::Enforce && (!target.inside || route.local) => {
                     Some(&route.via)

@@ -89,8 +89,8 @@ pub struct Through {
     session: Option<Box<Session>>,
     /// Its envelope so far.
     dispatch: Dispatch,
-    /// What went out before the end of the message was here.
-    ahead: Option<Ahead>,
+    /// What went out before the end of the message was here. Boxed, since few messages have it and all are moved.
+    ahead: Option<Box<Ahead>>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -298,8 +298,9 @@ impl Shared {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let resting = idle.get_mut(hop)?;
         // The last one in is the one that the next hop has waited for least.
+        let now = Instant::now();
         while let Some((session, since)) = resting.pop() {
-            if since.elapsed() < REST && is_young(&session) {
+            if now.saturating_duration_since(since) < REST && is_young(&session, now) {
                 return Some(session);
             }
         }
@@ -307,11 +308,12 @@ impl Shared {
     }
 
     fn rest(&self, hop: &Hop, session: Box<Session>) {
-        if session.usable() && is_young(&session) && !self.queue.draining() {
+        let now = Instant::now();
+        if session.usable() && is_young(&session, now) && !self.queue.draining() {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             match idle.get_mut(hop) {
-                Some(resting) => resting.push((session, Instant::now())),
-                None => drop(idle.insert(hop.clone(), vec![(session, Instant::now())])),
+                Some(resting) => resting.push((session, now)),
+                None => drop(idle.insert(hop.clone(), vec![(session, now)])),
             }
         }
     }
@@ -330,8 +332,8 @@ enum Begun {
 }
 
 /// Whether a connection may serve another message.
-fn is_young(session: &Session) -> bool {
-    session.age() < if session.lesser { LESSER_AGE } else { MAX_AGE }
+fn is_young(session: &Session, now: Instant) -> bool {
+    now.saturating_duration_since(session.opened()) < if session.lesser { LESSER_AGE } else { MAX_AGE }
 }
 
 impl Ahead {
@@ -387,7 +389,7 @@ impl Through {
     /// Begins to send the message before its end is here: `head` is its header as the next hop gets it, `seen` how
     /// much of what the client sent is in it.
     pub async fn begin(&mut self, head: &[u8], seen: usize) {
-        self.ahead = Some(Ahead { sent: 0, hash: Xxh3::new(), seen, refused: None });
+        self.ahead = Some(Box::new(Ahead { sent: 0, hash: Xxh3::new(), seen, refused: None }));
         self.send_part(head).await;
     }
 
@@ -443,11 +445,13 @@ impl Through {
         let id = record.id;
         let rest = match self.ahead.take() {
             None => Some(&*bytes),
-            Some(Ahead { refused: Some(reply), .. }) => {
-                self.session = Some(session);
-                return self.refused(&reply, id);
-            }
-            Some(ahead) => ahead.rest(&bytes),
+            Some(mut ahead) => match ahead.refused.take() {
+                None => ahead.rest(&bytes),
+                Some(reply) => {
+                    self.session = Some(session);
+                    return self.refused(&reply, id);
+                }
+            },
         };
         let Some(rest) = rest else {
             tracing::error!(%id, peer, "a message became another one on its way: it is stored");
@@ -478,7 +482,7 @@ impl Through {
             Ok(Handed::Taken(reply)) => {
                 let counters = &self.shared.queue.delivered;
                 counters.fetch_add(self.dispatch.recipients.len() as u64, Ordering::Relaxed);
-                Passed::Taken(format!("{peer}: {}", reply.line()))
+                Passed::Taken([&*peer, ": ", &reply.line()].concat())
             }
             Ok(Handed::Refused(reply)) => self.refused(&reply, id),
             Ok(Handed::Unsent(trouble)) => {

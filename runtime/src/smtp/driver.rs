@@ -119,7 +119,7 @@ pub(super) async fn drive(
                     None => deadline,
                 };
                 // A deadline that came nearer than the timer stands must not be missed.
-                let first = if pace.is_some() { next(Instant::now()) } else { deadline };
+                let first = next(progress);
                 if timer.deadline() > first {
                     Sleep::reset(timer.as_mut(), first);
                 }
@@ -167,14 +167,14 @@ pub(super) async fn drive(
             Step::Accept(incoming) => {
                 write(&mut io, session.output(), settings.write_timeout).await?;
                 let accepting = match through.take().filter(|_| session.is_passing()) {
-                    Some(open) => context.acceptor.pass(open, *incoming),
-                    None => context.acceptor.accept(*incoming),
+                    Some(open) => context.acceptor.pass(open, incoming),
+                    None => context.acceptor.accept(incoming),
                 };
                 session.accepted(accepting.await);
             }
             Step::Offer(so_far, expected) => {
                 write(&mut io, session.output(), settings.write_timeout).await?;
-                session.offered(context.acceptor.offer(&mut through, *so_far, expected).await);
+                session.offered(context.acceptor.offer(&mut through, &so_far, expected).await);
             }
             Step::Verify { name, password } => {
                 write(&mut io, session.output(), settings.write_timeout).await?;
@@ -223,15 +223,15 @@ async fn send_ahead(
         // It makes ready while the client sends.
         open.announce().await;
     }
+    let so_far = session.head(now());
+    let Some(message) = session.received() else { return };
     let begin = Instant::now();
-    if let Some(so_far) = session.head(now())
+    if let Some(so_far) = so_far
         && let Some(head) = context.acceptor.head(&so_far)
     {
         open.begin(&head, so_far.bytes.len()).await;
     }
-    if let Some(message) = session.received() {
-        open.follow(message).await;
-    }
+    open.follow(message).await;
     // A slow next hop is not the client's fault.
     let waited = begin.elapsed();
     *progress += waited;

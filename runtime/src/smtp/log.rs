@@ -49,11 +49,11 @@ impl Entry {
 }
 
 fn sender(transaction: &Transaction) -> String {
-    format!("<{}>", Clean(&transaction.reverse.wire))
+    ["<", &Clean(&transaction.reverse.wire).text(), ">"].concat()
 }
 
 fn recipients(transaction: &Transaction) -> String {
-    let mut text = String::new();
+    let mut text = String::with_capacity(64);
     for (place, (wire, fate, _)) in transaction.settled().enumerate() {
         if place == MAX_NAMED {
             let _ = write!(text, ",and {} more", transaction.accepted() - MAX_NAMED);
@@ -65,7 +65,7 @@ fn recipients(transaction: &Transaction) -> String {
             Fate::Hold => " (hold)",
             Fate::Discard => " (discard)",
         };
-        let _ = write!(text, "{comma}<{}>{mark}", Clean(wire));
+        text.extend([comma, "<", &Clean(wire).text(), ">", mark]);
     }
     text
 }

@@ -23,7 +23,7 @@ impl Mailbox {
     /// As the next hop gets it.
     pub(crate) fn wire(&self) -> String {
         match &self.domain {
-            Some(domain) => format!("{}@{domain}", self.local),
+            Some(domain) => [&*self.local, "@", domain].concat(),
             None => self.local.clone(),
         }
     }

@@ -85,7 +85,10 @@ fn serve(folder: &Path) {
                     }
                     let mut mail = Mail::submitted(&table, "ann@example.com", &["far@other.example"]).0;
                     mail.id = pipeline.next_id();
-                    taken.fetch_add(usize::from(pipeline.accept(mail).await.is_ok()), Ordering::SeqCst);
+                    taken.fetch_add(
+                        usize::from(pipeline.accept(Box::new(mail)).await.is_ok()),
+                        Ordering::SeqCst,
+                    );
                 }
             }));
         }

@@ -312,7 +312,7 @@ impl Desk {
     }
 
     pub async fn send(&self, mail: Mail) -> Result<Receipt, Refusal> {
-        self.pipeline.accept(mail.0).await
+        self.pipeline.accept(Box::new(mail.0)).await
     }
 
     pub fn last(&self) -> Record {

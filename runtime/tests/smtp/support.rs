@@ -79,8 +79,8 @@ impl Acceptor for Memory {
     fn passes(&self) -> bool {
         self.passes.load(Ordering::Relaxed)
     }
-    fn accept(&self, incoming: Incoming) -> Accepting<'_> {
-        self.taken.lock().unwrap().push(incoming);
+    fn accept(&self, incoming: Box<Incoming>) -> Accepting<'_> {
+        self.taken.lock().unwrap().push(*incoming);
         Box::pin(std::future::ready(Ok(Receipt::default())))
     }
 }
@@ -404,7 +404,7 @@ impl Player<'_> {
                 Step::Accept(incoming) => {
                     self.output(session);
                     self.message(if session.is_passing() { "P:" } else { "M:" }, &incoming);
-                    let future = self.memory.accept(*incoming);
+                    let future = self.memory.accept(incoming);
                     session.accepted(ready(future));
                 }
                 Step::Offer(so_far, _) => {

@@ -80,7 +80,7 @@ impl Office {
 
     /// What is done to a message. Nothing here has to be waited for.
     pub fn take(&self, incoming: Incoming) -> Result<Receipt, Refusal> {
-        let mut work = self.pipeline.accept(incoming);
+        let mut work = self.pipeline.accept(Box::new(incoming));
         match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(receipt)) => {
                 self.effects.lock().unwrap().clone_from(&receipt.effects);
@@ -114,7 +114,7 @@ impl Acceptor for Office {
     fn over_quota(&self, query: &QuotaQuery<'_>) -> Result<(), Refusal> {
         self.pipeline.over_quota(query)
     }
-    fn accept(&self, incoming: Incoming) -> Accepting<'_> {
+    fn accept(&self, incoming: Box<Incoming>) -> Accepting<'_> {
         self.pipeline.accept(incoming)
     }
 }

@@ -83,7 +83,7 @@ fn nothing_can_be_injected() {
     let received = Received {
         helo: "evil)\r\nX: y",
         client_name: Some("a b"),
-        client_ip: "2001:db8::1",
+        client_ip: "2001:db8::1".parse().unwrap(),
         by: "mx.example.com",
         protocol: "ESMTPS",
         id: "ID",
@@ -110,4 +110,51 @@ fn one_endless_word_is_cut() {
     let bytes = top.finish();
     assert!(bytes.split(|b| *b == b'\n').all(|l| l.len() <= MAX_LINE + 1));
     assert!(std::str::from_utf8(&bytes).is_ok());
+}
+
+/// A field as [`Builder::add`] writes it, one word after the other.
+fn slowly(name: &str, value: &str) -> Vec<u8> {
+    let mut out = format!("{name}:").into_bytes();
+    let mut line = 0;
+    for word in value.split(|c: char| c == ' ' || c.is_control()).filter(|word| !word.is_empty()) {
+        let have = out.len() - line;
+        let worth = if line == 0 { have > name.len() + 1 } else { have > name.len() + 2 };
+        if have + 1 + word.len() > 78 && worth {
+            out.extend_from_slice(b"\r\n");
+            line = out.len();
+        }
+        out.push(b' ');
+        let room = MAX_LINE.saturating_sub(out.len() - line);
+        out.extend_from_slice(front(word.as_bytes(), room));
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+proptest::proptest! {
+    #[test]
+    fn folding_in_one_go_is_folding_word_by_word(
+        name in "[A-Za-z-]{1,20}",
+        words in proptest::collection::vec(("[ -~äÖ\u{1}\u{85}]{0,12}|x{60,90}|y{900,1100}", "[ \t\r\n]{0,2}"), 0..40),
+    ) {
+        let value: String = words.into_iter().flat_map(|(word, blank)| [word, blank]).collect();
+        let mut top = Builder::default();
+        top.add(&name, &value);
+        proptest::prop_assert_eq!(top.finish(), slowly(&name, &value));
+    }
+}
+
+/// RFC 5321 4.1.3: an address as a literal, whatever its digits.
+#[test]
+fn addresses_are_literals() {
+    let literal = |ip: IpAddr| {
+        let mut out = String::new();
+        push_literal(&mut out, ip);
+        out
+    };
+    for part in 0..=255u8 {
+        let ip = std::net::Ipv4Addr::new(part, 0, 255 - part, 10);
+        assert_eq!(literal(ip.into()), format!("[{ip}]"));
+    }
+    assert_eq!(literal("2001:db8::1".parse().unwrap()), "[IPv6:2001:db8::1]");
 }

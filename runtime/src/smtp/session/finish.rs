@@ -36,8 +36,9 @@ impl Session {
             self.audited = true;
             let (findings, job) = transaction.audit(&self.peer, receiver.bytes());
             self.audits.extend(job);
-            let about = transaction.about(&self.peer);
-            log::audit(&about, "end-of-data", &findings);
+            if !findings.is_empty() {
+                log::audit(&transaction.about(&self.peer), "end-of-data", &findings);
+            }
         }
         match gate {
             Gate::Pass => {
@@ -95,7 +96,7 @@ impl Session {
                 let counter =
                     if entry.all_discarded { &self.cx.metrics.discarded } else { &self.cx.metrics.accepted };
                 Metrics::bump(counter);
-                let reply = format!("250 2.0.0 Ok: queued as {}", entry.id);
+                let reply = ["250 2.0.0 Ok: queued as ", &entry.id.to_string()].concat();
                 log::accepted(self, &table, &entry, &receipt, &reply);
                 self.say(&reply);
                 self.errors = 0;

@@ -72,7 +72,7 @@ impl Domain {
         if ascii.len() > MAX_DOMAIN {
             return Err(DomainError::Long);
         }
-        for label in ascii.split('.') {
+        for label in ascii.as_bytes().split(|b| *b == b'.') {
             if label.is_empty() {
                 return Err(DomainError::EmptyLabel);
             }
@@ -80,11 +80,10 @@ impl Domain {
                 return Err(DomainError::Long);
             }
             let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-            if let Some(odd) = label.bytes().position(|b| !fine(b)) {
-                let c = label.get(odd..).and_then(|rest| rest.chars().next());
-                return Err(DomainError::Character(c.unwrap_or(char::REPLACEMENT_CHARACTER)));
+            if let Some(odd) = label.iter().find(|b| !fine(**b)) {
+                return Err(DomainError::Character(char::from(*odd)));
             }
-            if label.starts_with('-') || label.ends_with('-') {
+            if label.starts_with(b"-") || label.ends_with(b"-") {
                 return Err(DomainError::Hyphen);
             }
         }
