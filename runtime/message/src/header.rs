@@ -196,7 +196,7 @@ pub fn line_end(message: &[u8]) -> &'static str {
     }
 }
 
-/// Lines are folded from here on.
+/// The longest line that is not folded, where there is a choice (RFC 5322 2.1.1).
 const FOLD: usize = 78;
 
 /// Fields to put in front of a message, built so that no value can begin a field or a line of its own.
@@ -212,7 +212,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// One that grows to about so many bytes.
+    /// One with room for so many bytes.
     #[must_use]
     pub fn with_room(bytes: usize) -> Self {
         Self { bytes: Vec::with_capacity(bytes) }
@@ -240,7 +240,7 @@ impl Builder {
             // As many whole words as the line still takes.
             let fits = match rest.get(..=most) {
                 None => rest.len(),
-                Some(front) => memchr::memrchr(b' ', front).unwrap_or(0),
+                Some(words) => memchr::memrchr(b' ', words).unwrap_or(0),
             };
             // Not right behind the name, nor where the line holds less than the name is long.
             let worth = if line == begin { have > name + 1 } else { have > name + 2 };
@@ -250,11 +250,11 @@ impl Builder {
                 continue;
             }
             self.bytes.push(b' ');
-            let (put, most) = match fits {
+            let (put, cut) = match fits {
                 0 => (memchr::memchr(b' ', rest).unwrap_or(rest.len()), MAX_LINE.saturating_sub(have + 1)),
                 _ => (fits, fits),
             };
-            self.bytes.extend_from_slice(front(rest.get(..put).unwrap_or_default(), most));
+            self.bytes.extend_from_slice(front(rest.get(..put).unwrap_or_default(), cut));
             rest = rest.get(put + 1..).unwrap_or_default();
         }
         self.bytes.extend_from_slice(b"\r\n");
@@ -268,11 +268,11 @@ impl Builder {
     }
 }
 
-/// A value's words with one space between each two; controls part words.
+/// A value's words with one space between them; control characters separate words, too.
 fn words(value: &str) -> Cow<'_, str> {
     let bytes = value.as_bytes();
     let odd = |a: u8, b: u8| !(b' '..=b'~').contains(&a) | ((a == b' ') & (b == b' '));
-    // Without a branch: the compiler makes wide compares of it.
+    // No stop at the first odd one: the compiler can compare many at once.
     let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
     let edge = |end: Option<&u8>| end.is_none_or(|b| b.is_ascii_graphic());
     if edge(bytes.first()) && edge(bytes.last()) && !pairs.fold(false, |found, (a, b)| found | odd(*a, *b)) {
@@ -330,28 +330,24 @@ impl Received<'_> {
     #[must_use]
     pub fn value(&self) -> String {
         let mut out = String::with_capacity(256);
-        let mut add = |before: &str, what: &str| {
+        let add = |out: &mut String, before: &str, what: &str| {
             out.push_str(before);
             out.push_str(&token(what));
         };
-        add("from ", self.helo);
+        add(&mut out, "from ", self.helo);
         match self.client_name {
             Some(name) => {
-                add(" (", name);
+                add(&mut out, " (", name);
                 out.push(' ');
             }
             None => out.push_str(" ("),
         }
         push_literal(&mut out, self.client_ip);
-        let mut add = |before: &str, what: &str| {
-            out.push_str(before);
-            out.push_str(&token(what));
-        };
-        add(") by ", self.by);
-        add(" with ", self.protocol);
-        add(" id ", self.id);
+        add(&mut out, ") by ", self.by);
+        add(&mut out, " with ", self.protocol);
+        add(&mut out, " id ", self.id);
         if let Some(recipient) = self.recipient {
-            add(" for <", recipient);
+            add(&mut out, " for <", recipient);
             out.push('>');
         }
         out.push_str("; ");
@@ -360,7 +356,7 @@ impl Received<'_> {
     }
 }
 
-/// Adds an address literal (RFC 5321 4.1.3). The common kind by hand: every message has one.
+/// Adds an address literal (RFC 5321 4.1.3). IPv4 is written by hand: formatting costs more, and each message has an address.
 fn push_literal(out: &mut String, ip: IpAddr) {
     match ip {
         IpAddr::V4(ip) => {
@@ -383,11 +379,10 @@ fn push_literal(out: &mut String, ip: IpAddr) {
 fn token(text: &str) -> Cow<'_, str> {
     const MOST: usize = 255;
     let plain =
-        |b: u8| b.is_ascii_graphic() && !matches!(b, b'(' | b')' | b'<' | b'>' | b'"' | b';' | b'\\' | b',');
+        |b: u8| b.is_ascii_graphic() & !matches!(b, b'(' | b')' | b'<' | b'>' | b'"' | b';' | b'\\' | b',');
     if text.is_empty() {
         return Cow::Borrowed("unknown");
     }
-    // Without a branch, as above.
     if text.len() <= MOST && text.bytes().fold(true, |all, b| all & plain(b)) {
         return Cow::Borrowed(text);
     }

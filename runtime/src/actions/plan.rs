@@ -92,7 +92,7 @@ pub fn finish(
     }
     let named = incoming.table.profile().hostname.as_ref();
     let hostname = named.unwrap_or(&settings.hostname).clone();
-    // Only what is submitted is ours to vouch for.
+    // Only what is submitted is ours to vouch for. Its header is not read for keys that there are not.
     let signs = incoming.submitted && !settings.signer.is_empty();
     let keys = if signs { settings.signer.of_author(&read) } else { None };
     let stored = trace::stored(&incoming, &hostname, zone, keys.as_ref());

@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::borrow::Cow;
 
-/// What the fields on top take, in bytes; longer ones take more.
-const TOP: usize = 512;
+/// Room for the rest of the fields on top, in bytes: their names and folds, `Message-ID` and `Date`.
+const OWN: usize = 512;
 
 /// Builds the stored bytes. With the keys that will sign them, earlier signatures of that domain go. `hostname` is ours; dates are written in the zone.
 #[must_use]
@@ -37,8 +37,9 @@ pub fn stored(incoming: &Incoming, hostname: &str, zone: &TimeZone, keys: Option
         field.is("Authentication-Results")
             && (field.value.len() > MAX_HEADER || claims(field.value, &told.id))
     };
-    let (mut is_bare, mut has_id, mut has_date) = (true, false, false);
-    let mut gone = Vec::new();
+    let goes =
+        |field: &Field<'_>| (incoming.submitted && unwanted(field)) || (!told.id.is_empty() && forged(field));
+    let (mut is_bare, mut has_id, mut has_date, mut some_go) = (true, false, false, false);
     // To the end of the header, past all limits: what is to go must not be hidden behind two thousand other fields.
     for field in header::each(&incoming.bytes) {
         is_bare = false;
@@ -48,15 +49,16 @@ pub fn stored(incoming: &Incoming, hostname: &str, zone: &TimeZone, keys: Option
         }
         has_id |= field.is("Message-ID") && !is_empty(&field);
         has_date |= field.is("Date") && !is_empty(&field);
-        if (incoming.submitted && unwanted(&field)) || (!told.id.is_empty() && forged(&field)) {
-            gone.push(field.range);
-        }
+        some_go |= goes(&field);
     }
-    let mut top = Builder::with_room(TOP + incoming.bytes.len());
-    if let Some(results) = &told.results {
+    let received = received(incoming, hostname, seconds);
+    let results = told.results.as_deref().unwrap_or_default();
+    // The message follows in the same bytes: where they had to grow, it would be there three times.
+    let mut top = Builder::with_room(received.len() + results.len() + OWN + incoming.bytes.len());
+    if told.results.is_some() {
         top.add("Authentication-Results", results);
     }
-    top.add("Received", &received(incoming, hostname, seconds));
+    top.add("Received", &received);
     if incoming.submitted && !has_id {
         top.add("Message-ID", &format!("<{}@{hostname}>", incoming.id));
     }
@@ -69,9 +71,11 @@ pub fn stored(incoming: &Incoming, hostname: &str, zone: &TimeZone, keys: Option
         out.extend_from_slice(b"\r\n");
     }
     let mut from = 0;
-    for range in gone {
-        out.extend_from_slice(incoming.bytes.get(from..range.start).unwrap_or_default());
-        from = range.end;
+    // Looked for again and not kept: nobody counts the memory of millions of empty fields.
+    let header = if some_go { incoming.bytes.as_slice() } else { &[] };
+    for field in header::each(header).filter(goes) {
+        out.extend_from_slice(incoming.bytes.get(from..field.range.start).unwrap_or_default());
+        from = field.range.end;
     }
     out.extend_from_slice(incoming.bytes.get(from..).unwrap_or_default());
     out

@@ -189,9 +189,9 @@ impl Visit for Values {
 
 /// Whether a value is one plain word.
 fn is_plain(text: &str) -> bool {
-    let ascii = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'=' | b'\\');
+    let ascii = |b: u8| b.is_ascii_graphic() & !matches!(b, b'"' | b'=' | b'\\');
     if text.is_ascii() {
-        // Without a branch: the compiler makes wide compares of it.
+        // No stop at the first odd one: the compiler can compare many at once.
         return !text.is_empty() && text.bytes().fold(true, |all, b| all & ascii(b));
     }
     text.chars().all(|c| u8::try_from(c).ok().filter(u8::is_ascii).map_or(c.is_alphanumeric(), ascii))
@@ -206,10 +206,6 @@ fn push_value(line: &mut String, text: &str) {
     line.push('"');
     let special = |b: u8| !(b' '..=b'~').contains(&b) || matches!(b, b'"' | b'\\');
     let mut rest = text;
-    if !text.bytes().fold(false, |found, b| found | special(b)) {
-        line.push_str(text);
-        rest = "";
-    }
     while let Some(place) = rest.bytes().position(special) {
         // Everything before it is ASCII, so that it begins a character.
         let (plain, from) = rest.split_at_checked(place).unwrap_or((rest, ""));

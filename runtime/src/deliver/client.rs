@@ -229,7 +229,7 @@ impl Session {
         self.usable && self.stage == Stage::None
     }
 
-    /// Since when it stands.
+    /// When it was opened.
     #[must_use]
     pub fn opened(&self) -> Instant {
         self.opened

@@ -89,7 +89,7 @@ pub struct Through {
     session: Option<Box<Session>>,
     /// Its envelope so far.
     dispatch: Dispatch,
-    /// What went out before the end of the message was here. Boxed, since few messages have it and all are moved.
+    /// What went out before the end of the message was here. Boxed: few have one, and each is moved.
     ahead: Option<Box<Ahead>>,
     _place: OwnedSemaphorePermit,
 }

@@ -114,11 +114,12 @@ pub(super) async fn drive(
                     slow && context.is_pressed(settings.max_memory)
                 };
                 // Memory may become short at any time: a message is looked at now and then.
-                let next = |now| match pace {
-                    Some(pace) => deadline.min(pace.lively.max(now + settings.slow_timeout / 4)),
+                let next = |from| match pace {
+                    Some(pace) => deadline.min(pace.lively.max(from + settings.slow_timeout / 4)),
                     None => deadline,
                 };
                 // A deadline that came nearer than the timer stands must not be missed.
+                // Where that is past already, the timer fires once and is moved on.
                 let first = next(progress);
                 if timer.deadline() > first {
                     Sleep::reset(timer.as_mut(), first);

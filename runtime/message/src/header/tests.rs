@@ -134,7 +134,7 @@ fn slowly(name: &str, value: &str) -> Vec<u8> {
 proptest::proptest! {
     #[test]
     fn folding_in_one_go_is_folding_word_by_word(
-        name in "[A-Za-z-]{1,20}",
+        name in "[A-Za-z-]{1,20}|n{70,90}|n{990,1000}",
         words in proptest::collection::vec(("[ -~äÖ\u{1}\u{85}]{0,12}|x{60,90}|y{900,1100}", "[ \t\r\n]{0,2}"), 0..40),
     ) {
         let value: String = words.into_iter().flat_map(|(word, blank)| [word, blank]).collect();
