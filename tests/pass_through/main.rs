@@ -51,8 +51,7 @@ fn on_disk(folder: &std::path::Path, token: &str) -> bool {
             return on_disk(&path, token);
         }
         // A socket cannot be read.
-        std::fs::read(&path)
-            .is_ok_and(|bytes| bytes.windows(token.len()).any(|window| window == token.as_bytes()))
+        std::fs::read(&path).is_ok_and(|bytes| memchr::memmem::find(&bytes, token.as_bytes()).is_some())
     })
 }
 
