@@ -25,6 +25,15 @@ profile {
 }
 ";
 
+/// Ends the senders, also where a test fails: whoever waits for them would wait for ever.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A daemon whose configuration changes; clients are trusted.
 struct Changing<'a> {
     folder: &'a Path,
@@ -142,6 +151,7 @@ fn mail_that_stays_changes_its_way_under_load() {
                 all.load(Ordering::Relaxed) > before + 3
             });
         };
+        let ends = Ends(&stop);
         for _ in 0..6 {
             it.reload(&lmtp);
             more(&senders);
@@ -150,7 +160,7 @@ fn mail_that_stays_changes_its_way_under_load() {
         }
         it.reload(&lmtp);
         more(&senders);
-        stop.store(true, Ordering::Relaxed);
+        drop(ends);
         senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect::<Vec<String>>()
     });
     it.daemon.wait_for_empty_queue();

@@ -31,10 +31,15 @@ fn daemon(folder: &std::path::Path, hop: SocketAddr) -> Daemon {
 
 /// The same with the table that is there.
 fn with_table(folder: &std::path::Path, hop: SocketAddr) -> Daemon {
+    with_settings(folder, hop, "")
+}
+
+/// The same with more settings.
+fn with_settings(folder: &std::path::Path, hop: SocketAddr, more: &str) -> Daemon {
     let address = free_port();
     let config = format!(
         "(table: \"edict.table\", data: \"edict-data\", listeners: [(address: \"{address}\", role: mx)],
-          outside: relay(\"{hop}\"), pass_through: (connections: 20), queue: (first_retry_seconds: 1))"
+          outside: relay(\"{hop}\"), pass_through: (connections: 20), queue: (first_retry_seconds: 1), {more})"
     );
     Daemon::configured(folder, address, &config)
 }

@@ -3,8 +3,8 @@
 use crate::hop::Hop;
 use crate::support::client::Client;
 use crate::support::daemon::Daemon;
-use crate::support::wait_for;
-use crate::{daemon, on_disk, text};
+use crate::support::{build_table, wait_for};
+use crate::{daemon, on_disk, text, with_settings};
 use std::sync::atomic::Ordering;
 
 /// Sends these messages, which are all taken.
@@ -67,4 +67,17 @@ fn a_hop_that_never_answers_is_waited_for_once() {
             wait_for(&token, || hop.count(&token) == 1);
         }
     }
+}
+
+/// The same where commands have less time than that.
+#[test]
+fn less_time_for_commands_is_waited_for_once_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, hop) = Hop::start();
+    build_table("pass-through", &folder.path().join("edict.table"), |_| ());
+    let daemon = with_settings(folder.path(), address, "next_hops: (command_seconds: 2)");
+    "silent rcpt".clone_into(&mut hop.mode.lock().unwrap());
+    send(&daemon, 0..4);
+    daemon.wait_for_log(&["no way through: mail is stored"]);
+    assert_eq!(daemon.read_log().matches("no way through: mail is stored").count(), 1);
 }

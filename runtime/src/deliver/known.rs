@@ -84,9 +84,16 @@ impl Known {
         self.broken_off.add(id, (), HANGING_FOR);
     }
 
+    /// All commands for a message were answered.
+    pub(crate) fn forget_broken_off(&self, id: MessageId) {
+        if !self.broken_off.is_empty() {
+            self.broken_off.forget(&id);
+        }
+    }
+
     /// Whether each command for a message is to wait for the answer to the one before: then it is seen which one has none.
     pub(crate) fn is_broken_off(&self, id: MessageId) -> bool {
-        self.broken_off.get(&id).is_some()
+        !self.broken_off.is_empty() && self.broken_off.get(&id).is_some()
     }
 
     /// How a login stands at a server.
@@ -122,16 +129,21 @@ impl<K: Eq + Hash, V: Clone> Timed<K, V> {
         self.known().is_empty()
     }
 
-    /// Remembers one; where there are too many it is as if it was not known.
-    fn add(&self, key: K, value: V, life: Duration) {
+    /// Remembers one; where there are too many it takes the place of the one that would be forgotten first.
+    fn add(&self, key: K, value: V, life: Duration)
+    where
+        K: Clone,
+    {
         let mut known = self.known();
         let now = Instant::now();
         if known.len() >= MOST && !known.contains_key(&key) {
             known.retain(|_, (until, _)| now < *until);
+            let first = known.iter().min_by_key(|(_, (until, _))| *until).map(|(key, _)| key.clone());
+            if let Some(first) = first.filter(|_| known.len() >= MOST) {
+                known.remove(&first);
+            }
         }
-        if known.len() < MOST || known.contains_key(&key) {
-            known.insert(key, (now + life, value));
-        }
+        known.insert(key, (now + life, value));
     }
 
     pub(super) fn forget(&self, key: &K) {
@@ -206,8 +218,8 @@ mod tests {
         assert!(known.is_silent(server(1)) && !known.is_silent(server(2)) && !known.is_silent(server(3)));
         (3..5000).for_each(|port| known.add_silent(server(port)));
         assert_eq!(known.silent.known().len(), MOST);
-        assert!(known.is_silent(server(1)) && known.is_silent(server(3)));
         assert!(!known.silent.known().contains_key(&server(2)), "room is made by those whose time is over");
+        assert!(known.is_silent(server(4999)) && !known.is_silent(server(1)), "and then by the oldest");
     }
 
     /// Once its time is over one connection tries a server that was not there, and the others leave it alone meanwhile.

@@ -175,7 +175,9 @@ impl Session {
                 }
                 self.write(command).await?;
             }
-            let reply = self.reply(command).await.inspect_err(|_| *hung_at = Some(place))?;
+            let reply = self.reply(command).await;
+            // Who said 421 hangs up for that, whoever is named then.
+            let reply = reply.inspect_err(|_| *hung_at = Some(place).filter(|_| self.closing.is_none()))?;
             let at_rcpt = match self.judge(&reply)? {
                 // RFC 5321 4.5.3.1.10: some say 552 for too many.
                 Some(Outcome::Failed(reason)) if reply.code == 552 && !accepted.is_empty() => {

@@ -25,7 +25,7 @@ pub(super) struct Tried {
     pub outcomes: Vec<Outcome>,
     /// Why the hop takes no more for now.
     pub closing: Option<Reason>,
-    /// It fell silent in the middle of the transaction, which may be for that one's sake.
+    /// It fell silent in the middle of the transaction, or hung up at a recipient, which may be for that one's sake.
     pub silent: bool,
 }
 
@@ -124,20 +124,24 @@ fn remember(known: &Known, hop: &Hop, letter: &Letter<'_>, sent: &Sent) {
                 known.add_hanging(hop, &target.address);
             }
         }
-        None if letter.targets.len() == 1 => {
-            recipients.for_each(|target| known.forget_hanging(hop, &target.address));
+        None => {
+            known.forget_broken_off(letter.id);
+            if let ([Outcome::Delivered { .. }], Some(target)) = (sent.outcomes.as_slice(), recipients.next())
+            {
+                known.forget_hanging(hop, &target.address);
+            }
         }
         _ => {}
     }
 }
 
 pub(super) fn letter<'a>(
-    known: &Known,
+    (known, hop): (&Known, &Hop),
     job: &'a Job,
     record: &'a Record,
     bytes: &'a [u8],
 ) -> Option<Letter<'a>> {
-    Some(Letter {
+    let letter = Letter {
         id: record.id,
         received: record.received,
         place: job.dispatch,
@@ -145,8 +149,12 @@ pub(super) fn letter<'a>(
         targets: &job.targets,
         bytes,
         again: job.again || job.entry.again,
-        step_by_step: job.targets.len() > 1 && known.is_broken_off(record.id),
-    })
+        step_by_step: false,
+    };
+    // A server that only takes long about a recipient must not find the message behind him: it would have it each time.
+    let slow = letter.recipients().any(|target| known.hangs(hop, &target.address));
+    let step_by_step = slow || (job.targets.len() > 1 && known.is_broken_off(record.id));
+    Some(Letter { step_by_step, ..letter })
 }
 
 /// One transaction, over the open connection or a new one. An error: no connection came about.
@@ -165,12 +173,13 @@ pub(super) async fn attempt(
     let known = Arc::clone(&inner.ways.load().settings.known);
     let Some(dispatch) = record.dispatches.get(usize::from(job.dispatch)) else { return Ok(missing()) };
     let bytes = bytes_for(record, dispatch);
-    let Some(letter) = letter(&known, job, record, &bytes) else { return Ok(missing()) };
+    let Some(letter) = letter((&known, &lane.hop), job, record, &bytes) else { return Ok(missing()) };
     let next = next.and_then(|(job, record, _)| {
         let dispatch = record.dispatches.get(usize::from(job.dispatch))?;
         Some((job, record, bytes_for(record, dispatch)))
     });
-    let next = next.as_ref().and_then(|(job, record, bytes)| self::letter(&known, job, record, bytes));
+    let next =
+        next.as_ref().and_then(|(job, record, bytes)| self::letter((&known, &lane.hop), job, record, bytes));
     // A reload may have come while it rested.
     let old = connection.take_if(|open| !Arc::ptr_eq(&open.ways, &inner.ways.load()));
     if let Some(old) = old {
@@ -228,7 +237,11 @@ pub(super) async fn attempt(
             open.place.iter_mut().for_each(Place::prove);
             *connection = Some(open);
         }
-        let silent = last.trouble == Some(Trouble::Silent);
+        let silent = match last.trouble {
+            Some(Trouble::Silent) => true,
+            Some(Trouble::Lost(_)) => last.hung_at.is_some(),
+            _ => false,
+        };
         return Ok(Tried { outcomes, closing: last.closing, silent });
     }
     Err(Trouble::Lost("it hangs up at once".to_owned()))

@@ -10,12 +10,12 @@ use super::route::Hop;
 use super::ways::Ways;
 use super::{Inner, Queue, now};
 use crate::acceptor::Expected;
-use crate::deliver::client::Session;
+use crate::deliver::client::{Session, Trouble};
 use crate::deliver::reply::Reply;
 use crate::deliver::through::Handed;
 use crate::envelope::{Dispatch, DispatchKind, MessageId, Record};
 use crate::within::within;
-use down::Down;
+use down::{Down, Turn};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -91,6 +91,8 @@ pub struct Through {
     dispatch: Dispatch,
     /// What went out before the end of the message was here. Boxed: few have one, and each is moved.
     ahead: Option<Box<Ahead>>,
+    /// It finds out whether a hop that said nothing speaks again.
+    probes: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -177,22 +179,31 @@ impl Shared {
         let hop = ways.guide.hops(&dispatch, now()).pop();
         let Some(hop) = hop.filter(|hop| matches!(hop, Hop::Relay(_))) else { return Offered::Store };
         // Whoever has it open already knows better.
-        if self.queue.draining() || (open.is_none() && self.down.holds(&hop)) {
+        let turn = if open.is_none() { self.down.turn(&hop) } else { Turn::Free };
+        if self.queue.draining() || turn == Turn::Held {
             return Offered::Store;
         }
-        match timeout(PATIENCE, self.ask(&ways, &hop, open, dispatch, expected)).await {
-            Ok(offered) => {
-                if matches!(offered, Offered::Refused(_)) {
-                    // It speaks, whatever it says.
-                    self.down.forget(&hop);
-                }
-                offered
-            }
+        let offered = match timeout(PATIENCE, self.ask(&ways, &hop, open, dispatch, expected)).await {
+            Ok(offered) => offered,
             Err(_) => {
                 tracing::info!(%hop, "a next hop says nothing: mail is stored");
                 self.down.add_silent(&hop);
                 Offered::Store
             }
+        };
+        match open.as_mut().filter(|_| offered == Offered::Taken) {
+            Some(through) => through.probes |= turn == Turn::Probe,
+            // What it says of a recipient is no word on a message.
+            None if turn == Turn::Probe => self.down.give_back(&hop),
+            None => {}
+        }
+        offered
+    }
+
+    /// A connection is of no use: where nothing was said in time, others are not to wait for that.
+    fn note(&self, hop: &Hop, trouble: &Trouble) {
+        if *trouble == Trouble::Silent {
+            self.down.add_silent(hop);
         }
     }
 
@@ -237,14 +248,25 @@ impl Shared {
                     through.dispatch.recipients.extend(dispatch.recipients);
                     Offered::Taken
                 }
-                Err(_) => Offered::Store,
+                Err(trouble) => {
+                    self.note(hop, &trouble);
+                    Offered::Store
+                }
             };
         }
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Offered::Store };
         match self.begin(ways, hop, &dispatch, expected).await {
             Begun::Taken(session) => {
                 let (shared, hop, session) = (Arc::clone(self), hop.clone(), Some(session));
-                *open = Some(Through { shared, hop, session, dispatch, ahead: None, _place: place });
+                *open = Some(Through {
+                    shared,
+                    hop,
+                    session,
+                    dispatch,
+                    ahead: None,
+                    probes: false,
+                    _place: place,
+                });
                 Offered::Taken
             }
             Begun::Refused(reply) => Offered::Refused(reply.line()),
@@ -265,7 +287,10 @@ impl Shared {
                     Ok(session) => Box::new(session),
                     Err(trouble) => {
                         tracing::info!(%hop, %trouble, "no way through: mail is stored");
-                        self.down.add_unreached(hop);
+                        match trouble {
+                            Trouble::Silent => self.down.add_silent(hop),
+                            _ => self.down.add_unreached(hop),
+                        }
                         return Begun::Store;
                     }
                 },
@@ -285,8 +310,9 @@ impl Shared {
                     return Begun::Refused(reply);
                 }
                 // It was closed while it rested; there may be others like it.
-                Err(_) if reused => {}
+                Err(trouble) if reused && trouble != Trouble::Silent => {}
                 Err(trouble) => {
+                    self.note(hop, &trouble);
                     tracing::info!(%hop, %trouble, "no way through: mail is stored");
                     return Begun::Store;
                 }
@@ -381,7 +407,10 @@ impl Through {
         let Some(mut session) = self.session.take_if(|session| !session.said_data()) else { return };
         match timeout(PATIENCE, session.ask_for_data()).await {
             Ok(Ok(())) => self.session = Some(session),
-            Ok(Err(trouble)) => tracing::info!(hop = %self.hop, %trouble, "a next hop broke off"),
+            Ok(Err(trouble)) => {
+                self.shared.note(&self.hop, &trouble);
+                tracing::info!(hop = %self.hop, %trouble, "a next hop broke off");
+            }
             Err(_) => self.note_silence(),
         }
     }
@@ -416,14 +445,17 @@ impl Through {
                 ahead.refused = refused;
                 self.session = Some(session);
             }
-            Ok(Err(trouble)) => tracing::info!(hop = %self.hop, %trouble, "a next hop broke off"),
+            Ok(Err(trouble)) => {
+                self.shared.note(&self.hop, &trouble);
+                tracing::info!(hop = %self.hop, %trouble, "a next hop broke off");
+            }
             Err(_) => self.note_silence(),
         }
     }
 
     /// The next hop says nothing, or takes nothing. Others are not to wait for it.
     fn note_silence(&self) {
-        tracing::info!(hop = %self.hop, "a next hop takes nothing");
+        tracing::info!(hop = %self.hop, "a next hop says nothing, or takes nothing");
         self.shared.down.add_silent(&self.hop);
     }
 
@@ -466,6 +498,7 @@ impl Through {
                 return self.refused(&reply, id);
             }
             Ok(Err(trouble)) => {
+                self.shared.note(&self.hop, &trouble);
                 tracing::info!(%id, peer, %trouble, "a next hop broke off: the message is stored");
                 return Passed::Unsent;
             }
@@ -474,7 +507,13 @@ impl Through {
                 return Passed::Unsent;
             }
         }
+        if self.probes {
+            self.shared.down.prolong(&self.hop, LAST_WORD);
+        }
         let handed = timeout(LAST_WORD, session.hand_over(rest)).await;
+        if let Ok(Handed::Unsent(trouble) | Handed::Unknown(trouble)) = &handed {
+            self.shared.note(&self.hop, trouble);
+        }
         if let Ok(Handed::Taken(_) | Handed::Refused(_)) = &handed {
             self.shared.down.forget(&self.hop);
         }
@@ -508,6 +547,9 @@ impl Drop for Through {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
             self.shared.rest(&self.hop, session);
+        }
+        if self.probes {
+            self.shared.down.give_back(&self.hop);
         }
     }
 }

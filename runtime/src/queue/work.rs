@@ -156,7 +156,7 @@ async fn deliver_local(inner: &Arc<Inner>, loaded: Vec<Loaded>) {
             let letters: Vec<Letter<'_>> = loaded
                 .iter()
                 .zip(&variants)
-                .filter_map(|((job, record, _), bytes)| letter(&known, job, record, bytes))
+                .filter_map(|((job, record, _), bytes)| letter((&known, &Hop::Local), job, record, bytes))
                 .collect();
             maildir::deliver(&mail, &hostname, &letters)
         };

@@ -119,8 +119,16 @@ async fn whoever_makes_a_hop_hang_keeps_no_mail_from_others() {
 /// The hop answers for others: it is not down for one of them, and nobody else hears what was meant for that one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_hop_that_hangs_at_a_recipient_is_not_down() {
+    for (at, reason) in
+        [(At::Silent, "it said nothing in time"), (At::HangsUp, "the connection broke: it hung up")]
+    {
+        bears(at, reason).await;
+    }
+}
+
+async fn bears(at: At, reason: &str) {
     let data = tempfile::tempdir().unwrap();
-    let (port, seen, _, _) = hop(At::Silent).await;
+    let (port, seen, _, _) = hop(at).await;
     let slow = Settings {
         connections: 1,
         retry_first: Duration::from_secs(3600),
@@ -138,10 +146,10 @@ async fn a_hop_that_hangs_at_a_recipient_is_not_down() {
     for round in 1..=3 {
         submit("bad@far.example").await;
         wait("the first", || queue.counters().deferred == 2 * round - 1).await;
-        assert!(!lane.is_probed() && lane.down_for().is_zero(), "{round}");
+        assert!(!lane.is_probed() && lane.down_for().is_zero(), "{at:?}, {round}");
         submit("bad@far.example").await;
         wait("the second", || queue.counters().deferred == 2 * round).await;
-        assert!(!lane.is_probed() && lane.down_for().is_zero(), "{round}");
+        assert!(!lane.is_probed() && lane.down_for().is_zero(), "{at:?}, {round}");
         submit("good@far.example").await;
         wait("the third", || seen.all().len() as u64 == round).await;
     }
@@ -152,5 +160,71 @@ async fn a_hop_that_hangs_at_a_recipient_is_not_down() {
     }
     wait("a hop that is down", || lane.is_probed() || !lane.down_for().is_zero()).await;
     let first = queue.list(Some(MessageId(0)), 1).await.pop().unwrap();
-    assert_eq!(first.recipients[0].reason.as_deref(), Some("it said nothing in time"));
+    assert_eq!(first.recipients[0].reason.as_deref(), Some(reason));
+}
+
+/// A hop that takes chunks, and longer to say 250 to `RCPT TO:<bad@…>` than anybody waits; it counts the messages for him that it has.
+async fn late() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let taken = Arc::new(AtomicUsize::new(0));
+    let all = Arc::clone(&taken);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let all = Arc::clone(&all);
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                let (mut line, mut bad) = ("220 sink".to_owned(), false);
+                loop {
+                    let mut reply = "250 2.0.0 ok\r\n";
+                    if line.starts_with("220") {
+                        reply = "220 sink\r\n";
+                    } else if line.starts_with("EHLO") {
+                        reply = "250-sink\r\n250-PIPELINING\r\n250 CHUNKING\r\n";
+                    } else if line.starts_with("MAIL") {
+                        bad = false;
+                    } else if line.starts_with("RCPT TO:<bad@") {
+                        bad = true;
+                        tokio::time::sleep(Duration::from_secs(3)).await;
+                    } else if let Some(size) = line.strip_prefix("BDAT ") {
+                        let size = size.split(' ').next().unwrap().trim().parse().unwrap();
+                        let mut chunk = vec![0; size];
+                        if stream.read_exact(&mut chunk).await.is_err() {
+                            return;
+                        }
+                        all.fetch_add(usize::from(bad), Ordering::SeqCst);
+                    }
+                    // Whoever hung up hears nothing, and what he said before counts.
+                    let _ = stream.write_all(reply.as_bytes()).await;
+                    line.clear();
+                    if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (port, taken)
+}
+
+/// RFC 3030 4.2, RFC 1047: to a hop that is slow about a recipient the message does not go along with him a second time: it would have
+/// it once more with each try.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_slow_hop_does_not_find_the_message_behind_him_each_time() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, taken) = late().await;
+    let hour = Duration::from_secs(3600);
+    let settings = Settings { connections: 1, retry_first: hour, retry_max: hour, ..brief(data.path()) };
+    let queue = start(data.path(), &[("far.example", relay(port))], settings);
+    queue.submit(message(1, &["bad@far.example"], "X: bad\n\n")).await.unwrap();
+    for round in 1..=3 {
+        wait("a try", || queue.counters().deferred == round).await;
+        // The connection serves somebody first, so that it is one that answers in time.
+        queue.submit(message(1 + round, &["good@far.example"], "X: good\n\n")).await.unwrap();
+        wait("the other", || queue.counters().delivered == round).await;
+        queue.retry(MessageId(1)).await.unwrap();
+    }
+    wait("the last try", || queue.counters().deferred == 4).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(taken.load(Ordering::SeqCst) <= 1, "{taken:?}");
 }
