@@ -5,6 +5,7 @@
 //! many connections, so long a wait; where either is used up, mail is stored as ever.
 
 mod down;
+mod idle;
 
 use super::route::Hop;
 use super::ways::Ways;
@@ -16,22 +17,16 @@ use crate::deliver::through::Handed;
 use crate::envelope::{Dispatch, DispatchKind, MessageId, Record};
 use crate::within::within;
 use down::{Down, Turn};
-use std::collections::HashMap;
+use idle::{Idle, REST};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// How long a client waits for the next hop's word on a recipient before its mail is stored instead.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a connection waits for more mail.
-const REST: Duration = Duration::from_secs(20);
-/// How long one connection is used.
-const MAX_AGE: Duration = Duration::from_secs(300);
-/// The same of one to a server that a better one was passed over for.
-const LESSER_AGE: Duration = Duration::from_secs(5);
 /// What is sent at once of a message whose end is not here.
 const WORTH_IT: usize = 32 << 10;
 /// The longest wait for the word on a message: less than a client waits (RFC 5321 4.5.3.2.6).
@@ -65,14 +60,10 @@ pub enum Passed {
 #[derive(Clone)]
 pub struct Passage(Arc<Shared>);
 
-/// A connection between two transactions, and since when. Boxed, since it goes from hand to hand.
-type Resting = (Box<Session>, Instant);
-
 struct Shared {
     queue: Arc<Inner>,
     places: Arc<Semaphore>,
-    /// Hashed for speed: next hops are the operator's own.
-    idle: Mutex<HashMap<Hop, Vec<Resting>, foldhash::fast::RandomState>>,
+    idle: Idle,
     down: Down,
 }
 
@@ -121,7 +112,7 @@ impl Queue {
         let shared = Arc::new(Shared {
             queue: Arc::clone(&self.inner),
             places: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
-            idle: Mutex::default(),
+            idle: Idle::default(),
             down: Down::default(),
         });
         let its = Arc::downgrade(&shared);
@@ -135,21 +126,7 @@ async fn sweep(shared: &Weak<Shared>) {
     loop {
         tokio::time::sleep(REST / 2).await;
         let Some(shared) = shared.upgrade() else { return };
-        let mut old = Vec::new();
-        {
-            let mut idle = shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            for resting in idle.values_mut() {
-                let kept = std::mem::take(resting).into_iter().filter_map(|(session, since)| {
-                    if since.elapsed() < REST && !shared.queue.draining() {
-                        return Some((session, since));
-                    }
-                    old.push(session);
-                    None
-                });
-                *resting = kept.collect();
-            }
-            idle.retain(|_, resting| !resting.is_empty());
-        }
+        let old = shared.idle.old(shared.queue.draining());
         for session in old {
             session.quit().await;
         }
@@ -200,13 +177,6 @@ impl Shared {
         offered
     }
 
-    /// A connection is of no use: where nothing was said in time, others are not to wait for that.
-    fn note(&self, hop: &Hop, trouble: &Trouble) {
-        if *trouble == Trouble::Silent {
-            self.down.add_silent(hop);
-        }
-    }
-
     /// The same for the hop that it goes to, however long that takes.
     async fn ask(
         self: &Arc<Self>,
@@ -249,7 +219,7 @@ impl Shared {
                     Offered::Taken
                 }
                 Err(trouble) => {
-                    self.note(hop, &trouble);
+                    self.down.note(hop, &trouble);
                     Offered::Store
                 }
             };
@@ -278,7 +248,7 @@ impl Shared {
     async fn begin(&self, ways: &Ways, hop: &Hop, dispatch: &Dispatch, expected: Expected) -> Begun {
         let Some(target) = dispatch.recipients.first() else { return Begun::Store };
         loop {
-            let kept = self.resting(hop);
+            let kept = self.idle.take(hop);
             let reused = kept.is_some();
             let mut session = match kept {
                 Some(session) => session,
@@ -312,7 +282,7 @@ impl Shared {
                 // It was closed while it rested; there may be others like it.
                 Err(trouble) if reused && trouble != Trouble::Silent => {}
                 Err(trouble) => {
-                    self.note(hop, &trouble);
+                    self.down.note(hop, &trouble);
                     tracing::info!(%hop, %trouble, "no way through: mail is stored");
                     return Begun::Store;
                 }
@@ -320,27 +290,9 @@ impl Shared {
         }
     }
 
-    fn resting(&self, hop: &Hop) -> Option<Box<Session>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let resting = idle.get_mut(hop)?;
-        // The last one in is the one that the next hop has waited for least.
-        let now = Instant::now();
-        while let Some((session, since)) = resting.pop() {
-            if now.saturating_duration_since(since) < REST && is_young(&session, now) {
-                return Some(session);
-            }
-        }
-        None
-    }
-
     fn rest(&self, hop: &Hop, session: Box<Session>) {
-        let now = Instant::now();
-        if session.usable() && is_young(&session, now) && !self.queue.draining() {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            match idle.get_mut(hop) {
-                Some(resting) => resting.push((session, now)),
-                None => drop(idle.insert(hop.clone(), vec![(session, now)])),
-            }
+        if !self.queue.draining() {
+            self.idle.put(hop, session);
         }
     }
 }
@@ -355,11 +307,6 @@ enum Begun {
     Taken(Box<Session>),
     Refused(Reply),
     Store,
-}
-
-/// Whether a connection may serve another message.
-fn is_young(session: &Session, now: Instant) -> bool {
-    now.saturating_duration_since(session.opened()) < if session.lesser { LESSER_AGE } else { MAX_AGE }
 }
 
 impl Ahead {
@@ -408,7 +355,7 @@ impl Through {
         match timeout(PATIENCE, session.ask_for_data()).await {
             Ok(Ok(())) => self.session = Some(session),
             Ok(Err(trouble)) => {
-                self.shared.note(&self.hop, &trouble);
+                self.shared.down.note(&self.hop, &trouble);
                 tracing::info!(hop = %self.hop, %trouble, "a next hop broke off");
             }
             Err(_) => self.note_silence(),
@@ -446,7 +393,7 @@ impl Through {
                 self.session = Some(session);
             }
             Ok(Err(trouble)) => {
-                self.shared.note(&self.hop, &trouble);
+                self.shared.down.note(&self.hop, &trouble);
                 tracing::info!(hop = %self.hop, %trouble, "a next hop broke off");
             }
             Err(_) => self.note_silence(),
@@ -498,7 +445,7 @@ impl Through {
                 return self.refused(&reply, id);
             }
             Ok(Err(trouble)) => {
-                self.shared.note(&self.hop, &trouble);
+                self.shared.down.note(&self.hop, &trouble);
                 tracing::info!(%id, peer, %trouble, "a next hop broke off: the message is stored");
                 return Passed::Unsent;
             }
@@ -512,7 +459,7 @@ impl Through {
         }
         let handed = timeout(LAST_WORD, session.hand_over(rest)).await;
         if let Ok(Handed::Unsent(trouble) | Handed::Unknown(trouble)) = &handed {
-            self.shared.note(&self.hop, trouble);
+            self.shared.down.note(&self.hop, trouble);
         }
         if let Ok(Handed::Taken(_) | Handed::Refused(_)) = &handed {
             self.shared.down.forget(&self.hop);

@@ -2,6 +2,7 @@
 
 use super::super::route::Hop;
 use super::PATIENCE;
+use crate::deliver::client::Trouble;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -81,6 +82,13 @@ impl Down {
         if std::mem::take(&mut away.probed) || away.until <= now {
             away.silent = (2 * away.silent).clamp(PATIENCE, LONGEST);
             away.until = now + away.silent;
+        }
+    }
+
+    /// A connection is of no use: where nothing was said in time, others are not to wait for that.
+    pub fn note(&self, hop: &Hop, trouble: &Trouble) {
+        if *trouble == Trouble::Silent {
+            self.add_silent(hop);
         }
     }
 
