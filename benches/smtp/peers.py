@@ -17,6 +17,8 @@ class Server:
     """One server. `rules` is none for the bare one."""
 
     name = "?"
+    #: It applies rules.
+    has_rules = True
     #: Kinds of rules that it has no words for.
     lacks = ()
     #: Messages of a run: slow ones get fewer, so that a run ends.
@@ -113,6 +115,7 @@ class Bytes(Server):
     shows beside it; it applies no rules."""
 
     name = "bytes (haproxy)"
+    has_rules = False
     messages = 20_000
     answers_late = True
 
@@ -329,7 +332,7 @@ begin retry
 
 class OpenSmtpd(Boxed):
     name = "opensmtpd"
-    lacks = ("header patterns", "body patterns", "blind copies", "aliases of relayed mail")
+    lacks = ("header patterns", "body patterns", "blind copies", "aliases")
     messages = 1_000
     counting = True
 

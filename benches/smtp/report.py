@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Puts the lines of run.py together: medians and spread, ratios to the straight run of the same round.
+"""Puts the lines of run.py together: medians and spread, ratios to what ran in the same round, the goals, a plot.
 
-    benches/smtp/report.py results.jsonl [--json summary.json] [--svg plot.svg]
+    benches/smtp/report.py results.jsonl [--svg plot.svg]
 """
 
 import argparse
@@ -9,79 +9,106 @@ import json
 import statistics
 import sys
 
-COLOURS = {"edictd": "#2f6f4f", "edictd pass-through": "#7fb798"}
-OTHER = "#9a9a9a"
+import plot
 
 
-def summary(lines):
-    groups = {}
-    for line in lines:
-        row = json.loads(line)
-        groups.setdefault((row["mode"], row["server"], row["set"]), []).append(row)
-    out = []
-    for (mode, server, name), rows in groups.items():
-        whole = {"mode": mode, "server": server, "set": name, "rounds": len(rows)}
-        for key in ("accepted", "delivered", "of_straight", "cpu_ms", "idle_mb", "peak_mb"):
-            values = [row[key] for row in rows if key in row]
-            if values:
-                digits = 4 if key in ("of_straight", "cpu_ms") else 1
-                whole[key] = round(statistics.median(values), digits)
-                whole[f"{key}_spread"] = [round(min(values), digits), round(max(values), digits)]
-        out.append(whole)
-    order = {"straight": 0}
-    return sorted(out, key=lambda r: (r["mode"], order.get(r["server"], 1), -r["delivered"]))
+class Rounds:
+    """Runs by round: only those of one round are held against each other."""
+
+    def __init__(self, lines):
+        self.runs = {}
+        self.marks = {}
+        for line in lines:
+            row = json.loads(line)
+            key = row["mode"], row["server"], row["set"]
+            self.runs.setdefault(key, []).append(row)
+            self.marks[row["mark"], *key] = row
+
+    def values(self, key, what):
+        return [row[what] for row in self.runs.get(key, []) if what in row]
+
+    def ratios(self, key, other):
+        """Delivered by one as a share of what another delivered in the same round."""
+        found = ((row, self.marks.get((row["mark"], *other))) for row in self.runs.get(key, []))
+        return [row["delivered"] / beside["delivered"] for row, beside in found if beside and beside["delivered"]]
 
 
-def table(rows):
-    print("| mode | server | rules | rounds | accepted/s | delivered/s | spread | of straight | CPU ms | PSS MB, idle to peak |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for r in rows:
-        low, high = r["delivered_spread"]
-        memory = f"{r['idle_mb']:.0f} to {r['peak_mb']:.0f}" if "peak_mb" in r else ""
-        print(f"| {r['mode']} | {r['server']} | {r['set']} | {r['rounds']} | {r['accepted']:,.0f} | {r['delivered']:,.0f} "
-              f"| {low:,.0f} to {high:,.0f} | {r.get('of_straight', 1):.3f} | {r.get('cpu_ms', '')} | {memory} |")
+def told(values, digits):
+    """Median and spread."""
+    if not values:
+        return ""
+    if min(values) == max(values):
+        return f"{values[0]:,.{digits}f}"
+    return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
 
 
-def plot(rows, mode="kept"):
-    """Bars: how much of the straight run each server delivers."""
-    bars = [r for r in rows if r["mode"] == mode and r["server"] != "straight"]
-    bars.sort(key=lambda r: -r["of_straight"])
-    width, left, step = 760, 230, 26
-    height = 60 + step * len(bars)
-    scale = (width - left - 90) / max([r["of_straight"] for r in bars] + [0.1])
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">',
-           f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-           '<text x="10" y="24" font-size="15">Delivered, as a share of smtp-source straight into smtp-sink '
-           '(4 KiB, 50 sessions)</text>']
-    for place, r in enumerate(bars):
-        y = 40 + place * step
-        wide = max(1, r["of_straight"] * scale)
-        label = r["server"] + ("" if r["set"] == "bare" else f", {r['set']}")
-        out.append(f'<text x="{left - 8}" y="{y + 15}" text-anchor="end">{label}</text>')
-        out.append(f'<rect x="{left}" y="{y + 2}" width="{wide:.1f}" height="18" fill="{COLOURS.get(r["server"], OTHER)}"/>')
-        out.append(f'<text x="{left + wide + 6:.1f}" y="{y + 15}">{r["of_straight"]:.3f}</text>')
-    out.append("</svg>")
-    return "\n".join(out) + "\n"
+def tables(rounds):
+    for mode in dict.fromkeys(mode for mode, _, _ in rounds.runs):
+        keys = [key for key in rounds.runs if key[0] == mode]
+        keys.sort(key=lambda key: -statistics.median(rounds.values(key, "delivered")))
+        print(f"\n| {mode} | set | rounds | accepted/s | delivered/s | of straight | CPU a message, ms | PSS idle, MB | at the peak |")
+        print("|---|---|---|---|---|---|---|---|---|")
+        for key in keys:
+            cells = [("accepted", 0), ("delivered", 0), ("of_straight", 3), ("cpu_ms", 3), ("idle_mb", 0), ("peak_mb", 0)]
+            row = [told(rounds.values(key, what), digits) for what, digits in cells]
+            print("|", " | ".join([key[1], key[2], str(len(rounds.runs[key])), *row]), "|")
+
+
+def goals(rounds):
+    """What is to be reached: a text, the figure, the bound, and whether it is a least or a most."""
+    least, most = True, False
+    sets = ["bare", "rules", "tenfold"]
+    yield from (
+        (f"durable, kept connections, {name}, of straight", rounds.values(("kept", "edictd", name), "of_straight"), 0.6, least)
+        for name in sets)
+    yield from (
+        (f"durable, a connection a message, {name}, of straight",
+         rounds.values(("reconnect", "edictd", name), "of_straight"), 0.5, least) for name in sets)
+    for name, bound in (("bare", 12), ("rules", 15)):
+        yield (f"times Postfix, kept connections, {name}",
+               rounds.ratios(("kept", "edictd", name), ("kept", "postfix", name)), bound, least)
+    yield from (
+        (f"CPU a message, ms, {mode}, {name}", rounds.values((mode, "edictd", name), "cpu_ms"), 0.12, most)
+        for mode in ("kept", "reconnect") for name in sets)
+    for mode in ("kept", "many", "reconnect"):
+        yield (f"pass-through, {mode}, of straight",
+               rounds.values((mode, "edictd pass-through", "bare"), "of_straight"), 0.7, least)
+    for mode in ("kept", "reconnect"):
+        yield (f"tenfold rules, of rules, {mode}",
+               rounds.ratios((mode, "edictd", "tenfold"), (mode, "edictd", "rules")), 0.9, least)
+    yield "PSS at the peak with tenfold rules, MB", rounds.values(("kept", "edictd", "tenfold"), "peak_mb"), 60, most
+    yield "PSS idle, MB", rounds.values(("kept", "edictd", "bare"), "idle_mb"), 15, most
+    yield ("one session, times Postfix",
+           rounds.ratios(("one", "edictd", "bare"), ("one", "postfix", "bare")), 1.5, least)
+    yield "100 KiB, of straight", rounds.values(("large", "edictd", "bare"), "of_straight"), 0.5, least
+
+
+def print_goals(rounds):
+    print("\n| what | goal | measured | rounds | reach it | |")
+    print("|---|---|---|---|---|---|")
+    for what, values, bound, least in goals(rounds):
+        if values:
+            middle = statistics.median(values)
+            there = sum(value >= bound if least else value <= bound for value in values)
+            met = "met" if (middle >= bound if least else middle <= bound) else "**missed**"
+            how = "at least" if least else "at most"
+            print(f"| {what} | {how} {bound} | {told(values, 3 if bound < 2 else 1)} | {len(values)} | {there} | {met} |")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("results", nargs="+")
-    parser.add_argument("--json")
-    parser.add_argument("--svg")
+    parser.add_argument("--svg", help="writes a plot of what is delivered")
     options = parser.parse_args()
     lines = [line for path in options.results for line in open(path) if line.strip()]
     if not lines:
         sys.exit("no results")
-    rows = summary(lines)
-    table(rows)
-    if options.json:
-        with open(options.json, "w") as out:
-            json.dump({"rows": rows}, out, indent=1)
-            out.write("\n")
+    rounds = Rounds(lines)
+    tables(rounds)
+    print_goals(rounds)
     if options.svg:
         with open(options.svg, "w") as out:
-            out.write(plot(rows))
+            out.write(plot.bars(rounds))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ class Rules:
         return [f"user{i}@blocked{i % 1000}.example" for i in range(100_000)]
 
     def networks(self):
-        return [f"10.{i // 256 % 256}.{i % 256}.0/24" for i in range(1_000 * self.times)]
+        """The last is one that a check can come from."""
+        return [f"10.{i // 256 % 256}.{i % 256}.0/24" for i in range(1_000 * self.times - 1)] + ["127.9.9.0/24"]
 
     def headers(self):
         """Regular expressions on the subject."""
