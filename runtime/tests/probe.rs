@@ -12,7 +12,7 @@ mod tests {
     use edict_runtime::queue::{Local, Settings};
     use edict_table::facts::Slot;
     use edict_table::value::Address;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -25,6 +25,10 @@ mod tests {
         lines: Mutex<Vec<String>>,
         /// It offers SMTPUTF8, and holds to RFC 6531.
         utf8: bool,
+        /// As long as this is so, it says nothing of local parts that begin with `wait`.
+        shut: AtomicBool,
+        /// Connections that are open.
+        open: AtomicUsize,
     }
 
     impl Hop {
@@ -57,6 +61,10 @@ mod tests {
                     Some("nonsense") => "this is no reply",
                     Some("silent") => continue,
                     Some("gone") => return Ok(()),
+                    Some(local) if local.starts_with("wait") => {
+                        until(|| !self.shut.load(Ordering::SeqCst)).await;
+                        "250 2.1.5 Ok"
+                    }
                     Some("jörg") if self.utf8 && declared => "250 2.1.5 Ok",
                     Some("jörg" | "nö") if self.utf8 && !declared => {
                         "553 5.6.7 this address needs SMTPUTF8"
@@ -82,17 +90,38 @@ mod tests {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 serving.connections.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(Arc::clone(&serving).serve(stream));
+                let hop = Arc::clone(&serving);
+                tokio::spawn(async move {
+                    hop.open.fetch_add(1, Ordering::SeqCst);
+                    let _ = Arc::clone(&hop).serve(stream).await;
+                    hop.open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
         (hop, port)
     }
 
+    /// Waits until it is so.
+    async fn until(is_so: impl Fn() -> bool) {
+        for _ in 0..20_000 {
+            if is_so() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("waited in vain");
+    }
+
     fn prober(relay: u16, local: Local) -> Prober {
+        prober_of([relay, 1], local)
+    }
+
+    /// One that has these two relays, the second for `closed.example`.
+    fn prober_of([next, shut]: [u16; 2], local: Local) -> Prober {
         let table = super::support::table(
             "relay-domains [asked.example via next, closed.example via shut]\nrecipients ask",
             &format!(
-                "relay next {{ host [127.0.0.1:{relay}] tls off }}\nrelay shut {{ host [127.0.0.1:1] tls off }}"
+                "relay next {{ host [127.0.0.1:{next}] tls off }}\nrelay shut {{ host [127.0.0.1:{shut}] tls off }}"
             ),
         );
         let mut settings = Settings::new("mx.example.com".to_owned(), "mail".into());
@@ -185,5 +214,37 @@ mod tests {
         }
         assert_eq!(hop.heard("RCPT"), 100);
         assert!(hop.connections.load(Ordering::Relaxed) <= 100);
+    }
+
+    /// Nobody who asks for many addresses takes more connections than there may be, those that rest included.
+    #[tokio::test]
+    async fn connections_have_a_bound() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let ((first, port), (second, other_port)) = (hop().await, hop().await);
+        let prober = Arc::new(prober_of([port, other_port], Local::Maildir).with_patience(HOUR));
+        let ask = |count: usize, domain: &'static str| -> Vec<_> {
+            let asked = |n| {
+                let prober = Arc::clone(&prober);
+                tokio::spawn(async move { prober.exists(&address(&format!("wait{n}@{domain}"))).await })
+            };
+            (0..count).map(asked).collect()
+        };
+        first.shut.store(true, Ordering::SeqCst);
+        let asking = ask(8, "asked.example");
+        until(|| first.heard("RCPT") == 8).await;
+        first.shut.store(false, Ordering::SeqCst);
+        for one in asking {
+            assert_eq!(one.await.unwrap(), Slot::Known(true));
+        }
+        assert_eq!(first.open.load(Ordering::SeqCst), 8, "they rest");
+        second.shut.store(true, Ordering::SeqCst);
+        let asking = ask(100, "closed.example");
+        until(|| second.heard("RCPT") == 32).await;
+        until(|| first.open.load(Ordering::SeqCst) == 0).await;
+        assert_eq!(second.connections.load(Ordering::SeqCst), 32);
+        second.shut.store(false, Ordering::SeqCst);
+        for one in asking {
+            assert_eq!(one.await.unwrap(), Slot::Known(true));
+        }
     }
 }

@@ -16,6 +16,7 @@ mod silent;
 use hop::Hop;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use support::client::Client;
 use support::daemon::Daemon;
@@ -36,10 +37,15 @@ fn with_table(folder: &std::path::Path, hop: SocketAddr) -> Daemon {
 
 /// The same with more settings.
 fn with_settings(folder: &std::path::Path, hop: SocketAddr, more: &str) -> Daemon {
+    with_places(folder, hop, 20, more)
+}
+
+/// The same with so many connections to pass mail through.
+fn with_places(folder: &std::path::Path, hop: SocketAddr, places: usize, more: &str) -> Daemon {
     let address = free_port();
     let config = format!(
         "(table: \"edict.table\", data: \"edict-data\", listeners: [(address: \"{address}\", role: mx)],
-          outside: relay(\"{hop}\"), pass_through: (connections: 20), queue: (first_retry_seconds: 1), {more})"
+          outside: relay(\"{hop}\"), pass_through: (connections: {places}), queue: (first_retry_seconds: 1), {more})"
     );
     Daemon::configured(folder, address, &config)
 }
@@ -125,6 +131,34 @@ fn what_needs_something_is_stored_and_arrives() {
     assert!(reply.starts_with("250"), "{reply}");
     assert_eq!(hop.count("This is together"), 1);
     assert!(!on_disk(&daemon.data, "This is together"));
+}
+
+/// Connections that rest are among those that there may be: one to another relay takes the place of what rested longest.
+#[test]
+fn connections_to_all_relays_have_one_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let ((address, hop), (other, other_hop)) = (Hop::start(), Hop::start());
+    hop.keeps.store(true, Ordering::SeqCst);
+    other_hop.keeps.store(true, Ordering::SeqCst);
+    build_table("pass-through", &folder.path().join("edict.table"), |sources| {
+        let text = std::fs::read_to_string("tests/rules/pass-through/main.edict").unwrap();
+        let more = format!(
+            "relay other {{ host [{other}] tls off }}\n\
+             route \"other\" {{ when recipient.domain is other.example via other }}\n"
+        );
+        sources.insert("main.edict".to_owned(), format!("{text}{more}").into_bytes());
+    });
+    let daemon = with_places(folder.path(), address, 1, "");
+    let mut client = Client::hello(daemon.address).unwrap();
+    for (token, to) in
+        [("one", "far@out.example"), ("two", "far@other.example"), ("three", "far@out.example")]
+    {
+        let reply = client.message("bob@example.com", &[to], &text(token)).unwrap();
+        assert!(reply.starts_with("250"), "{token}: {reply}");
+        assert!(!on_disk(&daemon.data, &format!("This is {token}")), "{token} was stored");
+    }
+    assert_eq!((hop.messages.lock().unwrap().len(), other_hop.messages.lock().unwrap().len()), (2, 1));
+    assert_eq!(hop.connections.load(Ordering::SeqCst), 2, "the first one made room");
 }
 
 /// Each refusal of the next hop is what the client hears, leaves nothing to deliver, and does not touch the message behind it.

@@ -1,9 +1,10 @@
-//! Asks the next hop of an inside address whether it takes mail for it (mail-flow: `recipients ask`): MAIL with the
-//! null sender and RCPT, never DATA.
+//! Asks the next hop of an inside address whether it takes mail for it (`recipients ask` of the profile, docs/language.md):
+//! MAIL with the null sender and RCPT, never DATA.
 //!
 //! Answers are kept: a yes longer than a no, since a mailbox that was just made must be reached soon; what could
 //! not be told only for a moment, so that a hop that is down is not called by every client. Bounds: addresses
-//! kept, probes at once, and the time of one. Must not guess: only what speaks of the address is a no.
+//! kept, connections, and the time of one probe. The connections are none of the queue's: a client waits for the answer, and
+//! the queue may need all of its own for servers that hang. Must not guess: only what speaks of the address is a no.
 
 use super::client::{Session, Trouble};
 use super::connect::{Dialer, Local};
@@ -27,7 +28,7 @@ const NO: Duration = Duration::from_secs(300);
 const UNKNOWN: Duration = Duration::from_secs(10);
 /// Addresses kept.
 const MAX_KEPT: usize = 16_384;
-/// Probes at once.
+/// Connections open at once, those that rest included; so many probes are made at a time.
 const AT_ONCE: usize = 32;
 /// The time for one probe, its turn and its connection included.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -170,6 +171,7 @@ impl Prober {
         {
             return self.heard(hop, session, address, &reply);
         }
+        self.make_room();
         let mut session = match ways.dialer.connect(&hop, &hostname).await {
             Ok(session) => session,
             Err(error) => return unheard(address, &error),
@@ -186,6 +188,15 @@ impl Prober {
         idle.retain(|idle| now.duration_since(idle.since) < IDLE);
         let place = idle.iter().position(|idle| idle.hop == *hop)?;
         Some(idle.swap_remove(place).session)
+    }
+
+    /// Closes connections that rest, the oldest first, where there would be too many with those in use. Each one in use
+    /// has a turn, and whoever puts one to rest still has his: none is left out.
+    fn make_room(&self) {
+        let mut idle = lock(&self.idle);
+        let most = self.turns.available_permits();
+        let too_many = idle.len().saturating_sub(most);
+        idle.drain(..too_many);
     }
 
     fn heard(&self, hop: Hop, session: Session, address: &Address, reply: &Reply) -> Slot<bool> {

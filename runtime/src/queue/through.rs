@@ -198,6 +198,7 @@ impl Shared {
             }
             if session.said_data() {
                 // There is no way back from that but a connection of its own (RFC 5321 4.1.1.4).
+                drop(session);
                 let again = Expected { last: false, ..expected };
                 match self.begin(ways, hop, &through.dispatch, again).await {
                     Begun::Taken(fresh) => session = fresh,
@@ -253,7 +254,7 @@ impl Shared {
             let mut session = match kept {
                 Some(session) => session,
                 // Seldom needed, and large: not carried along by each message.
-                None => match Box::pin(ways.dialer.connect(hop, &ways.hostname())).await {
+                None => match Box::pin(self.connect(ways, hop)).await {
                     Ok(session) => Box::new(session),
                     Err(trouble) => {
                         tracing::info!(%hop, %trouble, "no way through: mail is stored");
@@ -288,6 +289,15 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Opens a connection, for whoever has a place. Each place is for one connection, in use or at rest: of those that
+    /// rest, as many stay as there are places left.
+    async fn connect(&self, ways: &Ways, hop: &Hop) -> Result<Session, Trouble> {
+        for session in self.idle.beyond(self.places.available_permits()) {
+            session.quit().await;
+        }
+        ways.dialer.connect(hop, &ways.hostname()).await
     }
 
     fn rest(&self, hop: &Hop, session: Box<Session>) {

@@ -51,6 +51,23 @@ impl Idle {
         }
     }
 
+    /// Gives out those that have rested longest, so that no more than `most` are left.
+    pub fn beyond(&self, most: usize) -> Vec<Session> {
+        let mut all = self.all();
+        let mut count: usize = all.values().map(Vec::len).sum();
+        let mut out = Vec::new();
+        while count > most {
+            // The first of each hop has rested longest.
+            let hops = all.values_mut().filter(|resting| !resting.is_empty());
+            let Some(oldest) = hops.min_by_key(|resting| resting.first().map(|(_, since)| *since)) else {
+                break;
+            };
+            out.push(*oldest.remove(0).0);
+            count -= 1;
+        }
+        out
+    }
+
     /// Gives out those that nobody used for a while; all of them at the end.
     pub fn old(&self, at_end: bool) -> Vec<Session> {
         let mut old = Vec::new();
