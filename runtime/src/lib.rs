@@ -20,6 +20,8 @@ pub mod queue;
 pub mod quota;
 pub mod smtp;
 pub mod spool;
+#[cfg(test)]
+mod tame;
 pub mod users;
 pub mod verdict;
 mod within;

@@ -24,6 +24,7 @@ use super::*;
 use crate::deliver::client::Timeouts;
 use crate::envelope::{Dispatch, DispatchKind, Notify, Target};
 use crate::spool::{NoLedger, Options, test_record};
+use crate::tame::{Tame, tame_clock};
 use edict_table::model::{Host, Relay, RelayTls};
 use edict_table::value::Address;
 use std::collections::BTreeMap;
@@ -76,7 +77,7 @@ fn settings(data: &Path) -> Settings {
 }
 
 /// The same for hops that say nothing.
-fn brief(data: &Path) -> Settings {
+fn brief(_: &Tame, data: &Path) -> Settings {
     Settings { timeouts: timeouts(Duration::from_millis(500)), ..settings(data) }
 }
 
@@ -526,6 +527,7 @@ async fn a_restart_goes_on() {
 
 #[tokio::test]
 async fn hostile_hops_are_survived() {
+    let clock = tame_clock();
     // Each tells nonsense on its first connection and behaves afterwards.
     let nonsense: Vec<(&str, Option<String>)> = vec![
         ("EHLO", Some("250-x\r\n".repeat(100_000))),
@@ -549,7 +551,7 @@ async fn hostile_hops_are_survived() {
             (line.starts_with(at) && first.swap(false, Ordering::SeqCst)).then(|| said.clone())
         })
         .await;
-        let queue = start(data.path(), &[("far.example", relay(port))], brief(data.path()));
+        let queue = start(data.path(), &[("far.example", relay(port))], brief(&clock, data.path()));
         queue.submit(message(1, &["a@far.example"], "Subject: x\n\n")).await.unwrap();
         empty(&queue).await;
         assert!(!seen.all().is_empty(), "{at} {answer:?}");
@@ -559,13 +561,14 @@ async fn hostile_hops_are_survived() {
 
 #[tokio::test]
 async fn a_listener_that_never_speaks_is_left() {
+    let clock = tame_clock();
     let data = tempfile::tempdir().unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
     let (good, seen) = server(|_| None).await;
     let Hop::Relay(mut both) = relay(port) else { unreachable!() };
     both.hosts.push(Host { name: "127.0.0.1".to_owned(), port: good });
-    let queue = start(data.path(), &[("far.example", Hop::Relay(both))], brief(data.path()));
+    let queue = start(data.path(), &[("far.example", Hop::Relay(both))], brief(&clock, data.path()));
     queue.submit(message(1, &["a@far.example"], "x\n")).await.unwrap();
     empty(&queue).await;
     assert_eq!(seen.all().len(), 1, "the second host has it");

@@ -3,6 +3,7 @@
 use super::super::tls::Tls;
 use super::super::{Hand, Letter, Outcome};
 use super::*;
+use crate::tame::{Tame, tame_clock};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
@@ -139,7 +140,7 @@ fn dialer(roots: RootCertStore) -> Dialer {
 }
 
 /// The same for servers that say nothing.
-fn brief(roots: RootCertStore) -> Dialer {
+fn brief(_: &Tame, roots: RootCertStore) -> Dialer {
     dialer_with(roots, Duration::from_secs(2))
 }
 
@@ -158,12 +159,18 @@ fn dialer_with(roots: RootCertStore, each: Duration) -> Dialer {
 }
 
 /// What the connection came to: `plain`, `tls` or the trouble's kind.
-async fn outcome(does: Does, tls: RelayTls, login: Option<&str>, trusted: bool) -> &'static str {
+async fn outcome(
+    clock: &Tame,
+    does: Does,
+    tls: RelayTls,
+    login: Option<&str>,
+    trusted: bool,
+) -> &'static str {
     let (acceptor, roots) = certificate();
     let (_, strangers) = certificate();
     let port = serve(does, acceptor).await;
     let roots = if trusted { roots } else { strangers };
-    let dialer = if does == Does::Silent { brief(roots) } else { dialer(roots) };
+    let dialer = if does == Does::Silent { brief(clock, roots) } else { dialer(roots) };
     let relay = Relay {
         name: "r".to_owned(),
         hosts: vec![Host { name: "localhost".to_owned(), port }],
@@ -184,6 +191,7 @@ async fn outcome(does: Does, tls: RelayTls, login: Option<&str>, trusted: bool) 
 /// TLS downgrade, fail-open: a relay that must have TLS and is not offered it gets no mail.
 #[tokio::test]
 async fn every_level_of_tls() {
+    let clock = tame_clock();
     use RelayTls::{Implicit, Off, Opportunistic, Required, Verified};
     for (does, tls, trusted, want) in [
         (Does::Starttls, Off, true, "plain"),
@@ -216,7 +224,7 @@ async fn every_level_of_tls() {
         (Does::Implicit, Implicit, true, "inside"),
         (Does::Implicit, Implicit, false, "tls trouble"),
     ] {
-        let got = outcome(does, tls, None, trusted).await;
+        let got = outcome(&clock, does, tls, None, trusted).await;
         assert_eq!(got, want, "{} {tls:?} {trusted}", does as u8);
     }
 }
@@ -225,6 +233,7 @@ async fn every_level_of_tls() {
 /// at each connection. One that fails at once is asked again.
 #[tokio::test]
 async fn who_is_silent_on_starttls_is_not_asked_each_time() {
+    let clock = tame_clock();
     for (answer, tls, want) in [
         (None, RelayTls::Opportunistic, (3, 1)),
         (Some("220 go\r\n"), RelayTls::Opportunistic, (3, 1)),
@@ -258,7 +267,7 @@ async fn who_is_silent_on_starttls_is_not_asked_each_time() {
         });
         let hosts = vec![Host { name: "127.0.0.1".to_owned(), port }];
         let hop = Hop::Relay(Relay { name: "r".to_owned(), hosts, tls, credentials: None });
-        let dialer = brief(RootCertStore::empty());
+        let dialer = brief(&clock, RootCertStore::empty());
         let mut connected = 0;
         for _ in 0..3 {
             connected += usize::from(dialer.connect(&hop, "us.example").await.is_ok());
@@ -270,6 +279,7 @@ async fn who_is_silent_on_starttls_is_not_asked_each_time() {
 
 #[tokio::test]
 async fn logins() {
+    let clock = tame_clock();
     use RelayTls::{Off, Opportunistic, Required};
     for (does, tls, login, want) in [
         (Does::Starttls, Required, "good", "inside"),
@@ -284,7 +294,12 @@ async fn logins() {
         (Does::Drops, Opportunistic, "good", "tls trouble"),
         (Does::Leaves, Opportunistic, "good", "tls trouble"),
     ] {
-        assert_eq!(outcome(does, tls, Some(login), true).await, want, "{} {tls:?} {login}", does as u8);
+        assert_eq!(
+            outcome(&clock, does, tls, Some(login), true).await,
+            want,
+            "{} {tls:?} {login}",
+            does as u8
+        );
     }
 }
 
@@ -458,9 +473,10 @@ fn how_often(count: &std::sync::atomic::AtomicUsize) -> usize {
 /// A server that only costs time is left alone for a while, but where there is no other one (RFC 5321 5.1, 4.5.4.1).
 #[tokio::test]
 async fn who_was_silent_is_left_alone_while_there_are_others() {
+    let clock = tame_clock();
     let (silent, tries) = counted(|_| false, "").await;
     let (good, _) = counted(|_| true, "").await;
-    let dialer = brief(RootCertStore::empty());
+    let dialer = brief(&clock, RootCertStore::empty());
     let both = relay(&[silent, good], None);
     for _ in 0..3 {
         let session = dialer.connect(&both, "us.example").await.unwrap();
@@ -477,9 +493,10 @@ async fn who_was_silent_is_left_alone_while_there_are_others() {
 
 #[tokio::test]
 async fn who_answers_again_is_not_left_alone_any_more() {
+    let clock = tame_clock();
     let (late, _) = counted(|n| n > 1, "").await;
     let (good, _) = counted(|_| true, "").await;
-    let dialer = brief(RootCertStore::empty());
+    let dialer = brief(&clock, RootCertStore::empty());
     for (ports, want) in
         [(&[late, good][..], good), (&[late, good], good), (&[late], late), (&[late, good], late)]
     {

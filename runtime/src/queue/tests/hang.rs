@@ -85,18 +85,14 @@ async fn serve(
     }
 }
 
-/// Waits for a silent hop long enough for one that is slow on a busy machine.
-fn waiting(data: &Path) -> Settings {
-    Settings { timeouts: timeouts(Duration::from_secs(2)), ..settings(data) }
-}
-
 /// RFC 5321 4.5.4.1: a recipient that a hop hangs at is tried again by himself, and the others of the message arrive.
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+#[tokio::test]
 async fn whoever_makes_a_hop_hang_keeps_no_mail_from_others() {
+    let clock = tame_clock();
     for at in [At::Silent, At::SilentBehindGroup, At::HangsUp] {
         let data = tempfile::tempdir().unwrap();
         let (port, seen, asked, well) = hop(at).await;
-        let queue = start(data.path(), &[("far.example", relay(port))], waiting(data.path()));
+        let queue = start(data.path(), &[("far.example", relay(port))], brief(&clock, data.path()));
         let to = ["a@far.example", "bad@far.example", "b@far.example"];
         queue.submit(message(1, &to, "X: 1\n\n")).await.unwrap();
         wait("the others", || recipients(&seen).len() == 2).await;
@@ -117,23 +113,24 @@ async fn whoever_makes_a_hop_hang_keeps_no_mail_from_others() {
 }
 
 /// The hop answers for others: it is not down for one of them, and nobody else hears what was meant for that one.
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+#[tokio::test]
 async fn a_hop_that_hangs_at_a_recipient_is_not_down() {
+    let clock = tame_clock();
     for (at, reason) in
         [(At::Silent, "it said nothing in time"), (At::HangsUp, "the connection broke: it hung up")]
     {
-        bears(at, reason).await;
+        bears(&clock, at, reason).await;
     }
 }
 
-async fn bears(at: At, reason: &str) {
+async fn bears(clock: &Tame, at: At, reason: &str) {
     let data = tempfile::tempdir().unwrap();
     let (port, seen, _, _) = hop(at).await;
     let slow = Settings {
         connections: 1,
         retry_first: Duration::from_secs(3600),
         retry_max: Duration::from_secs(3600),
-        ..waiting(data.path())
+        ..brief(clock, data.path())
     };
     let queue = start(data.path(), &[("far.example", relay(port))], slow);
     let lane = queue.inner.lane(&relay(port));
@@ -209,12 +206,14 @@ async fn late() -> (u16, Arc<AtomicUsize>) {
 
 /// RFC 3030 4.2, RFC 1047: to a hop that is slow about a recipient the message does not go along with him a second time: it would have
 /// it once more with each try.
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+#[tokio::test]
 async fn a_slow_hop_does_not_find_the_message_behind_him_each_time() {
+    let clock = tame_clock();
     let data = tempfile::tempdir().unwrap();
     let (port, taken) = late().await;
     let hour = Duration::from_secs(3600);
-    let settings = Settings { connections: 1, retry_first: hour, retry_max: hour, ..brief(data.path()) };
+    let settings =
+        Settings { connections: 1, retry_first: hour, retry_max: hour, ..brief(&clock, data.path()) };
     let queue = start(data.path(), &[("far.example", relay(port))], settings);
     queue.submit(message(1, &["bad@far.example"], "X: bad\n\n")).await.unwrap();
     for round in 1..=3 {
@@ -225,6 +224,7 @@ async fn a_slow_hop_does_not_find_the_message_behind_him_each_time() {
         queue.retry(MessageId(1)).await.unwrap();
     }
     wait("the last try", || queue.counters().deferred == 4).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The hop is through with that one, too.
+    tokio::time::sleep(Duration::from_secs(4)).await;
     assert!(taken.load(Ordering::SeqCst) <= 1, "{taken:?}");
 }
