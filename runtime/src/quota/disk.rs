@@ -4,14 +4,20 @@
 //! A checkpoint is one transaction: the usage of the records up to a sequence number, and that number.
 //! What the log holds beyond it is replayed by the spool. The usage of a message is never written here
 //! before the log has it, so that a crash can neither lose nor double it.
+//!
+//! redb refuses everything after its first error of input or output, until it is opened again: so any error
+//! closes the database here, and whoever needs it next opens it again.
 
 use super::amount::{Amount, SLOTS_KEPT, slot_of};
 use crate::envelope::{MessageId, Usage};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// Days of history that are kept.
 pub const HISTORY_DAYS: i32 = 90;
@@ -66,10 +72,20 @@ pub struct Delta {
     pub amount: Amount,
 }
 
+/// Opens the file of a database that is there.
+type Opens = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
+
 /// The database.
-#[derive(Debug)]
 pub struct Disk {
-    database: Database,
+    /// None after an error, until somebody needs it.
+    database: Mutex<Option<Database>>,
+    opens: Opens,
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Disk").field("database", &self.database).finish_non_exhaustive()
+    }
 }
 
 /// What a start finds.
@@ -98,36 +114,40 @@ impl Disk {
         if !path.exists() {
             let aside = path.with_extension("new");
             let _ = std::fs::remove_file(&aside);
-            drop(Self::open_at(&aside)?);
+            drop(lay_out(Database::builder().set_cache_size(CACHE_BYTES).create(&aside)?)?);
             let failed = |error| StoreError::from(redb::Error::Io(error));
             std::fs::rename(&aside, path).map_err(failed)?;
         }
-        Self::open_at(path)
+        let path = path.to_owned();
+        Self::open_with(Box::new(move || Database::builder().set_cache_size(CACHE_BYTES).open(&path)))
     }
 
-    fn open_at(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
-        let write = database.begin_write()?;
-        {
-            let mut meta = write.open_table(META)?;
-            let format = meta.get(FORMAT)?.map(|format| format.value());
-            match format {
-                Some(1) => {}
-                Some(other) => return Err(StoreError::Format(other)),
-                None => {
-                    meta.insert(FORMAT, 1)?;
-                }
-            }
-            write.open_table(SLOTS)?;
-            write.open_table(DAYS)?;
-            write.open_table(RESETS)?;
-            write.open_table(OUTBOX)?;
-            if meta.get(NODE)?.is_none() {
-                meta.insert(NODE, random()?)?;
-            }
+    pub(super) fn open_with(opens: Opens) -> Result<Self, StoreError> {
+        let database = lay_out(opens()?)?;
+        Ok(Self { database: Mutex::new(Some(database)), opens })
+    }
+
+    /// Works on the database, which is opened where an error closed it.
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut place = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = match place.take() {
+            Some(database) => database,
+            None => (self.opens)()?,
+        };
+        let done = work(&database);
+        if done.is_ok() {
+            *place = Some(database);
         }
-        write.commit()?;
-        Ok(Self { database })
+        done
+    }
+
+    /// All is counted up to this record. After an error of [`Disk::checkpoint`] this says whether it was written
+    /// all the same.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn covered(&self) -> Result<u64, StoreError> {
+        self.with(covered)
     }
 
     /// Reads what a start needs.
@@ -135,33 +155,13 @@ impl Disk {
     /// # Errors
     /// It cannot be read.
     pub fn load(&self) -> Result<Found, StoreError> {
-        let read = self.database.begin_read()?;
-        let mut found = Found {
-            covered: read.open_table(META)?.get(COVERED)?.map_or(0, |seq| seq.value()),
-            node: read.open_table(META)?.get(NODE)?.map_or(0, |node| node.value()),
-            ..Found::default()
-        };
-        for row in read.open_table(SLOTS)?.iter()? {
-            let (key, value) = row?;
-            let (slot, key) = key.value();
-            found.slots.push((key.to_owned(), slot, amount(value.value())));
-        }
-        for row in read.open_table(RESETS)?.iter()? {
-            let (key, value) = row?;
-            found.resets.push((key.value().to_owned(), value.value()));
-        }
-        for row in read.open_table(OUTBOX)?.iter()? {
-            let (id, usage) = row?;
-            let usage = postcard::from_bytes(usage.value()).map_err(|_| StoreError::Damaged)?;
-            found.outbox.push((MessageId(id.value()), usage));
-        }
-        Ok(found)
+        self.with(load)
     }
 
     /// Adds usage and moves the covered place, in one durable transaction. Old slots and days go.
     ///
     /// # Errors
-    /// It cannot be written; nothing of it is then.
+    /// It cannot be written: [`Disk::covered`] tells whether it was, which is all or nothing.
     pub fn checkpoint(
         &self,
         deltas: &[Delta],
@@ -176,62 +176,123 @@ impl Disk {
             let day = days.entry((delta.day, &delta.key)).or_default();
             *day = day.plus(delta.amount);
         }
-        let write = self.database.begin_write()?;
-        {
-            let mut table = write.open_table(SLOTS)?;
-            for (key, added) in &slots {
-                let had = table.get(key)?.map(|had| amount(had.value())).unwrap_or_default();
-                table.insert(key, stored(had.plus(*added)))?;
+        self.with(|database| {
+            let write = database.begin_write()?;
+            {
+                let mut table = write.open_table(SLOTS)?;
+                for (key, added) in &slots {
+                    let had = table.get(key)?.map(|had| amount(had.value())).unwrap_or_default();
+                    table.insert(key, stored(had.plus(*added)))?;
+                }
+                if let Some(((newest, _), _)) = slots.last_key_value() {
+                    table.retain_in(..(newest.saturating_sub(SLOTS_KEPT), ""), |_, _| false)?;
+                }
+                let mut table = write.open_table(DAYS)?;
+                for (key, added) in &days {
+                    let had = table.get(key)?.map(|had| amount(had.value())).unwrap_or_default();
+                    table.insert(key, stored(had.plus(*added)))?;
+                }
+                if let Some(((newest, _), _)) = days.last_key_value() {
+                    table.retain_in(..(newest.saturating_sub(HISTORY_DAYS), ""), |_, _| false)?;
+                }
+                let mut table = write.open_table(OUTBOX)?;
+                table.retain(|_, _| false)?;
+                for (id, usage) in outbox {
+                    let bytes = postcard::to_allocvec(usage).map_err(|_| StoreError::Damaged)?;
+                    table.insert(id.0, bytes.as_slice())?;
+                }
+                write.open_table(META)?.insert(COVERED, covered)?;
             }
-            if let Some(((newest, _), _)) = slots.last_key_value() {
-                table.retain_in(..(newest.saturating_sub(SLOTS_KEPT), ""), |_, _| false)?;
-            }
-            let mut table = write.open_table(DAYS)?;
-            for (key, added) in &days {
-                let had = table.get(key)?.map(|had| amount(had.value())).unwrap_or_default();
-                table.insert(key, stored(had.plus(*added)))?;
-            }
-            if let Some(((newest, _), _)) = days.last_key_value() {
-                table.retain_in(..(newest.saturating_sub(HISTORY_DAYS), ""), |_, _| false)?;
-            }
-            let mut table = write.open_table(OUTBOX)?;
-            table.retain(|_, _| false)?;
-            for (id, usage) in outbox {
-                let bytes = postcard::to_allocvec(usage).map_err(|_| StoreError::Damaged)?;
-                table.insert(id.0, bytes.as_slice())?;
-            }
-            write.open_table(META)?.insert(COVERED, covered)?;
-        }
-        write.commit()?;
-        Ok(())
+            write.commit()?;
+            Ok(())
+        })
     }
 
     /// Forgets a key's slots and its day, and keeps the moment for the replay of older records.
     ///
     /// # Errors
-    /// It cannot be written; nothing of it is then.
+    /// It cannot be written. Where the disk failed it may come into force with the next start; it can be said again.
     pub fn reset(&self, key: &str, at: i64, day: i32) -> Result<(), StoreError> {
-        let write = self.database.begin_write()?;
-        forget(&write, key, at, day)?;
-        write.commit()?;
-        Ok(())
+        self.with(|database| {
+            let write = database.begin_write()?;
+            forget(&write, key, at, day)?;
+            write.commit()?;
+            Ok(())
+        })
     }
 
-    /// The days of a key's history from one day to another, both included, oldest first.
+    /// The days of a key's history from one day to another, both included, oldest first; and the record up to
+    /// which all is counted there.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn history(&self, key: &str, from: i32, to: i32) -> Result<Vec<(i32, Amount)>, StoreError> {
-        let read = self.database.begin_read()?;
-        let table = read.open_table(DAYS)?;
-        let mut out = Vec::new();
-        for day in from.max(to.saturating_sub(HISTORY_DAYS))..=to {
-            if let Some(row) = table.get((day, key))? {
-                out.push((day, amount(row.value())));
+    pub fn history(&self, key: &str, from: i32, to: i32) -> Result<(Vec<(i32, Amount)>, u64), StoreError> {
+        self.with(|database| {
+            let read = database.begin_read()?;
+            let table = read.open_table(DAYS)?;
+            let mut out = Vec::new();
+            for day in from.max(to.saturating_sub(HISTORY_DAYS))..=to {
+                if let Some(row) = table.get((day, key))? {
+                    out.push((day, amount(row.value())));
+                }
+            }
+            Ok((out, read.open_table(META)?.get(COVERED)?.map_or(0, |seq| seq.value())))
+        })
+    }
+}
+
+fn load(database: &Database) -> Result<Found, StoreError> {
+    let read = database.begin_read()?;
+    let mut found = Found {
+        covered: read.open_table(META)?.get(COVERED)?.map_or(0, |seq| seq.value()),
+        node: read.open_table(META)?.get(NODE)?.map_or(0, |node| node.value()),
+        ..Found::default()
+    };
+    for row in read.open_table(SLOTS)?.iter()? {
+        let (key, value) = row?;
+        let (slot, key) = key.value();
+        found.slots.push((key.to_owned(), slot, amount(value.value())));
+    }
+    for row in read.open_table(RESETS)?.iter()? {
+        let (key, value) = row?;
+        found.resets.push((key.value().to_owned(), value.value()));
+    }
+    for row in read.open_table(OUTBOX)?.iter()? {
+        let (id, usage) = row?;
+        let usage = postcard::from_bytes(usage.value()).map_err(|_| StoreError::Damaged)?;
+        found.outbox.push((MessageId(id.value()), usage));
+    }
+    Ok(found)
+}
+
+/// Makes the tables that are missing.
+fn lay_out(database: Database) -> Result<Database, StoreError> {
+    let write = database.begin_write()?;
+    {
+        let mut meta = write.open_table(META)?;
+        let format = meta.get(FORMAT)?.map(|format| format.value());
+        match format {
+            Some(1) => {}
+            Some(other) => return Err(StoreError::Format(other)),
+            None => {
+                meta.insert(FORMAT, 1)?;
             }
         }
-        Ok(out)
+        write.open_table(SLOTS)?;
+        write.open_table(DAYS)?;
+        write.open_table(RESETS)?;
+        write.open_table(OUTBOX)?;
+        if meta.get(NODE)?.is_none() {
+            meta.insert(NODE, random()?)?;
+        }
     }
+    write.commit()?;
+    Ok(database)
+}
+
+fn covered(database: &Database) -> Result<u64, StoreError> {
+    let read = database.begin_read()?;
+    Ok(read.open_table(META)?.get(COVERED)?.map_or(0, |seq| seq.value()))
 }
 
 fn forget(write: &WriteTransaction, key: &str, at: i64, day: i32) -> Result<(), StoreError> {

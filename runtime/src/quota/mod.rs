@@ -12,6 +12,7 @@ pub mod book;
 pub mod disk;
 pub mod keys;
 pub mod outbox;
+mod pending;
 pub mod rules;
 pub mod shared;
 pub mod shared_usage;
@@ -30,6 +31,7 @@ use disk::{Delta, Disk};
 use edict_table::load::Loaded;
 use jiff::tz::TimeZone;
 use outbox::{Chore, Outbox};
+use pending::Pending;
 use shared::Shared;
 use std::io;
 use std::path::Path;
@@ -59,13 +61,6 @@ pub struct Quotas {
     zone: Mutex<(String, TimeZone)>,
     /// Held over writes: a reset must not slip between what a checkpoint takes and what it stores.
     writing: Mutex<()>,
-}
-
-/// What the log holds and the database does not.
-#[derive(Debug, Default)]
-struct Pending {
-    covered: u64,
-    deltas: Vec<Delta>,
 }
 
 /// Why a message is not counted.
@@ -110,7 +105,10 @@ impl Quotas {
     /// # Errors
     /// The file cannot be read or is held by another process.
     pub fn open(path: &Path, zone: &str) -> Result<Self, StoreError> {
-        let disk = Disk::open(path)?;
+        Self::open_on(Disk::open(path)?, zone)
+    }
+
+    fn open_on(disk: Disk, zone: &str) -> Result<Self, StoreError> {
         let found = disk.load()?;
         let book = Book::default();
         for (key, at) in &found.resets {
@@ -119,7 +117,7 @@ impl Quotas {
         for (key, slot, amount) in &found.slots {
             book.restore(key, *slot, *amount);
         }
-        let pending = Mutex::new(Pending { covered: found.covered, deltas: Vec::new() });
+        let pending = Mutex::new(Pending::new(found.covered, !found.outbox.is_empty()));
         let zone = Mutex::new((zone.to_owned(), zone_named(zone)));
         let outbox = Outbox::default();
         for (id, usage) in found.outbox {
@@ -186,9 +184,10 @@ impl Quotas {
         let zone = self.zone(table);
         let key = user_key(table, user);
         let today = day_of(now, &zone);
-        let mut days = self.disk.history(&key, i32::MIN, today.number.saturating_sub(1))?;
+        let (mut days, stored) = self.disk.history(&key, i32::MIN, today.number.saturating_sub(1))?;
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        for delta in pending.deltas.iter().filter(|delta| delta.key == key && delta.day < today.number) {
+        let waiting = pending.deltas.iter().filter(|delta| delta.seq > stored && delta.key == key);
+        for delta in waiting.filter(|delta| delta.day < today.number) {
             match days.iter_mut().find(|(day, _)| *day == delta.day) {
                 Some((_, sum)) => *sum = sum.plus(delta.amount),
                 None => days.push((delta.day, delta.amount)),
@@ -228,7 +227,7 @@ impl Quotas {
     /// Returns what was forgotten.
     ///
     /// # Errors
-    /// It cannot be written; nothing is reset then.
+    /// It cannot be written. Nothing is reset then, as far as is known: it can be said again.
     pub fn reset(&self, table: &Loaded, user: &str, now: i64) -> Result<Amount, StoreError> {
         let key = user_key(table, user);
         let had = self.forget(&key, now, day_of(now, &self.zone(table)).number)?;
@@ -240,6 +239,19 @@ impl Quotas {
             "quota usage reset"
         );
         Ok(had)
+    }
+
+    /// Stores what records up to this one added.
+    fn save(&self, seq: u64, chores: &[(MessageId, Vec<Usage>)]) -> Result<(), StoreError> {
+        // A checkpoint that ended with an error may stand on the disk all the same.
+        let stored = self.disk.covered()?;
+        let taken = {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            pending.deltas.retain(|delta| delta.seq > stored);
+            pending.tried = seq;
+            pending.up_to(seq)
+        };
+        self.disk.checkpoint(&taken, chores, seq)
     }
 
     /// Sets a counter back to nothing as of a moment, with its day of the history, durably.
@@ -294,16 +306,22 @@ impl Ledger for Quotas {
         if seq <= self.covered() {
             return Ok(());
         }
-        let taken: Vec<Delta> = {
-            let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-            let counts = |delta: &&Delta| delta.seq <= seq && self.book.outlives_reset(&delta.key, delta.at);
-            pending.deltas.iter().filter(counts).cloned().collect()
-        };
-        self.disk.checkpoint(&taken, &self.outbox.lasting(), seq).map_err(io::Error::other)?;
+        let chores = self.outbox.lasting();
+        {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            pending.deltas.retain(|delta| delta.seq > seq || self.book.outlives_reset(&delta.key, delta.at));
+            // Mail from outside is counted for nobody: that needs no disk, which may be full.
+            if chores.is_empty() && pending.has_nothing_to(seq) {
+                return Ok(());
+            }
+        }
+        let result = self.save(seq, &chores);
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.deltas.retain(|delta| delta.seq > seq);
-        pending.covered = seq;
-        Ok(())
+        match result {
+            Ok(()) => pending.saved(seq, !chores.is_empty()),
+            Err(_) => pending.fold(seq),
+        }
+        result.map_err(io::Error::other)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The store across starts: nothing is lost and nothing is counted twice, wherever a crash falls.
 
+mod full;
+
 use super::book::{Bound, Need};
 use super::*;
 use crate::quota::amount::Unit;
@@ -100,7 +102,7 @@ fn ninety_days_are_kept() {
         }
     }
     let today = day_of(NOW, &TimeZone::UTC).number;
-    let history = quotas.disk.history(KEY, i32::MIN, today).unwrap();
+    let (history, _) = quotas.disk.history(KEY, i32::MIN, today).unwrap();
     assert_eq!(history.len(), 91, "today and ninety days before");
     assert_eq!(history.first().unwrap().0, today - 90);
     // Slots that cannot count any more are gone.

@@ -99,6 +99,8 @@ pub(super) struct Shared {
     space_at: AtomicU64,
     space_full: AtomicBool,
     space_short: AtomicBool,
+    /// When the counters could not be saved, in milliseconds since it began: what is released stays until they are.
+    pub unsaved_at: AtomicU64,
     _lock: Option<File>,
 }
 
@@ -135,6 +137,7 @@ impl Shared {
             space_at: AtomicU64::new(u64::MAX),
             space_full: AtomicBool::new(false),
             space_short: AtomicBool::new(false),
+            unsaved_at: AtomicU64::new(u64::MAX),
             _lock: lock,
         })
     }

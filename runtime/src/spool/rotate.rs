@@ -6,14 +6,25 @@ use super::frame::SegmentHeader;
 use super::segment::{self, FIRST};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Free segments that are kept where the disk is short: what the log goes on in.
 const SPARE_WHEN_SHORT: usize = 1;
+/// Between two tries to save the counters, where no frame asks for room, in milliseconds.
+const SAVE_AGAIN: u64 = 2000;
 
 /// Segments that the log can go on in, or give back to the disk: free ones, and the oldest that hold nothing needed.
+/// Those stay as they are while the counters cannot be saved.
 pub(super) fn reusable(shared: &Shared) -> usize {
+    let held_up = is_held_up(shared);
     let log = shared.log();
-    log.released().0 + log.free.len()
+    let released = if held_up { 0 } else { log.released().0 };
+    released + log.free.len()
+}
+
+/// Whether the counters could not be saved when they were to be.
+pub(super) fn is_held_up(shared: &Shared) -> bool {
+    shared.unsaved_at.load(Ordering::Relaxed) != u64::MAX
 }
 
 /// Free segments that are kept for the log now.
@@ -29,7 +40,9 @@ pub(super) fn has_surplus(shared: &Shared) -> bool {
 /// Gives segments back to the disk that nothing needs, without a frame that asks for room. The log goes on in
 /// one of them, whose header says that the others are not part of it any more: only then they may go.
 pub(super) fn reclaim(shared: &Arc<Shared>) {
-    if shared.check().is_err() || !has_surplus(shared) {
+    let unsaved = shared.unsaved_at.load(Ordering::Relaxed);
+    let waits = unsaved != u64::MAX && shared.now().saturating_sub(unsaved) < SAVE_AGAIN;
+    if shared.check().is_err() || waits || !(has_surplus(shared) || is_held_up(shared)) {
         return;
     }
     retire(shared);
@@ -52,8 +65,15 @@ fn retire(shared: &Shared) {
         return;
     }
     if let Err(error) = shared.ledger.checkpoint(seq) {
-        tracing::warn!(%error, "the usage counters could not be saved; the log grows instead");
+        if shared.unsaved_at.swap(shared.now(), Ordering::Relaxed) == u64::MAX {
+            tracing::warn!(%error, "the usage counters could not be saved; the log grows instead");
+            // What was thought to be room is none.
+            shared.look_again();
+        }
         return;
+    }
+    if shared.unsaved_at.swap(u64::MAX, Ordering::Relaxed) != u64::MAX {
+        tracing::info!("the usage counters are saved again");
     }
     let mut log = shared.log();
     let gone: Vec<_> = log.live.drain(..count).map(|s| (s.number, s.whole, s.rotten)).collect();

@@ -23,7 +23,7 @@ impl Shared {
 
     /// Looks how much is left on the disk, where nobody did a moment ago.
     pub fn measure(&self) {
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(0);
+        let now = self.now();
         let at = self.space_at.load(Ordering::Relaxed);
         if at == u64::MAX || now.saturating_sub(at) >= SPACE_AGE {
             self.space_at.store(now, Ordering::Relaxed);
@@ -53,14 +53,24 @@ impl Shared {
         }
     }
 
+    /// Milliseconds since it began.
+    pub fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(0)
+    }
+
+    /// Has the next who asks look again.
+    pub fn look_again(&self) {
+        self.space_at.store(u64::MAX, Ordering::Relaxed);
+    }
+
     /// Whether less was left on the disk than is to stay free when somebody looked.
     pub fn short(&self) -> bool {
         self.space_short.load(Ordering::Relaxed)
     }
 
-    /// Has segments given back that nothing needs, where there are more than are kept.
+    /// Has segments given back that nothing needs, where there are more than are kept, or where they could not be given back.
     pub fn reclaim(&self) {
-        if !rotate::has_surplus(self) {
+        if !rotate::has_surplus(self) && !rotate::is_held_up(self) {
             return;
         }
         let mut pending = locked(&self.pending);

@@ -161,3 +161,53 @@ fn what_the_log_refuses_takes_no_space() {
     assert!(runtime().block_on(spool.append(large)).unwrap().external);
     assert_eq!(disk.list(Path::new(&folder)).unwrap(), [MessageId(1).to_string()]);
 }
+
+/// Counts nothing, and cannot save it while the disk under it has no room.
+#[derive(Default)]
+struct Stubborn(std::sync::atomic::AtomicBool);
+
+impl Ledger for Stubborn {
+    fn replay(&self, _seq: u64, _usage: &[Usage]) {}
+    fn checkpoint(&self, _seq: u64) -> io::Result<()> {
+        if self.0.load(std::sync::atomic::Ordering::Relaxed) {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// What the counters hold up is no room: 452 before DATA. Once they can be saved, all of it is given back.
+#[test]
+fn what_the_counters_hold_up_is_no_room() {
+    let disk = SimDisk::default();
+    disk.set_capacity(RESERVE + 6 * SEGMENT);
+    let ledger = Arc::new(Stubborn::default());
+    ledger.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    let counts: Arc<dyn Ledger> = Arc::clone(&ledger) as _;
+    let (spool, _) = Spool::open_on(Arc::new(disk.clone()), Path::new(DATA), small(), counts, None).unwrap();
+    runtime().block_on(async {
+        let positions = fill(&spool).await;
+        done(&spool, &positions);
+        // It learns of it when it is to give something back; from then on nothing of it counts.
+        let mut refused = 0;
+        for _ in 0..400 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            refused = if spool.ready() == Err(SpoolError::Full) { refused + 1 } else { 0 };
+            if refused == 4 {
+                break;
+            }
+        }
+        assert_eq!(refused, 4);
+        let held = spool.segments();
+        assert!(held > 4, "{held}");
+        ledger.0.store(false, std::sync::atomic::Ordering::Relaxed);
+        assert!(comes_to_be_ready(&spool).await);
+        for id in 1000..1040 {
+            let position = spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap();
+            spool.note(&Note::Done(MessageId(id)));
+            spool.release(position);
+        }
+        assert!(spool.segments() < held, "{}", spool.segments());
+    });
+}
