@@ -10,7 +10,6 @@ use crate::envelope::{DispatchKind, MessageId, Record};
 use crate::spool::SpoolError;
 use crate::spool::deferred::State;
 use serde::Serialize;
-use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -237,9 +236,7 @@ impl Queue {
                 Ok(due) => due,
                 Err(done) => return Ok(done),
             };
-            let its = Arc::clone(&inner);
-            let removed = tokio::task::spawn_blocking(move || its.spool.deferred().remove(id)).await;
-            if let Err(error) = removed.map_err(io::Error::other).flatten() {
+            if let Err(error) = inner.spool.remove_deferred(id).await {
                 inner.index().insert(due, id);
                 return Err(QueueError::Disk(error.to_string()));
             }

@@ -321,9 +321,7 @@ impl Inner {
 
     /// Removes a message's files.
     pub(super) async fn forget_deferred(&self, id: MessageId) {
-        let spool = self.spool.clone();
-        let removed = tokio::task::spawn_blocking(move || spool.deferred().remove(id)).await;
-        if let Err(error) = removed.map_err(std::io::Error::other).flatten() {
+        if let Err(error) = self.spool.remove_deferred(id).await {
             tracing::error!(%id, %error, "a finished message cannot be removed; a restart delivers it again");
         }
     }

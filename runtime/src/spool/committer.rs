@@ -11,7 +11,8 @@ use super::frame::{self, FRAME_HEADER, Kind};
 use super::rotate::{self, prepare_one, switch};
 use super::segment::{self, Log};
 use super::{Ledger, Note, Options, Position, SpoolError, read_error};
-use crate::envelope::Record;
+use crate::envelope::{MessageId, Record};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -90,6 +91,8 @@ pub(super) struct Shared {
     pub making: Mutex<()>,
     /// The threads that make them.
     pub makers: Mutex<Vec<JoinHandle<()>>>,
+    /// Messages in the deferred store whose frames a restart would take for messages of the log, had they no file.
+    doubles: Mutex<HashSet<MessageId>>,
     pending: Mutex<Pending>,
     wake: Condvar,
     failed: OnceLock<String>,
@@ -129,6 +132,7 @@ impl Shared {
             log: Mutex::new(log),
             making: Mutex::default(),
             makers: Mutex::default(),
+            doubles: Mutex::default(),
             pending: Mutex::default(),
             wake: Condvar::new(),
             failed: OnceLock::new(),
@@ -198,6 +202,16 @@ impl Shared {
         if let Err(error) = self.deferred.forget_new(record.id) {
             tracing::warn!(id = %record.id, %error, "the file of a message that was not taken stays until a restart");
         }
+    }
+
+    /// Whether the log has a frame of a deferred message and no word of its having moved.
+    pub fn is_double(&self, id: MessageId) -> bool {
+        locked(&self.doubles).contains(&id)
+    }
+
+    /// Now it has.
+    pub fn is_noted(&self, id: MessageId) {
+        locked(&self.doubles).remove(&id);
     }
 
     pub fn read(&self, position: Position) -> Result<Record, SpoolError> {
@@ -271,6 +285,22 @@ impl Drop for Stopper {
             let _ = thread.join();
         }
     }
+}
+
+/// Writes, before the thread runs, that these messages are in the deferred store. Where there is no room for that it is
+/// remembered.
+pub(super) fn note_moved(shared: &Arc<Shared>, ids: Vec<MessageId>) {
+    let mut batch = Batch::default();
+    let mut left = ids.into_iter();
+    for id in left.by_ref() {
+        if let Err((_, error)) = batch.add(shared, Item::note(&Note::Moved(id), None)) {
+            tracing::warn!(%error, "that messages are in the deferred store cannot be noted in the log yet");
+            locked(&shared.doubles).insert(id);
+            break;
+        }
+    }
+    locked(&shared.doubles).extend(left);
+    batch.flush(shared);
 }
 
 /// Starts the thread.

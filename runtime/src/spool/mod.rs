@@ -200,8 +200,11 @@ impl Spool {
         let folder = data.join("spool");
         let options = Options { segment: options.segment.max(64 << 10) & !7, ..options };
         let deferred = Deferred::open(Arc::clone(&disk), &folder.join("deferred"))?;
-        let (log, recovery) = recover::recover(&disk, &folder.join("log"), options, &*ledger, &deferred)?;
+        let log = folder.join("log");
+        let (log, recovery, doubles) = recover::recover(&disk, &log, options, &*ledger, &deferred)?;
         let shared = Shared::new(disk, folder, options, ledger, deferred, log, lock);
+        // Before anybody may finish one of them.
+        committer::note_moved(&shared, doubles);
         let stopper = committer::start(&shared)?;
         Ok((Self { shared, _stopper: Arc::new(stopper) }, recovery))
     }
@@ -317,6 +320,21 @@ impl Spool {
     #[must_use]
     pub fn deferred(&self) -> &Deferred {
         &self.shared.deferred
+    }
+
+    /// Removes a message from the deferred store, durably. Fine when it is gone. Where the log may take its frame there for a
+    /// message that nobody has, it is told first.
+    ///
+    /// # Errors
+    /// As the system says; the message is as it was then.
+    pub async fn remove_deferred(&self, id: MessageId) -> io::Result<()> {
+        if self.shared.is_double(id) {
+            self.note_durably(&Note::Moved(id)).await.map_err(io::Error::other)?;
+            self.shared.is_noted(id);
+        }
+        let shared = Arc::clone(&self.shared);
+        let removed = tokio::task::spawn_blocking(move || shared.deferred.remove(id)).await;
+        removed.map_err(io::Error::other).flatten()
     }
 
     /// Whether a record can be taken now; asked before DATA.

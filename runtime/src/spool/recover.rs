@@ -5,7 +5,9 @@
 //! frame is a torn tail and is left. What the disk does not give is damage like any other: reading goes on behind it, and
 //! the segment's file is never written again. Sequence numbers have no gaps: what is missing is told, and a segment
 //! with damage is copied to `….bad` for people before it is used again. New frames go into a new segment, so that nothing old can join them.
-//! A frame that was never acknowledged but is whole counts: to drop it could be to lose one that was.
+//! A frame that was never acknowledged but is whole counts: to drop it could be to lose one that was. One whose message is in
+//! the deferred store as well is told, so that the log hears of it before that file goes: alone it would count again. A file
+//! of a message that the log says is done was left behind, and goes.
 
 use super::deferred::Deferred;
 use super::disk::{Disk, Handle, Mode, read_exact};
@@ -52,14 +54,15 @@ pub struct Recovery {
     pub sent_notices: HashSet<MessageId>,
 }
 
-/// Scans the log. The result has no segment to write to yet.
+/// Scans the log. The result has no segment to write to yet. The last part: messages whose frames stand in the log without a
+/// word of their having moved to the deferred store, where they are.
 pub(super) fn recover(
     disk: &Arc<dyn Disk>,
     folder: &Path,
     options: Options,
     ledger: &dyn Ledger,
     deferred: &Deferred,
-) -> Result<(Log, Recovery), SpoolError> {
+) -> Result<(Log, Recovery, Vec<MessageId>), SpoolError> {
     let failed = |e: io::Error| folder_error(folder, &e);
     disk.make_dir(folder).map_err(failed)?;
     let mut log = Log { next_seq: 1, next_generation: 1, ..Log::default() };
@@ -112,7 +115,8 @@ pub(super) fn recover(
     }
     segments.sort_by_key(|(_, header, ..)| header.generation);
     let tail = segments.iter().map(|(_, header, ..)| header.tail).max().unwrap_or(0);
-    let mut found = Found::default();
+    let stored = deferred.scan().map_err(|e| SpoolError::Failed(format!("deferred store: {e}")))?;
+    let mut found = Found { stored, ..Found::default() };
     let mut damaged: Vec<(u32, u64)> = Vec::new();
     for (number, header, whole, file) in segments {
         log.next_generation = log.next_generation.max(header.generation + 1);
@@ -162,7 +166,7 @@ pub(super) fn recover(
     log.next_seq = log.next_seq.max(ledger.covered().saturating_add(1));
     // Full: the first append begins a segment.
     log.offset = options.segment;
-    let recovery = found.finish(deferred, lost)?;
+    let (recovery, doubles) = found.finish(deferred, lost)?;
     for message in &recovery.log {
         if let Some(segment) = log.find_mut(message.position.generation) {
             segment.unreleased += 1;
@@ -175,7 +179,7 @@ pub(super) fn recover(
     for (number, generation) in damaged {
         segment::keep_copy(&**disk, folder, number, generation);
     }
-    Ok((log, recovery))
+    Ok((log, recovery, doubles))
 }
 
 /// Splits the payload of a message frame.
@@ -270,6 +274,10 @@ struct Found {
     /// What was settled of messages that are not in the log: of deferred ones.
     elsewhere: HashMap<MessageId, Vec<(u16, u16)>>,
     sent_notices: HashSet<MessageId>,
+    /// What is in the deferred store, sorted: under its name, and under a provisional one.
+    stored: (Vec<MessageId>, Vec<MessageId>),
+    /// What is there and needs nothing more.
+    done: HashSet<MessageId>,
     damaged: u64,
     /// The sequence number behind the last sound frame.
     next: Option<u64>,
@@ -342,6 +350,10 @@ impl Found {
                     if id.is_of_notice() {
                         self.sent_notices.insert(id);
                     }
+                    let (ids, new) = &self.stored;
+                    if ids.binary_search(&id).is_ok() || new.binary_search(&id).is_ok() {
+                        self.done.insert(id);
+                    }
                 }
                 Ok(Note::Moved(id)) => {
                     if let Some(mut message) = self.messages.remove(&id) {
@@ -359,6 +371,7 @@ impl Found {
         if !record.usage.is_empty() {
             ledger.replay(position.seq, &record.usage);
         }
+        self.done.remove(&record.id);
         if kind == Kind::External {
             self.external.insert(record.id, position);
         } else {
@@ -367,9 +380,17 @@ impl Found {
     }
 
     /// `lost`: a segment is missing.
-    fn finish(mut self, deferred: &Deferred, lost: bool) -> Result<Recovery, SpoolError> {
+    fn finish(mut self, deferred: &Deferred, lost: bool) -> Result<(Recovery, Vec<MessageId>), SpoolError> {
         let failed = |e: io::Error| SpoolError::Failed(format!("deferred store: {e}"));
-        let (mut ids, new) = deferred.scan().map_err(failed)?;
+        let (mut ids, mut new) = std::mem::take(&mut self.stored);
+        for id in &self.done {
+            if let Err(error) = deferred.remove(*id) {
+                tracing::error!(%id, %error, "a finished message cannot be removed");
+            }
+        }
+        for stored in [&mut ids, &mut new] {
+            stored.retain(|id| !self.done.contains(id));
+        }
         for id in new {
             // With damage in the log its frame may be what is missing: rather twice than not at all.
             if lost || self.damaged > 0 || self.external.contains_key(&id) {
@@ -391,7 +412,9 @@ impl Found {
         }
         // Moved, though the note of it was lost: the deferred store knows more, but for what was noted since.
         let moved = self.messages.extract_if(|id, _| ids.binary_search(id).is_ok());
+        let mut doubles = Vec::new();
         for (id, message) in moved {
+            doubles.push(id);
             self.elsewhere.entry(id).or_default().extend(message.settled);
         }
         let mut unmerged = HashMap::new();
@@ -408,6 +431,6 @@ impl Found {
         }
         log.sort_by_key(|m| m.position);
         let (damaged, sent_notices) = (self.damaged, self.sent_notices);
-        Ok(Recovery { log, deferred: ids, damaged, settled: unmerged, sent_notices })
+        Ok((Recovery { log, deferred: ids, damaged, settled: unmerged, sent_notices }, doubles))
     }
 }
