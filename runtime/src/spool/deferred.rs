@@ -122,6 +122,20 @@ impl Deferred {
     /// # Errors
     /// As the system says; nothing that counts is left behind then.
     pub fn put(&self, record: &Record, state: &State) -> io::Result<()> {
+        let stored = self.try_put(record, state);
+        if stored.is_err() {
+            // It may have its name already, and the log has it still: a restart would take it up, whatever became of it
+            // meanwhile. Where it cannot be removed either, the log says in the end that it is done; the error that counts
+            // is the first.
+            for suffix in [".part", ""] {
+                let _ = self.remove_file(&self.path(record.id, suffix));
+            }
+            let _ = self.disk.sync_dir(&self.fan(record.id));
+        }
+        stored
+    }
+
+    fn try_put(&self, record: &Record, state: &State) -> io::Result<()> {
         // The state first: a record that is there without one would be tried again at once.
         self.make_fan(record.id)?;
         {

@@ -39,6 +39,9 @@ struct State {
     operations: u64,
     cut_at: Option<u64>,
     fail_syncs: bool,
+    /// The sync of a folder that fails: so many go well before.
+    fail_dir_sync: Option<u64>,
+    fail_removes: bool,
     fail_creates: bool,
     fail_segments: bool,
     fail_opens: bool,
@@ -98,6 +101,18 @@ impl SimDisk {
     }
     pub fn fail_syncs(&self, on: bool) {
         self.state().fail_syncs = on;
+    }
+    /// Lets one sync of a folder fail, but for the log's, behind so many that go well.
+    pub fn fail_dir_sync(&self, behind: u64) {
+        self.state().fail_dir_sync = Some(behind);
+    }
+    /// Whether that has not come about yet.
+    pub fn waits_for_dir_sync(&self) -> bool {
+        self.state().fail_dir_sync.is_some()
+    }
+    /// Whether files can be removed.
+    pub fn fail_removes(&self, on: bool) {
+        self.state().fail_removes = on;
     }
     pub fn fail_creates(&self, on: bool) {
         self.state().fail_creates = on;
@@ -283,6 +298,9 @@ impl Disk for SimDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.step(true)?;
+        if state.fail_removes {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         let (folder, name) = split(path);
         if !state.dirs.get(&folder).is_some_and(|d| d.now.contains_key(&name)) {
             return Err(io::ErrorKind::NotFound.into());
@@ -292,6 +310,15 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.step(true)?;
+        // The log makes its segments when it likes.
+        if !path.ends_with("log")
+            && let Some(behind) = state.fail_dir_sync
+        {
+            state.fail_dir_sync = behind.checked_sub(1);
+            if behind == 0 {
+                return Err(io::Error::from_raw_os_error(5));
+            }
+        }
         let dir = state.dirs.get_mut(path).ok_or(io::ErrorKind::NotFound)?;
         dir.durable = dir.now.clone();
         dir.ops.clear();
