@@ -28,20 +28,21 @@ pub fn start_at(address: SocketAddr) -> Counts {
             let counts = Arc::clone(&shared);
             std::thread::spawn(move || {
                 // A connection that breaks off is what the test makes happen.
-                let _ = serve(stream, |number| *counts.lock().unwrap().entry(number).or_default() += 1);
+                let _ = serve(stream, |number, _| *counts.lock().unwrap().entry(number).or_default() += 1);
             });
         }
     });
     counts
 }
 
-/// One connection: tells the number of each message before 250 is said to its end.
-pub fn serve(stream: TcpStream, taken: impl Fn(String)) -> std::io::Result<()> {
+/// One connection: tells the number of each message, and whom it is for, before 250 is said to its end.
+pub fn serve(stream: TcpStream, taken: impl Fn(String, &[String])) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut out = stream.try_clone()?;
     let mut lines = BufReader::new(stream).split(b'\n');
     out.write_all(b"220 sink\r\n")?;
     let mut number: Option<String> = None;
+    let mut recipients = Vec::new();
     let mut in_data = false;
     while let Some(line) = lines.next().transpose()? {
         let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
@@ -53,7 +54,7 @@ pub fn serve(stream: TcpStream, taken: impl Fn(String)) -> std::io::Result<()> {
             if line == "." {
                 in_data = false;
                 if let Some(number) = number.take() {
-                    taken(number);
+                    taken(number, &recipients);
                 }
                 out.write_all(b"250 2.0.0 taken\r\n")?;
             }
@@ -63,6 +64,14 @@ pub fn serve(stream: TcpStream, taken: impl Fn(String)) -> std::io::Result<()> {
             in_data = true;
             out.write_all(b"354 go on\r\n")?;
         } else {
+            if verb.starts_with("MAIL") {
+                recipients.clear();
+            }
+            if let Some((recipient, _)) = line.split_once('<').and_then(|(_, path)| path.split_once('>'))
+                && verb.starts_with("RCPT")
+            {
+                recipients.push(recipient.to_owned());
+            }
             out.write_all(b"250 2.0.0 fine\r\n")?;
         }
     }

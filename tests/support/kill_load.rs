@@ -4,13 +4,17 @@ use super::client::Client;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Clients at work. Each message has a number of its own, in `X-Number`.
 pub struct KillLoad {
+    address: SocketAddr,
+    envelope: fn(&str) -> (&str, &str),
     stop: Arc<AtomicBool>,
+    /// Whoever sends holds it, with others.
+    at_work: Arc<RwLock<()>>,
     acknowledged: Arc<Mutex<BTreeSet<String>>>,
     clients: Vec<JoinHandle<()>>,
 }
@@ -19,10 +23,11 @@ impl KillLoad {
     /// So many clients, each sending one message after the other; `envelope` gives sender and recipient of a number.
     pub fn start(address: SocketAddr, clients: usize, envelope: fn(&str) -> (&str, &str)) -> Self {
         let (stop, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
+        let (acknowledged, at_work) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(RwLock::new(())));
         let clients = (0..clients).map(|_| {
             let (stop, next, acknowledged) =
                 (Arc::clone(&stop), Arc::clone(&next), Arc::clone(&acknowledged));
+            let at_work = Arc::clone(&at_work);
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     // The daemon is down for a moment after each kill; that is the test.
@@ -31,10 +36,9 @@ impl KillLoad {
                         continue;
                     };
                     while !stop.load(Ordering::Relaxed) {
+                        let _turn = at_work.read().unwrap();
                         let number = next.fetch_add(1, Ordering::Relaxed).to_string();
-                        let message = format!("X-Number: {number}\nSubject: n\n\n{}", "body\n".repeat(200));
-                        let (from, to) = envelope(&number);
-                        match client.message(from, &[to], &message) {
+                        match send(&mut client, envelope, &number) {
                             Ok(reply) if reply.starts_with("250") => {
                                 acknowledged.lock().unwrap().insert(number);
                             }
@@ -46,7 +50,17 @@ impl KillLoad {
             })
         });
         let clients = clients.collect();
-        Self { stop, acknowledged, clients }
+        Self { address, envelope, stop, at_work, acknowledged, clients }
+    }
+
+    /// Lets all clients hear what became of what they sent, has nobody send anything, and then this message alone; its number
+    /// must be none that the clients use. `idle` is run before it is sent.
+    pub fn send_alone(&self, number: &str, idle: impl FnOnce()) {
+        let _alone = self.at_work.write().unwrap();
+        idle();
+        let reply = send(&mut Client::hello(self.address).unwrap(), self.envelope, number).unwrap();
+        assert!(reply.starts_with("250"), "{number}: {reply}");
+        self.acknowledged.lock().unwrap().insert(number.to_owned());
     }
 
     /// Ends the load: the numbers of all messages that got a 250.
@@ -57,4 +71,10 @@ impl KillLoad {
         }
         std::mem::take(&mut *self.acknowledged.lock().unwrap())
     }
+}
+
+fn send(client: &mut Client, envelope: fn(&str) -> (&str, &str), number: &str) -> std::io::Result<String> {
+    let message = format!("X-Number: {number}\nSubject: n\n\n{}", "body\n".repeat(200));
+    let (from, to) = envelope(number);
+    client.message(from, &[to], &message)
 }

@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// Each message's copies.
-pub type Arrivals = BTreeMap<String, Vec<(u64, Instant)>>;
+/// How often each message came for each of its recipients.
+pub type Arrivals = BTreeMap<(String, String), Vec<(u64, Instant)>>;
 
 /// A sink. Cheap to clone.
 #[derive(Clone)]
 pub struct LifeSink {
     /// Where it listens.
     pub address: SocketAddr,
-    /// Messages by the value of their `X-Number` field, with the life of the daemon in which each came, and when.
+    /// By the value of a message's `X-Number` field and a recipient: the lives of the daemon in which it came, and when.
     pub arrived: Arc<Mutex<Arrivals>>,
     open: Arc<AtomicUsize>,
     life: Arc<AtomicU64>,
@@ -34,9 +34,12 @@ pub fn start() -> LifeSink {
             sink.open.fetch_add(1, Ordering::SeqCst);
             std::thread::spawn(move || {
                 // A connection that breaks off is what the test makes happen.
-                let _ = counting_sink::serve(stream, |number| {
-                    let life = sink.life.load(Ordering::SeqCst);
-                    sink.arrived.lock().unwrap().entry(number).or_default().push((life, Instant::now()));
+                let _ = counting_sink::serve(stream, |number, recipients| {
+                    let came = (sink.life.load(Ordering::SeqCst), Instant::now());
+                    let mut arrived = sink.arrived.lock().unwrap();
+                    for recipient in recipients {
+                        arrived.entry((number.clone(), recipient.clone())).or_default().push(came);
+                    }
                 });
                 sink.open.fetch_sub(1, Ordering::SeqCst);
             });

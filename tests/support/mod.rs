@@ -16,6 +16,7 @@ pub mod counting_sink;
 pub mod daemon;
 pub mod dns;
 pub mod dovecot;
+pub mod kill_campaign;
 pub mod kill_load;
 pub mod life_sink;
 pub mod port;
