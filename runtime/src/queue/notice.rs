@@ -292,7 +292,7 @@ impl Report<'_> {
         write!(out, "\r\n--{boundary}\r\nContent-Type: message/{media}\r\n{encoding}\r\n")?;
         write!(out, "Reporting-MTA: dns; {host}\r\n")?;
         if let Some(envid) = &self.dispatch.envid {
-            write!(out, "Original-Envelope-Id: {}\r\n", clean(&unxtext(envid)))?;
+            write!(out, "Original-Envelope-Id: {}\r\n", envelope_id(envid))?;
         }
         write!(out, "Arrival-Date: {}\r\n", date(self.record.received))?;
         for (target, event) in self.lines {
@@ -441,6 +441,13 @@ fn unxtext(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The envelope identifier as it was given, decoded where it is what RFC 3461 4.4 allows: printable ASCII.
+fn envelope_id(given: &str) -> String {
+    let decoded = unxtext(given);
+    let printable = decoded.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if printable { clean(&decoded) } else { ascii(given) }
 }
 
 fn date(milliseconds: i64) -> String {
