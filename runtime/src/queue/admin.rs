@@ -328,7 +328,7 @@ impl Inner {
             (None, Some(position)) => {
                 let record = self.spool.read(position)?;
                 let size = record.bytes.len() as u64;
-                let settled = self.settled().get(&id).cloned().unwrap_or_default();
+                let settled = self.fates().get(&id).map(|fates| fates.settled.clone()).unwrap_or_default();
                 (record, size, State { settled, ..State::default() }, Standing::Active)
             }
             (None, None) => {

@@ -11,8 +11,8 @@ use super::room::For;
 use super::wish::Wish;
 use super::{Inner, now};
 use crate::deliver::{Outcome, Reason};
-use crate::spool::deferred::State;
-use crate::spool::{Note, SpoolError};
+use crate::spool::SpoolError;
+use crate::spool::deferred::{Fates, State, Word, Words};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::ops::ControlFlow;
@@ -50,8 +50,6 @@ pub(super) struct PutOff {
     pub tries: u32,
     /// When he is tried again; none while he is.
     pub due: Option<Instant>,
-    /// His author was told of the delay.
-    pub warned: bool,
 }
 
 impl Drop for Aside {
@@ -64,11 +62,6 @@ impl Aside {
     /// Something happened that its task must see.
     pub fn ring(&self) {
         self.bell.notify_one();
-    }
-
-    /// Whether a recipient's author was told of the delay.
-    pub fn has_warned(&self, recipient: Recipient) -> bool {
-        self.put_off.get(&recipient).is_some_and(|put_off| put_off.warned)
     }
 
     /// Who waits for another try.
@@ -118,8 +111,9 @@ struct Look {
     seen: usize,
     lines: Vec<Line>,
     given_up: Vec<Recipient>,
-    /// And whether the author is told of the delay.
-    put_off: Vec<(Recipient, Reason, bool)>,
+    put_off: Vec<(Recipient, Reason)>,
+    /// Those of them whose author is told of the delay.
+    warned: Words,
 }
 
 impl Inner {
@@ -172,7 +166,7 @@ impl Inner {
         let _turn = self.settlers.acquire().await;
         let since = if wish == Wish::Release { now() } else { entry.state.since };
         let age = self.age(entry, since, wish);
-        let Look { seen, lines, given_up, put_off } = look(entry, age.over, age.late);
+        let Look { seen, lines, given_up, put_off, warned } = look(entry, age.over, age.late);
         if !lines.is_empty() {
             let (record, _room) = entry.record(For::Record).await?;
             self.tell(&record, lines, entry.state.attempts, age.until).await?;
@@ -189,37 +183,37 @@ impl Inner {
                 place += 1;
                 place > seen || matches!(outcome, Outcome::Delivered { .. })
             });
+            results.words.extend_from_slice(&warned);
             let Some(aside) = &mut results.aside else { return Ok(()) };
             aside.settled.extend_from_slice(&given_up);
             given_up.iter().for_each(|recipient| drop(aside.put_off.remove(recipient)));
             // Whoever was tried as often goes with the others, in one transaction.
             let mut dues: HashMap<u32, Instant> = HashMap::new();
-            for (recipient, reason, told) in put_off {
+            for (recipient, reason) in put_off {
                 let before = aside.put_off.get(&recipient);
                 let tries = before.map_or(0, |before| before.tries).saturating_add(1);
-                let warned = told || before.is_some_and(|before| before.warned);
                 let due = dues.entry(tries).or_insert_with(|| {
                     let wait = self.wait(entry.state.attempts.saturating_add(tries));
                     Instant::now() + Duration::from_millis(u64::try_from(wait).unwrap_or(0))
                 });
-                aside.put_off.insert(recipient, PutOff { reason, tries, due: Some(*due), warned });
+                aside.put_off.insert(recipient, PutOff { reason, tries, due: Some(*due) });
             }
         }
-        self.write_down(entry, given_up).await;
+        self.write_down(entry, Fates { settled: given_up, words: warned }).await;
         Ok(())
     }
 
-    /// Notes who needs nothing more, durably.
-    async fn write_down(&self, entry: &Entry, settled: Vec<Recipient>) {
-        if settled.is_empty() {
+    /// Notes who needs nothing more, and of whom was told, durably.
+    async fn write_down(&self, entry: &Entry, known: Fates) {
+        if known == Fates::default() {
             return;
         }
-        let note = Note::Settled(entry.id, settled.clone());
-        if let Err(error) = self.spool.note_durably(&note).await {
+        self.note_known(entry.id, known.clone());
+        if let Err(error) = self.spool.flush().await {
             tracing::warn!(id = %entry.id, %error, "who was given up is noted at the end of the attempt");
         }
         if entry.place() == Place::Deferred {
-            self.merge(entry.id, settled).await;
+            self.merge(entry.id, known).await;
         }
     }
 
@@ -264,17 +258,20 @@ impl Inner {
 fn look(entry: &Entry, over: bool, late: bool) -> Look {
     let progress = entry.progress();
     let mut look = Look { seen: progress.results.each.len(), ..Look::default() };
-    let warned = |recipient| progress.results.aside.as_ref().is_some_and(|a| a.has_warned(recipient));
+    let warned = |dispatch, target| {
+        let word = (dispatch, target, Word::Delay);
+        entry.state.words.contains(&word) || progress.results.words.contains(&word)
+    };
     for (dispatch, target, outcome) in &progress.results.each {
         let (dispatch, target) = (*dispatch, *target);
         let event = match outcome {
             Outcome::Delivered { .. } => continue,
             Outcome::Deferred(reason) if !over => {
-                let tell = late && !warned((dispatch, target));
-                look.put_off.push(((dispatch, target), reason.clone(), tell));
-                if !tell {
+                look.put_off.push(((dispatch, target), reason.clone()));
+                if !late || warned(dispatch, target) {
                     continue;
                 }
+                look.warned.push((dispatch, target, Word::Delay));
                 Event::Delayed(reason.clone())
             }
             Outcome::Failed(reason) | Outcome::Deferred(reason) => {

@@ -91,9 +91,7 @@ async fn elsewhere(
         return Err(NotElsewhere::Never);
     }
     // Who has it is known from now on: others may take long to answer.
-    let delivered = targets.iter().zip(&sent.outcomes);
-    let delivered = delivered.filter(|(_, outcome)| matches!(outcome, Outcome::Delivered { .. }));
-    inner.know_early(&job.entry, delivered.map(|(target, _)| (job.dispatch, *target)).collect());
+    inner.know_early(&job.entry, job.dispatch, targets, &sent.outcomes);
     let ways = Arc::clone(&open.ways);
     let session = match ways.dialer.connect_beyond(&lane.hop, &ways.hostname(), asked).await {
         Ok(session) => session,

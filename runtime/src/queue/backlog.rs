@@ -10,7 +10,7 @@ use super::hop::Lane;
 use super::turns::MAX_DEFERRED;
 use super::{Inner, now};
 use crate::envelope::{MessageId, Record};
-use crate::spool::deferred::State;
+use crate::spool::deferred::{Fates, State};
 use crate::spool::{Note, Position, Recovered, SpoolError};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
@@ -147,11 +147,11 @@ impl Inner {
     pub(super) fn recall(&self, log: Vec<Recovered>) {
         let ids = log.iter().map(|found| found.id).collect();
         {
-            let (mut index, mut settled) = (self.index(), self.settled());
+            let (mut index, mut fates) = (self.index(), self.fates());
             for found in log {
                 index.wait(found.id, found.position, true);
                 if !found.settled.is_empty() {
-                    settled.insert(found.id, found.settled);
+                    fates.entry(found.id).or_default().settled = found.settled;
                 }
             }
         }
@@ -243,8 +243,8 @@ impl Inner {
 
     /// Schedules a message that was called, or lets it wait on.
     fn take(self: &Arc<Self>, record: &Arc<Record>, position: Position, again: bool) {
-        let settled = self.settled().get(&record.id).cloned().unwrap_or_default();
-        let state = State { settled, ..State::default() };
+        let Fates { settled, words } = self.fates().get(&record.id).cloned().unwrap_or_default();
+        let state = State { settled, words, ..State::default() };
         let share = self.fresh_share();
         if let Some((lane, sender)) = self.full_lane(record, &state, |lane, _| lane.is_crowded(share)) {
             if self.index().wait_on(record.id) {
@@ -260,8 +260,8 @@ impl Inner {
     /// Moves a message that waits in the log to the deferred store, where it is due at once.
     pub(super) async fn store_waiting(self: &Arc<Self>, id: MessageId, later: i64) -> Result<(), SpoolError> {
         let Some(position) = self.index().begin_moving(id) else { return Ok(()) };
-        let settled = self.settled().get(&id).cloned().unwrap_or_default();
-        let state = State { due: now(), settled, ..State::default() };
+        let Fates { settled, words } = self.fates().get(&id).cloned().unwrap_or_default();
+        let state = State { due: now(), settled, words, ..State::default() };
         if let Err(error) = self.copy_to_store(id, position, |_| state).await {
             self.index().stop_moving(id);
             self.call(vec![id]);

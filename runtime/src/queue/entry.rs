@@ -5,9 +5,9 @@ use super::aside::Aside;
 use super::holders::Saving;
 use super::room::{For, Room};
 use super::wish::Wish;
-use crate::deliver::Outcome;
+use crate::deliver::{Hand, Outcome};
 use crate::envelope::{MessageId, Record};
-use crate::spool::deferred::State;
+use crate::spool::deferred::{Fates, State, Word, Words};
 use crate::spool::{Position, SpoolError};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,6 +63,8 @@ pub(super) struct Progress {
     pub saving: Saving,
     /// More is to be done at the end than to forget the message.
     pub slow: bool,
+    /// Recipients of whom the author is to be told when they have it, sorted; nearly always nobody.
+    pub asking: Vec<(u16, u16)>,
 }
 
 /// What became of recipients in an attempt.
@@ -72,11 +74,35 @@ pub(super) struct Results {
     pub each: Vec<(u16, u16, Outcome)>,
     /// Recipients that have the message though their part is not done: others of it are asked for elsewhere.
     pub early: Vec<(u16, u16)>,
+    /// What the author was told meanwhile, and is to be told at the end.
+    pub words: Words,
     /// Those of whom more was done before the end; nearly always nobody.
     pub aside: Option<Box<Aside>>,
 }
 
+impl Progress {
+    /// What the author is to be told of those of a dispatch who have the message now.
+    pub fn words(&self, dispatch: u16, targets: &[u16], outcomes: &[Outcome]) -> Words {
+        if self.asking.is_empty() {
+            return Words::new();
+        }
+        let asking = |target: &u16| self.asking.binary_search(&(dispatch, *target)).is_ok();
+        let each = targets.iter().zip(outcomes).filter(|(target, _)| asking(target));
+        let word = |(target, outcome): (&u16, &Outcome)| match outcome {
+            Outcome::Delivered { by_hop: Hand::Mailbox } => Some((dispatch, *target, Word::Delivered)),
+            Outcome::Delivered { by_hop: Hand::Careless } => Some((dispatch, *target, Word::Relayed)),
+            Outcome::Delivered { by_hop: Hand::Careful } | Outcome::Deferred(_) | Outcome::Failed(_) => None,
+        };
+        each.filter_map(word).collect()
+    }
+}
+
 impl Results {
+    /// What is known of recipients by now.
+    pub fn fates(&self) -> Fates {
+        Fates { settled: self.settled(), words: self.words.clone() }
+    }
+
     /// Recipients that need nothing more by now, sorted.
     pub fn settled(&self) -> Vec<(u16, u16)> {
         let delivered = self.each.iter().filter(|(.., o)| matches!(o, Outcome::Delivered { .. }));

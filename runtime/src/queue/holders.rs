@@ -1,12 +1,15 @@
-//! Who has a message is written down while others of its recipients are still served: after a kill he does not get it again.
+//! Who has a message is written down while others of its recipients are still served, and what is to be told of him: after a
+//! kill he does not get it again, and his author hears of it all the same.
 //!
 //! A message in the log needs a note there. The log forgets its notes when it moves on, so of one in the deferred store the
 //! state says it, too: one task of the message writes that, each time all that is known by then. It is a part of the attempt.
 
 use super::Inner;
 use super::entry::{Entry, Place};
+use crate::deliver::Outcome;
 use crate::envelope::MessageId;
 use crate::spool::Note;
+use crate::spool::deferred::Fates;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -24,18 +27,44 @@ pub(super) enum Saving {
 
 impl Inner {
     /// Some have the message before their part of the attempt is done.
-    pub(super) fn know_early(self: &Arc<Self>, entry: &Arc<Entry>, settled: Vec<(u16, u16)>) {
+    pub(super) fn know_early(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        dispatch: u16,
+        targets: &[u16],
+        outcomes: &[Outcome],
+    ) {
+        let delivered = targets.iter().zip(outcomes);
+        let delivered = delivered.filter(|(_, outcome)| matches!(outcome, Outcome::Delivered { .. }));
+        let settled: Vec<(u16, u16)> = delivered.map(|(target, _)| (dispatch, *target)).collect();
         if settled.is_empty() {
             return;
         }
         // First where whoever moves the message looks, then in the log.
-        entry.progress().results.early.extend_from_slice(&settled);
-        self.write_known(entry, settled);
+        let words = {
+            let mut progress = entry.progress();
+            let words = progress.words(dispatch, targets, outcomes);
+            progress.results.early.extend_from_slice(&settled);
+            progress.results.words.extend_from_slice(&words);
+            words
+        };
+        self.write_known(entry, Fates { settled, words });
     }
 
-    /// Writes down who needs nothing more, which the progress of the attempt says already.
-    pub(super) fn write_known(self: &Arc<Self>, entry: &Arc<Entry>, settled: Vec<(u16, u16)>) {
-        self.spool.note(&Note::Settled(entry.id, settled));
+    /// Notes who needs nothing more, and before that what is told of them: it is never known of a recipient that he has the
+    /// message, and not that his author is to hear of it.
+    pub(super) fn note_known(&self, id: MessageId, known: Fates) {
+        if !known.words.is_empty() {
+            self.spool.note(&Note::Words(id, known.words));
+        }
+        if !known.settled.is_empty() {
+            self.spool.note(&Note::Settled(id, known.settled));
+        }
+    }
+
+    /// Writes down what the progress of the attempt says already.
+    pub(super) fn write_known(self: &Arc<Self>, entry: &Arc<Entry>, known: Fates) {
+        self.note_known(entry.id, known);
         // Whoever moves it just now adds what came meanwhile.
         if entry.place() == Place::Deferred {
             self.save_later(entry);
@@ -60,19 +89,20 @@ impl Inner {
         let (inner, entry) = (Arc::clone(self), Arc::clone(entry));
         inner.settling.fetch_add(1, Ordering::SeqCst);
         tokio::spawn(async move {
-            while let Some(settled) = to_save(&entry) {
-                inner.merge(entry.id, settled).await;
+            while let Some(known) = to_save(&entry) {
+                inner.merge(entry.id, known).await;
             }
             inner.part_done(entry);
             inner.settling.fetch_sub(1, Ordering::SeqCst);
         });
     }
 
-    /// Adds to what is settled in the state of a deferred message.
-    pub(super) async fn merge(&self, id: MessageId, settled: Vec<(u16, u16)>) {
+    /// Adds what is known of recipients to the state of a deferred message.
+    pub(super) async fn merge(&self, id: MessageId, known: Fates) {
         let _mover = self.movers.acquire().await;
         let spool = self.spool.clone();
-        let merged = tokio::task::spawn_blocking(move || spool.deferred().merge_settled(id, &settled)).await;
+        let merge = move || spool.deferred().merge(id, &known.settled, &known.words);
+        let merged = tokio::task::spawn_blocking(merge).await;
         if let Err(error) = merged.map_err(std::io::Error::other).flatten() {
             tracing::warn!(%id, %error, "who has a message is noted in the log alone for now");
         }
@@ -80,12 +110,12 @@ impl Inner {
 }
 
 /// What is to be written next, if anything.
-fn to_save(entry: &Entry) -> Option<Vec<(u16, u16)>> {
+fn to_save(entry: &Entry) -> Option<Fates> {
     let mut progress = entry.progress();
     if progress.saving != Saving::Behind {
         progress.saving = Saving::Idle;
         return None;
     }
     progress.saving = Saving::Busy;
-    Some(progress.results.settled())
+    Some(progress.results.fates())
 }

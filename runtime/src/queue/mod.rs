@@ -29,6 +29,7 @@ pub mod through;
 mod turns;
 mod ways;
 mod wish;
+mod words;
 mod work;
 
 pub use route::Hop;
@@ -44,6 +45,7 @@ use crate::directory::Directory;
 use crate::dkim::Signer;
 use crate::envelope::{MessageId, Record};
 use crate::live::Live;
+use crate::spool::deferred::Fates;
 use crate::spool::{Recovery, Spool, SpoolError};
 use arc_swap::ArcSwap;
 use backlog::Backlog;
@@ -189,7 +191,8 @@ struct Inner {
     index: Mutex<Index>,
     /// What is to be taken up from the log.
     backlog: Backlog,
-    settled: Mutex<HashMap<MessageId, Vec<(u16, u16)>>>,
+    /// What the last run knew of recipients, where no state says so.
+    fates: Mutex<HashMap<MessageId, Fates>>,
     /// Notices that the last run made, sorted.
     made_before: OnceLock<Vec<MessageId>>,
     /// Rung when the index changed in a way that the scheduler must see.
@@ -260,7 +263,7 @@ impl Queue {
             lanes: Mutex::default(),
             index: Mutex::default(),
             backlog: Backlog::default(),
-            settled: Mutex::default(),
+            fates: Mutex::default(),
             made_before: OnceLock::new(),
             bell: Notify::new(),
             active: Mutex::default(),

@@ -102,7 +102,7 @@ pub(super) fn notices(
             let about = lines.iter().map(|(line, _)| line.target).collect();
             let lines: Vec<(&Target, &Event)> =
                 lines.iter().map(|(line, target)| (*target, &line.event)).collect();
-            let id = MessageId::of_notice(&seed(record.id, place, action, attempt, about));
+            let id = name(record.id, place, action, attempt, about);
             let report =
                 Report { hostname, record, dispatch, action, lines: &lines, id, now, until: Some(until) };
             report.build(guide)
@@ -110,11 +110,17 @@ pub(super) fn notices(
         .collect()
 }
 
-/// What the name of a notice is made of: all that tells it from the other notices about the same message.
-fn seed(id: MessageId, dispatch: u16, action: &str, attempt: u32, mut about: Vec<u16>) -> String {
+/// The name of a notice: made of all that tells it from the other notices about the same message.
+pub(super) fn name(
+    id: MessageId,
+    dispatch: u16,
+    action: &str,
+    attempt: u32,
+    mut about: Vec<u16>,
+) -> MessageId {
     about.sort_unstable();
     let about: Vec<String> = about.iter().map(u16::to_string).collect();
-    format!("{id}/{dispatch}/{action}/{attempt}/{}", about.join(","))
+    MessageId::of_notice(&format!("{id}/{dispatch}/{action}/{attempt}/{}", about.join(",")))
 }
 
 /// Those who asked for copies of notices join its recipients, but for whom it reaches anyway.

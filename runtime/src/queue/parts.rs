@@ -5,7 +5,7 @@ use super::route::Hop;
 use super::{Inner, now, turns};
 use crate::deliver::{Outcome, Reason};
 use crate::envelope::{Record, Target};
-use crate::spool::Note;
+use crate::spool::deferred::Fates;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,9 +21,13 @@ impl Inner {
         let state = &entry.state;
         let held = record.dispatches.iter().any(|dispatch| dispatch.hold && !state.released);
         let mut slow = held || !state.settled.is_empty();
+        let mut asking = Vec::new();
         let open = |place, target, recipient: &Target| {
             let open = state.settled.binary_search(&(place, target)).is_err();
-            slow |= open && recipient.notify.success;
+            if open && recipient.notify.success {
+                slow = true;
+                asking.push((place, target));
+            }
             open
         };
         let jobs = self.jobs(&entry, record, false, open);
@@ -31,6 +35,7 @@ impl Inner {
             let mut progress = entry.progress();
             progress.outstanding = jobs.len();
             progress.slow = slow;
+            progress.asking = asking;
         }
         if !self.enter(&entry) {
             return;
@@ -129,8 +134,10 @@ impl Inner {
         }
         let over = if deferred > 0 { over_limit(&targets, &outcomes) } else { Vec::new() };
         deferred -= over.len() as u64;
-        let results = {
+        let (results, words) = {
             let mut progress = entry.progress();
+            let words = progress.words(dispatch, &targets, &outcomes);
+            progress.results.words.extend_from_slice(&words);
             let each = targets.into_iter().zip(outcomes).map(|(target, outcome)| (dispatch, target, outcome));
             let done = each.filter(|(_, target, _)| !over.contains(target));
             progress.results.each.extend(done);
@@ -138,16 +145,15 @@ impl Inner {
             if ended.is_none() && failed + deferred > 0 {
                 self.look_soon(&entry, &mut progress.results.aside);
             }
-            ended
+            (ended, words)
         };
+        let known = Fates { settled, words };
         match results {
-            None if settled.is_empty() => {}
-            None => self.write_known(&entry, settled),
+            None if known.settled.is_empty() => {}
+            None => self.write_known(&entry, known),
             Some((_, false)) => self.forget_log(&entry),
             Some((results, true)) => {
-                if !settled.is_empty() {
-                    self.spool.note(&Note::Settled(entry.id, settled));
-                }
+                self.note_known(entry.id, known);
                 return self.settle_later(entry, results);
             }
         }

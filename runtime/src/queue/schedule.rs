@@ -5,7 +5,7 @@ use super::index::{Index, TAKING};
 use super::turns::FARTHEST;
 use super::{Inner, now};
 use crate::envelope::{MessageId, Record};
-use crate::spool::deferred::State;
+use crate::spool::deferred::{Fates, State};
 use crate::spool::{Recovery, SpoolError};
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -29,9 +29,9 @@ impl Inner {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the last run settled of messages, where no state says so.
-    pub(super) fn settled(&self) -> MutexGuard<'_, HashMap<MessageId, Vec<(u16, u16)>>> {
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the last run knew of recipients, where no state says so.
+    pub(super) fn fates(&self) -> MutexGuard<'_, HashMap<MessageId, Fates>> {
+        self.fates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers when a deferred message is due.
@@ -46,7 +46,11 @@ impl Inner {
 
 /// Starts the tasks that take up recovered and deferred messages.
 pub(super) fn start(inner: &Arc<Inner>, recovery: Recovery) {
-    *inner.settled() = recovery.settled;
+    {
+        let mut fates = inner.fates();
+        recovery.settled.into_iter().for_each(|(id, settled)| fates.entry(id).or_default().settled = settled);
+        recovery.words.into_iter().for_each(|(id, words)| fates.entry(id).or_default().words = words);
+    }
     // Some may be delivered before it is known again whom they told of.
     let log = recovery.log.iter().map(|found| found.id);
     let there = log.chain(recovery.deferred.iter().copied()).filter(|id| id.is_of_notice());
@@ -170,10 +174,9 @@ impl Inner {
         let Place::Log(position) = entry.move_from(start) else { return Ok(false) };
         // Read from here on: who wishes something later finds it on the move.
         let wish = entry.wish();
-        let settled = entry.progress().results.settled();
+        let known = entry.progress().results.fates();
         let mut state = State { due: now(), ..entry.state.clone() };
-        state.settled.extend_from_slice(&settled);
-        state.settled.sort_unstable();
+        state.add(&known.settled, &known.words);
         let id = entry.id;
         let state = move |record: &Record| {
             wish.put_into(&mut state, record);
@@ -184,8 +187,8 @@ impl Inner {
         copied?;
         self.spool.release(position);
         // Who was served meanwhile stands in the log alone.
-        let more = entry.progress().results.settled();
-        if more.len() > settled.len() {
+        let more = entry.progress().results.fates();
+        if more != known {
             self.merge(id, more).await;
         }
         Ok(true)
@@ -278,10 +281,8 @@ fn take(inner: &Inner, id: MessageId) -> Result<Option<(Record, usize, State)>, 
     let (head, size) = store.load_head(id)?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let record = if size <= LARGE { store.load(id)? } else { head };
-    if let Some(before) = inner.settled().get(&id) {
-        state.settled.extend_from_slice(before);
-        state.settled.sort_unstable();
-        state.settled.dedup();
+    if let Some(before) = inner.fates().get(&id) {
+        state.add(&before.settled, &before.words);
     }
     Ok(Some((record, size, state)))
 }

@@ -2,7 +2,8 @@
 //!
 //! The order is what keeps mail: a notice is durable before its message is forgotten, the deferred file
 //! before the log lets go of the record. A kill between the two has the attempt made again; the notice that is made then has the
-//! name of the one that is there, and is not sent.
+//! name of the one that is there, and is not sent. What is owed of recipients who had the message before a restart is
+//! [told](super::words) with the others.
 
 use super::aside::Aside;
 use super::backlog::MOST_READS;
@@ -13,7 +14,7 @@ use super::wish::Wish;
 use super::{Inner, now};
 use crate::deliver::{Hand, Outcome};
 use crate::envelope::{DispatchKind, MessageId, Record};
-use crate::spool::deferred::State;
+use crate::spool::deferred::{State, Word};
 use crate::spool::{Note, SpoolError};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -55,7 +56,8 @@ impl Inner {
             state.release(now);
         }
         let age = self.age(entry, state.since, wish);
-        let Results { mut each, aside, .. } = results;
+        let Results { mut each, words, aside, .. } = results;
+        state.add(&[], &words);
         if let Some(aside) = &aside {
             state.settled.extend_from_slice(&aside.settled);
             // Who waits in memory for another try waits on disk from now on.
@@ -90,13 +92,18 @@ impl Inner {
         state.settled.sort_unstable();
         state.settled.dedup();
         state.warned |= age.late;
-        let told = |line: &Line| aside.as_ref().is_some_and(|a| a.has_warned((line.dispatch, line.target)));
+        self.add_owed(record.id, &entry.state, &state, &mut lines);
         lines.retain(|line| match line.event {
-            Event::Delayed(_) => age.late && !told(line),
+            Event::Delayed(_) => age.late && !state.says(line.dispatch, line.target, Word::Delay),
             Event::Failed(_) => wish != Wish::Remove,
             Event::Delivered | Event::Relayed | Event::Expanded => true,
         });
         self.tell(&record, lines, entry.state.attempts, age.until).await?;
+        state
+            .words
+            .iter_mut()
+            .filter(|(.., word)| *word > Word::Delay)
+            .for_each(|(.., word)| *word = Word::Told);
         let open = open_targets(&record, &state);
         if (open.active == 0 && open.held == 0) || wish == Wish::Remove {
             self.forget(entry).await;
@@ -115,9 +122,7 @@ impl Inner {
     /// remembered; who refused it is asked again, since nobody can be told of it.
     async fn put_off(self: &Arc<Self>, entry: &Arc<Entry>, results: Results) -> Result<(), SpoolError> {
         let mut state = entry.state.clone();
-        state.settled.extend(results.settled());
-        state.settled.sort_unstable();
-        state.settled.dedup();
+        state.add(&results.settled(), &results.words);
         let wish = entry.wish();
         if wish == Wish::Remove {
             self.forget(entry).await;
@@ -174,7 +179,7 @@ impl Inner {
     }
 
     /// Whether the last run made a notice of this name, which is in the spool or was sent: a kill kept that from being written down.
-    fn was_made(&self, notice: MessageId) -> bool {
+    pub(super) fn was_made(&self, notice: MessageId) -> bool {
         self.made_before.get().is_some_and(|made| made.binary_search(&notice).is_ok())
     }
 

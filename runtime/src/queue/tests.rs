@@ -14,6 +14,7 @@ mod holders;
 mod killed;
 mod notices;
 mod outlive;
+mod owed;
 mod reads;
 mod short;
 mod sockets;

@@ -164,14 +164,12 @@ impl Inner {
             }
         }
         let (spool, id) = (self.spool.clone(), entry.id);
-        let delivered = entry.progress().results.settled();
+        let known = entry.progress().results.fates();
         let write = move || -> Result<(), SpoolError> {
             let store = spool.deferred();
             let record = store.load_head(id)?.0;
             let written = store.change(id, |state| {
-                state.settled.extend_from_slice(&delivered);
-                state.settled.sort_unstable();
-                state.settled.dedup();
+                state.add(&known.settled, &known.words);
                 wish.put_into(state, &record);
             });
             written.map(drop).map_err(|e| SpoolError::Unreadable(e.to_string()))

@@ -12,6 +12,7 @@ use super::frame::{u32_at, u64_at};
 use super::{SpoolError, folder_error, read_error};
 use crate::envelope::{MessageId, Record};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +25,31 @@ const HEADER: usize = 32;
 const FANS: usize = 256;
 /// The largest state taken, in bytes.
 const MAX_STATE: u64 = 16 << 20;
+
+/// What the author of a message was told of a recipient, or is to be told. Of two, the one further down counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum Word {
+    /// He was told of the delay.
+    Delay,
+    /// He is to be told that it was delivered.
+    Delivered,
+    /// He is to be told that it was passed on to a server that sends no notices.
+    Relayed,
+    /// He was told of one of the two.
+    Told,
+}
+
+/// By recipient (dispatch, place in it).
+pub type Words = Vec<(u16, u16, Word)>;
+
+/// What is known of recipients of a message.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Fates {
+    /// Who needs nothing more, sorted.
+    pub settled: Vec<(u16, u16)>,
+    /// What is told of them.
+    pub words: Words,
+}
 
 /// What happened to a deferred message so far.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -45,12 +71,31 @@ pub struct State {
     /// Unix milliseconds of its release, from which its lifetime counts then. Stands behind the rest, which may end before.
     #[serde(skip)]
     pub since: i64,
+    /// What is told of recipients. Stands behind that.
+    #[serde(skip)]
+    pub words: Words,
 }
 
 impl State {
     /// Lets it go, also what a rule holds of it.
     pub fn release(&mut self, now: i64) {
         (self.held, self.released, self.since) = (false, true, now);
+    }
+
+    /// Adds what is known of recipients.
+    pub fn add(&mut self, settled: &[(u16, u16)], words: &[(u16, u16, Word)]) {
+        self.settled.extend_from_slice(settled);
+        self.settled.sort_unstable();
+        self.settled.dedup();
+        self.words.extend_from_slice(words);
+        self.words.sort_unstable_by_key(|(dispatch, target, word)| (*dispatch, *target, Reverse(*word)));
+        self.words.dedup_by_key(|(dispatch, target, _)| (*dispatch, *target));
+    }
+
+    /// Whether this word of a recipient counts.
+    #[must_use]
+    pub fn says(&self, dispatch: u16, target: u16, word: Word) -> bool {
+        self.words.contains(&(dispatch, target, word))
     }
 
     /// When it is due, as the plan has it: never while it is held.
@@ -258,14 +303,14 @@ impl Deferred {
         }
     }
 
-    /// Adds to what needs nothing more, where it is not known yet.
-    pub(crate) fn merge_settled(&self, id: MessageId, settled: &[(u16, u16)]) -> io::Result<()> {
-        let add = |state: &mut State| {
-            state.settled.extend_from_slice(settled);
-            state.settled.sort_unstable();
-            state.settled.dedup();
-        };
-        self.change(id, add).map(drop)
+    /// Adds what is known of recipients, where it is not known yet.
+    pub(crate) fn merge(
+        &self,
+        id: MessageId,
+        settled: &[(u16, u16)],
+        words: &[(u16, u16, Word)],
+    ) -> io::Result<()> {
+        self.change(id, |state| state.add(settled, words)).map(drop)
     }
 
     /// None where it is damaged.
@@ -282,8 +327,12 @@ impl Deferred {
         }
         let Ok((mut state, rest)) = postcard::take_from_bytes::<State>(body) else { return Ok(None) };
         if !rest.is_empty() {
-            let Ok(since) = postcard::from_bytes(rest) else { return Ok(None) };
+            let Ok((since, rest)) = postcard::take_from_bytes(rest) else { return Ok(None) };
             state.since = since;
+            if !rest.is_empty() {
+                let Ok(words) = postcard::from_bytes(rest) else { return Ok(None) };
+                state.words = words;
+            }
         }
         Ok(Some(state))
     }
@@ -361,8 +410,11 @@ impl Deferred {
 
     fn write_state(&self, id: MessageId, state: &State) -> io::Result<()> {
         let mut body = postcard::to_allocvec(state).map_err(io::Error::other)?;
-        if state.since != 0 {
+        if state.since != 0 || !state.words.is_empty() {
             body = postcard::to_extend(&state.since, body).map_err(io::Error::other)?;
+        }
+        if !state.words.is_empty() {
+            body = postcard::to_extend(&state.words, body).map_err(io::Error::other)?;
         }
         let mut bytes = xxh3_64(&body).to_le_bytes().to_vec();
         bytes.extend_from_slice(&body);

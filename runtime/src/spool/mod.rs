@@ -29,7 +29,7 @@ pub use recover::{Recovered, Recovery};
 
 use crate::envelope::{MessageId, Record, Usage};
 use committer::Shared;
-use deferred::Deferred;
+use deferred::{Deferred, Words};
 use disk::{Disk, RealDisk};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -157,6 +157,8 @@ pub enum Note {
     Done(MessageId),
     /// The message is in the deferred store from now on.
     Moved(MessageId),
+    /// What is told of its recipients; stands before that they are settled. Versions before know no such note.
+    Words(MessageId, Words),
 }
 
 /// A handle on the spool; cheap to clone. The log's thread ends with the last one.

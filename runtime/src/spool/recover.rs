@@ -9,7 +9,7 @@
 //! the deferred store as well is told, so that the log hears of it before that file goes: alone it would count again. A file
 //! of a message that the log says is done was left behind, and goes.
 
-use super::deferred::Deferred;
+use super::deferred::{Deferred, Words};
 use super::disk::{Disk, Handle, Mode, read_exact};
 use super::frame::{self, FRAME_HEADER, Kind, SEGMENT_HEADER, SegmentHeader, u32_at};
 use super::segment::{self, Log, Segment};
@@ -50,6 +50,8 @@ pub struct Recovery {
     pub damaged: u64,
     /// What is settled of deferred messages and could not be added to their states, on a full disk for one.
     pub settled: HashMap<MessageId, Vec<(u16, u16)>>,
+    /// What is told of recipients of messages in the log, and of others where it could not be added to their states.
+    pub words: HashMap<MessageId, Words>,
     /// Notices that need nothing more, as far as the log goes back.
     pub sent_notices: HashSet<MessageId>,
 }
@@ -273,6 +275,8 @@ struct Found {
     external: HashMap<MessageId, Position>,
     /// What was settled of messages that are not in the log: of deferred ones.
     elsewhere: HashMap<MessageId, Vec<(u16, u16)>>,
+    /// What is told of recipients, wherever their message is.
+    words: HashMap<MessageId, Words>,
     sent_notices: HashSet<MessageId>,
     /// What is in the deferred store, sorted: under its name, and under a provisional one.
     stored: (Vec<MessageId>, Vec<MessageId>),
@@ -345,8 +349,10 @@ impl Found {
                         self.elsewhere.entry(id).or_default().append(&mut settled);
                     }
                 }
+                Ok(Note::Words(id, mut words)) => self.words.entry(id).or_default().append(&mut words),
                 Ok(Note::Done(id)) => {
                     self.messages.remove(&id);
+                    self.words.remove(&id);
                     if id.is_of_notice() {
                         self.sent_notices.insert(id);
                     }
@@ -417,20 +423,29 @@ impl Found {
             doubles.push(id);
             self.elsewhere.entry(id).or_default().extend(message.settled);
         }
+        for id in self.words.keys().filter(|id| ids.binary_search(id).is_ok()) {
+            self.elsewhere.entry(*id).or_default();
+        }
         let mut unmerged = HashMap::new();
         for (id, settled) in self.elsewhere.into_iter().filter(|(id, _)| ids.binary_search(id).is_ok()) {
-            if let Err(error) = deferred.merge_settled(id, &settled) {
-                tracing::warn!(%id, %error, "whom a message was delivered to is not in its state yet");
-                unmerged.insert(id, settled);
+            let words = self.words.get(&id).map(Vec::as_slice).unwrap_or_default();
+            match deferred.merge(id, &settled, words) {
+                Ok(()) => drop(self.words.remove(&id)),
+                Err(error) => {
+                    tracing::warn!(%id, %error, "whom a message was delivered to is not in its state yet");
+                    unmerged.insert(id, settled);
+                }
             }
         }
+        self.words.retain(|id, _| self.messages.contains_key(id) || unmerged.contains_key(id));
         let mut log: Vec<Recovered> = self.messages.into_values().collect();
         for message in &mut log {
             message.settled.sort_unstable();
             message.settled.dedup();
         }
         log.sort_by_key(|m| m.position);
-        let (damaged, sent_notices) = (self.damaged, self.sent_notices);
-        Ok((Recovery { log, deferred: ids, damaged, settled: unmerged, sent_notices }, doubles))
+        let (damaged, words, sent_notices) = (self.damaged, self.words, self.sent_notices);
+        let recovery = Recovery { log, deferred: ids, damaged, settled: unmerged, words, sent_notices };
+        Ok((recovery, doubles))
     }
 }

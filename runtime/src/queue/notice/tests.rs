@@ -88,10 +88,25 @@ fn strangers_hear_of_delays_where_they_asked() {
 /// the later would replace the earlier.
 #[test]
 fn notices_of_one_attempt_differ_by_whom_they_are_about() {
-    let name = |about: &[u16]| seed(MessageId(7), 0, "failed", 1, about.to_vec());
+    let name = |about: &[u16]| name(MessageId(7), 0, "failed", 1, about.to_vec());
     assert_eq!(name(&[1, 2]), name(&[2, 1]), "the same notice made again");
     assert_ne!(name(&[1, 2]), name(&[12]));
     assert_ne!(name(&[1]), name(&[2]));
+}
+
+/// RFC 3461 4.4: an envelope identifier is printable ASCII; what is none goes back as it came.
+#[test]
+fn an_envelope_identifier_is_ascii() {
+    for (given, want) in [
+        ("QQ+2B314", "QQ+314"),
+        ("a+20b", "a b"),
+        ("+C3+BC+0D+0AX", "+C3+BC+0D+0AX"),
+        ("a+7Fb", "a+7Fb"),
+        ("+XY+", "+XY+"),
+        ("\u{fc}\r\nX: y", "?X: y"),
+    ] {
+        assert_eq!(envelope_id(given), want, "{given}");
+    }
 }
 
 /// RFC 6531 3.2: a domain in U-labels has another form, which goes over any server.

@@ -7,15 +7,19 @@ use super::*;
 use crate::spool::deferred::State;
 use crate::spool::{Note, TestDisk};
 
-fn open(disk: &TestDisk) -> (Spool, Recovery) {
+pub(super) fn open(disk: &TestDisk) -> (Spool, Recovery) {
     let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
     Spool::open_on(Arc::new(disk.clone()), Path::new("/data"), options, Arc::new(NoLedger), None).unwrap()
 }
 
-fn start_on(disk: &TestDisk, data: &Path, hops: &[(&str, u16)]) -> Queue {
+pub(super) fn start_on(disk: &TestDisk, data: &Path, hops: &[(&str, u16)]) -> Queue {
+    start_by(disk, hops, patient(data))
+}
+
+pub(super) fn start_by(disk: &TestDisk, hops: &[(&str, u16)], settings: Settings) -> Queue {
     let (spool, recovery) = open(disk);
     let map = hops.iter().map(|(domain, port)| ((*domain).to_owned(), relay(*port))).collect();
-    Queue::start_with(spool, recovery, Box::new(Map(map, Vec::new())), Tls::default(), patient(data))
+    Queue::start_with(spool, recovery, Box::new(Map(map, Vec::new())), Tls::default(), settings)
 }
 
 fn refused() -> Record {

@@ -168,7 +168,7 @@ fn changes_of_a_state_do_not_undo_each_other() {
         let store = &store;
         for dispatch in 0..4 {
             scope.spawn(move || {
-                (0..50).for_each(|target| store.merge_settled(id, &[(dispatch, target)]).unwrap());
+                (0..50).for_each(|target| store.merge(id, &[(dispatch, target)], &[]).unwrap());
             });
         }
         scope.spawn(move || store.change(id, |state| state.held = true).unwrap());
@@ -193,7 +193,7 @@ fn changes_of_a_state_do_not_undo_each_other_on_a_slow_disk() {
             let (store, ids) = (&store, &ids);
             scope.spawn(move || {
                 for (id, target) in (0..6).flat_map(|target| ids.iter().map(move |id| (*id, target))) {
-                    store.merge_settled(id, &[(dispatch, target)]).unwrap();
+                    store.merge(id, &[(dispatch, target)], &[]).unwrap();
                     let state = store.state(id).unwrap();
                     assert!(!state.held && state.settled.contains(&(dispatch, target)), "{state:?}");
                 }
@@ -300,4 +300,30 @@ fn what_is_removed_is_gone_by_any_name() {
     assert_eq!(store.scan().unwrap(), (Vec::new(), Vec::new()));
     // Fine when it is gone.
     store.remove(MessageId(1)).unwrap();
+}
+
+/// States grew at their end: each form of before is read.
+#[test]
+fn states_of_older_versions_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = on_disk(folder.path());
+    let id = MessageId(1);
+    let plain = State { attempts: 3, settled: vec![(0, 1)], warned: true, ..State::default() };
+    let words = vec![(0, 1, Word::Told), (0, 2, Word::Delay)];
+    store.put(&record(1), &State { words: words.clone(), ..plain.clone() }).unwrap();
+    assert_eq!(store.state(id).unwrap().words, words);
+    let first = postcard::to_allocvec(&plain).unwrap();
+    let second = postcard::to_extend(&1_700_000_000_000_i64, first.clone()).unwrap();
+    for (body, since) in [(first, 0), (second, 1_700_000_000_000)] {
+        let mut bytes = xxh3_64(&body).to_le_bytes().to_vec();
+        bytes.extend(body);
+        std::fs::write(store.path(id, ".s"), bytes).unwrap();
+        assert_eq!(store.state(id).unwrap(), State { since, ..plain.clone() });
+    }
+    store.merge(id, &[(0, 2)], &[(0, 2, Word::Delivered), (0, 1, Word::Delivered)]).unwrap();
+    let state = store.state(id).unwrap();
+    assert_eq!(state.settled, [(0, 1), (0, 2)]);
+    assert_eq!(state.words, [(0, 1, Word::Delivered), (0, 2, Word::Delivered)]);
+    store.merge(id, &[], &[(0, 2, Word::Delay), (0, 1, Word::Told)]).unwrap();
+    assert_eq!(store.state(id).unwrap().words, [(0, 1, Word::Told), (0, 2, Word::Delivered)]);
 }
