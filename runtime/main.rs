@@ -5,7 +5,7 @@
 mod passwd;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use edict_runtime::admin::client::{self, Ask, ClientError};
 use edict_runtime::config::{self, HostPort};
 use edict_runtime::daemon::{self, Launch};
@@ -63,7 +63,7 @@ enum Command {
         edictd passwd --config edictd.ron --scheme scram-sha-256 alice@example.com < password")]
     Passwd(passwd::PasswdArgs),
     /// Look at the queue and change it
-    #[command(after_help = "Example:\n  edictd queue list\n  edictd queue release 01HF3Z8Q4T7YJ")]
+    #[command(after_help = "Example:\n  edictd queue list\n  edictd queue release 6H2VH48QC0000")]
     Queue {
         #[command(subcommand)]
         command: Option<QueueCommand>,
@@ -143,11 +143,21 @@ enum QueueCommand {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
-    /// Try now
+    /// Try now: one message, all that wait, or those for one destination
+    #[command(after_help = "Example:\n  edictd queue retry 6H2VH48QC0000\n  edictd queue retry --all\n  \
+        edictd queue retry --to example.com")]
+    #[command(group = ArgGroup::new("which").required(true))]
     Retry {
         /// Its name in the log
-        #[arg(value_parser = NonEmptyStringValueParser::new())]
-        id: String,
+        #[arg(group = "which", value_parser = NonEmptyStringValueParser::new())]
+        id: Option<String>,
+        /// All that wait for another attempt and are not held
+        #[arg(long, group = "which")]
+        all: bool,
+        /// Those of them with a recipient there: an address, a domain, a relay of the rules, its host (or host:port), or
+        /// `local`
+        #[arg(long, group = "which", value_name = "WHERE", value_parser = NonEmptyStringValueParser::new())]
+        to: Option<String>,
     },
     /// Throw a message away; nobody is told
     Remove {
@@ -242,7 +252,8 @@ fn queue_ask(command: Option<QueueCommand>) -> Ask {
         Some(QueueCommand::Show { id }) => Ask::Message(id),
         Some(QueueCommand::Hold { id }) => Ask::Hold(id),
         Some(QueueCommand::Release { id }) => Ask::Release(id),
-        Some(QueueCommand::Retry { id }) => Ask::Retry(id),
+        Some(QueueCommand::Retry { id: Some(id), .. }) => Ask::Retry(id),
+        Some(QueueCommand::Retry { to, .. }) => Ask::RetryMany(to),
         Some(QueueCommand::Remove { id }) => Ask::Remove(id),
     }
 }

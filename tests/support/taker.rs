@@ -40,7 +40,11 @@ pub struct Taker {
 impl Taker {
     /// Starts one that offers these extensions.
     pub fn start(extensions: &'static [&'static str]) -> Self {
-        let address = free_port();
+        Self::start_at(free_port(), extensions)
+    }
+
+    /// Starts one at an address where nobody listened so far.
+    pub fn start_at(address: SocketAddr, extensions: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let taken: Arc<Mutex<Vec<Taken>>> = Arc::default();
         let shared = Arc::clone(&taken);

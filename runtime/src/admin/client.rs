@@ -36,6 +36,8 @@ pub enum Ask {
     Release(String),
     /// Try now.
     Retry(String),
+    /// Try all of them now, or those for one destination.
+    RetryMany(Option<String>),
     /// Throw it away.
     Remove(String),
     /// Usage of one user or of all.
@@ -90,9 +92,10 @@ impl Ask {
             Self::Status => (Method::GET, "/status".to_owned()),
             Self::Reload => (Method::POST, "/reload".to_owned()),
             Self::Rollback => (Method::POST, "/rollback".to_owned()),
-            Self::Queue => {
-                let page = after.map(|id| format!("?after={}", escape(id)));
-                (Method::GET, format!("/queue{}", page.unwrap_or_default()))
+            Self::Queue => (Method::GET, page("/queue", [None, after.map(|id| ("after", id))])),
+            Self::RetryMany(to) => {
+                let to = to.as_deref().map(|to| ("to", to));
+                (Method::POST, page("/queue/retry", [to, after.map(|id| ("after", id))]))
             }
             Self::Message(id) => (Method::GET, one(id, "")),
             Self::Hold(id) => (Method::POST, one(id, "/hold")),
@@ -104,6 +107,13 @@ impl Ask {
             Self::ResetUsage(user) => (Method::POST, format!("/usage/{}/reset", escape(user))),
         }
     }
+}
+
+/// A path with what is asked of it.
+fn page(path: &str, query: [Option<(&str, &str)>; 2]) -> String {
+    let query: Vec<String> =
+        query.into_iter().flatten().map(|(name, value)| format!("{name}={}", escape(value))).collect();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
 }
 
 /// Percent-encodes a path segment (RFC 3986 2.1).
@@ -151,6 +161,7 @@ pub fn ask(
         let driver = tokio::spawn(connection);
         let answered = match ask {
             Ask::Queue => list(&mut sender, format, out).await,
+            Ask::RetryMany(_) => retry_many(&mut sender, ask, format, out).await,
             _ => answer(&mut sender, ask, format, out).await,
         };
         driver.abort();
@@ -212,6 +223,38 @@ async fn list(
     }
 }
 
+/// Where a queue is long, it is gone through page by page.
+async fn retry_many(
+    sender: &mut SendRequest<Empty<Bytes>>,
+    ask: &Ask,
+    format: Format,
+    out: &mut Output<'_>,
+) -> Result<bool, ClientError> {
+    let (mut messages, mut after) = (0, None);
+    loop {
+        let (good, body) = once(sender, ask.request(after.as_deref())).await?;
+        if !good {
+            out.of(false).write_all(told(ask, format, good, &body).as_bytes())?;
+            return Ok(false);
+        }
+        let page: Retried = serde_json::from_str(&body).map_err(|e| ClientError::Talk(e.to_string()))?;
+        messages += page.messages;
+        after = page.after;
+        if after.is_none() {
+            let body = serde_json::json!({ "done": true, "messages": messages }).to_string();
+            out.out.write_all(told(ask, format, true, &body).as_bytes())?;
+            return Ok(true);
+        }
+    }
+}
+
+/// What was tried of a page.
+#[derive(serde::Deserialize)]
+struct Retried {
+    messages: u64,
+    after: Option<String>,
+}
+
 async fn once(
     sender: &mut SendRequest<Empty<Bytes>>,
     (method, path): (Method, String),
@@ -244,6 +287,9 @@ mod tests {
     #[test]
     fn names_cannot_leave_their_segment() {
         assert_eq!(Ask::Remove("../x?y".to_owned()).request(None).1, "/queue/..%2Fx%3Fy");
+        let many = Ask::RetryMany(Some("a&after=b".to_owned()));
+        assert_eq!(many.request(Some("6H2")).1, "/queue/retry?to=a%26after%3Db&after=6H2");
+        assert_eq!(Ask::RetryMany(None).request(None).1, "/queue/retry");
         assert_eq!(Ask::Usage(Some("a b@ü".to_owned())).request(None).1, "/usage/a%20b@%C3%BC");
     }
 }

@@ -31,6 +31,12 @@ pub fn human(ask: &Ask, good: bool, body: &str) -> String {
             "done: it is on its way now; what is held of it follows after this attempt\n".to_owned()
         }
         Ask::Retry(_) if is_under_way(&value) => "it is on its way already\n".to_owned(),
+        Ask::RetryMany(_) => match value.get("messages").and_then(Value::as_u64).unwrap_or_default() {
+            0 if matches!(ask, Ask::RetryMany(None)) => "no message waits for another attempt\n".to_owned(),
+            0 => "no message there waits for another attempt\n".to_owned(),
+            1 => "1 message is tried now\n".to_owned(),
+            many => format!("{many} messages are tried now\n"),
+        },
         Ask::Hold(_) | Ask::Release(_) | Ask::Retry(_) | Ask::Remove(_) | Ask::ResetUsage(_) => {
             "done\n".to_owned()
         }

@@ -6,6 +6,7 @@ use crate::daemon::Control;
 use crate::daemon::reload::ReloadError;
 use crate::envelope::MessageId;
 use crate::queue::admin::{Done, QueueError};
+use crate::queue::flush::{Destination, Flushed};
 use crate::quota::together::SharedError;
 use crate::smtp::Metrics;
 use axum::Router;
@@ -45,6 +46,7 @@ pub fn start(path: &Path, control: Arc<Control>) -> io::Result<JoinHandle<()>> {
         .route("/reload", post(reload))
         .route("/rollback", post(rollback))
         .route("/queue", get(queue))
+        .route("/queue/retry", post(retry_many))
         .route("/queue/{id}", get(message).delete(remove))
         .route("/queue/{id}/hold", post(hold))
         .route("/queue/{id}/release", post(release))
@@ -119,17 +121,39 @@ async fn rollback(State(control): Daemon) -> Response {
 pub const PAGE: usize = 1000;
 
 #[derive(serde::Deserialize)]
-struct After {
+struct Page {
+    /// Behind which message it begins.
     after: Option<String>,
+    /// For which destination; for all of them where there is none.
+    to: Option<String>,
 }
 
-async fn queue(State(control): Daemon, Query(page): Query<After>) -> Response {
-    let after = match page.after.as_deref().map(str::parse::<MessageId>) {
-        None => None,
-        Some(Ok(id)) => Some(id),
-        Some(Err(())) => return fail(StatusCode::BAD_REQUEST, "`after` is no message id"),
+impl Page {
+    fn after(&self) -> Result<Option<MessageId>, &'static str> {
+        let id = self.after.as_deref().map(str::parse::<MessageId>).transpose();
+        id.map_err(|()| "`after` is no message id")
+    }
+}
+
+async fn queue(State(control): Daemon, Query(page): Query<Page>) -> Response {
+    match page.after() {
+        Ok(after) => Json(control.queue.list(after, PAGE).await).into_response(),
+        Err(error) => fail(StatusCode::BAD_REQUEST, error),
+    }
+}
+
+/// All at once, or a page of those for one destination, since each has to be read for that.
+async fn retry_many(State(control): Daemon, Query(page): Query<Page>) -> Response {
+    let after = match page.after() {
+        Ok(after) => after,
+        Err(error) => return fail(StatusCode::BAD_REQUEST, error),
     };
-    Json(control.queue.list(after, PAGE).await).into_response()
+    let flushed = match &page.to {
+        None => Flushed { messages: control.queue.retry_all().await, after: None },
+        Some(to) => control.queue.retry_to(Destination::new(to), after, PAGE).await,
+    };
+    let after = flushed.after.map(|id| id.to_string());
+    Json(json!({ "done": true, "messages": flushed.messages, "after": after })).into_response()
 }
 
 /// Finds the message of a path segment and does something to it.

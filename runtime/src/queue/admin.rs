@@ -188,7 +188,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Unknown`], [`QueueError::Held`], [`QueueError::Removed`] or what the disk says.
     pub async fn retry(&self, id: MessageId) -> Result<Done, QueueError> {
-        self.inner.try_hops_now();
+        self.inner.try_hops_now(|_| true);
         self.bring_forward(id).await
     }
 
@@ -203,26 +203,6 @@ impl Queue {
             Ok(())
         })
         .await
-    }
-
-    /// Tries all deferred messages now; says how many.
-    pub async fn retry_all(&self) -> usize {
-        let all: Vec<MessageId> = {
-            let index = self.inner.index();
-            index.behind(None).filter(|(_, due)| *due < i64::MAX).map(|(id, _)| id).collect()
-        };
-        self.inner.try_hops_now();
-        let mut count = 0;
-        for id in all {
-            // One that is gone by now needs no attempt.
-            count += usize::from(self.bring_forward(id).await.is_ok());
-        }
-        let active: Vec<Arc<Entry>> = {
-            let active = self.inner.active.lock().unwrap_or_else(PoisonError::into_inner);
-            active.values().cloned().collect()
-        };
-        count += active.iter().filter(|entry| entry.hurry()).count();
-        count
     }
 
     /// Throws a message away; nobody is told. Durable on return: no later attempt is made.
@@ -313,7 +293,11 @@ impl Inner {
     }
 
     /// Reads what is known of a message. Blocks.
-    fn look(&self, id: MessageId, entry: Option<Arc<Entry>>) -> Result<(Listed, Record), SpoolError> {
+    pub(super) fn look(
+        &self,
+        id: MessageId,
+        entry: Option<Arc<Entry>>,
+    ) -> Result<(Listed, Record), SpoolError> {
         let waiting = if entry.is_none() { self.index().position(id) } else { None };
         let then = entry.as_ref().and_then(|entry| entry.wish().becomes());
         let (record, size, state, standing) = match (entry, waiting) {
@@ -333,7 +317,10 @@ impl Inner {
             }
             (None, None) => {
                 let (record, size) = self.spool.deferred().load_head(id)?;
-                let state = self.spool.deferred().state(id)?;
+                let mut state = self.spool.deferred().state(id)?;
+                if self.index().is_hurried(id) {
+                    state.due = state.due.min(now());
+                }
                 let standing = if state.held { Standing::Held } else { Standing::Deferred };
                 (record, size, state, standing)
             }

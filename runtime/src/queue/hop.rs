@@ -459,9 +459,9 @@ impl Drop for Errand {
 
 impl Inner {
     /// Next hops that were down are tried by whatever comes next.
-    pub(super) fn try_hops_now(&self) {
+    pub(super) fn try_hops_now(&self, which: impl Fn(&Hop) -> bool) {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.values().for_each(|lane| lane.try_now());
+        lanes.values().filter(|lane| which(&lane.hop)).for_each(|lane| lane.try_now());
     }
 
     /// The queue of a hop.

@@ -20,6 +20,8 @@ const AT_ONCE: usize = 1000;
 pub(super) struct Index {
     due: BTreeSet<(i64, MessageId)>,
     names: BTreeMap<MessageId, i64>,
+    /// Those that an admin wants tried now, whatever their states say of when they are due.
+    hurried: BTreeSet<MessageId>,
     waiting: BTreeMap<MessageId, Waiting>,
 }
 
@@ -55,6 +57,7 @@ impl Index {
     pub fn remove(&mut self, id: MessageId) -> Option<i64> {
         let due = self.names.remove(&id)?;
         self.due.remove(&(due, id));
+        self.hurried.remove(&id);
         // Whoever was about to take it up lets it be.
         Some(if due == TAKING { now() } else { due })
     }
@@ -89,6 +92,33 @@ impl Index {
         if self.names.get(&id).is_some_and(|due| (now + 1..TAKING).contains(due)) {
             self.insert(now, id);
         }
+    }
+
+    /// Has a deferred message tried now that is not held. False: there is none.
+    pub fn hurry(&mut self, id: MessageId, now: i64) -> bool {
+        let Some(due) = self.names.get(&id).copied().filter(|due| *due <= TAKING) else { return false };
+        if due != TAKING {
+            self.insert(due.min(now), id);
+        }
+        self.hurried.insert(id);
+        true
+    }
+
+    /// The same for the first `most` behind one: how many, and the last that was looked at where there may be more.
+    pub fn hurry_some(
+        &mut self,
+        after: Option<MessageId>,
+        most: usize,
+        now: i64,
+    ) -> (usize, Option<MessageId>) {
+        let ids: Vec<MessageId> = self.behind(after).take(most).map(|(id, _)| id).collect();
+        let last = ids.last().copied().filter(|_| ids.len() == most);
+        (ids.into_iter().filter(|id| self.hurry(*id, now)).count(), last)
+    }
+
+    /// Whether a message is to be tried whatever its state says.
+    pub fn is_hurried(&self, id: MessageId) -> bool {
+        self.hurried.contains(&id)
     }
 
     /// Makes due what is planned for later than that, a few at a time, and says how many: the clock was set back since. What

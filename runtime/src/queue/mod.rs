@@ -13,6 +13,7 @@ mod backlog;
 mod damage;
 mod entry;
 mod fair;
+pub mod flush;
 mod holders;
 mod hop;
 mod index;

@@ -274,9 +274,12 @@ fn take(inner: &Inner, id: MessageId) -> Result<Option<(Record, usize, State)>, 
     let mut state = store.state(id)?;
     // What no retry can be that far ahead of was written while the clock was wrong.
     let early = state.due.saturating_sub(now());
-    if state.held || (early > 0 && early <= inner.longest_wait()) {
-        inner.index().give_back(id, state.planned());
-        return Ok(None);
+    {
+        let mut index = inner.index();
+        if state.held || (early > 0 && early <= inner.longest_wait() && !index.is_hurried(id)) {
+            index.give_back(id, state.planned());
+            return Ok(None);
+        }
     }
     let (head, size) = store.load_head(id)?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);

@@ -8,6 +8,7 @@ mod clock;
 mod down;
 mod elsewhere;
 mod fair;
+mod flush;
 mod groups;
 mod hang;
 mod holders;
