@@ -174,7 +174,8 @@ async fn a_lesser_server_that_lacks_something_ends_no_hope() {
     }
 }
 
-/// A message that the best server takes in no form goes to one that does, each time; the connection to the best one is kept.
+/// RFC 5321 2.2.3, 5.1. A message that the best server takes in no form goes to one that does, each time; the connection to the best
+/// one is kept.
 #[tokio::test]
 async fn what_a_server_takes_in_no_form_goes_to_another() {
     for (less, more, record) in needy() {
