@@ -32,7 +32,7 @@ pub struct Receipt {
     pub effects: Vec<String>,
 }
 
-/// The answer to the end of data, once it is durable.
+/// The answer to the end of data, once it is durable; [`Refusal::silence`] where there is none.
 pub type Accepting<'a> = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send + 'a>>;
 
 /// The answer to a recipient that was offered.

@@ -200,10 +200,25 @@ pub struct Authentication {
 /// Why an accepted transaction is refused after all; the reply to the end of data.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
-    /// `452 4.7.1 Daily quota reached`, one line without CRLF.
+    /// `452 4.7.1 Daily quota reached`, one line without CRLF. Empty: [`Refusal::silence`].
     pub reply: String,
     /// The rule that said so, for the log: name, file, line.
     pub rule: Option<(String, String, u32)>,
+}
+
+impl Refusal {
+    /// Nothing may be said of the message: it may be delivered after the next start, and after a 4yz nobody may (RFC 5321 4.2.5).
+    /// The connection ends without a reply, so that the client sends it again.
+    #[must_use]
+    pub fn silence() -> Self {
+        Self { reply: String::new(), rule: None }
+    }
+
+    /// Whether it is that.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        self.reply.is_empty()
+    }
 }
 
 /// What the spool makes durable as one, before the 250.

@@ -58,6 +58,16 @@ fn unstored(error: &SpoolError) -> Refusal {
     }
 }
 
+/// What becomes of a message that was not stored, or that may have been.
+fn not_stored(id: MessageId, error: &SpoolError) -> Refusal {
+    if matches!(error, SpoolError::Unsure(_)) {
+        tracing::error!(%id, %error, "a message may be stored and may not: its client gets no reply, and sends it again");
+        return Refusal::silence();
+    }
+    tracing::error!(%id, %error, "a message was not stored");
+    unstored(error)
+}
+
 /// The future of a store.
 pub type Storing<'a> = Pin<Box<dyn Future<Output = Result<(), SpoolError>> + Send + 'a>>;
 
@@ -306,13 +316,14 @@ async fn take<S: Store>(
     }
     let usage = held.as_ref().map(|held| held.usage().to_vec()).unwrap_or_default();
     let (record, effects) = run(large, move || finish(&settings, &zone, incoming, prepared, usage)).await?;
-    store.submit(record).await.map_err(|error| {
-        tracing::error!(%id, %error, "a message was not stored");
-        unstored(&error)
-    })?;
-    if let Some(reservation) = held {
+    let stored = store.submit(record).await;
+    if let Some(reservation) = held
+        && matches!(stored, Ok(()) | Err(SpoolError::Unsure(_)))
+    {
+        // Where it is not known, the next start finds out.
         reservation.keep();
     }
+    stored.map_err(|error| not_stored(id, &error))?;
     Ok(Receipt { effects })
 }
 

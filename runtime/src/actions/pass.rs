@@ -8,7 +8,7 @@
 use super::dispatch::Dispatches;
 use super::plan::{finish, prepare, prepare_uncounted};
 use super::view::View;
-use super::{Settings, Store, finals, refuse, run, take, trace, unstored};
+use super::{Settings, Store, finals, not_stored, refuse, run, take, trace};
 use crate::acceptor::Receipt;
 use crate::envelope::{Dispatch, Incoming, Refusal, Variant};
 use crate::queue::through::{Passed, Through};
@@ -82,10 +82,7 @@ pub(super) async fn pass<S: Store>(
         Passed::Refused(reply) => Err(refuse(&reply, None)),
         Passed::Unknown => Err(refuse("451 4.4.2 The next hop did not answer, try again later", None)),
         Passed::Unsent => {
-            store.submit(record).await.map_err(|error| {
-                tracing::error!(%id, %error, "a message was not stored");
-                unstored(&error)
-            })?;
+            store.submit(record).await.map_err(|error| not_stored(id, &error))?;
             Ok(Receipt { effects })
         }
     }

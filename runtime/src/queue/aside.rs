@@ -144,7 +144,7 @@ impl Inner {
         let next = match done {
             Ok(next) => ControlFlow::Continue(next),
             // The end of the attempt finds out what is the matter with it.
-            Err(SpoolError::Failed(_)) => ControlFlow::Break(()),
+            Err(error) if error.is_final() => ControlFlow::Break(()),
             Err(error) => {
                 tracing::warn!(id = %entry.id, %error, "some recipients of a message have to wait for the others");
                 ControlFlow::Continue(Some(Instant::now() + READ_WAIT))

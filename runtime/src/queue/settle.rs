@@ -167,7 +167,7 @@ impl Inner {
                         tracing::error!(id = %record.id, "a notice is too large to be sent");
                         break;
                     }
-                    Err(error @ SpoolError::Failed(_)) => return Err(error),
+                    Err(error) if error.is_final() => return Err(error),
                     Err(error) => {
                         tracing::warn!(%error, "a notice waits for the spool");
                         tokio::time::sleep(DISK_WAIT).await;

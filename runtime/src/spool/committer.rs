@@ -360,6 +360,14 @@ fn tell(to: Option<oneshot::Sender<Told>>, what: Told) {
     }
 }
 
+/// What a failure says of frames of which some or all may be on the disk.
+fn unsure(error: SpoolError) -> SpoolError {
+    match error {
+        SpoolError::Failed(reason) => SpoolError::Unsure(reason),
+        other => other,
+    }
+}
+
 /// Waits for items. None when the spool is closed and everything is written.
 fn next(shared: &Shared) -> Option<Vec<Item>> {
     let mut pending = locked(&shared.pending);
@@ -469,7 +477,8 @@ impl Batch {
             Some((file, offset)) => file
                 .write_at(&self.buffer, offset)
                 .map_err(|e| shared.fail("write", &e))
-                .and_then(|()| file.sync().map_err(|e| shared.fail("sync", &e))),
+                .and_then(|()| file.sync().map_err(|e| shared.fail("sync", &e)))
+                .map_err(unsure),
         };
         if result.is_ok() {
             let mut log = shared.log();

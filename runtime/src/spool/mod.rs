@@ -50,6 +50,10 @@ pub enum SpoolError {
     /// A write or sync failed; nothing is taken until a restart: 451 4.3.0.
     #[error("the spool stopped: {0}")]
     Failed(String),
+    /// The write or sync that failed was that of this record: it may be on the disk all the same, and count at the next
+    /// start. Nobody may be told anything of it.
+    #[error("the spool stopped: {0}; whether the record is on the disk is not known")]
+    Unsure(String),
     /// The record can never be stored.
     #[error("the record is too large for the spool")]
     TooLarge,
@@ -211,11 +215,12 @@ impl Spool {
         Ok((Self { shared, _stopper: Arc::new(stopper) }, recovery))
     }
 
-    /// Makes a record durable. Resolves once it is, or once it is certain that it was not taken. The
-    /// record may still become durable when the caller stops waiting.
+    /// Makes a record durable. Resolves once it is, once it is certain that it was not taken, or once nobody can know
+    /// before the next start. The record may still become durable when the caller stops waiting.
     ///
     /// # Errors
-    /// [`SpoolError::Full`], [`SpoolError::Slow`], [`SpoolError::TooLarge`] or [`SpoolError::Failed`].
+    /// [`SpoolError::Full`], [`SpoolError::Slow`], [`SpoolError::TooLarge`] or [`SpoolError::Failed`]: it was not taken.
+    /// [`SpoolError::Unsure`]: it may be durable.
     pub async fn append(&self, record: Arc<Record>) -> Result<Position, SpoolError> {
         let head = encode_head(&record)?;
         let external = frame::frame_size(4 + head.len() + record.bytes.len()) > self.shared.largest();
@@ -245,7 +250,7 @@ impl Spool {
             self.shared.push(item)?;
         }
         let position =
-            told.await.map_err(|_| SpoolError::Failed("the log's thread is gone".to_owned()))??;
+            told.await.map_err(|_| SpoolError::Unsure("the log's thread is gone".to_owned()))??;
         if external {
             let shared = Arc::clone(&self.shared);
             let adopted = tokio::task::spawn_blocking(move || shared.deferred.adopt(id)).await;
@@ -392,6 +397,14 @@ impl Spool {
             long.and_then(|place| Some(log.live.get(place)?.generation()))
         };
         move |position: Position| oldest == Some(position.generation)
+    }
+}
+
+impl SpoolError {
+    /// Nothing can be recorded any more, until a restart.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Unsure(_))
     }
 }
 

@@ -102,6 +102,10 @@ impl Session {
                 self.errors = 0;
                 self.junk = 0;
             }
+            Err(refusal) if refusal.is_silence() => {
+                log::refused(self, &table, "accept", Some(&entry), &refusal);
+                self.fall_silent();
+            }
             Err(refusal) => {
                 // It may be the next hop's own word.
                 let refusal = Refusal { reply: with_status(&refusal.reply), ..refusal };

@@ -66,6 +66,11 @@ impl Session {
         }
     }
 
+    /// Ends the session without a word on what was asked last: a 421 would be one, too.
+    pub(in crate::smtp) fn fall_silent(&mut self) {
+        self.closing = true;
+    }
+
     /// Ends the session as its client wishes.
     pub(in crate::smtp) fn take_leave(&mut self) {
         self.quit = true;
