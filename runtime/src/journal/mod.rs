@@ -1,12 +1,14 @@
 //! The journal: an optional record of envelopes, headers and verdicts, to try other rules on (docs/journal.md).
 //!
 //! JSON, one object a line, in files that are rotated by size. What is not written yet is bounded: past that,
-//! entries are dropped and counted; mail never waits for its journal. No passwords, and bodies only where
-//! the configuration asks for them.
+//! bodies are left out, then entries are dropped, and both are counted; mail never waits for its journal. No
+//! passwords, and bodies only where the configuration asks for them.
 
+mod draft;
 pub mod read;
 pub mod write;
 
+pub use draft::Draft;
 pub use read::{Reader, Strange};
 pub use write::{Journal, Settings};
 
@@ -99,17 +101,24 @@ pub struct Entry {
     pub size: u64,
     /// Its header as received, at most [`MAX_HEADER`] bytes.
     pub header: Option<Octets>,
-    /// What follows the header, where the configuration asks for bodies.
+    /// There was no room for the body: it was too large, or too much waited to be written.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub body_left_out: bool,
+    /// What follows the header, where the configuration asks for bodies. The last key: it is written apart.
     pub body: Option<Octets>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_not(flag: &bool) -> bool {
+    !flag
 }
 
 impl Entry {
     /// Puts a message's bytes in; of its body only where `bodies` says so.
     pub fn put_message(&mut self, message: &[u8], bodies: bool) {
-        let end = memchr::memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 4);
-        let (header, body) = message.split_at_checked(end).unwrap_or((message, &[]));
+        let (header, body) = parts(message);
         self.size = message.len() as u64;
-        self.header = Some(Octets::new(header.get(..MAX_HEADER).unwrap_or(header)));
+        self.header = Some(Octets::new(header));
         self.body = bodies.then(|| Octets::new(body));
     }
 
@@ -122,6 +131,13 @@ impl Entry {
         }
         Some(bytes)
     }
+}
+
+/// The header as far as it is kept, and the body.
+fn parts(message: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr::memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 4);
+    let (header, body) = message.split_at_checked(end).unwrap_or((message, &[]));
+    (header.get(..MAX_HEADER).unwrap_or(header), body)
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub(super) fn entry(number: u64, message: &[u8], bodies: bool) -> Entry {
         recipients: vec![Recipient { address: "bob@x.example".to_owned(), verdict: "accept".to_owned() }],
         size: 0,
         header: None,
+        body_left_out: false,
         body: None,
     };
     entry.put_message(message, bodies);
@@ -86,6 +87,70 @@ fn what_is_written_is_read() {
     // What comes after the end is dropped, and counted.
     journal.add(short);
     assert_eq!(journal.dropped(), 1);
+}
+
+/// Also where it is larger than all that may wait: then its body is left out, and nothing else.
+#[test]
+fn a_large_message_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(&Settings { file_bytes: 1 << 30, ..settings(folder.path()) }).unwrap();
+    let message = |byte: u8, mib: usize| [b"Subject: x\r\n\r\n", vec![byte; mib << 20].as_slice()].concat();
+    let mut add = {
+        let mut number = 0;
+        let journal = &journal;
+        move |message: &[u8]| {
+            number += 1;
+            journal.finish(journal.draft(entry(number, b"", false), message).unwrap());
+            journal.wait();
+        }
+    };
+    // The default of `max-message-size`, in base64.
+    let large = message(0xFF, 25);
+    add(&large);
+    let (left, size) = (journal.left_out(), large.len() as u64);
+    assert_eq!((left, journal.dropped()), (0, 0));
+    // A control character takes six bytes.
+    add(&message(1, 11));
+    add(b"Subject: last\r\n\r\nx");
+    assert_eq!((journal.left_out(), journal.dropped()), (1, 0));
+    // A message that is being taken counts: one that comes meanwhile has no body.
+    let first = journal.draft(entry(4, b"", false), &message(b'x', 40)).unwrap();
+    let second = journal.draft(entry(5, b"", false), &message(b'x', 40)).unwrap();
+    assert_eq!(journal.left_out(), 2);
+    journal.finish(second);
+    drop(first);
+    journal.wait();
+    add(&message(b'x', 40));
+    journal.close();
+    let (entries, strange) = read(folder.path());
+    assert!(strange.is_empty(), "{strange:?}");
+    let told: Vec<(&str, bool, bool)> =
+        entries.iter().map(|e| (e.id.as_str(), e.body_left_out, e.body.is_some())).collect();
+    assert_eq!(
+        told,
+        [("1", false, true), ("2", true, false), ("3", false, true), ("5", true, false), ("4", false, true)]
+    );
+    assert!(entries[0].message().unwrap() == large && entries[0].size == size);
+    assert_eq!(entries[1].message().as_deref(), Some(&b"Subject: x\r\n\r\n"[..]));
+}
+
+/// A line in pieces is what serde makes of the whole, and as long as was counted.
+#[test]
+fn bodies_stand_in_the_file_as_serde_writes_them() {
+    let all: Vec<u8> = (0..=255).collect();
+    let bodies =
+        [b"".as_slice(), b"\xff", b"\xfe\xff", &all, &all[..128], "\u{7f}\u{80}\u{2028}\"\\".as_bytes()];
+    for body in bodies {
+        for octets in [Octets::new(body), Octets::Base64("AA+/".to_owned())] {
+            let shape = draft::Shape::of(&octets);
+            let whole = serde_json::to_string(&octets).unwrap() + "}\n";
+            assert_eq!(String::from_utf8(shape.encode()).unwrap(), whole);
+            assert_eq!(shape.length(), whole.len());
+        }
+        let shape = draft::Shape::new(body);
+        assert_eq!(shape.encode(), draft::Shape::of(&Octets::new(body)).encode());
+        assert_eq!(shape.encode().len(), shape.length());
+    }
 }
 
 #[test]

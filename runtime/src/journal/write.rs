@@ -4,7 +4,8 @@
 //! the next one begins anew. A file that somebody takes away is noticed before anything more is written, and followed by a new
 //! one. Not synced: a power cut costs the last seconds of the journal, never mail.
 
-use super::Entry;
+use super::draft::{Draft, Line, Shape, Share};
+use super::{Entry, Octets, parts};
 use std::collections::VecDeque;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -16,8 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Bytes of entries that wait to be written; more is dropped.
-const MAX_WAITING: usize = 32 << 20;
+/// Bytes of entries that wait to be written, or whose messages are being taken. For a message of 25 MiB, the largest
+/// that is taken unless the profile says otherwise, there is room also in base64.
+pub(super) const MAX_WAITING: usize = 64 << 20;
 /// Lines that are written without a look at whether the file is still there.
 const AT_ONCE: usize = 64;
 /// What is written reaches the file within this time.
@@ -44,10 +46,11 @@ pub struct Settings {
 pub struct Journal {
     /// Bodies are kept too.
     pub bodies: bool,
-    sender: Mutex<Option<Sender<Vec<u8>>>>,
+    sender: Mutex<Option<Sender<Line>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     waiting: Arc<AtomicUsize>,
     dropped: AtomicU64,
+    left_out: AtomicU64,
 }
 
 impl Journal {
@@ -60,41 +63,107 @@ impl Journal {
         let mut files = Files::open(settings)?;
         let (sender, lines) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&waiting);
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || write_all(&mut files, &lines, &counted))?;
+            .spawn(move || write_all(&mut files, &lines))?;
         Ok(Self {
             bodies: settings.bodies,
             sender: Mutex::new(Some(sender)),
             thread: Mutex::new(Some(thread)),
             waiting,
             dropped: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
         })
     }
 
-    /// Adds an entry, with the time where it has none. Never waits: where too much waits already it is dropped, and the log says how many were.
-    pub fn add(&self, mut entry: Entry) {
-        if entry.time == 0 {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            entry.time = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    /// Puts a message into an entry that has none, with its body where bodies are kept and there is room. None where
+    /// there is no room for the header alone: it is dropped.
+    #[must_use]
+    pub fn draft(&self, mut entry: Entry, message: &[u8]) -> Option<Draft> {
+        let (header, body) = parts(message);
+        entry.size = message.len() as u64;
+        let mut share = Share::new(&self.waiting, MAX_WAITING);
+        // In base64 it is a third longer.
+        let length = header.len().div_ceil(3) * 4;
+        if !share.grow(length) {
+            self.drop_one();
+            return None;
         }
-        let mut line = match serde_json::to_vec(&entry) {
-            Ok(line) => line,
+        entry.header = Some(Octets::new(header));
+        let mut draft = Draft { entry, body: Vec::new(), header: length, share };
+        if self.bodies {
+            self.put_body(&mut draft, &Shape::new(body));
+        }
+        Some(draft)
+    }
+
+    /// A body that there is no room for is left out.
+    fn put_body(&self, draft: &mut Draft, body: &Shape<'_>) {
+        let length = body.length();
+        if draft.share.grow(length) {
+            draft.body = body.encode();
+            return;
+        }
+        draft.entry.body_left_out = true;
+        let left_out = self.left_out.fetch_add(1, Ordering::Relaxed) + 1;
+        if left_out.is_power_of_two() {
+            let (size, most_mib) = (draft.entry.size, MAX_WAITING >> 20);
+            if length > MAX_WAITING {
+                tracing::warn!(
+                    left_out,
+                    size,
+                    most_mib,
+                    "a message is too large for the journal: its body is left out"
+                );
+            } else {
+                tracing::warn!(
+                    left_out,
+                    size,
+                    most_mib,
+                    "too much waits to be written to the journal: bodies are left out"
+                );
+            }
+        }
+    }
+
+    /// Adds an entry.
+    pub fn add(&self, mut entry: Entry) {
+        let body = entry.body.take();
+        let share = Share::new(&self.waiting, MAX_WAITING);
+        let mut draft = Draft { entry, body: Vec::new(), header: 0, share };
+        if let Some(body) = &body {
+            self.put_body(&mut draft, &Shape::of(body));
+        }
+        self.finish(draft);
+    }
+
+    /// Adds an entry, with the time where it has none. Never waits: where too much waits already it is dropped, and the
+    /// log says how many were.
+    pub fn finish(&self, mut draft: Draft) {
+        if draft.entry.time == 0 {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            draft.entry.time = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        }
+        let head = match draft.head() {
+            Ok(head) => head,
             Err(error) => return tracing::warn!(%error, "an entry of the journal cannot be written"),
         };
-        line.push(b'\n');
-        let length = line.len();
-        let sent = self.waiting.fetch_add(length, Ordering::Relaxed) + length <= MAX_WAITING && {
+        let Draft { body, header, mut share, .. } = draft;
+        let counted = share.grow(head.len());
+        share.shrink(header);
+        let sent = counted && {
             let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-            sender.as_ref().is_some_and(|sender| sender.send(line).is_ok())
+            sender.as_ref().is_some_and(|sender| sender.send(Line { head, body, _share: share }).is_ok())
         };
         if !sent {
-            self.waiting.fetch_sub(length, Ordering::Relaxed);
-            let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
-            if dropped.is_power_of_two() {
-                tracing::warn!(dropped, "the disk does not keep up with the journal: entries are dropped");
-            }
+            self.drop_one();
+        }
+    }
+
+    fn drop_one(&self) {
+        let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+        if dropped.is_power_of_two() {
+            tracing::warn!(dropped, "too much waits to be written to the journal: entries are dropped");
         }
     }
 
@@ -102,6 +171,20 @@ impl Journal {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Bodies that were left out.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all is written.
+    #[cfg(test)]
+    pub(super) fn wait(&self) {
+        while self.waiting.load(Ordering::Relaxed) > 0 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Writes what waits and closes the file.
@@ -122,7 +205,7 @@ impl Drop for Journal {
     }
 }
 
-fn write_all(files: &mut Files, lines: &Receiver<Vec<u8>>, waiting: &AtomicUsize) {
+fn write_all(files: &mut Files, lines: &Receiver<Line>) {
     let mut failing = false;
     loop {
         let result = match lines.recv_timeout(FLUSH) {
@@ -132,8 +215,7 @@ fn write_all(files: &mut Files, lines: &Receiver<Vec<u8>>, waiting: &AtomicUsize
                 // Those that came meanwhile go with it.
                 let batch = std::iter::once(first).chain(lines.try_iter()).take(AT_ONCE);
                 batch.fold(found, |result, line| {
-                    let written = if there { files.write(&line) } else { Ok(()) };
-                    waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                    let written = if there { files.write(&[&line.head, &line.body]) } else { Ok(()) };
                     result.and(written)
                 })
             }
@@ -177,11 +259,12 @@ impl<W: Write> Lines<W> {
         Self { out: BufWriter::new(out), torn: false }
     }
 
-    fn add(&mut self, line: &[u8]) -> io::Result<()> {
+    /// A line in pieces.
+    fn add(&mut self, line: &[&[u8]]) -> io::Result<()> {
         if self.torn {
             self.out.write_all(b"\n")?;
         }
-        let written = self.out.write_all(line);
+        let written = line.iter().try_for_each(|piece| self.out.write_all(piece));
         self.torn = written.is_err();
         written
     }
@@ -216,13 +299,14 @@ impl Files {
         Ok(files)
     }
 
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.length > 0 && self.length + line.len() as u64 > self.most {
+    fn write(&mut self, line: &[&[u8]]) -> io::Result<()> {
+        let length: u64 = line.iter().map(|piece| piece.len() as u64).sum();
+        if self.length > 0 && self.length + length > self.most {
             self.out.flush()?;
             let next = self.there.back().map_or(0, |last| last.saturating_add(1));
             self.begin(next)?;
         }
-        self.length += line.len() as u64;
+        self.length += length;
         self.out.add(line)
     }
 
@@ -264,7 +348,7 @@ impl Files {
         // What was held back is for that one.
         let rest = before.into_rest();
         self.length = rest.len() as u64;
-        if rest.is_empty() { Ok(()) } else { self.out.add(&rest) }
+        if rest.is_empty() { Ok(()) } else { self.out.add(&[&rest]) }
     }
 
     fn prune(&mut self) {

@@ -5,7 +5,7 @@
 use super::context::Context;
 use super::session::Session;
 use crate::envelope::{Fate, Refusal};
-use crate::journal::{Entry, Recipient, Rule, VERSION};
+use crate::journal::{Draft, Entry, Recipient, Rule, VERSION};
 use crate::verdict::peer::Peer;
 use crate::verdict::transaction::Transaction;
 use edict_table::load::Loaded;
@@ -37,6 +37,7 @@ fn about(peer: &Peer, table: &Loaded, transaction: Option<&Transaction>) -> Entr
             .unwrap_or_default(),
         size: 0,
         header: None,
+        body_left_out: false,
         body: None,
     }
 }
@@ -47,28 +48,26 @@ pub(super) fn draft(
     peer: &Peer,
     transaction: &Transaction,
     message: &[u8],
-) -> Option<Box<Entry>> {
+) -> Option<Box<Draft>> {
     let journal = cx.journal.as_ref()?;
-    let mut entry = about(peer, &transaction.table, Some(transaction));
-    entry.put_message(message, journal.bodies);
-    Some(Box::new(entry))
+    journal.draft(about(peer, &transaction.table, Some(transaction)), message).map(Box::new)
 }
 
 /// A draft with what came of it.
 pub(super) fn finish(
     session: &Session,
-    draft: Option<&Entry>,
+    draft: Option<Box<Draft>>,
     verdict: &str,
     rule: Option<&(String, String, u32)>,
     reply: &str,
 ) {
-    if let (Some(journal), Some(draft)) = (&session.cx.journal, draft) {
-        let mut entry = draft.clone();
+    if let (Some(journal), Some(mut draft)) = (&session.cx.journal, draft) {
+        let entry = &mut draft.entry;
         entry.stage = "accept".to_owned();
         entry.verdict = verdict.to_owned();
         entry.rule = rule.cloned().map(|(name, file, line)| Rule { name, file, line });
         entry.reply = reply.to_owned();
-        journal.add(entry);
+        journal.finish(*draft);
     }
 }
 
@@ -87,11 +86,11 @@ pub(super) fn refused(
     if let Some(to) = to.filter(|_| stage == "rcpt") {
         entry.recipients.push(recipient(to, &entry.verdict));
     }
-    if let Some(message) = message {
-        entry.put_message(message, journal.bodies);
-    }
     stage.clone_into(&mut entry.stage);
     entry.rule = refusal.rule.clone().map(|(name, file, line)| Rule { name, file, line });
     entry.reply.clone_from(&refusal.reply);
-    journal.add(entry);
+    match message {
+        Some(message) => journal.draft(entry, message).into_iter().for_each(|draft| journal.finish(draft)),
+        None => journal.add(entry),
+    }
 }

@@ -18,17 +18,17 @@ use std::fmt::Write;
 const MAX_NAMED: usize = 20;
 
 /// What the log line of an accepted message needs once the message has left the session.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub(super) struct Entry {
     pub(super) id: MessageId,
     pub(super) all_discarded: bool,
-    verdict: &'static str,
-    rule: Option<(String, String, u32)>,
+    pub(super) verdict: &'static str,
+    pub(super) rule: Option<(String, String, u32)>,
     sender: String,
     recipients: String,
     size: u64,
     /// For the journal.
-    pub(super) draft: Option<Box<crate::journal::Entry>>,
+    pub(super) draft: Option<Box<crate::journal::Draft>>,
 }
 
 impl Entry {
@@ -112,7 +112,6 @@ pub(super) fn accepted(session: &Session, table: &Loaded, entry: &Entry, receipt
         effects = &*Clean(&effects).text(),
         "accepted"
     );
-    journal::finish(session, entry.draft.as_deref(), entry.verdict, entry.rule.as_ref(), reply);
 }
 
 /// A connection, a sender, a recipient (in `entry` or not yet) or a message was refused.
@@ -130,18 +129,9 @@ pub(super) fn refused(
         (None, None) => Default::default(),
     };
     refused_for(session, table, stage, &from, &to, refusal);
-    if let Some(entry) = entry {
-        journal::finish(
-            session,
-            entry.draft.as_deref(),
-            verdict(refusal),
-            refusal.rule.as_ref(),
-            &refusal.reply,
-        );
-    }
 }
 
-fn verdict(refusal: &Refusal) -> &'static str {
+pub(super) fn verdict(refusal: &Refusal) -> &'static str {
     if refusal.reply.starts_with('5') { "reject" } else { "defer" }
 }
 

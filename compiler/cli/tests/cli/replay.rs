@@ -50,6 +50,7 @@ fn entry(id: &str, sender: &str, subject: &str, verdict: &str) -> Entry {
         recipients: vec![Recipient { address: "bob@example.com".to_owned(), verdict: "accept".to_owned() }],
         size: 0,
         header: None,
+        body_left_out: false,
         body: None,
     };
     entry.put_message(message.as_bytes(), false);

@@ -39,14 +39,14 @@ fn behind_a_torn_line_the_next_one_is_whole() {
             let mut added = Vec::new();
             for letter in b'a'..=b'f' {
                 let line = line(letter, length);
-                if lines.add(&line).and_then(|()| lines.flush()).is_ok() {
+                if lines.add(&[&line]).and_then(|()| lines.flush()).is_ok() {
                     added.push(line);
                 }
             }
             lines.out.get_mut().room = usize::MAX;
             for letter in b'u'..=b'z' {
                 let line = line(letter, length);
-                lines.add(&line).unwrap();
+                lines.add(&[&line]).unwrap();
                 added.push(line);
             }
             lines.flush().unwrap();
@@ -122,7 +122,7 @@ fn what_is_held_back_goes_into_the_next_file() {
     let folder = parent.path().join("journal");
     std::fs::create_dir(&folder).unwrap();
     let mut open = Files::open(&settings(&folder)).unwrap();
-    open.write(b"held back\n").unwrap();
+    open.write(&[b"held back\n"]).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     open.flush().unwrap();
     let all = files(&folder).unwrap();

@@ -87,10 +87,11 @@ impl Session {
 
     /// The acceptor's answer to [`Step::Accept`].
     pub fn accepted(&mut self, result: Result<Receipt, Refusal>) {
-        let Phase::Accepting(entry) = std::mem::replace(&mut self.phase, Phase::Command) else {
+        let Phase::Accepting(mut entry) = std::mem::replace(&mut self.phase, Phase::Command) else {
             return;
         };
         let table = self.table();
+        let draft = entry.draft.take();
         match result {
             Ok(receipt) => {
                 let counter =
@@ -98,18 +99,21 @@ impl Session {
                 Metrics::bump(counter);
                 let reply = ["250 2.0.0 Ok: queued as ", &entry.id.to_string()].concat();
                 log::accepted(self, &table, &entry, &receipt, &reply);
+                journal::finish(self, draft, entry.verdict, entry.rule.as_ref(), &reply);
                 self.say(&reply);
                 self.errors = 0;
                 self.junk = 0;
             }
             Err(refusal) if refusal.is_silence() => {
                 log::refused(self, &table, "accept", Some(&entry), &refusal);
+                journal::finish(self, draft, log::verdict(&refusal), refusal.rule.as_ref(), &refusal.reply);
                 self.fall_silent();
             }
             Err(refusal) => {
                 // It may be the next hop's own word.
                 let refusal = Refusal { reply: with_status(&refusal.reply), ..refusal };
                 log::refused(self, &table, "accept", Some(&entry), &refusal);
+                journal::finish(self, draft, log::verdict(&refusal), refusal.rule.as_ref(), &refusal.reply);
                 self.say(&refusal.reply);
             }
         }
