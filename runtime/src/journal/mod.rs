@@ -5,6 +5,7 @@
 //! passwords, and bodies only where the configuration asks for them.
 
 mod draft;
+mod files;
 pub mod read;
 pub mod write;
 

@@ -3,7 +3,7 @@
 //! One line is in memory at a time, at most [`MAX_LINE`]. A line that cannot be read, as a torn one at the
 //! end of a file, is told and stepped over.
 
-use super::{Entry, VERSION, write};
+use super::{Entry, VERSION, files};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ impl Reader {
     /// As the system says.
     pub fn open(path: &Path) -> io::Result<Self> {
         let files =
-            if std::fs::metadata(path)?.is_dir() { write::files(path)? } else { vec![path.to_owned()] };
+            if std::fs::metadata(path)?.is_dir() { files::files(path)? } else { vec![path.to_owned()] };
         Ok(Self { files: files.into_iter(), open: None })
     }
 

@@ -159,7 +159,7 @@ fn files_are_bounded() {
     let journal = Journal::open(&settings(folder.path())).unwrap();
     (0..100).for_each(|n| journal.add(entry(n, b"Subject: x\r\n\r\nbody", true)));
     journal.close();
-    let files = write::files(folder.path()).unwrap();
+    let files = files::files(folder.path()).unwrap();
     assert_eq!(files.len(), 3);
     for file in &files {
         assert!(std::fs::metadata(file).unwrap().len() <= 4000);
@@ -170,8 +170,8 @@ fn files_are_bounded() {
     assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "the newest ones, in order");
     // Another start goes on with another file.
     Journal::open(&settings(folder.path())).unwrap().close();
-    assert_eq!(write::files(folder.path()).unwrap().len(), 3);
-    assert_ne!(write::files(folder.path()).unwrap(), files);
+    assert_eq!(files::files(folder.path()).unwrap().len(), 3);
+    assert_ne!(files::files(folder.path()).unwrap(), files);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_torn_tail_costs_its_own_line() {
         (0..3).for_each(|n| journal.add(entry(10 * start + n, b"x\r\n\r\n", false)));
         journal.close();
     }
-    let first = &write::files(folder.path()).unwrap()[0];
+    let first = &files::files(folder.path()).unwrap()[0];
     let whole = std::fs::read(first).unwrap();
     for cut in [1, 20, 200] {
         std::fs::write(first, &whole[..whole.len() - cut]).unwrap();

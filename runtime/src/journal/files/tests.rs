@@ -1,6 +1,7 @@
 //! Lines are torn at no place but the end of a file, and go into no file that is gone.
 
 use super::*;
+use crate::journal::Journal;
 use crate::journal::tests::{entry, read, settings};
 
 /// A disk with room for so many bytes.
@@ -103,9 +104,8 @@ fn a_file_that_was_taken_away_is_followed_by_another() {
         std::fs::remove_dir_all(&folder).unwrap_or_default();
     }
     add(3);
-    while journal.waiting.load(Ordering::Relaxed) > 0 {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    journal.wait();
+    assert_eq!(journal.lost(), 3);
     std::fs::remove_file(&folder).unwrap();
     add(3);
     journal.close();
@@ -128,4 +128,30 @@ fn what_is_held_back_goes_into_the_next_file() {
     let all = files(&folder).unwrap();
     assert_eq!(all.len(), 1);
     assert_eq!(std::fs::read_to_string(&all[0]).unwrap(), "held back\n");
+}
+
+/// Nothing is lost where others put files at the numbers that come next, whatever they are.
+#[test]
+fn files_of_others_are_stepped_over() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("journal");
+    std::fs::create_dir(&folder).unwrap();
+    let mut open = Files::open(&Settings { files: 100, ..settings(&folder) }).unwrap();
+    std::fs::write(path(&folder, 1), "").unwrap();
+    std::fs::create_dir(path(&folder, 2)).unwrap();
+    std::os::unix::fs::symlink("/nowhere", path(&folder, 4)).unwrap();
+    std::fs::write(path(&folder, u64::MAX), "").unwrap();
+    let line = [b"x".repeat(3000), b"\n".to_vec()].concat();
+    for _ in 0..4 {
+        open.write(&[&line]).unwrap();
+    }
+    open.flush().unwrap();
+    drop(open);
+    let full = |number: u64| std::fs::metadata(path(&folder, number)).is_ok_and(|f| f.len() == 3001);
+    assert!([0, 3, 5, 6].into_iter().all(full));
+    // Nor does the last number of all stop the next start.
+    let mut open = Files::open(&Settings { files: 100, ..settings(&folder) }).unwrap();
+    open.write(&[&line]).unwrap();
+    open.flush().unwrap();
+    assert!(full(7));
 }
