@@ -1,14 +1,15 @@
 //! The files of the journal: numbered, rotated by size, the oldest removed.
 //!
-//! Each start begins a new file, so that a torn tail stays at the end of an old one; behind a line that a full disk tore
-//! the next one begins anew. A file that somebody takes away is noticed before anything more is written, and followed by a new
+//! A start goes on in the newest file, so that many starts do not use up the files that are kept; behind a line that a
+//! crash or a full disk tore the next one begins anew. A file that somebody takes away is noticed before anything more is written, and followed by a new
 //! one; one that somebody put at the next number is stepped over.
 
 use super::write::Settings;
+use rustix::fs::OFlags;
 use std::collections::VecDeque;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// What stands before and behind the number in a file's name.
@@ -36,8 +37,8 @@ pub(super) struct Lines<W: Write> {
 }
 
 impl<W: Write> Lines<W> {
-    pub fn new(out: W) -> Self {
-        Self { out: BufWriter::new(out), torn: false }
+    pub fn new(out: W, torn: bool) -> Self {
+        Self { out: BufWriter::new(out), torn }
     }
 
     /// A line in pieces.
@@ -64,6 +65,13 @@ impl<W: Write> Lines<W> {
 impl Files {
     pub fn open(settings: &Settings) -> io::Result<Self> {
         let there: VecDeque<u64> = numbers(&settings.folder)?.into();
+        let resumed = there.back().and_then(|newest| resume(&settings.folder, *newest, settings.file_bytes));
+        if let Some((out, inode, length)) = resumed {
+            let (folder, most, keep) = (settings.folder.clone(), settings.file_bytes, settings.files.max(1));
+            let mut files = Self { folder, most, keep, there, out, inode, length };
+            files.prune();
+            return Ok(files);
+        }
         let (next, out, inode) = create_next(&settings.folder, last(&there))?;
         let mut files = Self {
             folder: settings.folder.clone(),
@@ -157,6 +165,25 @@ pub(super) fn make(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
+/// Opens a file that is there to go on in it, and says which one it is and how long. None where it is none of ours, or full.
+fn resume(folder: &Path, number: u64, most: u64) -> Option<(Lines<File>, (u64, u64), u64)> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut options = OpenOptions::new();
+    let options = options.read(true).append(true).custom_flags(i32::try_from(flags.bits()).ok()?);
+    let file = options.open(path(folder, number)).ok()?;
+    let found = file.metadata().ok()?;
+    // Nobody else may read ours, and behind the last number there is none.
+    let ours = found.is_file() && found.mode() & 0o077 == 0 && number < u64::MAX;
+    if !ours || found.len() >= most {
+        return None;
+    }
+    let mut end = [b'\n'];
+    if let Some(last) = found.len().checked_sub(1) {
+        file.read_exact_at(&mut end, last).ok()?;
+    }
+    Some((Lines::new(file, end != [b'\n']), (found.dev(), found.ino()), found.len()))
+}
+
 /// The last number that another one can follow.
 fn last(there: &VecDeque<u64>) -> Option<u64> {
     there.iter().rev().copied().find(|number| *number < u64::MAX)
@@ -189,7 +216,7 @@ fn create(folder: &Path, number: u64) -> io::Result<(Lines<File>, (u64, u64))> {
         other => other?,
     };
     let made = file.metadata()?;
-    Ok((Lines::new(file), (made.dev(), made.ino())))
+    Ok((Lines::new(file, false), (made.dev(), made.ino())))
 }
 
 fn path(folder: &Path, number: u64) -> PathBuf {

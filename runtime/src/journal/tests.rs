@@ -168,36 +168,87 @@ fn files_are_bounded() {
     let numbers: Vec<u64> = entries.iter().map(|e| e.id.parse().unwrap()).collect();
     assert!(strange.is_empty() && *numbers.last().unwrap() == 99);
     assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "the newest ones, in order");
-    // Another start goes on with another file.
-    Journal::open(&settings(folder.path())).unwrap().close();
-    assert_eq!(files::files(folder.path()).unwrap().len(), 3);
-    assert_ne!(files::files(folder.path()).unwrap(), files);
+    // Twenty starts go on in the newest one: nothing is lost to them.
+    for number in 100..120 {
+        let journal = Journal::open(&settings(folder.path())).unwrap();
+        if number % 2 == 0 {
+            journal.add(entry(number, b"Subject: x\r\n\r\nbody", true));
+        }
+        journal.close();
+    }
+    let (entries, strange) = read(folder.path());
+    let numbers: Vec<u64> = entries.iter().map(|e| e.id.parse().unwrap()).collect();
+    assert!(strange.is_empty() && numbers.ends_with(&[99, 100, 102, 104, 106, 108, 110, 112, 114, 116, 118]));
+    let files = files::files(folder.path()).unwrap();
+    assert_eq!(files.len(), 3);
+    for file in &files {
+        assert!(
+            (3000..=4000).contains(&std::fs::metadata(file).unwrap().len()) || Some(file) == files.last()
+        );
+    }
+}
+
+/// Starts without mail, and starts in a row that are killed at once: the old files stay.
+#[test]
+fn starts_use_up_no_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || Journal::open(&settings(folder.path())).unwrap();
+    let journal = start();
+    (0..3).for_each(|n| journal.add(entry(n, b"Subject: x\r\n\r\nbody", true)));
+    journal.close();
+    (0..20).for_each(|_| start().close());
+    assert_eq!(read(folder.path()).0.len(), 3);
+    assert_eq!(files::files(folder.path()).unwrap().len(), 1);
+    // What others may read, and what is no file, is none of ours: it goes on behind them.
+    use std::os::unix::fs::PermissionsExt;
+    let newest = files::files(folder.path()).unwrap().remove(0);
+    std::fs::set_permissions(&newest, std::fs::Permissions::from_mode(0o644)).unwrap();
+    start().close();
+    let link = folder.path().join("journal-0000000002.jsonl");
+    std::os::unix::fs::symlink(folder.path().join("elsewhere"), &link).unwrap();
+    start().close();
+    let all = files::files(folder.path()).unwrap();
+    assert_eq!(all.len(), 3);
+    assert!(all[2].ends_with("journal-0000000003.jsonl"));
+    assert!(!folder.path().join("elsewhere").exists());
 }
 
 #[test]
 fn a_torn_tail_costs_its_own_line() {
-    let folder = tempfile::tempdir().unwrap();
-    for start in 0..2 {
-        let journal = Journal::open(&settings(folder.path())).unwrap();
-        (0..3).for_each(|n| journal.add(entry(10 * start + n, b"x\r\n\r\n", false)));
-        journal.close();
-    }
-    let first = &files::files(folder.path()).unwrap()[0];
-    let whole = std::fs::read(first).unwrap();
-    for cut in [1, 20, 200] {
-        std::fs::write(first, &whole[..whole.len() - cut]).unwrap();
+    // One line end alone costs nothing.
+    for (cut, lost) in [(0, 0), (1, 0), (20, 1), (200, 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let add = |first: u64| {
+            let journal = Journal::open(&settings(folder.path())).unwrap();
+            (first..first + 3).for_each(|n| journal.add(entry(n, b"x\r\n\r\n", false)));
+            journal.close();
+        };
+        add(0);
+        let file = &files::files(folder.path()).unwrap()[0];
+        let whole = std::fs::read(file).unwrap();
+        std::fs::write(file, &whole[..whole.len() - cut]).unwrap();
+        let (entries, strange) = read(folder.path());
+        assert_eq!((entries.len(), strange.len()), (if cut == 0 { 3 } else { 2 }, cut.min(1)));
+        if let Some(strange) = strange.first() {
+            assert!(strange.contains("journal-0000000000.jsonl:3: the line breaks off"), "{strange}");
+        }
+        // The next start goes on behind it.
+        add(10);
         let (entries, strange) = read(folder.path());
         let ids: Vec<&str> = entries.iter().map(|e| e.id.as_str()).collect();
-        assert_eq!(ids, ["0", "1", "10", "11", "12"]);
-        assert_eq!(strange.len(), 1);
-        assert!(strange[0].contains("journal-0000000000.jsonl:3: the line breaks off"), "{strange:?}");
+        let expected =
+            if lost == 0 { vec!["0", "1", "2", "10", "11", "12"] } else { vec!["0", "1", "10", "11", "12"] };
+        assert_eq!((ids, strange.len()), (expected, lost));
+        assert_eq!(files::files(folder.path()).unwrap().len(), 1);
     }
+    let folder = tempfile::tempdir().unwrap();
+    let first = &folder.path().join("journal-0000000000.jsonl");
     // Lines of others are told one by one.
     let mut file = std::fs::File::create(first).unwrap();
     file.write_all(b"{}\nnonsense\n").unwrap();
     let newer = serde_json::to_string(&Entry { version: 2, ..entry(1, b"", false) }).unwrap();
     writeln!(file, "{newer}").unwrap();
     let (entries, strange) = read(folder.path());
-    assert_eq!((entries.len(), strange.len()), (3, 3));
+    assert_eq!((entries.len(), strange.len()), (0, 3));
     assert!(strange[2].ends_with("version 2 is not known"));
 }

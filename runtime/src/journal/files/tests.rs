@@ -36,7 +36,7 @@ fn behind_a_torn_line_the_next_one_is_whole() {
     // Longer than what is held back, and shorter.
     for length in [20_000, 100] {
         for room in [0, 1, 5_000, 19_999, 20_000, 20_001, 25_000] {
-            let mut lines = Lines::new(Small { room, ..Small::default() });
+            let mut lines = Lines::new(Small { room, ..Small::default() }, false);
             let mut added = Vec::new();
             for letter in b'a'..=b'f' {
                 let line = line(letter, length);
