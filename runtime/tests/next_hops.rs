@@ -11,6 +11,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
     /// How long a next hop may be silent in a dialogue. None is silent that should not be, however busy the machine is.
     const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,8 +31,20 @@ mod tests {
         Silent,
         /// It never stops saying this.
         Endless(Vec<u8>),
-        /// The client sends the same letter again.
+        /// The client has heard all that it waits for.
+        Rests,
+        /// The client sends the same letter again, not before this.
         Again,
+    }
+
+    /// Where one side waits for the other: a word for each letter that is done, or that may be sent again. Who is gone is
+    /// waited for no longer.
+    type Waits = (UnboundedSender<()>, UnboundedReceiver<()>);
+
+    /// Those of the hop and of the client.
+    fn waits() -> (Waits, Waits) {
+        let ((again, may_go), (done, rests)) = (unbounded_channel(), unbounded_channel());
+        ((again, rests), (done, may_go))
     }
 
     #[derive(Clone, Debug)]
@@ -152,6 +165,7 @@ mod tests {
                 "close" => dialogue.lines.push(Line::Close),
                 "silent" => dialogue.lines.push(Line::Silent),
                 "endless" => dialogue.lines.push(Line::Endless(unescape(value))),
+                "rests" => dialogue.lines.push(Line::Rests),
                 "again" => dialogue.lines.push(Line::Again),
                 "=" => {
                     dialogue.want.push_str(value);
@@ -167,7 +181,7 @@ mod tests {
     }
 
     /// Plays the next hop. Says what went against the script.
-    async fn hop(stream: DuplexStream, lines: Vec<Line>) -> Result<(), String> {
+    async fn hop(stream: DuplexStream, lines: Vec<Line>, (again, mut rests): Waits) -> Result<(), String> {
         let mut stream = BufReader::new(stream);
         for line in lines {
             match line {
@@ -195,7 +209,8 @@ mod tests {
                     return Ok(());
                 }
                 Line::Endless(bytes) => while stream.write_all(&bytes).await.is_ok() {},
-                Line::Again => {}
+                Line::Rests => drop(rests.recv().await),
+                Line::Again => drop(again.send(())),
             }
         }
         let mut rest = Vec::new();
@@ -227,7 +242,7 @@ mod tests {
         out
     }
 
-    async fn client(dialogue: &Dialogue, stream: DuplexStream) -> String {
+    async fn client(dialogue: &Dialogue, stream: DuplexStream, (done, mut may_go): Waits) -> String {
         let timeouts = Timeouts { connect: PATIENCE, command: PATIENCE, data: PATIENCE, end: PATIENCE };
         let mut session = Session::new(Box::new(stream), "hop".to_owned(), dialogue.lmtp, timeouts);
         let greeted = async {
@@ -251,7 +266,11 @@ mod tests {
         };
         let again = dialogue.lines.iter().filter(|line| matches!(line, Line::Again)).count();
         let mut out = String::new();
-        for _ in 0..=again {
+        for nth in 0..=again {
+            if nth > 0 {
+                let _ = done.send(());
+                may_go.recv().await;
+            }
             let sent = session.send(&letter).await;
             assert_eq!(sent.outcomes.len(), targets.len(), "each recipient gets its outcome");
             assert!(sent.trouble.is_none() || !session.usable());
@@ -284,8 +303,9 @@ mod tests {
                 // All at the same time: silence takes as long as it may.
                 played.push(tokio::spawn(async move {
                     let (ours, theirs) = tokio::io::duplex(1 << 20);
-                    let script = tokio::spawn(hop(theirs, dialogue.lines.clone()));
-                    let got = client(&dialogue, ours).await;
+                    let (its, ours_too) = waits();
+                    let script = tokio::spawn(hop(theirs, dialogue.lines.clone(), its));
+                    let got = client(&dialogue, ours, ours_too).await;
                     (what, dialogue, got, script.await.unwrap())
                 }));
             }

@@ -8,8 +8,12 @@ use super::reply::{Replies, Reply, ReplyError};
 use super::{LOGIN_REFUSED, Outcome, Reason};
 pub use crate::dkim::Signer;
 use crate::within::within;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::task::unconstrained;
 use tokio::time::timeout;
 
 /// How long the other side may take (RFC 5321 4.5.3.2).
@@ -160,7 +164,7 @@ pub struct Sent {
     pub closing: Option<Reason>,
     /// Whom it did not take for now: another server may.
     pub put_off: PutOff,
-    /// A kept connection turned out to be closed before it answered anything: nothing was sent.
+    /// A kept connection turned out to be of no use before it answered anything: nobody has the message.
     pub stale: bool,
     /// The target at whose RCPT it ended: the first one without an answer.
     pub hung_at: Option<usize>,
@@ -318,15 +322,59 @@ impl Session {
         written
     }
 
-    /// Writes bytes. What was said before that belongs to no command.
+    /// Writes bytes, unless something was said before that: it belongs to no command.
     pub(super) async fn write_bytes(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Trouble> {
-        if !self.replies.is_empty() {
-            return Err(match self.replies.take()? {
-                // RFC 5321 3.8: this one may come at any time.
-                Some(reply) if reply.code == 421 => Trouble::Lost(format!("it says {}", reply.line())),
-                _ => ReplyError::Unasked.into(),
-            });
+        self.nothing_unasked().await?;
+        self.put_bytes(bytes, limit).await
+    }
+
+    /// Whether all that was said was asked for.
+    pub(super) async fn nothing_unasked(&mut self) -> Result<(), Trouble> {
+        self.early_word().await?.map_or(Ok(()), |_| Err(ReplyError::Unasked.into()))
+    }
+
+    /// What was said though nothing was asked: a refusal, which within a message may be meant for that. The connection ends.
+    pub(super) async fn early_word(&mut self) -> Result<Option<Reply>, Trouble> {
+        self.look().await?;
+        if self.replies.is_empty() {
+            return Ok(None);
         }
+        match self.replies.take()? {
+            // RFC 5321 3.8: this one may come at any time.
+            Some(reply) if reply.code == 421 => Err(Trouble::Lost(format!("it says {}", reply.line()))),
+            Some(reply) if reply.code >= 400 => {
+                self.usable = false;
+                Ok(Some(reply))
+            }
+            _ => Err(ReplyError::Unasked.into()),
+        }
+    }
+
+    /// Takes in what has come, and waits for nothing: where nothing has, this does not even ask the system.
+    async fn look(&mut self) -> Result<(), Trouble> {
+        if !self.replies.is_empty() {
+            return Ok(());
+        }
+        let mut read = pin!(self.stream.read_buf(self.replies.room()));
+        // A task that used up its turn would be told that nothing is there.
+        match unconstrained(poll_fn(|context| Poll::Ready(read.as_mut().poll(context)))).await {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Ok(0)) => Err(Trouble::Lost("it hung up".to_owned())),
+            Poll::Ready(Ok(_)) => Ok(()),
+            Poll::Ready(Err(error)) => Err(Trouble::Lost(error.to_string())),
+        }
+    }
+
+    /// Writes what is in `out`, whatever was said.
+    pub(super) async fn put(&mut self, limit: Duration) -> Result<(), Trouble> {
+        let out = std::mem::take(&mut self.out);
+        let written = self.put_bytes(&out, limit).await;
+        self.out = out;
+        written
+    }
+
+    /// Writes bytes, whatever was said.
+    pub(super) async fn put_bytes(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Trouble> {
         let written = async {
             self.stream.write_all(bytes).await?;
             // With TLS what was written may still wait in memory here.

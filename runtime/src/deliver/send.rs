@@ -25,6 +25,8 @@ const OVER_LIMIT: (u8, u16, u16) = (4, 5, 3);
 /// How far a transaction came.
 #[derive(Default)]
 struct Told {
+    /// Something of it went out, or was out before.
+    begun: bool,
     /// The code of the reply to MAIL.
     said: Option<u16>,
     /// It refused MAIL, with this reply.
@@ -52,7 +54,9 @@ impl Session {
         self.whole = false;
         let result = self.transaction((letter, next), &targets, &mut outcomes, &mut told, reused).await;
         let mut trouble = result.err();
-        let stale = reused && told.said.is_none() && matches!(trouble, Some(Trouble::Lost(_)));
+        // Whoever has all of the message may have taken it, and hung up before a reply came.
+        let unheard = told.said.is_none() && matches!(trouble, Some(Trouble::Lost(_))) && !self.whole;
+        let stale = reused && trouble.is_some() && (!told.begun || unheard);
         if trouble.is_some() {
             self.usable = false;
         }
@@ -94,7 +98,7 @@ impl Session {
         (letter, next): (&Letter<'_>, Option<&Letter<'_>>),
         targets: &[&Target],
         outcomes: &mut [Option<Outcome>],
-        Told { said, refused, put_off, hung_at }: &mut Told,
+        Told { begun, said, refused, put_off, hung_at }: &mut Told,
         reused: bool,
     ) -> Result<(), Trouble> {
         let ahead = std::mem::take(&mut self.ahead);
@@ -139,16 +143,20 @@ impl Session {
                 self.put_rcpt(target, fitted.utf8);
             }
             match (early, &lines) {
-                (Some(bytes), _) => {
-                    self.put_chunk(bytes, true);
-                    self.whole = true;
-                }
+                (Some(bytes), _) => self.put_chunk(bytes, true),
                 (None, Some(_)) => {}
                 (None, None) => self.out.extend_from_slice(b"DATA\r\n"),
             }
         }
         if !ahead {
-            self.write(command).await?;
+            // What came while it rested answers nothing of this.
+            self.nothing_unasked().await?;
+        }
+        *begun = true;
+        if !ahead {
+            self.put(command).await?;
+            // Where not all of it could be written, its end did not go out.
+            self.whole = early.is_some();
         }
         if reset {
             let reply = self.first(reused).await?;
@@ -248,20 +256,27 @@ impl Session {
             let (chunk, after) = rest.split_at_checked(CHUNK).unwrap_or((rest, &[]));
             rest = after;
             let last = rest.is_empty();
-            self.whole = last;
-            for (number, piece) in chunk.chunks(PIECE).enumerate() {
+            // One of an empty message has a piece, too.
+            let mut pieces = chunk.chunks(PIECE);
+            let (mut piece, mut number) = (pieces.next().unwrap_or_default(), 0);
+            loop {
+                if self.is_refused_early(accepted, outcomes).await? {
+                    return Ok(());
+                }
                 self.out.clear();
                 if number == 0 {
                     let word = if last { " LAST" } else { "" };
                     self.out.extend_from_slice(format!("BDAT {}{word}\r\n", chunk.len()).as_bytes());
                 }
                 self.out.extend_from_slice(piece);
-                self.write_data(accepted, outcomes).await?;
-            }
-            if chunk.is_empty() {
-                self.out.clear();
-                self.out.extend_from_slice(b"BDAT 0 LAST\r\n");
-                self.write_data(accepted, outcomes).await?;
+                let next = pieces.next();
+                self.whole = last && next.is_none();
+                self.put_data(None, accepted, outcomes).await?;
+                number += 1;
+                match next {
+                    Some(next) => piece = next,
+                    None => break,
+                }
             }
             self.out.shrink_to(2 * PIECE);
             if last {
@@ -332,9 +347,11 @@ impl Session {
             self.out.clear();
             let piece = pieces.next().unwrap_or_default();
             let last = pieces.peek().is_none();
+            if self.is_refused_early(accepted, outcomes).await? {
+                return Ok(());
+            }
             if !last && stuff::is_plain(piece) {
-                let written = self.write_bytes(piece, self.timeouts.data).await;
-                self.written(written, accepted, outcomes).await?;
+                self.put_data(Some(piece), accepted, outcomes).await?;
                 continue;
             }
             stuff::stuff(piece, &mut self.out);
@@ -345,7 +362,7 @@ impl Session {
                     self.put_ahead(next);
                 }
             }
-            self.write_data(accepted, outcomes).await?;
+            self.put_data(None, accepted, outcomes).await?;
             if last {
                 break;
             }
@@ -374,23 +391,33 @@ impl Session {
         self.ahead = true;
     }
 
-    /// Writes a piece of a message.
-    async fn write_data(
+    /// Whether the other side refuses a message before its end went out: then it gets no more of it. Another reply would be
+    /// taken for the one to the end, and breaks the message off.
+    async fn is_refused_early(
         &mut self,
         accepted: &[usize],
         outcomes: &mut [Option<Outcome>],
-    ) -> Result<(), Trouble> {
-        let written = self.write(self.timeouts.data).await;
-        self.written(written, accepted, outcomes).await
+    ) -> Result<bool, Trouble> {
+        let Some(reply) = self.early_word().await? else { return Ok(false) };
+        if let Some(outcome) = self.judge(&reply)? {
+            accepted.iter().for_each(|place| set(outcomes, *place, outcome.clone()));
+        }
+        Ok(true)
     }
 
-    /// Where a piece of a message could not be written, the other side may have said why before it hung up.
-    async fn written(
+    /// Writes a piece of a message, or what is in `out`. Where that cannot be done, the other side may have said why before it
+    /// hung up.
+    async fn put_data(
         &mut self,
-        written: Result<(), Trouble>,
+        piece: Option<&[u8]>,
         accepted: &[usize],
         outcomes: &mut [Option<Outcome>],
     ) -> Result<(), Trouble> {
+        let data = self.timeouts.data;
+        let written = match piece {
+            Some(piece) => self.put_bytes(piece, data).await,
+            None => self.put(data).await,
+        };
         let Err(trouble) = written else { return Ok(()) };
         if let Ok(reply) = self.reply(Duration::from_secs(1)).await
             && reply.permanent()

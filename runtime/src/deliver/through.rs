@@ -188,9 +188,12 @@ impl Session {
         let refused = self.may_send().await?;
         if refused.is_none() {
             for piece in stuff::pieces(lines, PIECE) {
+                if let Some(reply) = self.early_word().await? {
+                    return Ok(Some(reply));
+                }
                 self.out.clear();
                 stuff::stuff(piece, &mut self.out);
-                self.write(self.timeouts.data).await?;
+                self.put(self.timeouts.data).await?;
             }
         }
         Ok(refused)
@@ -211,6 +214,12 @@ impl Session {
         }
         let mut pieces = stuff::pieces(rest, PIECE).peekable();
         loop {
+            // A reply that is there before the end is out would be taken for the word on the message.
+            match self.early_word().await {
+                Ok(None) => {}
+                Ok(Some(reply)) => return Handed::Refused(reply),
+                Err(trouble) => return Handed::Unsent(trouble),
+            }
             self.out.clear();
             if let Some(piece) = pieces.next() {
                 stuff::stuff(piece, &mut self.out);
@@ -219,7 +228,7 @@ impl Session {
             if last {
                 self.out.extend_from_slice(stuff::END);
             }
-            match self.write(self.timeouts.data).await {
+            match self.put(self.timeouts.data).await {
                 Ok(()) => {}
                 // How much of the last piece went out is not known.
                 Err(trouble) if last => return Handed::Unknown(trouble),
@@ -268,3 +277,6 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

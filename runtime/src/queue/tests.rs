@@ -20,6 +20,7 @@ mod reads;
 mod short;
 mod sockets;
 mod told;
+mod unasked;
 mod wishes;
 
 use super::*;
