@@ -65,7 +65,7 @@ pub struct Config {
     pub hostname: Option<String>,
     /// Where mail for inside recipients goes.
     pub local: Local,
-    /// Where mail goes that leaves, and for which no route names a relay.
+    /// Where mail goes that leaves, and for which no route names a way.
     pub outside: Outside,
     /// How next hops are found, trusted and waited for.
     pub next_hops: NextHopsConfig,

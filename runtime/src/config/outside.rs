@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use std::fmt;
 
-/// Where mail goes that leaves, and for which no route names a relay.
+/// Where mail goes that leaves, and for which no route names a way.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outside {

@@ -10,7 +10,7 @@ use super::client::{Session, Trouble};
 use super::connect::{Dialer, Local};
 use super::reply::Reply;
 use crate::live::Live;
-use crate::queue::{self, Hop, Outside};
+use crate::queue::{self, Hop};
 use arc_swap::ArcSwap;
 use edict_table::facts::Slot;
 use edict_table::value::Address;
@@ -53,17 +53,12 @@ struct Idle {
 #[derive(Debug)]
 struct Ways {
     dialer: Dialer,
-    outside: Outside,
     hostname: String,
 }
 
 impl Ways {
     fn new(settings: &queue::Settings) -> Self {
-        Self {
-            dialer: settings.dialer(),
-            outside: settings.outside.clone(),
-            hostname: settings.hostname.clone(),
-        }
+        Self { dialer: settings.dialer(), hostname: settings.hostname.clone() }
     }
 }
 
@@ -155,7 +150,7 @@ impl Prober {
     async fn ask(&self, address: &Address) -> Slot<bool> {
         let table = self.live.current();
         let ways = self.ways.load_full();
-        let hop = queue::inside_hop(&table, &ways.outside, address.domain());
+        let hop = queue::inside_hop(&table, address.domain());
         if hop == Hop::Local && ways.dialer.local == Local::Maildir {
             tracing::warn!(%address, "`recipients ask`, but mail stays in Maildirs: there is nobody to ask");
             return Slot::Unknown;

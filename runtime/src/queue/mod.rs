@@ -65,7 +65,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, Semaphore, watch};
 use ways::Ways;
 
-/// Where mail for outside recipients goes that no route names a relay for.
+/// Where mail for outside recipients goes that no route names a way for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outside {
     /// Nothing leaves: it lands in Maildirs too.

@@ -141,8 +141,8 @@ impl Router {
             hops.push(match via {
                 Some(Via::Local) => Hop::Local,
                 Some(Via::Relay(name)) => relay(table, name),
-                Some(Via::Mx) => beyond(outside, address.domain()),
-                None if target.inside => inside(table, outside, address.domain()),
+                Some(Via::Mx) => Hop::Mx(address.domain().to_owned()),
+                None if target.inside => inside(table, address.domain()),
                 None => beyond(outside, address.domain()),
             });
         }
@@ -169,18 +169,19 @@ fn relay(table: &Loaded, name: &str) -> Hop {
 }
 
 /// The next hop of an inside domain.
-pub(crate) fn inside(table: &Loaded, outside: &Outside, domain: &str) -> Hop {
+pub(crate) fn inside(table: &Loaded, domain: &str) -> Hop {
     let domains = &table.profile().relay_domains;
     let found = domains.binary_search_by(|d| d.domain.as_str().cmp(domain)).ok();
     match found.and_then(|place| domains.get(place)) {
         None => Hop::Local,
         Some(found) => match &found.via {
             Some(name) => relay(table, name),
-            None => beyond(outside, domain),
+            None => Hop::Mx(domain.to_owned()),
         },
     }
 }
 
+/// The next hop of a domain for which nothing names a way.
 fn beyond(outside: &Outside, domain: &str) -> Hop {
     match outside {
         Outside::Maildir => Hop::Local,
