@@ -12,7 +12,7 @@ use super::notice::{self, Event, Line};
 use super::room::For;
 use super::wish::Wish;
 use super::{Inner, now};
-use crate::deliver::{Hand, Outcome};
+use crate::deliver::{Hand, Outcome, Reason};
 use crate::envelope::{DispatchKind, MessageId, Record};
 use crate::spool::deferred::{State, Word};
 use crate::spool::{Note, SpoolError};
@@ -148,6 +148,7 @@ impl Inner {
         if lines.is_empty() {
             return Ok(());
         }
+        lines.iter().for_each(|line| log_given_up(record, line));
         let hostname = self.hostname();
         let ways = self.ways.load_full();
         let keys = ways.settings.signer.of_domain(&hostname);
@@ -345,6 +346,15 @@ pub(super) struct Age {
     pub late: bool,
     /// Until when it is tried.
     pub until: i64,
+}
+
+/// Says who was put off until his time was over. Why he was, his next hop may have said of all that waits.
+fn log_given_up(record: &Record, line: &Line) {
+    let dispatch = record.dispatches.get(usize::from(line.dispatch));
+    let target = dispatch.and_then(|dispatch| dispatch.recipients.get(usize::from(line.target)));
+    if let (Event::Failed(reason @ Reason { status: (4, ..), .. }), Some(target)) = (&line.event, target) {
+        tracing::info!(id = %record.id, to = target.address, reason = reason.text, "given up");
+    }
 }
 
 /// How many recipients are not settled.

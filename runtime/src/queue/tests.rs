@@ -13,6 +13,7 @@ mod groups;
 mod hang;
 mod holders;
 mod killed;
+mod logged;
 mod notices;
 mod outlive;
 mod owed;

@@ -9,6 +9,7 @@ use super::route::Hop;
 use super::wish::{Wish, stopped};
 use crate::deliver::client::Trouble;
 use crate::deliver::{Letter, Outcome, Reason, bytes_for, maildir, settle_variant};
+use crate::envelope::Record;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -164,7 +165,8 @@ async fn deliver_local(inner: &Arc<Inner>, loaded: Vec<Loaded>) {
     });
     match work.await {
         Ok((loaded, outcomes)) => {
-            for ((job, _, _), outcomes) in loaded.into_iter().zip(outcomes) {
+            for ((job, record, _), outcomes) in loaded.into_iter().zip(outcomes) {
+                log_failed(&job, &record, &Hop::Local, &outcomes);
                 inner.finish(job, outcomes, &Hop::Local);
             }
         }
@@ -212,7 +214,7 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
                 if job.entry.size > LARGE && session.is_none() && !inner.stopping() {
                     match connect(inner, lane).await {
                         Ok(open) => session = Some(open),
-                        Err(trouble) => match unreached(inner, seat, job, trouble).await {
+                        Err(trouble) => match unreached(inner, seat, (job, None), trouble).await {
                             true => continue,
                             false => return After::End,
                         },
@@ -262,8 +264,8 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
                     None => {}
                 }
                 session = None;
-                drop((record, room));
-                if !unreached(inner, seat, job, trouble).await {
+                drop(room);
+                if !unreached(inner, seat, (job, Some(record)), trouble).await {
                     return After::End;
                 }
             }
@@ -275,19 +277,47 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
     After::End
 }
 
-/// No connection came about for a job. False: its worker is to end.
-async fn unreached(inner: &Arc<Inner>, seat: &mut Seat, job: Job, trouble: Trouble) -> bool {
+/// No connection came about for a job, whose message may not have been read. False: its worker is to end.
+async fn unreached(
+    inner: &Arc<Inner>,
+    seat: &mut Seat,
+    (job, record): (Job, Option<Arc<Record>>),
+    trouble: Trouble,
+) -> bool {
     let lane = Arc::clone(&seat.lane);
     if let Trouble::Never(..) = trouble {
         let outcomes = vec![Outcome::Failed(trouble.reason()); job.targets.len()];
+        let record = match record {
+            Some(record) => Some((record, None)),
+            // As it is once more, to tell its author.
+            None => job.entry.record(For::Record).await.ok(),
+        };
+        if let Some((record, _)) = &record {
+            log_failed(&job, record, &lane.hop, &outcomes);
+        }
+        drop(record);
         // It is known again what becomes of its mail.
         inner.reached(&lane);
         inner.finish(job, outcomes, &lane.hop);
         return true;
     }
+    drop(record);
     let reason = trouble.reason();
     tracing::info!(hop = %lane.hop, reason = reason.text, "a next hop cannot be reached");
     waits_after(inner, seat, Some(job), reason).await
+}
+
+/// Says of each recipient of a job that failed why: where nobody is to be told, this is all that is left of it.
+fn log_failed(job: &Job, record: &Record, hop: &Hop, outcomes: &[Outcome]) {
+    let id = job.entry.id;
+    let Some(dispatch) = record.dispatches.get(usize::from(job.dispatch)) else { return };
+    for (target, outcome) in job.targets.iter().zip(outcomes) {
+        if let (Outcome::Failed(reason), Some(target)) =
+            (outcome, dispatch.recipients.get(usize::from(*target)))
+        {
+            tracing::info!(%id, to = target.address, %hop, reason = reason.text, "failed");
+        }
+    }
 }
 
 /// What a worker does where its hop takes nothing now: it waits, to try again, or is to end.
