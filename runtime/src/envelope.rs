@@ -267,7 +267,48 @@ pub struct Dispatch {
     /// The login.
     pub auth_user: Option<String>,
     /// Submitted.
-    pub submitted: bool,
+    pub submitted: Submitted,
+}
+
+/// Whose mail was submitted, of the recipients of a dispatch: a trusted client may pass on strangers' mail to inside domains
+/// beside what it sends out. No next hop hears of it. On disk the first two are what a flag is.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Submitted {
+    /// Nobody's.
+    #[default]
+    No,
+    /// Everybody's.
+    Yes,
+    /// Of those at these places, in order.
+    Of(Vec<u16>),
+}
+
+impl Submitted {
+    /// Whether that of the recipient at this place was.
+    #[must_use]
+    pub fn at(&self, place: u16) -> bool {
+        match self {
+            Self::No => false,
+            Self::Yes => true,
+            Self::Of(places) => places.binary_search(&place).is_ok(),
+        }
+    }
+
+    /// Takes in one more recipient, behind so many.
+    pub fn add(&mut self, submitted: bool, behind: u16) {
+        match (&mut *self, submitted) {
+            (Self::No, false) | (Self::Yes, true) | (Self::Of(_), false) => {}
+            (Self::Of(places), true) => places.push(behind),
+            (Self::No, true) => *self = Self::Of(vec![behind]),
+            (Self::Yes, false) => *self = Self::Of((0..behind).collect()),
+        }
+    }
+}
+
+impl From<bool> for Submitted {
+    fn from(submitted: bool) -> Self {
+        if submitted { Self::Yes } else { Self::No }
+    }
 }
 
 /// Why a dispatch exists.
@@ -332,6 +373,23 @@ pub struct Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_was_submitted() {
+        for given in [vec![], vec![true], vec![true, true, false], vec![false, false, true, false, true]] {
+            let mut all = Submitted::from(given.first().copied().unwrap_or_default());
+            for (place, one) in (0u16..).zip(&given).skip(1) {
+                all.add(*one, place);
+            }
+            let read: Vec<bool> = (0u16..).take(given.len()).map(|place| all.at(place)).collect();
+            assert_eq!(read, given, "{all:?}");
+        }
+        // What an earlier edictd left is read.
+        for flag in [false, true] {
+            let left = postcard::to_allocvec(&flag).unwrap();
+            assert_eq!(postcard::from_bytes::<Submitted>(&left).unwrap(), flag.into());
+        }
+    }
 
     #[test]
     fn message_ids_read_back() {

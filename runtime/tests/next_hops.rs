@@ -6,7 +6,7 @@
 mod tests {
     use edict_runtime::deliver::client::{Sent, Session, Timeouts, Trouble};
     use edict_runtime::deliver::{Letter, Outcome, Reason};
-    use edict_runtime::envelope::{Body, Dispatch, DispatchKind, MessageId, Notify, Ret, Target};
+    use edict_runtime::envelope::{Body, Dispatch, DispatchKind, MessageId, Notify, Ret, Submitted, Target};
     use std::fmt::Write as _;
     use std::path::Path;
     use std::time::Duration;
@@ -128,7 +128,7 @@ mod tests {
                 hold: false,
                 client_ip: "192.0.2.1".parse().unwrap(),
                 auth_user: None,
-                submitted: false,
+                submitted: Submitted::No,
             },
             message: b"Subject: x\r\n\r\nhi\r\n".to_vec(),
             lines: Vec::new(),

@@ -5,7 +5,9 @@
 
 #[cfg(test)]
 mod tests {
-    use edict_runtime::envelope::{Body, Dispatch, DispatchKind, MessageId, Notify, Record, Target, Variant};
+    use edict_runtime::envelope::{
+        Body, Dispatch, DispatchKind, MessageId, Notify, Record, Submitted, Target, Variant,
+    };
     use edict_runtime::live::Live;
     use edict_runtime::queue::{Outside, Queue, Settings};
     use edict_runtime::spool::deferred::State;
@@ -56,7 +58,7 @@ mod tests {
                 hold: false,
                 client_ip: "192.0.2.1".parse().unwrap(),
                 auth_user: None,
-                submitted: false,
+                submitted: Submitted::No,
             }],
             variants: vec![Variant::default()],
             usage: Vec::new(),

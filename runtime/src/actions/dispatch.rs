@@ -1,7 +1,7 @@
 //! Envelopes: who gets which variant from which sender, in the fewest dispatches.
 //!
-//! Recipients share a dispatch when sender, variant and hold are the same. Decides nothing that the
-//! earlier steps have not decided.
+//! Recipients share a dispatch when sender, variant and hold are the same: what would be one transaction for the next hop is
+//! one, whether their mail was submitted or not. Decides nothing that the earlier steps have not decided.
 
 use super::copies::Copy;
 use super::finals::Final;
@@ -43,7 +43,7 @@ impl<'a> Dispatches<'a> {
             envid: self.incoming.sender.envid.clone().filter(|_| own),
             hold: end.hold,
             // By this recipient: a trusted server may pass on inbound mail beside its own.
-            submitted: matches!(end.direction, Direction::Outbound | Direction::Internal),
+            submitted: matches!(end.direction, Direction::Outbound | Direction::Internal).into(),
             ..self.blank(place, variant)
         };
         self.add(dispatch, target);
@@ -85,7 +85,7 @@ impl<'a> Dispatches<'a> {
             hold: false,
             client_ip: incoming.client.ip,
             auth_user: incoming.client.auth_user.clone(),
-            submitted: incoming.submitted,
+            submitted: incoming.submitted.into(),
         }
     }
 
@@ -97,13 +97,16 @@ impl<'a> Dispatches<'a> {
                 && have.sender == new.sender
                 && have.variant == new.variant
                 && have.hold == new.hold
-                && have.submitted == new.submitted
                 && have.smtputf8 == smtputf8
                 && have.envid == new.envid
                 && have.ret == new.ret
         };
         match self.list.iter_mut().rev().find(same) {
-            Some(have) => have.recipients.push(target),
+            Some(have) => {
+                let behind = u16::try_from(have.recipients.len()).unwrap_or(u16::MAX);
+                have.submitted.add(new.submitted.at(0), behind);
+                have.recipients.push(target);
+            }
             None => self.list.push(Dispatch { recipients: vec![target], smtputf8, ..new }),
         }
     }

@@ -8,7 +8,8 @@
 use super::Settings;
 use crate::directory::{Directory, Member};
 use crate::envelope::{
-    Body, Dispatch, DispatchKind, Fate, Given, Incoming, MessageId, Notify, Record, Splice, Target, Variant,
+    Body, Dispatch, DispatchKind, Fate, Given, Incoming, MessageId, Notify, Record, Splice, Submitted,
+    Target, Variant,
 };
 use crate::queue::notice::{Event, Report, add_copies};
 use edict_table::value::Address;
@@ -117,7 +118,7 @@ fn blank(kind: DispatchKind, sender: String) -> Dispatch {
         hold: false,
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         auth_user: None,
-        submitted: false,
+        submitted: Submitted::No,
     }
 }
 

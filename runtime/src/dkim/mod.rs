@@ -9,7 +9,7 @@ pub mod sign;
 pub use sign::{Key, KeyError, for_domain};
 
 use crate::config::DkimKey;
-use crate::envelope::{Dispatch, DispatchKind};
+use crate::envelope::{Dispatch, DispatchKind, Submitted};
 use crate::files;
 use arc_swap::ArcSwap;
 use edict_message::address;
@@ -124,10 +124,11 @@ impl Signer {
 }
 
 impl Signer {
-    /// Signs a message anew that had to be changed on its way out, if it is ours: submitted, or the daemon's own. Our
+    /// Signs a message anew that had to be changed on its way out, if it is ours: submitted for one of those that it goes to
+    /// at least, as where it was signed first, or the daemon's own. Our
     /// signatures from before the change go.
     pub fn sign_anew(&self, id: &dyn fmt::Display, dispatch: &Dispatch, bytes: &mut Vec<u8>) {
-        if !dispatch.submitted && dispatch.kind != DispatchKind::Notice {
+        if dispatch.submitted == Submitted::No && dispatch.kind != DispatchKind::Notice {
             return;
         }
         let read = header::fields(bytes);

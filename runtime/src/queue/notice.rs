@@ -8,7 +8,9 @@
 use super::route::Guide;
 use super::settle::has_author;
 use crate::deliver::{Reason, bytes_for};
-use crate::envelope::{Body, Dispatch, DispatchKind, MessageId, Notify, Record, Ret, Target, Variant};
+use crate::envelope::{
+    Body, Dispatch, DispatchKind, MessageId, Notify, Record, Ret, Submitted, Target, Variant,
+};
 use edict_message::edit::{has_utf8_header, seven_bit};
 use edict_table::value::Address;
 use std::borrow::Cow;
@@ -90,7 +92,7 @@ pub(super) fn notices(
             }
             continue;
         }
-        if line.event.wanted(target.notify, dispatch.submitted) {
+        if line.event.wanted(target.notify, dispatch.submitted.at(line.target)) {
             groups.entry((line.dispatch, line.event.action())).or_default().push((line, target));
         }
     }
@@ -183,7 +185,7 @@ impl Report<'_> {
                 hold: false,
                 client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
                 auth_user: None,
-                submitted: false,
+                submitted: Submitted::No,
             }],
             variants: vec![Variant::default()],
             usage: Vec::new(),

@@ -110,21 +110,22 @@ impl Router {
             client_ip: Slot::Known(canonical_ip(dispatch.client_ip)),
             auth_user: Slot::from_option(user.as_deref()),
             sender: Slot::from_option(sender.as_ref()),
-            submitted: Slot::Known(dispatch.submitted),
             time: Slot::Known(now / 1000),
             ..Facts::default()
         };
         self.scratch.begin(table);
         let mut hops = Vec::with_capacity(dispatch.recipients.len());
-        for target in &dispatch.recipients {
+        for (place, target) in (0u16..).zip(&dispatch.recipients) {
             let Ok(address) = Address::parse(&target.address) else {
                 // Local delivery says what is wrong with it.
                 hops.push(Hop::Local);
                 continue;
             };
+            let submitted = dispatch.submitted.at(place);
             let facts = Facts {
                 recipient: Slot::Known(&address),
-                direction: Slot::Known(direction(dispatch, target)),
+                submitted: Slot::Known(submitted),
+                direction: Slot::Known(direction(dispatch, target, submitted)),
                 ..shared.clone()
             };
             self.rules.clear();
@@ -150,9 +151,9 @@ impl Router {
     }
 }
 
-fn direction(dispatch: &Dispatch, target: &Target) -> Direction {
+fn direction(dispatch: &Dispatch, target: &Target, submitted: bool) -> Direction {
     // The daemon's own notices count as submitted: they are nobody's forwarded mail.
-    let submitted = dispatch.submitted || dispatch.kind == DispatchKind::Notice;
+    let submitted = submitted || dispatch.kind == DispatchKind::Notice;
     match (submitted, target.inside) {
         (true, true) => Direction::Internal,
         (true, false) => Direction::Outbound,

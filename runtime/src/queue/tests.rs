@@ -26,7 +26,7 @@ mod wishes;
 
 use super::*;
 use crate::deliver::client::Timeouts;
-use crate::envelope::{Dispatch, DispatchKind, Notify, Target};
+use crate::envelope::{Dispatch, DispatchKind, Notify, Submitted, Target};
 use crate::spool::{NoLedger, Options, test_record};
 use crate::tame::{Tame, tame_clock};
 use edict_table::model::{Host, Relay, RelayTls};
@@ -471,7 +471,7 @@ async fn what_waits_too_long_is_given_up() {
     let warning = Settings { warn_after: Duration::ZERO, ..settings(data.path()) };
     let queue = start(data.path(), &hops, warning.clone());
     let mut late = message(1, &["a@far.example"], "Subject: x\n\n");
-    late.dispatches[0].submitted = true;
+    late.dispatches[0].submitted = Submitted::Yes;
     queue.submit(late).await.unwrap();
     // Of mail from outside its failure alone is told.
     let mut outside = message(2, &["a@far.example"], "Subject: x\n\n");

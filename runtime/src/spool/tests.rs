@@ -6,7 +6,7 @@ mod full;
 use super::deferred::State;
 use super::sim::SimDisk;
 use super::*;
-use crate::envelope::{Body, Dispatch, DispatchKind, Notify, Target, Usage, Variant};
+use crate::envelope::{Body, Dispatch, DispatchKind, Notify, Submitted, Target, Usage, Variant};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -36,7 +36,7 @@ pub(crate) fn record(id: u64, bytes: Vec<u8>) -> Record {
             hold: false,
             client_ip: "192.0.2.1".parse().unwrap(),
             auth_user: None,
-            submitted: false,
+            submitted: Submitted::No,
         }],
         variants: vec![Variant::default()],
         usage: vec![Usage { key: "user:ann".to_owned(), at: 0, messages: 1, recipients: 2, bytes: id }],

@@ -1,6 +1,8 @@
 //! Trace fields, and what a submission is given.
 
-use crate::support::{Desk, Mail, Rules, message};
+use crate::support::{Desk, Mail, Rules, check, message};
+use edict_runtime::envelope::Submitted;
+use edict_table::facts::Direction;
 
 async fn stored(mail: Mail) -> String {
     let desk = Desk::new();
@@ -200,4 +202,19 @@ async fn nothing_hides_behind_a_long_header() {
         assert_eq!(text.matches("Date: ").count(), 1);
         assert_eq!(text.matches("Message-ID: ").count(), 1);
     }
+}
+
+/// What the next hop hears of them is the same, so that it has one transaction: a trusted client's mail is submitted where it
+/// goes out, and a stranger's where it comes in.
+#[tokio::test]
+async fn recipients_share_a_dispatch_whether_submitted_or_not() {
+    let table = Rules::new().load();
+    let to = ["bob@example.com", "far@other.example", "eve@example.com"];
+    let mail = Mail::arriving(&table, "x@far.example", &to).with(|incoming| {
+        incoming.submitted = true;
+        incoming.recipients[1].direction = Direction::Outbound;
+    });
+    let record =
+        check(mail, "message v0 <x@far.example>: bob@example.com far@other.example! eve@example.com").await;
+    assert_eq!(record.dispatches[0].submitted, Submitted::Of(vec![1]));
 }

@@ -205,7 +205,7 @@ async fn a_delay_is_told_while_another_hop_hangs() {
     };
     let queue = start(data.path(), &hops, warning);
     let mut record = message(1, &["late@far.example", "b@slow.example"], "Subject: x\n\n");
-    record.dispatches[0].submitted = true;
+    record.dispatches[0].submitted = Submitted::Yes;
     record.received -= 1000;
     queue.submit(record).await.unwrap();
     wait("the first notice", || told(data.path()) == [is("late@far.example", "delayed")]).await;

@@ -133,7 +133,7 @@ async fn a_delay_is_told_once_though_a_restart_comes_between() {
     let warning = |data: &Path| Settings { warn_after: Duration::ZERO, ..lazy(data) };
     let queue = start_by(&disk, &[("slow.example", slow), ("far.example", port)], warning(before.path()));
     let mut record = message(1, &["late@far.example", "b@slow.example"], "Subject: x\n\n");
-    record.dispatches[0].submitted = true;
+    record.dispatches[0].submitted = Submitted::Yes;
     record.received -= 1000;
     queue.submit(record).await.unwrap();
     wait("the first notice", || told(before.path()) == [is("late@far.example", "delayed")]).await;
