@@ -10,8 +10,8 @@ use std::time::Duration;
 /// What a next hop does once, at the first command that its mode names; from then on it takes everything.
 #[derive(Default)]
 pub struct Hop {
-    /// `die dot`, `refuse rcpt`; empty: nothing out of the ordinary. `silent rcpt`: from that command on it says nothing, over all
-    /// connections, until it is told something else; then it hangs up.
+    /// `die dot`, `refuse rcpt`; `leave data`: it says 421 behind its reply to DATA; empty: nothing out of the ordinary. `silent rcpt`: from that command on it says nothing, over all
+    /// connections, until it is told something else; then it hangs up. `silent body`: it takes nothing of a message.
     pub mode: Mutex<String>,
     /// Whole messages that it said 250 to.
     pub messages: Mutex<Vec<String>>,
@@ -99,6 +99,9 @@ impl Hop {
                 if self.is_time("die dot") {
                     return Ok(());
                 }
+                if self.is_time("leave dot") {
+                    return out.write_all(b"421 4.3.2 not now\r\n");
+                }
                 if self.is_time("refuse dot") {
                     out.write_all(b"554 5.6.0 not like this\r\n")?;
                     continue;
@@ -124,8 +127,14 @@ impl Hop {
             match verb.as_str() {
                 "ehlo" => out.write_all(b"250-hop\r\n250-PIPELINING\r\n250 8BITMIME\r\n")?,
                 "data" => {
+                    if self.is_time("leave data") {
+                        return out.write_all(b"354 go on\r\n421 4.4.2 took too long\r\n");
+                    }
                     body = Some(String::new());
                     out.write_all(b"354 go on\r\n")?;
+                    if self.was_silent("body") {
+                        return Ok(());
+                    }
                 }
                 _ => out.write_all(b"250 2.0.0 fine\r\n")?,
             }

@@ -201,7 +201,8 @@ fn a_next_hop_that_dies_costs_nothing_up_to_the_end_of_the_message() {
         let client = Client::hello(daemon.address).unwrap();
         (folder, hop, daemon, client)
     };
-    for mode in ["die greeting", "die ehlo", "die mail", "die rcpt", "die data"] {
+    // Who says 421 has nothing of it either, whenever he says so.
+    for mode in ["die greeting", "die ehlo", "die mail", "die rcpt", "die data", "leave data", "leave dot"] {
         let (_folder, hop, daemon, mut client) = start();
         mode.clone_into(&mut hop.mode.lock().unwrap());
         let reply = client.message("bob@example.com", &["far@out.example"], &text(mode)).unwrap();

@@ -81,3 +81,21 @@ fn less_time_for_commands_is_waited_for_once_too() {
     daemon.wait_for_log(&["no way through: mail is stored"]);
     assert_eq!(daemon.read_log().matches("no way through: mail is stored").count(), 1);
 }
+
+/// What is sent when all of it is here, since a rule looks at its text: a hop that takes no more of it has not got it.
+#[test]
+fn a_hop_that_takes_no_more_of_a_message_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, hop) = Hop::start();
+    let daemon = daemon(folder.path(), address);
+    "silent body".clone_into(&mut hop.mode.lock().unwrap());
+    // More than the system takes for it.
+    let large = text("taken-token") + &"A line of thirty bytes and two.\n".repeat(350_000);
+    let mut client = Client::hello(daemon.address).unwrap();
+    let reply = client.message("bob@example.com", &["far@out.example"], &large).unwrap();
+    assert!(reply.starts_with("250"), "{reply}");
+    daemon.wait_for_log(&["a next hop broke off: the message is stored"]);
+    assert!(on_disk(&daemon.data, "This is taken-token"));
+    hop.mode.lock().unwrap().clear();
+    wait_for("the stored message", || hop.count("This is taken-token") == 1);
+}

@@ -117,6 +117,8 @@ pub struct Session {
     pub(super) lmtp: bool,
     pub(super) timeouts: Timeouts,
     pub(super) out: Vec<u8>,
+    /// How many bytes of the last write the stream took.
+    pub(super) taken: usize,
     /// A transaction is half open.
     pub(super) reset: bool,
     /// The commands of the next letter are out already.
@@ -133,6 +135,8 @@ pub struct Session {
     pub(super) closing: Option<Reason>,
     /// A better server of the hop was passed over for it: what comes later is to be offered to that one again (RFC 5321 5.1).
     pub lesser: bool,
+    /// By which of its user's ways it was opened.
+    pub(crate) ways: u64,
     opened: Instant,
     /// What it calls itself in its reply to EHLO.
     name: String,
@@ -188,6 +192,7 @@ impl Session {
             lmtp,
             timeouts,
             out: Vec::new(),
+            taken: 0,
             reset: false,
             ahead: false,
             whole: false,
@@ -197,6 +202,7 @@ impl Session {
             signer: Signer::default(),
             closing: None,
             lesser: false,
+            ways: 0,
             opened: Instant::now(),
             name: String::new(),
         }
@@ -375,8 +381,14 @@ impl Session {
 
     /// Writes bytes, whatever was said.
     pub(super) async fn put_bytes(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Trouble> {
+        self.taken = 0;
         let written = async {
-            self.stream.write_all(bytes).await?;
+            while let Some(rest) = bytes.get(self.taken..).filter(|rest| !rest.is_empty()) {
+                match self.stream.write(rest).await? {
+                    0 => return Err(std::io::ErrorKind::WriteZero.into()),
+                    taken => self.taken += taken,
+                }
+            }
             // With TLS what was written may still wait in memory here.
             self.stream.flush().await
         };

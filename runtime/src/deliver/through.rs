@@ -10,9 +10,24 @@ use super::{fit, stuff};
 use crate::acceptor::Expected;
 use crate::envelope::{Body, Dispatch, Target};
 use std::fmt::Write as _;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How much of a message is written at once.
 const PIECE: usize = 64 << 10;
+/// What TLS can put into one record (RFC 8446 5.1), which the other side can read whole or not at all.
+const RECORD: usize = 16 << 10;
+
+/// How long handing a message over may take. The longest is all together: the word, the rest of it and two pieces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Waits {
+    /// For the next hop to take a piece of it.
+    pub piece: Duration,
+    /// For the next hop to take all of it but its end.
+    pub all: Duration,
+    /// For the word on it, once its end is out.
+    pub word: Duration,
+}
 
 /// What became of a message that was handed over.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,9 +36,9 @@ pub enum Handed {
     Taken(Reply),
     /// It does not want it.
     Refused(Reply),
-    /// The end of the message never went out: nobody has it.
+    /// The end of the message never went out, or it was answered with 421: nobody has it.
     Unsent(Trouble),
-    /// The end went out, and no answer came: the next hop may have it.
+    /// The end went out, or some of it, and no answer came: the next hop may have it.
     Unknown(Trouble),
 }
 
@@ -200,54 +215,71 @@ impl Session {
     }
 
     /// Hands the message over, or what was not sent of it, and waits for what becomes of it.
-    pub async fn hand_over(&mut self, rest: &[u8]) -> Handed {
-        let handed = self.try_hand_over(rest).await;
+    pub async fn hand_over(&mut self, rest: &[u8], waits: &Waits) -> Handed {
+        let handed = match self.send_rest(rest, waits).await {
+            Ok(None) => self.last_word(waits.word).await,
+            Ok(Some(handed)) => handed,
+            Err(trouble) => Handed::Unsent(trouble),
+        };
         self.usable &= matches!(handed, Handed::Taken(_) | Handed::Refused(_));
         handed
     }
 
-    async fn try_hand_over(&mut self, rest: &[u8]) -> Handed {
-        match self.may_send().await {
-            Ok(None) => {}
-            Ok(Some(reply)) => return Handed::Refused(reply),
-            Err(trouble) => return Handed::Unsent(trouble),
+    /// Sends the message to its end. Some: that is what becomes of it. An error: its end did not go out.
+    async fn send_rest(&mut self, rest: &[u8], waits: &Waits) -> Result<Option<Handed>, Trouble> {
+        if let Some(reply) = self.may_send().await? {
+            return Ok(Some(Handed::Refused(reply)));
         }
+        let limit = waits.piece.min(self.timeouts.data);
         let mut pieces = stuff::pieces(rest, PIECE).peekable();
+        let mut began = None;
         loop {
             // A reply that is there before the end is out would be taken for the word on the message.
-            match self.early_word().await {
-                Ok(None) => {}
-                Ok(Some(reply)) => return Handed::Refused(reply),
-                Err(trouble) => return Handed::Unsent(trouble),
+            if let Some(reply) = self.early_word().await? {
+                return Ok(Some(Handed::Refused(reply)));
             }
             self.out.clear();
             if let Some(piece) = pieces.next() {
                 stuff::stuff(piece, &mut self.out);
             }
-            let last = pieces.peek().is_none();
-            if last {
-                self.out.extend_from_slice(stuff::END);
-            }
-            match self.put(self.timeouts.data).await {
-                Ok(()) => {}
-                // How much of the last piece went out is not known.
-                Err(trouble) if last => return Handed::Unknown(trouble),
-                Err(trouble) => return Handed::Unsent(trouble),
-            }
-            if last {
+            // The end goes along with what is left, in one record.
+            if pieces.peek().is_none() && self.out.len() + stuff::END.len() <= RECORD {
                 break;
             }
+            // Those that are taken slowly, one after the other, are more than a client can wait for. Most messages have none.
+            let began = *began.get_or_insert_with(Instant::now);
+            self.put(limit).await?;
+            if began.elapsed() > waits.all {
+                return Err(Trouble::Silent);
+            }
         }
+        let dot = self.out.len();
+        self.out.extend_from_slice(stuff::END);
+        let end = self.out.len();
+        let written = self.put(limit).await;
         self.out.shrink_to(2 * PIECE);
+        match written {
+            Ok(()) => Ok(None),
+            // A dot without its line end may be enough for somebody. What was taken whole and not sent waits in a record of TLS.
+            Err(trouble) if self.taken > dot && self.taken < end => Ok(Some(Handed::Unknown(trouble))),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Waits for what becomes of a message whose end is out.
+    async fn last_word(&mut self, limit: Duration) -> Handed {
         self.stage = Stage::None;
         self.reset = false;
-        let reply = match self.reply(self.timeouts.end).await {
+        let reply = match self.reply(limit.min(self.timeouts.end)).await {
             Ok(reply) => reply,
             Err(trouble) => return Handed::Unknown(trouble),
         };
+        let closing = reply.code == 421;
         match self.refused(reply.clone()) {
             Ok(None) => Handed::Taken(reply),
             Ok(Some(reply)) => Handed::Refused(reply),
+            // It takes nothing now, this message among it.
+            Err(trouble) if closing => Handed::Unsent(trouble),
             Err(trouble) => Handed::Unknown(trouble),
         }
     }
@@ -278,5 +310,7 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+mod ends;
 #[cfg(test)]
 mod tests;

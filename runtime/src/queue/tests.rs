@@ -17,6 +17,7 @@ mod logged;
 mod notices;
 mod outlive;
 mod owed;
+mod passing;
 mod reads;
 mod short;
 mod sockets;

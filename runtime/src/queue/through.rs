@@ -13,7 +13,7 @@ use super::{Inner, Queue, now};
 use crate::acceptor::Expected;
 use crate::deliver::client::{Session, Trouble};
 use crate::deliver::reply::Reply;
-use crate::deliver::through::Handed;
+use crate::deliver::through::{Handed, Waits};
 use crate::envelope::{Dispatch, DispatchKind, MessageId, Record};
 use crate::within::within;
 use down::{Down, Turn};
@@ -29,8 +29,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What is sent at once of a message whose end is not here.
 const WORTH_IT: usize = 32 << 10;
-/// The longest wait for the word on a message: less than a client waits (RFC 5321 4.5.3.2.6).
-const LAST_WORD: Duration = Duration::from_secs(300);
+/// How long a message may take that is handed over: together, less than a client waits (RFC 5321 4.5.3.2.6).
+const WAITS: Waits = Waits { piece: PATIENCE, all: Duration::from_secs(240), word: Duration::from_secs(300) };
 
 /// What became of a recipient that was offered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -126,7 +126,8 @@ async fn sweep(shared: &Weak<Shared>) {
     loop {
         tokio::time::sleep(REST / 2).await;
         let Some(shared) = shared.upgrade() else { return };
-        let old = shared.idle.old(shared.queue.draining());
+        let ways = shared.queue.ways.load().number;
+        let old = shared.idle.old(ways, shared.queue.draining());
         for session in old {
             session.quit().await;
         }
@@ -249,13 +250,17 @@ impl Shared {
     async fn begin(&self, ways: &Ways, hop: &Hop, dispatch: &Dispatch, expected: Expected) -> Begun {
         let Some(target) = dispatch.recipients.first() else { return Begun::Store };
         loop {
-            let kept = self.idle.take(hop);
+            let kept = self.idle.take(hop, ways.number);
             let reused = kept.is_some();
             let mut session = match kept {
                 Some(session) => session,
                 // Seldom needed, and large: not carried along by each message.
                 None => match Box::pin(self.connect(ways, hop)).await {
-                    Ok(session) => Box::new(session),
+                    Ok(session) => {
+                        let mut session = Box::new(session);
+                        session.ways = ways.number;
+                        session
+                    }
                     Err(trouble) => {
                         tracing::info!(%hop, %trouble, "no way through: mail is stored");
                         match trouble {
@@ -266,7 +271,8 @@ impl Shared {
                     }
                 },
             };
-            if !session.takes(dispatch, target) {
+            if !session.takes(dispatch, target) || is_beyond(hop, &session, expected.size.unwrap_or_default())
+            {
                 self.rest(hop, session);
                 return Begun::Store;
             }
@@ -309,7 +315,16 @@ impl Shared {
 
 /// Whether another server of the hop may take what one puts off (RFC 5321 5.1): the queue asks it.
 fn another_may(hop: &Hop, reply: &Reply) -> bool {
-    !reply.permanent() && matches!(hop, Hop::Relay(relay) if relay.hosts.len() > 1)
+    !reply.permanent() && has_another(hop)
+}
+
+/// Whether another server of the hop may take a message of so many bytes, and this one says that it does not.
+fn is_beyond(hop: &Hop, session: &Session, size: u64) -> bool {
+    session.offers().size.is_some_and(|limit| limit > 0 && size > limit) && has_another(hop)
+}
+
+fn has_another(hop: &Hop) -> bool {
+    matches!(hop, Hop::Relay(relay) if relay.hosts.len() > 1)
 }
 
 /// What came of a transaction that was to be opened.
@@ -395,6 +410,9 @@ impl Through {
         let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.refused.is_none()) else { return };
         // As above: the message is stored where this comes to nothing.
         let Some(mut session) = self.session.take() else { return };
+        if is_beyond(&self.hop, &session, (ahead.sent + lines.len()) as u64) {
+            return;
+        }
         match timeout(PATIENCE, session.send_part(lines)).await {
             Ok(Ok(refused)) => {
                 ahead.sent += lines.len();
@@ -446,6 +464,11 @@ impl Through {
             tracing::error!(%id, peer, "a message became another one on its way: it is stored");
             return Passed::Unsent;
         };
+        if is_beyond(&self.hop, &session, bytes.len() as u64) {
+            tracing::info!(%id, peer, "it is too large for this server: mail is stored for another one");
+            self.session = Some(session);
+            return Passed::Unsent;
+        }
         // Until DATA is answered nobody has anything of it.
         match within(PATIENCE, session.send_part(&[])).await {
             Ok(Ok(None)) => {}
@@ -465,34 +488,27 @@ impl Through {
             }
         }
         if self.probes {
-            self.shared.down.prolong(&self.hop, LAST_WORD);
+            self.shared.down.prolong(&self.hop, WAITS.all + WAITS.word);
         }
-        let handed = timeout(LAST_WORD, session.hand_over(rest)).await;
-        if let Ok(Handed::Unsent(trouble) | Handed::Unknown(trouble)) = &handed {
-            self.shared.down.note(&self.hop, trouble);
-        }
-        if let Ok(Handed::Taken(_) | Handed::Refused(_)) = &handed {
-            self.shared.down.forget(&self.hop);
+        let handed = session.hand_over(rest, &WAITS).await;
+        match &handed {
+            Handed::Unsent(trouble) | Handed::Unknown(trouble) => self.shared.down.note(&self.hop, trouble),
+            Handed::Taken(_) | Handed::Refused(_) => self.shared.down.forget(&self.hop),
         }
         let passed = match handed {
-            Ok(Handed::Taken(reply)) => {
+            Handed::Taken(reply) => {
                 let counters = &self.shared.queue.delivered;
                 counters.fetch_add(self.dispatch.recipients.len() as u64, Ordering::Relaxed);
                 Passed::Taken([&*peer, ": ", &reply.line()].concat())
             }
-            Ok(Handed::Refused(reply)) => self.refused(&reply, id),
-            Ok(Handed::Unsent(trouble)) => {
+            Handed::Refused(reply) => self.refused(&reply, id),
+            Handed::Unsent(trouble) => {
                 tracing::info!(%id, peer, %trouble, "a next hop broke off: the message is stored");
                 Passed::Unsent
             }
-            Ok(Handed::Unknown(trouble)) => {
+            Handed::Unknown(trouble) => {
                 tracing::warn!(%id, peer, %trouble, "a next hop did not say whether it has the message");
                 Passed::Unknown
-            }
-            Err(_) => {
-                tracing::warn!(%id, peer, "a next hop did not say in time whether it has the message");
-                self.shared.down.add_silent(&self.hop);
-                return Passed::Unknown;
             }
         };
         self.session = Some(session);

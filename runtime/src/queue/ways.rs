@@ -13,6 +13,8 @@ use std::sync::{Arc, PoisonError};
 
 /// The ways of one configuration.
 pub(super) struct Ways {
+    /// How many there were before.
+    pub number: u64,
     pub settings: Settings,
     pub dialer: Dialer,
     pub guide: Box<dyn Guide>,
@@ -23,7 +25,7 @@ pub(super) struct Ways {
 impl Ways {
     pub fn new(settings: Settings, dialer: Dialer, guide: Box<dyn Guide>) -> Self {
         let sockets = Arc::new(Sockets::new(settings.connections_in_all));
-        Self { settings, dialer, guide, sockets }
+        Self { number: 0, settings, dialer, guide, sockets }
     }
 
     /// Our name.
@@ -65,6 +67,7 @@ impl Queue {
     /// Goes on in these ways.
     pub(super) fn go_by(&self, mut ways: Ways) {
         let before = self.inner.ways.load_full();
+        ways.number = before.number + 1;
         if before.settings.connections_in_all == ways.settings.connections_in_all {
             // Connections that are open count on.
             ways.sockets = Arc::clone(&before.sockets);

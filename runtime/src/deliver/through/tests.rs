@@ -1,6 +1,7 @@
 //! What a next hop says unasked while a message goes along in steps.
 
 use super::super::client::Timeouts;
+use super::ends::WAITS;
 use super::*;
 use crate::spool::test_record;
 use std::future::Future;
@@ -67,7 +68,7 @@ async fn what_is_said_at_rest_answers_no_command() {
 async fn consent_before_the_end_of_a_message_is_none() {
     let (mut session, mut hop) = under_way().await;
     hop.write_all(b"250 taken before it was sent\r\n").await.unwrap();
-    let handed = session.hand_over(b"hi\r\n").await;
+    let handed = session.hand_over(b"hi\r\n", &WAITS).await;
     assert_eq!(handed, Handed::Unsent(ReplyError::Unasked.into()));
     assert!(!session.usable());
     assert_eq!(rest(session, hop).await, "Subject: x\r\n\r\n", "its end did not go out");
@@ -83,7 +84,7 @@ async fn a_refusal_before_the_end_of_a_message_is_one() {
     for code in [452, 552] {
         let (mut session, mut hop) = under_way().await;
         hop.write_all(format!("{code} no room\r\n").as_bytes()).await.unwrap();
-        let Handed::Refused(reply) = session.hand_over(b"hi\r\n").await else { panic!("{code}") };
+        let Handed::Refused(reply) = session.hand_over(b"hi\r\n", &WAITS).await else { panic!("{code}") };
         assert_eq!(reply.code, code);
         assert!(!session.usable(), "it waits for the rest of the message");
         assert_eq!(rest(session, hop).await, "Subject: x\r\n\r\n", "its end did not go out");
@@ -93,7 +94,7 @@ async fn a_refusal_before_the_end_of_a_message_is_one() {
 #[tokio::test]
 async fn the_word_on_a_message_is_the_one_behind_its_end() {
     let (mut session, mut hop) = under_way().await;
-    let handed = beside(session.hand_over(b"hi\r\n"), &mut hop, 4, "250 2.0.0 taken\r\n").await;
+    let handed = beside(session.hand_over(b"hi\r\n", &WAITS), &mut hop, 4, "250 2.0.0 taken\r\n").await;
     let Handed::Taken(reply) = handed else { panic!("{handed:?}") };
     assert_eq!((reply.code, session.usable()), (250, true));
 }

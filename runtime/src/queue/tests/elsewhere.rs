@@ -118,7 +118,7 @@ async fn each_recipient_that_was_put_off_is_asked_for_elsewhere() {
 }
 
 /// A server that offers this, with an answer of its own to some lines.
-async fn offering(
+pub(super) async fn offering(
     offers: &'static str,
     script: impl Fn(&str) -> Option<Option<String>> + Send + Sync + 'static,
 ) -> (u16, Seen) {

@@ -26,13 +26,14 @@ impl Idle {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One that may serve another message: the last one in, which the next hop has waited for least.
-    pub fn take(&self, hop: &Hop) -> Option<Box<Session>> {
+    /// One that may serve another message in these ways: the last one in, which the next hop has waited for least.
+    pub fn take(&self, hop: &Hop, ways: u64) -> Option<Box<Session>> {
         let mut all = self.all();
         let resting = all.get_mut(hop)?;
         let now = Instant::now();
         while let Some((session, since)) = resting.pop() {
-            if now.saturating_duration_since(since) < REST && is_young(&session, now) {
+            let rested = now.saturating_duration_since(since);
+            if rested < REST && session.ways == ways && is_young(&session, now) {
                 return Some(session);
             }
         }
@@ -68,13 +69,13 @@ impl Idle {
         out
     }
 
-    /// Gives out those that nobody used for a while; all of them at the end.
-    pub fn old(&self, at_end: bool) -> Vec<Session> {
+    /// Gives out those that nobody used for a while, or that were opened in other ways than these; all of them at the end.
+    pub fn old(&self, ways: u64, at_end: bool) -> Vec<Session> {
         let mut old = Vec::new();
         let mut all = self.all();
         for resting in all.values_mut() {
             let kept = std::mem::take(resting).into_iter().filter_map(|(session, since)| {
-                if since.elapsed() < REST && !at_end {
+                if since.elapsed() < REST && session.ways == ways && !at_end {
                     return Some((session, since));
                 }
                 old.push(*session);
