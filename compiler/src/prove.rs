@@ -145,7 +145,7 @@ const INTERNAL: Directions = 4;
 const FORWARDED: Directions = 8;
 const EVERY: Directions = INBOUND | OUTBOUND | INTERNAL | FORWARDED;
 
-/// The directions in which a rule is asked (mail-flow: verdicts see recipients as given, which are
+/// The directions in which a rule is asked (verdicts see recipients as given, which are
 /// never forwarded; quotas count what goes out; routes see inside recipients only on request).
 fn directions(rule: &Rule) -> Directions {
     match &rule.action {

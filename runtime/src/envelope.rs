@@ -169,7 +169,7 @@ pub struct Incoming {
     pub id: MessageId,
     /// Who sent it.
     pub client: Client,
-    /// Submitted: by a logged-in client or a trusted network (mail-flow).
+    /// Submitted: by a logged-in client or a trusted network (the fact `submitted`, docs/language.md).
     pub submitted: bool,
     /// Envelope sender.
     pub sender: ReversePath,

@@ -140,7 +140,7 @@ fn a_catch_all_takes_only_what_nobody_has() {
     daemon.wait_for_mail("anybody@example.org", 1);
 }
 
-/// Postmaster and mailer-daemon of every local domain go to the addresses of the profile (mission A11).
+/// Postmaster and mailer-daemon of every local domain go to the addresses of the profile.
 #[test]
 fn postmasters_of_every_local_domain_get_their_mail_inside_and_outside() {
     let folder = tempfile::tempdir().unwrap();

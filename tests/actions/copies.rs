@@ -8,7 +8,7 @@ fn mail(from: &str, subject: &str) -> String {
     format!("From: {from}\nTo: somebody\nSubject: {subject}\nMessage-ID: <1@{subject}>\n\nWords.")
 }
 
-/// "Rules on inbound and outbound mail" (mission E1), and on internal mail: each direction, each target once.
+/// Rules on inbound, outbound and internal mail: each direction, each target once.
 #[test]
 fn copies_of_mail_that_comes_leaves_and_stays() {
     let folder = tempfile::tempdir().unwrap();

@@ -166,7 +166,7 @@ fn inside_and_outside_readers_get_different_bodies() {
     }
 }
 
-/// Attributes of whoever is logged in, escaped for the part they stand in (mission G6).
+/// Attributes of whoever is logged in, escaped for the part they stand in.
 #[test]
 fn attributes_of_users_come_from_the_configuration() {
     let folder = tempfile::tempdir().unwrap();

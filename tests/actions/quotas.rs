@@ -28,7 +28,7 @@ fn table_with(folder: &Path, limit: usize) -> std::path::PathBuf {
     table
 }
 
-/// Several limits in one rule, its own reply, and a warning in the log where the threshold is passed (mission F1, F2).
+/// Several limits in one rule, its own reply, and a warning in the log where the threshold is passed.
 #[test]
 fn the_rule_says_what_is_counted_and_what_is_replied() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Settings of the profile that look at what a message is: automatic forwarding (mission A5), the size of one
-//! attachment (A10); and the fields that a submission is given.
+//! Settings of the profile that look at what a message is: automatic forwarding, the size of one
+//! attachment; and the fields that a submission is given.
 
 use crate::support::client::Client;
 use crate::support::start_actions;

@@ -1,7 +1,7 @@
 //! Whether a message can pass some predicates and fail others, and which message does.
 //!
 //! Predicates on facts that hang together form a group; groups are independent, so a contradiction is always within one,
-//! but for a few facts that hang on one other ([`linked`]). It comes back as few claims as possible. Facts follow mail-flow: who is submitted,
+//! but for a few facts that hang on one other ([`linked`]). It comes back as few claims as possible. Facts are as the daemon finds them: who is submitted,
 //! what is inside, which direction that makes.
 
 mod author;

@@ -68,7 +68,7 @@ fn worlds() -> Vec<World> {
     out
 }
 
-/// Whether the daemon asks a route, as mail-flow says.
+/// Whether the daemon asks a route: inside only where it says `local yes`.
 fn is_asked(rule: &Rule, direction: Direction) -> bool {
     let inside = matches!(direction, Direction::Inbound | Direction::Internal);
     !inside || matches!(&rule.action, Action::Route(route) if route.local)

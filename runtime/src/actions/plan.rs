@@ -1,6 +1,6 @@
 //! From an accepted message to the record that makes it durable. No input or output, no waiting.
 //!
-//! The order is that of the mail-flow page: discarded recipients drop out, aliases, quota, blind copies,
+//! The order is that of docs/actions.md: discarded recipients drop out, aliases, quota, blind copies,
 //! disclaimers, trace fields, signatures, envelopes. Each step is a module of its own; this one only passes things on.
 //! Two halves, since what a quota holds may have to be asked of another machine in between.
 

@@ -105,7 +105,7 @@ impl TryFrom<String> for Network {
     }
 }
 
-/// What a listener is for (mail-flow: Listeners).
+/// What a listener is for (`listeners` in docs/edictd.ron).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {

@@ -1,6 +1,6 @@
 //! Where a recipient's mail goes next: the table's routes, its relay domains, the operator's default.
 //!
-//! Evaluated at each attempt with the live table (mail-flow: routes). The queue asks a [`Guide`], so that
+//! Evaluated at each attempt with the live table, from what the envelope holds. The queue asks a [`Guide`], so that
 //! its own tests need no table.
 
 use super::Outside;

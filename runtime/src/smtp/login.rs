@@ -23,7 +23,7 @@ const UNCHECKED: &str = "454 4.7.0 cannot check logins now, try again later";
 const FAILED: &str = "535 5.7.8 user name or password is wrong";
 
 impl Session {
-    /// Whether clients can log in here (mail-flow: Listeners).
+    /// Whether clients can log in here (`auth` of the profile, docs/language.md).
     pub(super) fn auth_is_on(&self, table: &Loaded) -> bool {
         match table.profile().auth {
             Auth::Off => false,

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a listener is for (mail-flow: Listeners).
+/// What a listener is for (`listeners` in docs/edictd.ron).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Role {
     /// Port 25: mail from strangers.

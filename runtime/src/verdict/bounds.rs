@@ -155,7 +155,7 @@ pub fn caught(table: &Loaded, users: &Users, address: &Address) -> bool {
         && !has_mailbox(table, users, address)
 }
 
-/// Whether this sender's automatic forwarding may leave (mission A5). The exceptions are about who sends: the envelope
+/// Whether this sender's automatic forwarding may leave (`auto-forwarding`). The exceptions are about who sends: the envelope
 /// sender and the login.
 fn may_forward(table: &Loaded, sent: &Sent<'_>) -> bool {
     let setting = &table.profile().auto_forwarding;

@@ -47,7 +47,7 @@ pub(crate) fn has_mailbox(table: &Loaded, users: &Users, address: &Address) -> b
         || matches!(which(table, address), Recipients::Known(lists) if listed(lists))
 }
 
-/// Whether an inside address exists (mail-flow: `recipients known | ask | any`).
+/// Whether an inside address exists (`recipients known`, `ask` or `any` of the profile).
 pub(crate) fn exists(table: &Loaded, users: &Users, address: &Address) -> Existence {
     match which(table, address) {
         Recipients::Any => Existence::Yes,

@@ -1,4 +1,4 @@
-//! Verdicts per recipient: one transaction, one table, the order of checks that mail-flow states.
+//! Verdicts per recipient: one transaction, one table, one order of checks (`Transaction::at_rcpt`).
 //!
 //! [`transaction`] holds the envelope and decides at MAIL and RCPT, [`content`] at DATA and its end,
 //! [`connect`] before the greeting. Must not know: sockets, clocks, the session.

@@ -40,7 +40,7 @@ impl<T> Slot<T> {
     }
 }
 
-/// The direction of a message for one recipient (mail-flow: Direction). Places in [`crate::fact::DIRECTIONS`].
+/// The direction of a message for one recipient (the fact `direction`, docs/language.md). Places in [`crate::fact::DIRECTIONS`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum Direction {

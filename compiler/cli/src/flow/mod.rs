@@ -2,7 +2,7 @@
 //!
 //! The one place that `explain`, `test` and `replay` share. It decides nothing itself: verdicts are
 //! `edict_table::decide`, everything after them is the daemon's own `actions` and `quota`. What it adds is
-//! the order of mail-flow, and what a daemon would look up: DNS answers are given or harmless, every local
+//! the order, and what a daemon would look up: DNS answers are given or harmless, every local
 //! mailbox that rules do not speak of exists, counters hold what they are said to.
 
 mod after;

@@ -1,6 +1,6 @@
 //! The verdict of each recipient, at the first stage at which it is final.
 //!
-//! In the order of mail-flow: client, sender, relay guard, rules, settings that stand whatever rules say.
+//! In the daemon's order: client, sender, relay guard, rules, settings that stand whatever rules say.
 
 use super::known::{Known, Who};
 use super::{Mail, rule_named};
@@ -145,7 +145,7 @@ fn audits(table: &Loaded, known: &Known, who: &Who, decided: &Decided) -> Vec<Ru
     audited(table, &known.facts(who, stage), &mut scratch, ruling)
 }
 
-/// A refusal before the data; in the order of mail-flow.
+/// A refusal before the data, in the daemon's order.
 fn until_rcpt(table: &Loaded, known: &Known, who: &Who, full: bool) -> Option<Decided> {
     let mut scratch = Scratch::new();
     scratch.begin(table);

@@ -39,7 +39,7 @@ pub(super) fn solve<'t>(
     };
     let (ip_in, ip_out) = (lists(&ip_yes), lists(&ip_no));
     let submitted_claim = flag(part, Fact::Submitted);
-    // Without an inside domain every recipient is outside, and none is taken from a stranger (mail-flow: the relay
+    // Without an inside domain every recipient is outside, and none is taken from a stranger (the relay
     // guard); what is asked before there are recipients is asked of strangers, too. A bare `postmaster` and what is
     // at an address literal are no exceptions. Rules that are asked later may still see mail of an older policy.
     let asks_recipient = part.iter().any(|(p, _)| p.fact.row().stage == Stage::Rcpt);

@@ -1,4 +1,4 @@
-//! RCPT: one recipient, in the order of checks that mail-flow states, and the recipient taken back.
+//! RCPT: one recipient, check by check, and the recipient taken back.
 
 use super::{Company, Gate, Recipient, Standing, Transaction, Wanted};
 use crate::acceptor::{Acceptor, QuotaQuery};
@@ -15,7 +15,7 @@ use edict_table::facts::{Direction, Slot};
 use edict_table::value::Address;
 
 impl Transaction {
-    /// RCPT, in the order of mail-flow: domain aliases, relay guard, verdict rules, existence, quota.
+    /// RCPT, in this order: domain aliases, relay guard, verdict rules, existence, quota.
     pub(crate) fn at_rcpt(
         &mut self,
         peer: &Peer,
