@@ -3,6 +3,7 @@
 mod aside;
 mod attempts;
 mod backlog;
+mod backoff;
 mod best;
 mod clock;
 mod down;
