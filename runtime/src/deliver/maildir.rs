@@ -6,11 +6,10 @@
 //! Limits: no quota, no locking (Maildir needs none), one folder per mailbox.
 
 use super::{Hand, Letter, Outcome, Reason};
+use crate::spool::disk::{Disk, Mode, RealDisk};
 use edict_table::value::Address;
 use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The longest folder name made, in bytes; file systems take 255.
@@ -18,6 +17,11 @@ const MAX_NAME: usize = 200;
 
 /// Delivers some letters, and syncs each folder once for all of them. One outcome per target of each.
 pub fn deliver(mail: &Path, hostname: &str, letters: &[Letter<'_>]) -> Vec<Vec<Outcome>> {
+    deliver_on(&RealDisk, mail, hostname, letters)
+}
+
+/// [`deliver`] on any disk.
+fn deliver_on(disk: &dyn Disk, mail: &Path, hostname: &str, letters: &[Letter<'_>]) -> Vec<Vec<Outcome>> {
     let mut folders = BTreeSet::new();
     let mut placed: Vec<Vec<io::Result<Option<PathBuf>>>> = Vec::with_capacity(letters.len());
     for letter in letters {
@@ -36,7 +40,8 @@ pub fn deliver(mail: &Path, hostname: &str, letters: &[Letter<'_>]) -> Vec<Vec<O
                         printable(&letter.dispatch.sender),
                         printable(&target.address)
                     );
-                    let put = place_one(mail, &folder, &name, &[front.as_bytes(), &content], letter.again);
+                    let parts = [front.as_bytes(), &content];
+                    let put = place_one(disk, mail, &folder, &name, &parts, letter.again);
                     put.inspect_err(|error| {
                         let (id, to) = (letter.id, &target.address);
                         tracing::warn!(%id, to, folder = %folder.display(), %error, "cannot deliver into a Maildir");
@@ -48,7 +53,7 @@ pub fn deliver(mail: &Path, hostname: &str, letters: &[Letter<'_>]) -> Vec<Vec<O
         );
     }
     let unsynced: BTreeSet<PathBuf> =
-        folders.into_iter().filter(|f| File::open(f).and_then(|d| d.sync_all()).is_err()).collect();
+        folders.into_iter().filter(|folder| disk.sync_dir(folder).is_err()).collect();
     let judge = |result: io::Result<Option<PathBuf>>| match result {
         Ok(Some(folder)) if unsynced.contains(&folder.join("new")) => {
             Outcome::Deferred(Reason::new((4, 3, 0), "the mailbox could not be synced"))
@@ -147,65 +152,70 @@ fn is_return_path(line: &[u8]) -> bool {
         && line.get(name.len()..).is_some_and(|rest| rest.trim_ascii_start().starts_with(b":"))
 }
 
-fn place_one(mail: &Path, folder: &Path, name: &str, parts: &[&[u8]], again: bool) -> io::Result<()> {
+fn place_one(
+    disk: &dyn Disk,
+    mail: &Path,
+    folder: &Path,
+    name: &str,
+    parts: &[&[u8]],
+    again: bool,
+) -> io::Result<()> {
     let new = folder.join("new").join(name);
-    if again && (new.exists() || was_read(&folder.join("cur"), name)) {
+    if again && (disk.open(&new, Mode::Read).is_ok() || was_read(disk, &folder.join("cur"), name)) {
         return Ok(());
     }
     let tmp = folder.join("tmp").join(name);
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = match options.open(&tmp) {
+    let file = match disk.open(&tmp, Mode::Create) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_maildir(mail, folder)?;
-            options.open(&tmp)?
+            make_maildir(disk, mail, folder)?;
+            disk.open(&tmp, Mode::Create)?
         }
         other => other?,
     };
-    let written = parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_data());
-    let moved = || match std::fs::rename(&tmp, &new) {
+    let mut at = 0;
+    let written = parts.iter().try_for_each(|part| {
+        file.write_at(part, at)?;
+        at += part.len() as u64;
+        Ok(())
+    });
+    let written = written.and_then(|()| file.sync());
+    let moved = || match disk.rename(&tmp, &new) {
         // Somebody took away `new` alone.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_maildir(mail, folder)?;
-            std::fs::rename(&tmp, &new)
+            make_maildir(disk, mail, folder)?;
+            disk.rename(&tmp, &new)
         }
         other => other,
     };
     let written = written.and_then(|()| moved());
     if written.is_err() {
         // Gives the space back; the error that counts is the first.
-        let _ = std::fs::remove_file(&tmp);
+        let _ = disk.remove(&tmp);
     }
     written
 }
 
 /// Whether a mail reader moved the message already; it may have added flags behind a colon.
-fn was_read(cur: &Path, name: &str) -> bool {
-    let Ok(entries) = std::fs::read_dir(cur) else { return false };
-    entries.flatten().any(|entry| {
-        entry
-            .file_name()
-            .to_str()
-            .and_then(|n| n.strip_prefix(name))
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-    })
+fn was_read(disk: &dyn Disk, cur: &Path, name: &str) -> bool {
+    let is_it = |entry: &String| {
+        entry.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    };
+    disk.list(cur).is_ok_and(|entries| entries.iter().any(is_it))
 }
 
 /// Makes a Maildir and what is above it, durably.
-fn make_maildir(mail: &Path, folder: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o700);
+fn make_maildir(disk: &dyn Disk, mail: &Path, folder: &Path) -> io::Result<()> {
     for sub in ["tmp", "cur", "new"] {
-        builder.create(folder.join(sub))?;
+        disk.make_dir(&folder.join(sub))?;
     }
     for above in folder.ancestors() {
-        File::open(above)?.sync_all()?;
+        disk.sync_dir(above)?;
         if above == mail {
             break;
         }
     }
     if let Some(above) = mail.parent().filter(|p| !p.as_os_str().is_empty()) {
-        File::open(above)?.sync_all()?;
+        disk.sync_dir(above)?;
     }
     Ok(())
 }
@@ -213,6 +223,7 @@ fn make_maildir(mail: &Path, folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spool::TestDisk;
     use proptest::prelude::*;
 
     /// Command or string execution from addresses (CVE-2019-10149 Exim, CVE-2020-7247 OpenSMTPD): nothing is ever run,
@@ -331,5 +342,43 @@ mod tests {
         record.dispatches[0].recipients[1].address = "no mailbox".to_owned();
         let outcomes = deliver(mail.path(), "mx.example", &[letter_for(&record, false)]);
         assert!(matches!(outcomes[0][..], [Outcome::Deferred(_), Outcome::Failed(_)]));
+    }
+
+    /// What counts as delivered is there, whole, when the power comes back; what does not is there whole or not at all.
+    #[test]
+    fn a_power_cut_takes_nothing_that_was_delivered() {
+        let text = format!("Subject: x\r\n\r\n{}", "a line of it\r\n".repeat(500));
+        let record = crate::spool::test_record(5, text.into_bytes());
+        let (mail, new) = (Path::new("/data/mail"), Path::new("/data/mail/example.com/bob/new"));
+        let whole = TestDisk::default();
+        let deliver = |disk: &TestDisk| {
+            let letter = Letter { targets: &[0], ..letter_for(&record, false) };
+            deliver_on(disk, mail, "mx.example", &[letter])[0]
+                == [Outcome::Delivered { by_hop: Hand::Mailbox }]
+        };
+        let found = |disk: &TestDisk| -> Vec<usize> {
+            let names = disk.list(new).unwrap_or_default();
+            let length = |name: &String| disk.bytes(&new.join(name)).unwrap();
+            let whole =
+                |name: &String| length(name).ends_with(b"a line of it\n") && !length(name).contains(&0);
+            assert!(names.iter().all(whole), "half a message is in `new`");
+            names.iter().map(|name| length(name).len()).collect()
+        };
+        assert!(deliver(&whole));
+        let want = found(&whole);
+        assert!(want.len() == 1 && want[0] > 6500, "{want:?}");
+        for seed in 0..64 {
+            assert_eq!(found(&whole.after_cut(seed)), want, "delivered, and lost by the cut");
+        }
+        // At each step: it is there where the daemon says so, and is so, too, where it cannot say so any more.
+        for step in 1..=whole.operations() {
+            let disk = TestDisk::default();
+            disk.cut_at(step);
+            let delivered = deliver(&disk);
+            for seed in 0..64 {
+                let found = found(&disk.after_cut(seed));
+                assert!(found == want || (found.is_empty() && !delivered), "step {step}: {found:?}");
+            }
+        }
     }
 }

@@ -290,10 +290,15 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.step(true)?;
-        let ((folder, old), (_, new)) = (split(from), split(to));
+        let ((folder, old), (other, new)) = (split(from), split(to));
         let dir = state.dirs.get(&folder).ok_or(io::ErrorKind::NotFound)?;
         let id = *dir.now.get(&old).ok_or(io::ErrorKind::NotFound)?;
-        change(&mut state, &folder, vec![Op::Unlink(old), Op::Link(new, id)])
+        if folder == other {
+            return change(&mut state, &folder, vec![Op::Unlink(old), Op::Link(new, id)]);
+        }
+        // Each folder says for itself what is durable of it: it may be in both after a cut, or in none.
+        change(&mut state, &other, vec![Op::Link(new, id)])?;
+        change(&mut state, &folder, vec![Op::Unlink(old)])
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
