@@ -13,6 +13,7 @@ mod flush;
 mod groups;
 mod hang;
 mod holders;
+mod hostile;
 mod killed;
 mod logged;
 mod notices;
@@ -529,40 +530,6 @@ async fn a_restart_goes_on() {
     empty(&queue).await;
     assert_eq!(seen.all().len(), 20);
     assert_eq!(mailbox(data.path(), "here.example/b").len(), 20);
-}
-
-#[tokio::test]
-async fn hostile_hops_are_survived() {
-    let clock = tame_clock();
-    // Each tells nonsense on its first connection and behaves afterwards.
-    let nonsense: Vec<(&str, Option<String>)> = vec![
-        ("EHLO", Some("250-x\r\n".repeat(100_000))),
-        ("EHLO", Some("\r\n".to_owned())),
-        ("MAIL", Some("250 ok\r\n250 ok\r\n".repeat(3))),
-        ("MAIL", Some("25".to_owned())),
-        ("MAIL", Some("550-a\r\n250 b\r\n".to_owned())),
-        ("RCPT", None),
-        ("DATA", Some("250 data, how nice\r\n".to_owned())),
-        ("DATA", Some("100 what\r\n".to_owned())),
-        ("END", None),
-        ("END", Some("354 more\r\n".to_owned())),
-        ("END", Some(String::new())),
-        ("END", Some("421 4.3.2 closing\r\n".to_owned())),
-    ];
-    for (at, answer) in nonsense {
-        let data = tempfile::tempdir().unwrap();
-        let first = AtomicBool::new(true);
-        let said = answer.clone();
-        let (port, seen) = server(move |line| {
-            (line.starts_with(at) && first.swap(false, Ordering::SeqCst)).then(|| said.clone())
-        })
-        .await;
-        let queue = start(data.path(), &[("far.example", relay(port))], brief(&clock, data.path()));
-        queue.submit(message(1, &["a@far.example"], "Subject: x\n\n")).await.unwrap();
-        empty(&queue).await;
-        assert!(!seen.all().is_empty(), "{at} {answer:?}");
-        assert!(seen.all().iter().all(|(_, body)| body == "Subject: x\r\n\r\n.\r\n"), "{:?}", seen.all());
-    }
 }
 
 #[tokio::test]

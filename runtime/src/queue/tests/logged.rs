@@ -7,7 +7,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines of the log.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -17,6 +17,12 @@ impl Write for Lines {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0.lock().unwrap()))
     }
 }
 
@@ -30,7 +36,7 @@ impl<'a> MakeWriter<'a> for Lines {
 
 impl Lines {
     /// Whether one line holds all of these.
-    fn hold(&self, words: &[&str]) -> bool {
+    pub fn hold(&self, words: &[&str]) -> bool {
         let all = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         all.lines().any(|line| words.iter().all(|word| line.contains(word)))
     }
