@@ -1,7 +1,6 @@
 //! The other end of the admin socket: what `edictd status` and its like send and print.
 
 use super::render;
-use super::server::PAGE;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::SendRequest;
@@ -187,7 +186,15 @@ fn told(ask: &Ask, format: Format, good: bool, body: &str) -> String {
     }
 }
 
-/// A queue may be long: each page is printed before the next is asked for.
+/// A part of the queue.
+#[derive(serde::Deserialize)]
+struct Page {
+    messages: Vec<serde_json::Value>,
+    /// Behind which message more follow, if there are more.
+    after: Option<String>,
+}
+
+/// A queue may be long: each page is printed before the next is asked for. False where some of it cannot be read.
 async fn list(
     sender: &mut SendRequest<Empty<Bytes>>,
     format: Format,
@@ -195,31 +202,41 @@ async fn list(
 ) -> Result<bool, ClientError> {
     let mut table = render::Table::of_queue();
     let mut after: Option<String> = None;
+    let (mut begun, mut any, mut unreadable) = (false, false, 0);
     loop {
         let (good, body) = once(sender, Ask::Queue.request(after.as_deref())).await?;
         if !good {
             out.of(false).write_all(told(&Ask::Queue, format, good, &body).as_bytes())?;
             return Ok(false);
         }
-        let page: Vec<serde_json::Value> =
+        let Page { messages: page, after: next } =
             serde_json::from_str(&body).map_err(|e| ClientError::Talk(e.to_string()))?;
-        let more = page.len() == PAGE;
+        let more = next.is_some();
+        unreadable += page.iter().filter(|row| row.get("error").is_some()).count();
         let text = match format {
-            Format::Human => table.page(&page),
+            Format::Human => table.page(&page, more),
             Format::Json => {
                 let rows: Vec<String> = page.iter().map(ToString::to_string).collect();
-                let front = if after.is_none() { "[" } else { "," };
-                let front = if after.is_some() && rows.is_empty() { "" } else { front };
+                let front = match (std::mem::replace(&mut begun, true), rows.is_empty()) {
+                    (false, _) => "[",
+                    (true, true) => "",
+                    (true, false) if any => ",",
+                    (true, false) => "",
+                };
+                any |= !rows.is_empty();
                 format!("{front}{}{}", rows.join(","), if more { "\n" } else { "]\n" })
             }
         };
         out.out.write_all(text.as_bytes())?;
-        let last = page.last().and_then(|row| row.get("id")).and_then(serde_json::Value::as_str);
-        after = last.map(str::to_owned);
-        if !more {
+        if next.is_none() {
             out.out.flush()?;
-            return Ok(true);
+            if unreadable > 0 && format == Format::Human {
+                let what = format!("{unreadable} of these cannot be read\n");
+                out.of(false).write_all(what.as_bytes())?;
+            }
+            return Ok(unreadable == 0);
         }
+        after = next;
     }
 }
 
@@ -283,6 +300,61 @@ async fn exchange(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader};
+
+    /// What `queue list` prints and whether it went well, where the daemon answers with these pages.
+    fn listed(pages: &[&str], format: Format) -> (bool, String, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("admin.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let pages: Vec<String> = pages.iter().map(|page| (*page).to_owned()).collect();
+        let daemon = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut asked = Vec::new();
+            for page in pages {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                asked.push(line.split(' ').nth(1).unwrap().to_owned());
+                while line != "\r\n" {
+                    line.clear();
+                    reader.read_line(&mut line).unwrap();
+                }
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", page.len());
+                (&stream).write_all(format!("{head}{page}").as_bytes()).unwrap();
+            }
+            asked
+        });
+        let (mut out, mut complaints) = (Vec::new(), Vec::new());
+        let good = ask(&socket, &Ask::Queue, format, &mut out, &mut complaints).unwrap();
+        assert_eq!(daemon.join().unwrap(), ["/queue", "/queue?after=2", "/queue?after=4"]);
+        (good, String::from_utf8(out).unwrap(), String::from_utf8(complaints).unwrap())
+    }
+
+    /// Pages follow as long as the daemon says so, whatever is in them; what cannot be read is told.
+    #[test]
+    fn the_list_goes_on_to_its_end() {
+        let empty = r#"{"messages":[],"after":"2"}"#;
+        let one = r#"{"messages":[{"id":"3","state":"unreadable","error":"it is damaged"}],"after":"4"}"#;
+        let last = r#"{"messages":[{"id":"5","state":"held"}],"after":null}"#;
+        let none = r#"{"messages":[],"after":null}"#;
+        let parsed = |json: &str| serde_json::from_str::<Vec<serde_json::Value>>(json).unwrap().len();
+        for (pages, good, rows) in [
+            ([empty, one, last], false, 2),
+            ([empty, r#"{"messages":[{"id":"3"},{"id":"4"}],"after":"4"}"#, last], true, 3),
+            ([r#"{"messages":[{"id":"1"}],"after":"2"}"#, r#"{"messages":[],"after":"4"}"#, none], true, 1),
+            ([empty, r#"{"messages":[],"after":"4"}"#, none], true, 0),
+        ] {
+            let (went_well, json, complaints) = listed(&pages, Format::Json);
+            assert_eq!((went_well, parsed(&json), complaints.as_str()), (good, rows, ""), "{json}");
+            let (went_well, text, complaints) = listed(&pages, Format::Human);
+            assert_eq!((went_well, complaints.is_empty()), (good, good), "{complaints}");
+            assert_eq!(text.lines().count(), rows + 1, "{text}");
+        }
+        let (_, text, complaints) = listed(&[empty, one, last], Format::Human);
+        assert!(text.contains("3   unreadable") && text.contains("it is damaged"), "{text}");
+        assert_eq!(complaints, "1 of these cannot be read\n");
+    }
 
     #[test]
     fn names_cannot_leave_their_segment() {

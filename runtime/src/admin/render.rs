@@ -18,7 +18,10 @@ pub fn human(ask: &Ask, good: bool, body: &str) -> String {
         Ask::Reload | Ask::Rollback => {
             format!("table {} in force\n", text(value.get("table").unwrap_or(&Value::Null)))
         }
-        Ask::Queue => Table::of_queue().page(value.as_array().map_or(&[][..], Vec::as_slice)),
+        Ask::Queue => {
+            let rows = value.get("messages").and_then(Value::as_array);
+            Table::of_queue().page(rows.map_or(&[][..], Vec::as_slice), false)
+        }
         Ask::Usage(_) => usage(&value),
         // A server that is just taking it cannot be stopped.
         Ask::Hold(_) if is_under_way(&value) => {
@@ -106,6 +109,8 @@ fn of_message(message: &Value, name: &str) -> String {
                 then.map(|then| format!(", then {}", text(then))).unwrap_or_default()
             )
         }
+        // Of one that cannot be read it is said why.
+        ("recipients", Value::Null) => text(message.get("error").unwrap_or(value)),
         _ => text(value),
     }
 }
@@ -163,7 +168,7 @@ fn pairs(value: &Value, prefix: &str) -> String {
 /// Columns of equal width, with a heading; the last one as long as it is.
 fn table(value: &Value, columns: &[&'static str]) -> String {
     let rows = value.as_array().map_or(&[][..], Vec::as_slice);
-    Table::new(columns).page(rows)
+    Table::new(columns).page(rows, false)
 }
 
 /// A table that comes in pages: columns are as wide as what came so far, and the heading comes once.
@@ -183,10 +188,10 @@ impl Table {
         Self::new(&["id", "state", "size", "received", "attempts", "due", "sender", "recipients"])
     }
 
-    /// The next rows. Where there are none at all, that is said.
-    pub fn page(&mut self, rows: &[Value]) -> String {
+    /// The next rows; `more` follow. Where there are none at all, that is said.
+    pub fn page(&mut self, rows: &[Value], more: bool) -> String {
         if rows.is_empty() && !self.begun {
-            return "nothing\n".to_owned();
+            return if more { String::new() } else { "nothing\n".to_owned() };
         }
         let of = |row| self.columns.iter().map(|(name, _)| of_message(row, name)).collect();
         let mut lines: Vec<Vec<String>> = rows.iter().map(of).collect();
@@ -224,13 +229,22 @@ mod tests {
     fn pages_follow_each_other() {
         let row = |id: &str| serde_json::json!({"id": id, "state": "held", "size": 1, "sender": "a@b"});
         let mut table = Table::of_queue();
-        let first = table.page(&[row("6H2"), row("6H3LONG")]);
+        let first = table.page(&[row("6H2"), row("6H3LONG")], true);
         let heading = first.lines().next().unwrap();
         assert!(heading.starts_with("id       state  size"), "{first}");
         assert_eq!(first.lines().count(), 3);
-        assert_eq!(table.page(&[row("6H4")]), "6H4      held   1     -         -         -    a@b     -\n");
-        assert_eq!(table.page(&[]), "");
-        assert_eq!(Table::of_queue().page(&[]), "nothing\n");
+        assert_eq!(
+            table.page(&[row("6H4")], true),
+            "6H4      held   1     -         -         -    a@b     -\n"
+        );
+        assert_eq!(table.page(&[], false), "");
+        assert_eq!(Table::of_queue().page(&[], false), "nothing\n");
+        assert_eq!(Table::of_queue().page(&[], true), "", "all of the first page went meanwhile");
+        let damaged =
+            serde_json::json!({"id": "6H5", "state": "unreadable", "error": "a spooled message is damaged"});
+        let line =
+            "6H5      unreadable  -     -         -         -    -       a spooled message is damaged\n";
+        assert_eq!(table.page(&[damaged], false), line);
     }
 
     /// Injection into the terminal of whoever looks at the queue: a stranger wrote the header.
@@ -260,7 +274,7 @@ mod tests {
                     size       7\nattempts   1\ndue        -\ntable      38984d\nrecipient  a@b\n\
                     recipient  c@d (copy; held)\nrecipient  e@f (451 later)\n\nSubject: x\n";
         assert_eq!(human(&Ask::Message("6H2".to_owned()), true, &row.to_string()), want);
-        let list = Table::of_queue().page(&[row]);
+        let list = Table::of_queue().page(&[row], false);
         let line = "6H2  active, then held  7     1970-01-01 00:00:00Z  1         -    <>      a@b c@d (copy; held) e@f (451 later)";
         assert_eq!(list.lines().nth(1), Some(line));
     }

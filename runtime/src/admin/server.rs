@@ -117,8 +117,8 @@ async fn rollback(State(control): Daemon) -> Response {
     }
 }
 
-/// The most messages in one answer to `/queue`; the client asks again from behind the last one.
-pub const PAGE: usize = 1000;
+/// The most messages in one answer to `/queue`, which says what to ask for next where there are more.
+const PAGE: usize = 1000;
 
 #[derive(serde::Deserialize)]
 struct Page {
@@ -137,7 +137,10 @@ impl Page {
 
 async fn queue(State(control): Daemon, Query(page): Query<Page>) -> Response {
     match page.after() {
-        Ok(after) => Json(control.queue.list(after, PAGE).await).into_response(),
+        Ok(after) => match control.queue.page(after, PAGE).await {
+            Ok(page) => Json(page).into_response(),
+            Err(error) => fail(StatusCode::INTERNAL_SERVER_ERROR, error),
+        },
         Err(error) => fail(StatusCode::BAD_REQUEST, error),
     }
 }

@@ -12,9 +12,14 @@ use crate::spool::deferred::State;
 use serde::Serialize;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 /// The most of a message's header that is shown, in bytes.
 const MAX_HEADER: usize = 32 << 10;
+
+/// How often is looked for a message whose file is not there though the queue has it, and how long is waited in between.
+const MOST_LOOKS: u32 = if cfg!(test) { 3000 } else { 50 };
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Why an admin's wish was not fulfilled.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -83,6 +88,32 @@ pub struct Listed {
     pub due: Option<i64>,
 }
 
+/// An entry of the list.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Entered {
+    /// A message.
+    Message(Box<Listed>),
+    /// One that cannot be read.
+    Unreadable {
+        /// Its name.
+        id: String,
+        /// `unreadable`.
+        state: &'static str,
+        /// Why.
+        error: String,
+    },
+}
+
+/// A part of the list.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Page {
+    /// In order of their names.
+    pub messages: Vec<Entered>,
+    /// Where more follow, the name that they stand behind.
+    pub after: Option<String>,
+}
+
 /// A recipient that is not settled.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Waiting {
@@ -109,26 +140,48 @@ pub struct Shown {
 }
 
 impl Queue {
-    /// Messages in the queue in order of their names, from behind `after` on, at most `limit`.
-    pub async fn list(&self, after: Option<MessageId>, limit: usize) -> Vec<Listed> {
-        let mut all: Vec<(MessageId, Option<Arc<Entry>>)> = {
+    /// What is in the queue, in order of names, from behind `after` on: at most `limit` of those that were there when the call
+    /// came. Whatever is gone by now is left out.
+    ///
+    /// # Errors
+    /// [`QueueError::Disk`] where nothing could be read at all.
+    pub async fn page(&self, after: Option<MessageId>, limit: usize) -> Result<Page, QueueError> {
+        let mut all: Vec<MessageId> = {
             // Locked for both: nothing moves from one to the other meanwhile.
             let index = self.inner.index();
             let active = self.inner.active.lock().unwrap_or_else(PoisonError::into_inner);
-            let under_way = active.iter().filter(|(id, _)| after.is_none_or(|a| **id > a));
-            let under_way = under_way.map(|(id, entry)| (*id, Some(Arc::clone(entry))));
-            let waiting = index.waiting_behind(after).take(limit).map(|id| (id, None));
-            let deferred = index.behind(after).take(limit).map(|(id, _)| (id, None));
+            let under_way = active.keys().copied().filter(|id| after.is_none_or(|a| *id > a));
+            // One more than asked for: then others follow.
+            let waiting = index.waiting_behind(after).take(limit.saturating_add(1));
+            let deferred = index.behind(after).take(limit.saturating_add(1)).map(|(id, _)| id);
             under_way.chain(waiting).chain(deferred).collect()
         };
-        all.sort_by_key(|(id, _)| *id);
-        all.dedup_by_key(|(id, _)| *id);
+        all.sort_unstable();
+        all.dedup();
+        let more = all.len() > limit;
         all.truncate(limit);
+        let after = all.last().filter(|_| more).map(MessageId::to_string);
         let inner = Arc::clone(&self.inner);
-        // One that is gone by now is left out; one that was under way may be deferred.
-        let look = move |(id, entry)| inner.look(id, entry).or_else(|_| inner.look(id, None)).ok();
-        let read = move || all.into_iter().filter_map(look).map(|found| found.0).collect();
-        tokio::task::spawn_blocking(read).await.unwrap_or_default()
+        let enter = move |id| match inner.look_now(id) {
+            Ok(found) => found.map(|(listed, _)| Entered::Message(Box::new(listed))),
+            Err(error) => {
+                let (id, error) = (id.to_string(), error.to_string());
+                Some(Entered::Unreadable { id, state: "unreadable", error })
+            }
+        };
+        let read = tokio::task::spawn_blocking(move || all.into_iter().filter_map(enter).collect());
+        let messages = read.await.map_err(|e| QueueError::Disk(e.to_string()))?;
+        Ok(Page { messages, after })
+    }
+
+    /// The messages of a [page](Self::page).
+    pub async fn list(&self, after: Option<MessageId>, limit: usize) -> Vec<Listed> {
+        let entered = self.page(after, limit).await.map(|page| page.messages).unwrap_or_default();
+        let message = |entered| match entered {
+            Entered::Message(listed) => Some(*listed),
+            Entered::Unreadable { .. } => None,
+        };
+        entered.into_iter().filter_map(message).collect()
     }
 
     /// One message with its header.
@@ -290,6 +343,23 @@ impl Inner {
             return Ok(Some(Arc::clone(entry)));
         }
         if index.contains(id) { Ok(None) } else { Err(QueueError::Unknown(id)) }
+    }
+
+    /// Reads what is known of a message wherever it goes meanwhile; none where it is gone. Blocks.
+    fn look_now(&self, id: MessageId) -> Result<Option<(Listed, Record)>, SpoolError> {
+        let mut tries = 0;
+        loop {
+            let Ok(entry) = self.find(id) else { return Ok(None) };
+            match self.look(id, entry) {
+                Ok(found) => return Ok(Some(found)),
+                Err(error) if tries >= MOST_LOOKS => return Err(error),
+                // It moves, or it is in the middle of being forgotten.
+                Err(SpoolError::Gone) => std::thread::sleep(LOOK_AGAIN),
+                // The same once, for whatever stands in its place by now.
+                Err(_) => tries = tries.max(MOST_LOOKS - 1),
+            }
+            tries += 1;
+        }
     }
 
     /// Reads what is known of a message. Blocks.

@@ -15,6 +15,7 @@ mod hang;
 mod holders;
 mod hostile;
 mod killed;
+mod listing;
 mod logged;
 mod notices;
 mod outlive;
