@@ -23,7 +23,7 @@ pub(super) const FRESH: usize = if cfg!(test) { 40 } else { 1000 };
 /// The same for all hops together; each has one at least.
 const FRESH_IN_ALL: usize = 10_000;
 /// No more are taken up while so many attempts are being recorded.
-const MOST_SETTLING: usize = 1000;
+pub(super) const MOST_SETTLING: usize = 1000;
 /// The first and the longest wait while nothing can be read from the log.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LAST_WAIT: Duration = Duration::from_secs(60);
@@ -88,7 +88,7 @@ impl Inner {
         }
         if let Some((lane, sender)) = full {
             // Remembered first: it may be called in this very moment.
-            self.index().wait(record.id, position, false);
+            self.index().wait(record.id, position, false, record.received);
             self.shelve(&lane, record.id, sender);
             return;
         }
@@ -149,7 +149,7 @@ impl Inner {
         {
             let (mut index, mut fates) = (self.index(), self.fates());
             for found in log {
-                index.wait(found.id, found.position, true);
+                index.wait(found.id, found.position, true, found.received);
                 if !found.settled.is_empty() {
                     fates.entry(found.id).or_default().settled = found.settled;
                 }

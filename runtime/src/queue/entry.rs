@@ -9,7 +9,7 @@ use crate::deliver::{Hand, Outcome};
 use crate::envelope::{MessageId, Record};
 use crate::spool::deferred::{Fates, State, Word, Words};
 use crate::spool::{Position, SpoolError};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
@@ -48,6 +48,8 @@ pub(super) struct Entry {
     heat: usize,
     pub progress: Mutex<Progress>,
     wish: Mutex<Wish>,
+    /// Somebody is to be told where it is late.
+    pub warns: AtomicBool,
     inner: Arc<Inner>,
     /// Bounds how many deferred messages are under way.
     permit: Option<OwnedSemaphorePermit>,
@@ -162,6 +164,7 @@ impl Entry {
             heat: if fits { heat } else { 0 },
             progress: Mutex::default(),
             wish: Mutex::default(),
+            warns: AtomicBool::new(false),
             inner: Arc::clone(inner),
             permit: start.permit,
         })

@@ -275,8 +275,13 @@ impl Lane {
 
     /// Takes out the jobs of a message that nobody has begun.
     pub fn withdraw(&self, entry: &Arc<Entry>) -> Vec<Job> {
+        self.withdraw_if(|job| Arc::ptr_eq(&job.entry, entry))
+    }
+
+    /// Takes out those jobs that nobody has begun.
+    pub fn withdraw_if(&self, goes: impl Fn(&Job) -> bool) -> Vec<Job> {
         let mut state = self.state();
-        let jobs = state.queue.take_if(|job| Arc::ptr_eq(&job.entry, entry));
+        let jobs = state.queue.take_if(goes);
         let again = jobs.iter().filter(|job| job.entry.is_retry()).count();
         state.again = state.again.saturating_sub(again);
         jobs

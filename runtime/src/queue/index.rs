@@ -11,7 +11,7 @@ use std::ops::Bound;
 /// counts more than what was read.
 pub(super) const TAKING: i64 = i64::MAX - 1;
 
-/// How many messages are planned anew before others get at the list.
+/// How many messages are planned anew, or looked at, before others get at the list.
 const AT_ONCE: usize = 1000;
 
 /// Deferred messages by the time at which they are due, in Unix milliseconds, held ones at the end; and by name. Those that
@@ -31,6 +31,10 @@ struct Waiting {
     position: Position,
     again: bool,
     stage: Stage,
+    /// Of its delay nobody is to be told.
+    quiet: bool,
+    /// When it came, in Unix seconds, rounded up: together with the rest this takes no more room.
+    since: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,8 +149,34 @@ impl Index {
     }
 
     /// Remembers where a message in the log lies, which may have been delivered before where it comes `again`.
-    pub fn wait(&mut self, id: MessageId, position: Position, again: bool) {
-        self.waiting.insert(id, Waiting { position, again, stage: Stage::Waits });
+    pub fn wait(&mut self, id: MessageId, position: Position, again: bool, received: i64) {
+        let since = u32::try_from(received.saturating_add(999) / 1000).unwrap_or(u32::MAX);
+        self.waiting.insert(id, Waiting { position, again, stage: Stage::Waits, quiet: false, since });
+    }
+
+    /// Of those in the log behind one, the next few in order of their names: those that waited too long, by when they came in
+    /// Unix milliseconds and whether somebody may have to be told; and the last one that was looked at.
+    pub fn older(
+        &self,
+        after: Option<MessageId>,
+        too_long: impl Fn(i64, bool) -> bool,
+    ) -> (Vec<MessageId>, Option<MessageId>) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut old, mut last) = (Vec::new(), None);
+        for (id, waiting) in self.waiting.range((from, Bound::Unbounded)).take(AT_ONCE) {
+            if too_long(i64::from(waiting.since) * 1000, !waiting.quiet) {
+                old.push(*id);
+            }
+            last = Some(*id);
+        }
+        (old, last)
+    }
+
+    /// Nobody is to be told of the delay of a message in the log.
+    pub fn hush(&mut self, id: MessageId) {
+        if let Some(waiting) = self.waiting.get_mut(&id) {
+            waiting.quiet = true;
+        }
     }
 
     /// Whether a message waits in the log for being called.

@@ -7,6 +7,7 @@
 //! In memory: what is under way, for each deferred message its name and when it is due, for each other one where it lies.
 
 pub mod admin;
+mod ages;
 mod aside;
 mod attempt;
 mod backlog;
@@ -203,6 +204,7 @@ struct Inner {
     hot_bytes: AtomicUsize,
     under_way: AtomicUsize,
     rooms: Rooms,
+    begun: Instant,
     /// Bounds how many deferred messages are under way.
     turns: Arc<Semaphore>,
     /// Bounds how many messages move to the deferred store at a time.
@@ -271,6 +273,7 @@ impl Queue {
             hot_bytes: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
             rooms: Rooms::default(),
+            begun: Instant::now(),
             turns: Arc::new(Semaphore::new(turns::MAX_DEFERRED)),
             movers: Semaphore::new(8),
             settlers: Semaphore::new(64),

@@ -11,6 +11,7 @@ use crate::deliver::{Reason, bytes_for};
 use crate::envelope::{
     Body, Dispatch, DispatchKind, MessageId, Notify, Record, Ret, Submitted, Target, Variant,
 };
+use crate::spool::deferred::{State, Word};
 use edict_message::edit::{has_utf8_header, seven_bit};
 use edict_table::value::Address;
 use std::borrow::Cow;
@@ -57,8 +58,7 @@ impl Event {
     fn wanted(&self, notify: Notify, submitted: bool) -> bool {
         match self {
             Self::Failed(_) => !notify.given || notify.failure,
-            Self::Delayed(_) if notify.given => notify.delay,
-            Self::Delayed(_) => submitted,
+            Self::Delayed(_) => wants_delay(notify, submitted),
             Self::Delivered | Self::Relayed | Self::Expanded => notify.given && notify.success,
         }
     }
@@ -69,6 +69,24 @@ impl Event {
             Self::Delivered | Self::Relayed | Self::Expanded => None,
         }
     }
+}
+
+fn wants_delay(notify: Notify, submitted: bool) -> bool {
+    if notify.given { notify.delay } else { submitted }
+}
+
+/// Whether an author is to be told where a message in this state is late.
+pub(super) fn tells_of_delay(record: &Record, state: &State) -> bool {
+    let tells = |(place, dispatch): (u16, &Dispatch)| {
+        let open = |target| {
+            state.settled.binary_search(&(place, target)).is_err() && !state.says(place, target, Word::Delay)
+        };
+        let mut each = (0u16..).zip(&dispatch.recipients);
+        has_author(&dispatch.kind, &dispatch.sender)
+            && (!dispatch.hold || state.released)
+            && each.any(|(target, to)| wants_delay(to.notify, dispatch.submitted.at(target)) && open(target))
+    };
+    !state.warned && (0u16..).zip(&record.dispatches).any(tells)
 }
 
 /// The notices that these lines call for: one for each dispatch and action. What waits is tried for so long as

@@ -1,6 +1,7 @@
 //! The parts of an attempt: a message's recipients by next hop, each part a job in its hop's queue; and how they end.
 
 use super::entry::{Entry, Job, Place, Progress, Results};
+use super::notice::tells_of_delay;
 use super::route::Hop;
 use super::{Inner, now, turns};
 use crate::deliver::{Outcome, Reason};
@@ -18,6 +19,16 @@ const MAX_RECIPIENTS: usize = 100;
 impl Inner {
     /// Begins an attempt for all who are not settled.
     pub(super) fn schedule(self: &Arc<Self>, entry: Arc<Entry>, record: &Record) {
+        self.schedule_or_put_off(entry, record, None);
+    }
+
+    /// The same; with a reason, nobody is tried for now.
+    pub(super) fn schedule_or_put_off(
+        self: &Arc<Self>,
+        entry: Arc<Entry>,
+        record: &Record,
+        reason: Option<&Reason>,
+    ) {
         let state = &entry.state;
         let held = record.dispatches.iter().any(|dispatch| dispatch.hold && !state.released);
         let mut slow = held || !state.settled.is_empty();
@@ -37,6 +48,7 @@ impl Inner {
             progress.slow = slow;
             progress.asking = asking;
         }
+        entry.warns.store(tells_of_delay(record, state), Ordering::Relaxed);
         if !self.enter(&entry) {
             return;
         }
@@ -46,7 +58,10 @@ impl Inner {
         }
         drop(entry);
         for (hop, job) in jobs {
-            self.hand_over(&hop, job);
+            match reason {
+                None => self.hand_over(&hop, job),
+                Some(reason) => self.defer_job(job, reason),
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! When deferred messages are due, and the task that takes them up; what a restart finds.
 
+use super::ages::waits;
 use super::entry::{Entry, LARGE, Place, Start};
 use super::index::{Index, TAKING};
 use super::turns::FARTHEST;
@@ -74,6 +75,8 @@ pub(super) fn start(inner: &Arc<Inner>, recovery: Recovery) {
     tokio::spawn(async move { run(&its).await });
     let its = Arc::clone(inner);
     tokio::spawn(async move { sweep(&its).await });
+    let its = Arc::clone(inner);
+    tokio::spawn(async move { its.watch_ages().await });
 }
 
 /// Moves messages out of the oldest segments while the log is long: one that waits for a slow hop, or
@@ -249,14 +252,16 @@ async fn run(inner: &Arc<Inner>) {
         troubled.remove(&id);
         match read {
             Ok(Some((record, size, state))) => {
-                if inner.parks(&record, &state) {
+                let late = inner.is_out_of_time(&record, &state);
+                if !late && inner.parks(&record, &state) {
                     continue;
                 }
+                let reason = (late && inner.has_no_place(&record, &state)).then(waits);
                 let (place, permit) = (Place::Deferred, Some(permit));
                 let start = Start { place, state, again: true, waited: false, size, permit };
                 let record = Arc::new(record);
                 let entry = Entry::new(inner, &record, start);
-                inner.schedule(entry, &record);
+                inner.schedule_or_put_off(entry, &record, reason.as_ref());
             }
             Ok(None) => {}
             Err(error) => {

@@ -186,17 +186,16 @@ impl Inner {
 
     /// What time says to a message that came, or was released, `since` then.
     pub(super) fn age(&self, entry: &Entry, since: i64, wish: Wish) -> Age {
-        let ways = self.ways.load();
-        let times = &ways.settings;
         // What was held is as if it had come when it was released.
         let start = entry.received.max(since);
-        let age = Duration::from_millis(u64::try_from(now() - start).unwrap_or(0));
+        let (over, late) = self.past(start);
         // What is to be kept is not given up meanwhile, and of what is thrown away nobody is told.
         let stopped = matches!(wish, Wish::Hold | Wish::Remove);
-        let lifetime = i64::try_from(times.lifetime.as_millis()).unwrap_or(i64::MAX);
+        let lifetime = self.ways.load().settings.lifetime.as_millis();
+        let lifetime = i64::try_from(lifetime).unwrap_or(i64::MAX);
         Age {
-            over: age > times.lifetime && !stopped,
-            late: !entry.state.warned && age > times.warn_after && !stopped,
+            over: over && !stopped,
+            late: !entry.state.warned && late && !stopped,
             until: start.saturating_add(lifetime),
         }
     }

@@ -1,5 +1,6 @@
 //! The queue with scripted next hops and a real spool.
 
+mod ages;
 mod aside;
 mod attempts;
 mod backlog;

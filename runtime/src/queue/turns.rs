@@ -18,7 +18,7 @@ pub(super) const FARTHEST: i64 = 2 * LATEST;
 
 impl Inner {
     /// How many deferred messages may wait for one hop: fewer while many wait in all.
-    fn share(&self) -> usize {
+    pub(super) fn share(&self) -> usize {
         match self.turns.available_permits() {
             free if free > MAX_DEFERRED / 2 => SHARE,
             free if free > MAX_DEFERRED / 8 => SHARE / 10,

@@ -34,6 +34,8 @@ pub struct Recovered {
     pub id: MessageId,
     /// Where it stands.
     pub position: Position,
+    /// Unix milliseconds of its acceptance.
+    pub received: i64,
     /// Recipients (dispatch, place in it) that need nothing more.
     pub settled: Vec<(u16, u16)>,
 }
@@ -381,7 +383,8 @@ impl Found {
         if kind == Kind::External {
             self.external.insert(record.id, position);
         } else {
-            self.messages.insert(record.id, Recovered { id: record.id, position, settled: Vec::new() });
+            let Record { id, received, .. } = record;
+            self.messages.insert(id, Recovered { id, position, received, settled: Vec::new() });
         }
     }
 
