@@ -23,6 +23,9 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 /// The same, and how long a connection is used, while all that may be open are, or a better server was passed over.
 const SHORT_REST: Duration = Duration::from_millis(200);
 const TURN: Duration = Duration::from_secs(5);
+/// The first and the longest wait where the log has no room for notes.
+const NOTE_WAIT: Duration = Duration::from_millis(10);
+const LONGEST_NOTE_WAIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5000 });
 /// Jobs that share one sync of their folders.
 const MAILDIR_BATCH: usize = 64;
 
@@ -60,6 +63,22 @@ impl Inner {
         for _ in 0..lane.reached() {
             self.start_worker(lane);
         }
+    }
+
+    /// Waits until what becomes of mail can be written down. False: no more is to be begun.
+    async fn may_begin(&self) -> bool {
+        let mut wait = NOTE_WAIT;
+        while !self.stopping() {
+            if self.spool.can_note() {
+                return true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.stop() => {}
+            }
+            wait = wait.saturating_mul(2).min(LONGEST_NOTE_WAIT);
+        }
+        false
     }
 
     /// No more is to be begun: the daemon ends, or nothing can be recorded.
@@ -112,10 +131,7 @@ async fn local(inner: &Arc<Inner>, seat: &mut Seat) -> After {
     loop {
         inner.refill(&lane);
         let jobs = seat.next(MAILDIR_BATCH, RELAY_REST).await;
-        if jobs.is_empty() {
-            return After::End;
-        }
-        if inner.stopping() {
+        if jobs.is_empty() || !inner.may_begin().await {
             return After::End;
         }
         if !inner.ways.load().is_maildir(&lane.hop) {
@@ -211,7 +227,7 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
                     return After::Change;
                 }
                 // A large one is not read for a server that is not there.
-                if job.entry.size > LARGE && session.is_none() && !inner.stopping() {
+                if job.entry.size > LARGE && session.is_none() && inner.may_begin().await {
                     match connect(inner, lane).await {
                         Ok(open) => session = Some(open),
                         Err(trouble) => match unreached(inner, seat, (job, None), trouble).await {
@@ -220,10 +236,10 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
                         },
                     }
                 }
-                if inner.stopping() { None } else { load(inner, lane, job).await }
+                if inner.may_begin().await { load(inner, lane, job).await } else { None }
             }
         };
-        if inner.stopping() {
+        if !inner.may_begin().await {
             break;
         }
         let Some((job, record, room)) = loaded else { continue };
@@ -231,7 +247,7 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
         // Its turn over, a connection ends with the message in hand.
         let on = |c: &Connection| c.session.runs_ahead() && c.session.age() <= longest;
         let ahead = matches!(lane.hop, Hop::Relay(_)) && session.as_ref().is_some_and(on);
-        let next = if ahead { lane.another(job.lane, LARGE) } else { None };
+        let next = if ahead && inner.spool.can_note() { lane.another(job.lane, LARGE) } else { None };
         let next = match next {
             Some(next) => load(inner, lane, next).await,
             None => None,

@@ -8,7 +8,7 @@ mod space;
 use super::deferred::Deferred;
 use super::disk::{Disk, read_exact};
 use super::frame::{self, FRAME_HEADER, Kind};
-use super::rotate::{self, prepare_one, switch};
+use super::rotate::{self, have_spare, prepare_one, switch};
 use super::segment::{self, Log};
 use super::{Ledger, Note, Options, Position, SpoolError, read_error};
 use crate::envelope::{MessageId, Record};
@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -75,6 +75,8 @@ struct Pending {
     asleep: bool,
     /// Segments that nothing needs are to be given back.
     reclaim: bool,
+    /// The log is to find room for notes.
+    room: bool,
     stop: bool,
 }
 
@@ -93,6 +95,14 @@ pub(super) struct Shared {
     pub makers: Mutex<Vec<JoinHandle<()>>>,
     /// Messages in the deferred store whose frames a restart would take for messages of the log, had they no file.
     doubles: Mutex<HashSet<MessageId>>,
+    /// There is room in the log for notes of what is under way.
+    can_note: AtomicBool,
+    /// Notes wait for room.
+    late: AtomicBool,
+    /// It was said that there is no room.
+    told: AtomicBool,
+    /// When it was last looked for.
+    room_at: AtomicU64,
     pending: Mutex<Pending>,
     wake: Condvar,
     failed: OnceLock<String>,
@@ -133,6 +143,10 @@ impl Shared {
             making: Mutex::default(),
             makers: Mutex::default(),
             doubles: Mutex::default(),
+            can_note: AtomicBool::new(false),
+            late: AtomicBool::new(false),
+            told: AtomicBool::new(false),
+            room_at: AtomicU64::new(u64::MAX),
             pending: Mutex::default(),
             wake: Condvar::new(),
             failed: OnceLock::new(),
@@ -287,6 +301,11 @@ impl Drop for Stopper {
     }
 }
 
+/// The end of a segment that is kept for notes where there is no other to go on in: 20,000 of them and more.
+pub(super) fn for_notes(segment: u32) -> usize {
+    segment as usize / 32
+}
+
 /// Writes, before the thread runs, that these messages are in the deferred store. Where there is no room for that it is
 /// remembered.
 pub(super) fn note_moved(shared: &Arc<Shared>, ids: Vec<MessageId>) {
@@ -322,16 +341,21 @@ fn run(shared: &Arc<Shared>) {
     // Notes that nobody waits for and that found no segment: they go with what comes next.
     let mut late: Vec<Item> = Vec::new();
     while let Some(items) = next(shared) {
+        if std::mem::take(&mut locked(&shared.pending).room) {
+            shared.find_room();
+        }
         let mut no_room = false;
         for item in std::mem::take(&mut late).into_iter().chain(items) {
-            let may_wait = item.kind == Kind::Note && item.tell.is_none() && late.len() < MAX_LATE;
+            let is_note = item.kind == Kind::Note;
+            let may_wait = is_note && item.tell.is_none() && late.len() < MAX_LATE;
             if let Err(error) = shared.check() {
                 shared.forget_external(&item);
                 tell(item.tell, Err(error));
             } else if no_room && may_wait {
                 late.push(item);
             } else if let Err((item, error)) = batch.add(shared, item) {
-                no_room = matches!(error, SpoolError::Full | SpoolError::Slow);
+                // For a record: what is left is for notes.
+                no_room |= is_note && matches!(error, SpoolError::Full | SpoolError::Slow);
                 if no_room && may_wait {
                     late.push(item);
                 } else {
@@ -341,6 +365,8 @@ fn run(shared: &Arc<Shared>) {
             }
         }
         batch.flush(shared);
+        shared.late.store(!late.is_empty(), Ordering::Relaxed);
+        shared.weigh();
         if std::mem::take(&mut locked(&shared.pending).reclaim) {
             rotate::reclaim(shared);
         }
@@ -373,7 +399,7 @@ fn next(shared: &Shared) -> Option<Vec<Item>> {
     let mut pending = locked(&shared.pending);
     let (mut waited, mut yielded) = (false, false);
     loop {
-        if pending.items.is_empty() && pending.reclaim {
+        if pending.items.is_empty() && (pending.reclaim || pending.room) {
             return Some(Vec::new());
         }
         if !pending.items.is_empty() && (pending.urgent || pending.stop || waited) {
@@ -424,15 +450,18 @@ impl Batch {
         if size > shared.largest() {
             return Err((item, SpoolError::TooLarge));
         }
-        let full = {
+        let (full, tight) = {
             let log = shared.log();
-            log.live.is_empty()
-                || log.offset as usize + self.buffer.len() + size
-                    > segment::end(shared.options.segment) as usize
+            let left = (segment::end(shared.options.segment) as usize)
+                .checked_sub(log.offset as usize + self.buffer.len() + size)
+                .filter(|_| !log.live.is_empty());
+            let tight = left.is_some_and(|left| left < for_notes(shared.options.segment));
+            (left.is_none(), tight && item.record.is_some() && log.free.is_empty())
         };
-        if full {
+        if full || tight {
             self.flush(shared);
-            if let Err(error) = shared.check().and_then(|()| switch(shared)) {
+            let found = shared.check().and_then(|()| if full { switch(shared) } else { have_spare(shared) });
+            if let Err(error) = found {
                 return Err((item, error));
             }
         }
@@ -489,6 +518,8 @@ impl Batch {
                 current.last = self.laid.last().map_or(current.last, |(_, p)| p.seq);
             }
         }
+        // Before anybody hears of it, and begins something.
+        shared.weigh();
         self.buffer.clear();
         self.buffer.shrink_to(KEEP_BUFFER);
         for (item, position) in self.laid.drain(..) {

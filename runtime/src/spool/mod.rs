@@ -23,7 +23,7 @@ mod tests;
 #[cfg(test)]
 pub(crate) use sim::SimDisk as TestDisk;
 #[cfg(test)]
-pub(crate) use tests::record as test_record;
+pub(crate) use tests::{leave_no_room, record as test_record};
 
 pub use recover::{Recovered, Recovery};
 
@@ -211,6 +211,7 @@ impl Spool {
         let shared = Shared::new(disk, folder, options, ledger, deferred, log, lock);
         // Before anybody may finish one of them.
         committer::note_moved(&shared, doubles);
+        shared.weigh();
         let stopper = committer::start(&shared)?;
         Ok((Self { shared, _stopper: Arc::new(stopper) }, recovery))
     }
@@ -342,6 +343,13 @@ impl Spool {
         let shared = Arc::clone(&self.shared);
         let removed = tokio::task::spawn_blocking(move || shared.deferred.remove(id)).await;
         removed.map_err(io::Error::other).flatten()
+    }
+
+    /// Whether the log has room to note what becomes of mail: what is delivered without it is delivered again after a restart.
+    /// Where it has none it is asked to find some, and may have it a moment later.
+    #[must_use]
+    pub fn can_note(&self) -> bool {
+        self.shared.can_note()
     }
 
     /// Whether a record can be taken now; asked before DATA.

@@ -4,7 +4,8 @@
 //! stepped over, behind a bad header the next sound one is looked for, and what follows the last sound
 //! frame is a torn tail and is left. What the disk does not give is damage like any other: reading goes on behind it, and
 //! the segment's file is never written again. Sequence numbers have no gaps: what is missing is told, and a segment
-//! with damage is copied to `….bad` for people before it is used again. New frames go into a new segment, so that nothing old can join them.
+//! with damage is copied to `….bad` for people before it is used again. New frames go on behind the last one where nothing in its
+//! segment looks like a frame behind that, else into a new segment: nothing old can join them.
 //! A frame that was never acknowledged but is whole counts: to drop it could be to lose one that was. One whose message is in
 //! the deferred store as well is told, so that the log hears of it before that file goes: alone it would count again. A file
 //! of a message that the log says is done was left behind, and goes.
@@ -58,7 +59,7 @@ pub struct Recovery {
     pub sent_notices: HashSet<MessageId>,
 }
 
-/// Scans the log. The result has no segment to write to yet. The last part: messages whose frames stand in the log without a
+/// Scans the log. The last part: messages whose frames stand in the log without a
 /// word of their having moved to the deferred store, where they are.
 pub(super) fn recover(
     disk: &Arc<dyn Disk>,
@@ -120,6 +121,8 @@ pub(super) fn recover(
     segments.sort_by_key(|(_, header, ..)| header.generation);
     let tail = segments.iter().map(|(_, header, ..)| header.tail).max().unwrap_or(0);
     let stored = deferred.scan().map_err(|e| SpoolError::Failed(format!("deferred store: {e}")))?;
+    // Where the last segment is free of anything old, if it is.
+    let mut clean_to = None;
     let mut found = Found { stored, ..Found::default() };
     let mut damaged: Vec<(u32, u64)> = Vec::new();
     for (number, header, whole, file) in segments {
@@ -144,7 +147,7 @@ pub(super) fn recover(
         let counted = found.damaged;
         // A header that cannot be read is not there.
         let cut = !whole && segment::is_cut(&*file).unwrap_or(true);
-        let (last, unread) = found.segment(&*file, &header, cut, ledger).map_err(failed)?;
+        let Seen { last, unread, clean } = found.segment(&*file, &header, cut, ledger).map_err(failed)?;
         if let Some(unread) = &unread {
             let path = segment::path(folder, number);
             tracing::error!(
@@ -163,13 +166,15 @@ pub(super) fn recover(
             damaged.push((number, header.generation));
         }
         log.next_seq = log.next_seq.max(last + 1);
+        clean_to = clean.filter(|_| whole && unread.is_none());
         let rotten = unread.is_some();
         let file = Arc::from(file);
         log.live.push_back(Segment { number, header, file, whole, rotten, unreleased: 0, last });
     }
     log.next_seq = log.next_seq.max(ledger.covered().saturating_add(1));
-    // Full: the first append begins a segment.
-    log.offset = options.segment;
+    let goes_on = clean_to.filter(|_| found.damaged == 0 && !lost && found.next == Some(log.next_seq));
+    // Where it is full, the first append begins a segment.
+    log.offset = goes_on.unwrap_or(options.segment);
     let (recovery, doubles) = found.finish(deferred, lost)?;
     for message in &recovery.log {
         if let Some(segment) = log.find_mut(message.position.generation) {
@@ -213,6 +218,15 @@ struct Window<'a> {
     unread: Option<Unread>,
     /// Pages in a row that could not be read.
     row: u32,
+}
+
+/// What a segment turned out to be.
+struct Seen {
+    /// The highest sequence number in it.
+    last: u64,
+    unread: Option<Unread>,
+    /// Behind its last sound frame, where that ends: nothing there looks like a frame.
+    clean: Option<u32>,
 }
 
 /// Where a segment cannot be read.
@@ -290,14 +304,14 @@ struct Found {
 }
 
 impl Found {
-    /// Reads one segment; gives back its highest sequence number, and where it could not be read.
+    /// Reads one segment.
     fn segment(
         &mut self,
         file: &dyn Handle,
         header: &SegmentHeader,
         cut: bool,
         ledger: &dyn Ledger,
-    ) -> io::Result<(u64, Option<Unread>)> {
+    ) -> io::Result<Seen> {
         let length = u32::try_from(file.length()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
         // The copy of the header is gone with what was cut off.
         let end = if cut { length } else { segment::end(length) } as usize;
@@ -305,12 +319,14 @@ impl Found {
         let mut at = SEGMENT_HEADER;
         // The last number seen, and the one that follows the last sound frame.
         let (mut last, mut next) = (0, header.first);
+        let mut clean = Some(at);
         while let Some(room) = end.checked_sub(at + FRAME_HEADER) {
             let Some(head) = window.get(at, FRAME_HEADER)? else {
                 at = window.behind(at);
                 continue;
             };
             let frame = frame::decode(head, header.nonce);
+            clean = clean.filter(|_| frame.is_none());
             // Sequence numbers rise: a copy of a frame inside a message is none.
             let fits = frame
                 .filter(|f| room >= f.length as usize && f.seq > last.max(header.first.saturating_sub(1)));
@@ -330,6 +346,7 @@ impl Found {
                     external: frame.kind == Kind::External,
                 };
                 self.frame(position, frame.kind, payload, ledger);
+                clean = Some(at + frame::frame_size(frame.length as usize));
             }
             last = last.max(frame.seq);
             at += frame::frame_size(frame.length as usize);
@@ -338,7 +355,8 @@ impl Found {
         // A torn frame's number is given again; not that of one which may be there, and be read another time.
         let last =
             if window.unread.is_some() { last.max(next.saturating_sub(1)) } else { next.saturating_sub(1) };
-        Ok((last, window.unread))
+        let clean = clean.and_then(|at| u32::try_from(at).ok());
+        Ok(Seen { last, unread: window.unread, clean })
     }
 
     fn frame(&mut self, position: Position, kind: Kind, payload: &[u8], ledger: &dyn Ledger) {

@@ -148,6 +148,25 @@ pub(super) fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
     Ok(())
 }
 
+/// Sees to it that there is a free segment behind the one being written.
+pub(super) fn have_spare(shared: &Arc<Shared>) -> Result<(), SpoolError> {
+    if shared.log().free.is_empty() {
+        retire(shared);
+    }
+    // A file may just be in the making.
+    let _making = locked(&shared.making);
+    if !shared.log().free.is_empty() {
+        return Ok(());
+    }
+    let size = u64::from(shared.options.segment);
+    if shared.disk.space(&shared.folder).is_ok_and(|space| space.bytes < size) {
+        return Err(SpoolError::Full);
+    }
+    let number = make(shared)?;
+    shared.log().free.push(number);
+    Ok(())
+}
+
 fn remove(shared: &Shared, numbers: &[u32]) {
     for number in numbers {
         if let Err(error) = shared.disk.remove(&segment::path(&shared.log_folder, *number)) {

@@ -97,6 +97,42 @@ fn body(id: u64, length: usize) -> Vec<u8> {
     (0..length).map(|_| rng.u8(..)).collect()
 }
 
+/// Lets a log of one segment, which is closed, have room for no other one.
+fn leave_one_segment(disk: &SimDisk) {
+    let folder = Path::new("/data/spool/log");
+    for name in disk.list(folder).unwrap() {
+        if name != "00000000.seg" {
+            disk.remove(&folder.join(name)).unwrap();
+        }
+    }
+    disk.sync_dir(folder).unwrap();
+    disk.fail_segments(true);
+}
+
+/// The same, and it has none for a note either.
+pub(crate) fn leave_no_room(disk: &SimDisk, options: Options) {
+    leave_one_segment(disk);
+    let ledger = Arc::new(NoLedger);
+    let (spool, _) = Spool::open_on(Arc::new(disk.clone()), Path::new(DATA), options, ledger, None).unwrap();
+    // A note of something that is not there.
+    let note = |length| Note::Settled(MessageId(0), vec![(0, 0); length]);
+    fill_with(&spool, &[note(1000), note(0)]);
+}
+
+/// Writes each note until there is no room for it.
+fn fill_with(spool: &Spool, notes: &[Note]) {
+    std::thread::scope(|scope| {
+        // Whoever asks may be in a runtime of his own.
+        scope.spawn(|| {
+            runtime().block_on(async {
+                for note in notes {
+                    while spool.note_durably(note).await.is_ok() {}
+                }
+            });
+        });
+    });
+}
+
 /// What was promised to others when the power went.
 #[derive(Default)]
 struct Promises {
@@ -454,17 +490,15 @@ fn what_moved_without_a_note_does_not_come_back() {
         let disk = SimDisk::default();
         let (spool, _) = open(&disk, &Arc::default());
         runtime().block_on(async {
-            let record = Arc::new(record(1, body(1, 100)));
-            spool.append(Arc::clone(&record)).await.unwrap();
-            spool.deferred().put(&record, &State::default()).unwrap();
+            spool.append(Arc::new(record(1, body(1, 100)))).await.unwrap();
         });
         drop(spool);
-        for name in disk.list(Path::new("/data/spool/log")).unwrap() {
-            if full && name != "00000000.seg" {
-                disk.remove(&Path::new("/data/spool/log").join(name)).unwrap();
-            }
+        if full {
+            leave_no_room(&disk, small());
         }
-        disk.fail_segments(full);
+        let (spool, _) = open(&disk, &Arc::default());
+        spool.deferred().put(&record(1, body(1, 100)), &State::default()).unwrap();
+        drop(spool);
         let (spool, found) = open(&disk, &Arc::default());
         assert_eq!((found.log.len(), found.deferred), (0, vec![MessageId(1)]));
         runtime().block_on(async {

@@ -3,7 +3,7 @@
 use super::backlog::{gated, patient};
 use super::reads::{hesitant, on};
 use super::*;
-use crate::spool::TestDisk;
+use crate::spool::{Note, TestDisk};
 use std::sync::atomic::AtomicUsize;
 
 /// Waits until the state on disk says that the first recipient has its message.
@@ -109,19 +109,23 @@ async fn a_message_is_tried_again_though_the_disk_was_full() {
     let data = tempfile::tempdir().unwrap();
     let (port, seen, ready) = hesitant().await;
     let disk = TestDisk::default();
-    let (_held, closed) = closed();
-    let queue = on(&disk, data.path(), closed);
-    let text = format!("Subject: x\n\n{}", "0123456789\n".repeat(4000));
-    let mut count = 1;
-    queue.submit(message(count, &["late@far.example"], &text)).await.unwrap();
+    let queue = on(&disk, data.path(), port);
+    // All that move wait, until the log is full.
+    let turns = queue.inner.movers.acquire_many(8).await.unwrap();
+    let count = 5;
+    for id in 1..=count {
+        queue.submit(message(id, &["late@far.example"], "Subject: x\n\n")).await.unwrap();
+    }
+    while queue.counters().deferred < count {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     // No room for another segment, and what segments there are, are used up.
     disk.fail_segments(true);
-    while queue.submit(message(count + 1, &["late@far.example"], &text)).await.is_ok() {
-        count += 1;
+    for length in [10_000, 0] {
+        let note = Note::Settled(MessageId(0), vec![(0, 0); length]);
+        while queue.inner.spool.note_durably(&note).await.is_ok() {}
     }
-    queue.drain(Duration::from_millis(1)).await;
-    drop(queue);
-    let queue = on(&disk, data.path(), port);
+    drop(turns);
     let attempts = |id| queue.inner.spool.deferred().state(MessageId(id)).unwrap().attempts;
     while (1..=count).any(|id| attempts(id) == 0) {
         tokio::time::sleep(Duration::from_millis(10)).await;

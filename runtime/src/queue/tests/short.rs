@@ -2,8 +2,8 @@
 
 use super::backlog::{gated, patient};
 use super::*;
-use crate::spool::TestDisk;
 use crate::spool::disk::Disk as _;
+use crate::spool::{TestDisk, leave_no_room};
 
 const TEXT: usize = 20_000;
 
@@ -21,6 +21,48 @@ async fn queue() -> (Queue, TestDisk, [Seen; 2], fair::Gate) {
     let settings = patient(Path::new("/nowhere"));
     let queue = Queue::start_with(spool, recovery, Box::new(map), Tls::default(), settings);
     (queue, disk, [seen_late, seen], gate)
+}
+
+/// What went out cannot be noted on a full disk: it goes out once there is room, and not at each restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn nothing_goes_out_that_cannot_be_noted() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen) = server(|_| None).await;
+    let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
+    let open = |disk: &TestDisk| {
+        let disk = Arc::new(disk.clone());
+        Spool::open_on(disk, Path::new("/data"), options, Arc::new(NoLedger), None).unwrap()
+    };
+    let mut disk = TestDisk::default();
+    let (spool, _) = open(&disk);
+    for id in 1..=5 {
+        let to = if id > 3 { "b@here.example" } else { "a@far.example" };
+        spool.append(Arc::new(message(id, &[to], "Subject: x\n\n"))).await.unwrap();
+    }
+    drop(spool);
+    leave_no_room(&disk, options);
+    for life in 0..3 {
+        let (spool, recovery) = open(&disk);
+        let map = [("far.example".to_owned(), relay(port))].into();
+        let (guide, settings) = (Box::new(Map(map, Vec::new())), patient(data.path()));
+        let queue = Queue::start_with(spool, recovery, guide, Tls::default(), settings);
+        assert_eq!(queue.counters().queued, 5);
+        let delivered = || seen.all().len() + mailbox(data.path(), "here.example/b").len();
+        if life == 2 {
+            disk.fail_segments(false);
+            empty(&queue).await;
+            assert_eq!(delivered(), 5, "each once");
+        } else {
+            // It would not take long.
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                assert_eq!(delivered(), 0);
+            }
+        }
+        queue.drain(Duration::from_secs(5)).await;
+        drop(queue);
+        disk = disk.after_cut(life);
+    }
 }
 
 async fn submit(queue: &Queue, ids: std::ops::RangeInclusive<u64>, to: &str) {

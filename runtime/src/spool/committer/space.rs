@@ -1,11 +1,14 @@
 //! Room on the disk: whether a record can be taken, and what is given back where there is little.
 
-use super::{MAX_WAIT, MAX_WAITING, Shared, locked};
-use crate::spool::{SpoolError, rotate};
+use super::{MAX_WAIT, MAX_WAITING, Shared, for_notes, locked};
+use crate::spool::{SpoolError, rotate, segment};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// How long an answer on free space is used, in milliseconds.
 const SPACE_AGE: u64 = 250;
+/// How long room for notes is not looked for again, in milliseconds.
+const ROOM_AGE: u64 = if cfg!(test) { 20 } else { 1000 };
 
 impl Shared {
     pub fn ready(&self) -> Result<(), SpoolError> {
@@ -61,6 +64,51 @@ impl Shared {
     /// Has the next who asks look again.
     pub fn look_again(&self) {
         self.space_at.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// Whether the log has room for the notes of what is begun now. Where it has none it is asked to find some.
+    pub fn can_note(&self) -> bool {
+        if self.can_note.load(Ordering::Acquire) {
+            return true;
+        }
+        let now = self.now();
+        let at = self.room_at.load(Ordering::Relaxed);
+        if at != u64::MAX && now.saturating_sub(at) < ROOM_AGE {
+            return false;
+        }
+        self.room_at.store(now, Ordering::Relaxed);
+        let mut pending = locked(&self.pending);
+        pending.room = true;
+        pending.asleep = false;
+        drop(pending);
+        self.wake.notify_one();
+        false
+    }
+
+    /// Finds out whether there is such room: half of what is kept for notes may be used by what is under way already.
+    pub fn weigh(&self) {
+        let room = {
+            let log = self.log();
+            let left = segment::end(self.options.segment).saturating_sub(log.offset) as usize;
+            !log.free.is_empty() || (!log.live.is_empty() && left >= for_notes(self.options.segment) / 2)
+        };
+        let can_note = room && !self.late.load(Ordering::Relaxed);
+        self.can_note.store(can_note, Ordering::Release);
+        if can_note && self.told.swap(false, Ordering::Relaxed) {
+            tracing::info!("the spool's log has room again: mail is delivered");
+        }
+    }
+
+    /// Sees to it that there is another segment to go on in.
+    pub fn find_room(self: &Arc<Self>) {
+        if self.can_note.load(Ordering::Acquire) {
+            return;
+        }
+        if let Err(error) = self.check().and_then(|()| rotate::have_spare(self))
+            && !self.told.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!(%error, "no mail is delivered: the spool's log has no room to note what becomes of it");
+        }
     }
 
     /// Whether less was left on the disk than is to stay free when somebody looked.

@@ -162,6 +162,89 @@ fn what_the_log_refuses_takes_no_space() {
     assert_eq!(disk.list(Path::new(&folder)).unwrap(), [MessageId(1).to_string()]);
 }
 
+/// Each start would take a segment more from a disk that has none to give.
+#[test]
+fn a_restart_goes_on_in_the_last_segment() {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(spool.append(Arc::new(record(1, body(1, 300))))).unwrap();
+    drop(spool);
+    leave_one_segment(&disk);
+    for life in 2..10 {
+        let (spool, found) = open(&disk, &Arc::default());
+        assert_eq!((found.log.len(), found.damaged), (1, 0));
+        assert_eq!(found.log[0].id, MessageId(life - 1));
+        let position = runtime().block_on(async {
+            assert!(spool.can_note());
+            spool.note_durably(&Note::Done(MessageId(life - 1))).await.unwrap();
+            spool.append(Arc::new(record(life, body(life, 300)))).await.unwrap()
+        });
+        assert_eq!(spool.read(position).unwrap(), record(life, body(life, 300)));
+        assert_eq!(files(&disk), 1);
+    }
+}
+
+/// What the power left of a write is not written over: nothing old can join what is new.
+#[test]
+fn a_torn_tail_is_left_alone() {
+    for (at, same) in [(None, true), (Some(100), false)] {
+        let disk = SimDisk::default();
+        let (spool, _) = open(&disk, &Arc::default());
+        let (first, last) = runtime().block_on(async {
+            let first = spool.append(Arc::new(record(1, body(1, 300)))).await.unwrap();
+            (first, spool.append(Arc::new(record(2, body(2, 300)))).await.unwrap())
+        });
+        drop(spool);
+        if let Some(at) = at {
+            disk.damage(Path::new("/data/spool/log/00000000.seg"), last.offset as usize + at);
+        }
+        let (spool, found) = open(&disk, &Arc::default());
+        assert_eq!(found.log.len(), if same { 2 } else { 1 });
+        let next = runtime().block_on(spool.append(Arc::new(record(3, body(3, 300))))).unwrap();
+        assert_eq!(next.generation == first.generation, same);
+    }
+}
+
+/// Mail that is here finds room for what becomes of it, where none comes in any more.
+#[test]
+fn the_end_of_the_log_is_for_notes() {
+    let disk = SimDisk::default();
+    drop(open(&disk, &Arc::default()));
+    leave_one_segment(&disk);
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(async {
+        let mut taken = 0;
+        let refused = loop {
+            taken += 1;
+            if let Err(error) = spool.append(Arc::new(record(taken, body(taken, 60)))).await {
+                break error;
+            }
+        };
+        assert_eq!(refused, SpoolError::Full);
+        assert!(taken > 100 && spool.can_note());
+        for id in 1..=10 {
+            spool.note_durably(&Note::Done(MessageId(id))).await.unwrap();
+        }
+        // Before the last of it nothing more is begun, and what is under way can still be noted.
+        while spool.can_note() {
+            spool.note_durably(&Note::Done(MessageId(1))).await.unwrap();
+        }
+        for id in 11..=20 {
+            spool.note_durably(&Note::Done(MessageId(id))).await.unwrap();
+        }
+        while spool.note_durably(&Note::Done(MessageId(1))).await.is_ok() {}
+        assert!(!spool.can_note());
+        disk.fail_segments(false);
+        while !spool.can_note() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        spool.note_durably(&Note::Done(MessageId(21))).await.unwrap();
+    });
+    drop(spool);
+    let (_, found) = open(&disk, &Arc::default());
+    assert_eq!(found.log.first().map(|message| message.id), Some(MessageId(22)));
+}
+
 /// Counts nothing, and cannot save it while the disk under it has no room.
 #[derive(Default)]
 struct Stubborn(std::sync::atomic::AtomicBool);
