@@ -15,8 +15,9 @@ const BACK_SEAT: i32 = 10;
 /// How many may be in use beside clients.
 fn others(config: &Config) -> u64 {
     let passed = config.pass_through.map_or(0, |bounds| bounds.connections);
-    // Those to the local server come on top.
-    let delivering = u64::from(config.queue.connections_in_all) + u64::from(config.queue.connections);
+    // One to a server that puts a message off stays open while another server is asked for it. Those to the local server,
+    // which is the only one, come on top.
+    let delivering = 2 * u64::from(config.queue.connections_in_all) + u64::from(config.queue.connections);
     OTHERS + delivering + u64::from(passed)
 }
 
@@ -55,5 +56,20 @@ pub fn step_back() {
 pub(super) fn small_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::debug!(%error, "memory is taken as the system likes");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that is asked next has a connection beside the one that put the message off.
+    #[test]
+    fn each_connection_has_a_descriptor() {
+        let mut config = Config::default();
+        let before = others(&config);
+        config.queue.connections_in_all += 100;
+        config.pass_through = Some(crate::config::PassThrough { connections: 10 });
+        assert_eq!(others(&config), before + 210);
     }
 }
