@@ -115,10 +115,10 @@ async fn what_finds_no_place_again_is_told_of() {
     let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
     let (spool, _) = Spool::open(data.path(), options, Arc::new(NoLedger)).unwrap();
     let state = State { attempts: 1, ..State::default() };
-    for n in 1..=share + 10 {
+    for n in 1..=share + 11 {
         let mut record = old(2 * n);
-        // The first ones are new.
-        record.received = if n <= share { now() } else { record.received };
+        // The first ones are new; the hop has one in its hands.
+        record.received = if n <= share + 1 { now() } else { record.received };
         let due = i64::try_from(n).unwrap();
         spool.deferred().put(&record, &State { due, ..state.clone() }).unwrap();
     }
