@@ -63,8 +63,8 @@ impl Inner {
 
     /// Whether each hop that a deferred message waits for has its share of others.
     pub(super) fn has_no_place(&self, record: &Record, state: &State) -> bool {
-        let share = self.share();
-        self.full_lane(record, state, |lane, _| lane.is_full(share)).is_some()
+        let (id, share) = (record.id, self.share());
+        self.full_lane(record, state, |lane, sender| lane.is_full(id, sender, share)).is_some()
     }
 
     /// Looks after what waits for as long as the queue runs.

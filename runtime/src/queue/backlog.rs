@@ -5,9 +5,10 @@
 //! sender, and calls them in turn when there is room. What a restart finds in the log goes the same way. So a slow hop
 //! takes neither the memory nor the turns of others, however much waits for it.
 
+use super::crowd::IN_LOG;
 use super::entry::{Entry, Place, Start};
 use super::hop::Lane;
-use super::turns::MAX_DEFERRED;
+use super::turns::{Full, MAX_DEFERRED};
 use super::{Inner, now};
 use crate::envelope::{MessageId, Record};
 use crate::spool::deferred::{Fates, State};
@@ -86,10 +87,10 @@ impl Inner {
             self.plan(record.id, &State { due: now(), ..state });
             return;
         }
-        if let Some((lane, sender)) = full {
+        if let Some(full) = full {
             // Remembered first: it may be called in this very moment.
             self.index().wait(record.id, position, false, record.received);
-            self.shelve(&lane, record.id, sender);
+            self.leave_in_log(full, record.id);
             return;
         }
         let place = if position.external { Place::Deferred } else { Place::Log(position) };
@@ -98,16 +99,21 @@ impl Inner {
         self.schedule(Entry::new(self, record, start), record);
     }
 
-    fn shelve(&self, lane: &Arc<Lane>, id: MessageId, sender: u64) {
-        lane.shelve(id, sender);
-        // The last one that it held may have gone meanwhile.
-        self.refill(lane);
+    fn leave_in_log(&self, full: Full, id: MessageId) {
+        match full {
+            Full::Crowd(want) => self.join_crowd(want, id, IN_LOG),
+            Full::Lane(lane, sender) => {
+                lane.shelve(id, sender);
+                // The last one that it held may have gone meanwhile.
+                self.refill(&lane);
+            }
+        }
     }
 
     /// Calls those that a lane has room for now.
     pub(super) fn refill(&self, lane: &Arc<Lane>) {
         loop {
-            let (parked, shelved) = lane.unpark(self.fresh_share());
+            let (parked, shelved) = lane.unpark(self.share(), self.fresh_share());
             self.wake(parked);
             let none = shelved.is_empty();
             let coming = shelved.into_iter().map(|id| (id, Some(Coming(Arc::clone(lane))))).collect();
@@ -123,6 +129,7 @@ impl Inner {
         let (parked, shelved) = lane.unpark_all();
         self.wake(parked);
         self.call(shelved);
+        self.vacate(lane);
     }
 
     /// Has messages in the log taken up. False where none of them waits there any more.
@@ -174,6 +181,7 @@ impl Inner {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             self.take_up_one(id, &mut troubled).await;
+            self.came(id);
             if let Some(lane) = coming.map(|coming| Arc::clone(&coming.0)) {
                 // Those may have gone elsewhere whose room was kept.
                 self.refill(&lane);
@@ -246,15 +254,22 @@ impl Inner {
         let Fates { settled, words } = self.fates().get(&record.id).cloned().unwrap_or_default();
         let state = State { settled, words, ..State::default() };
         let share = self.fresh_share();
-        if let Some((lane, sender)) = self.full_lane(record, &state, |lane, _| lane.is_crowded(share)) {
+        // What was kept for it is there now.
+        let called = self.crowd.came(record.id);
+        let full = self.full_lane(record, &state, |lane, _| lane.is_crowded(share));
+        if let Some(full) = full {
             if self.index().wait_on(record.id) {
-                self.shelve(&lane, record.id, sender);
+                self.leave_in_log(full, record.id);
             }
-            return;
+        } else {
+            let size = record.bytes.len();
+            let place = Place::Log(position);
+            let start = Start { place, state, again, waited: true, size, permit: None };
+            self.schedule(Entry::new(self, record, start), record);
         }
-        let size = record.bytes.len();
-        let start = Start { place: Place::Log(position), state, again, waited: true, size, permit: None };
-        self.schedule(Entry::new(self, record, start), record);
+        if called {
+            self.call_crowd();
+        }
     }
 
     /// Moves a message that waits in the log to the deferred store, where it is due at once.

@@ -4,6 +4,7 @@ use super::Inner;
 use super::aside::Aside;
 use super::holders::Saving;
 use super::room::{For, Room};
+use super::shares::Origin;
 use super::wish::Wish;
 use crate::deliver::{Hand, Outcome};
 use crate::envelope::{MessageId, Record};
@@ -125,6 +126,8 @@ pub(super) struct Job {
     pub targets: Vec<u16>,
     /// Whose turn it takes.
     pub lane: u64,
+    /// Who caused it.
+    pub origin: Origin,
     /// When it came into its hop's queue.
     pub since: Instant,
     /// They were put off before, in this attempt.

@@ -1,32 +1,33 @@
 //! A queue of queues: each key has its turn, however much another one has waiting.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 
 /// First in, first out within a key; one of each key in turn.
 #[derive(Debug)]
-pub(super) struct Fair<T> {
-    lanes: HashMap<u64, VecDeque<T>>,
-    turns: VecDeque<u64>,
+pub(super) struct Fair<T, K = u64> {
+    lanes: HashMap<K, VecDeque<T>>,
+    turns: VecDeque<K>,
     length: usize,
 }
 
-impl<T> Default for Fair<T> {
+impl<T, K> Default for Fair<T, K> {
     fn default() -> Self {
         Self { lanes: HashMap::new(), turns: VecDeque::new(), length: 0 }
     }
 }
 
-impl<T> Fair<T> {
+impl<T, K: Copy + Eq + Hash> Fair<T, K> {
     pub fn len(&self) -> usize {
         self.length
     }
 
     /// How much of this key waits.
-    pub fn count(&self, key: u64) -> usize {
+    pub fn count(&self, key: K) -> usize {
         self.lanes.get(&key).map_or(0, VecDeque::len)
     }
 
-    pub fn push(&mut self, key: u64, item: T) {
+    pub fn push(&mut self, key: K, item: T) {
         self.length += 1;
         let lane = self.lanes.entry(key).or_default();
         if lane.is_empty() {
@@ -36,7 +37,7 @@ impl<T> Fair<T> {
     }
 
     /// Puts back what was taken, as the next of all.
-    pub fn push_front(&mut self, key: u64, item: T) {
+    pub fn push_front(&mut self, key: K, item: T) {
         self.length += 1;
         let lane = self.lanes.entry(key).or_default();
         if lane.is_empty() {
@@ -64,17 +65,22 @@ impl<T> Fair<T> {
         std::iter::from_fn(|| self.pop()).collect()
     }
 
+    /// What is next of each key.
+    pub fn first_of_each(&self) -> impl Iterator<Item = &T> {
+        self.lanes.values().filter_map(VecDeque::front)
+    }
+
     pub fn pop(&mut self) -> Option<T> {
         self.pop_of(|_| true).map(|(_, item)| item)
     }
 
     /// Whose turn it is among the keys that may go.
-    pub fn turn(&self, may: impl Fn(u64) -> bool) -> Option<u64> {
+    pub fn turn(&self, may: impl Fn(K) -> bool) -> Option<K> {
         self.turns.iter().copied().find(|key| may(*key))
     }
 
     /// The next one of the keys that may go; the others keep their turns.
-    pub fn pop_of(&mut self, may: impl Fn(u64) -> bool) -> Option<(u64, T)> {
+    pub fn pop_of(&mut self, may: impl Fn(K) -> bool) -> Option<(K, T)> {
         let at = self.turns.iter().position(|key| may(*key))?;
         let key = self.turns.remove(at)?;
         let lane = self.lanes.get_mut(&key)?;

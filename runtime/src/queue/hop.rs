@@ -17,9 +17,12 @@ use super::entry::{Entry, Job};
 use super::fair::Fair;
 use super::room;
 use super::route::Hop;
+use super::shares::{Origin, Rank};
+use super::sockets::{Place, Sockets, Turn};
 use crate::deliver::{LOGIN_REFUSED, Reason};
 use crate::envelope::MessageId;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
@@ -37,6 +40,10 @@ const MOST_FRESH: usize = 3 * FRESH;
 const ERRANDS: usize = 4;
 /// So many transactions in a row that a hop falls silent in say that it is down; fewer speak of themselves alone.
 const SILENCES: usize = 3;
+/// Next hops with nothing to do that are kept.
+pub(super) const MOST_LANES: usize = 1024;
+/// One that was called and did not come for so long keeps no room from others.
+pub(super) const LATE: Duration = Duration::from_secs(60);
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LAST_WAIT: Duration = Duration::from_secs(60);
 
@@ -45,6 +52,7 @@ pub(super) struct Lane {
     pub hop: Hop,
     /// For large messages in its hands.
     pub room: Arc<Semaphore>,
+    berths: Arc<Sockets>,
     state: Mutex<LaneState>,
 }
 
@@ -53,8 +61,10 @@ struct LaneState {
     queue: Fair<Job>,
     /// How many of these were deferred before.
     again: usize,
-    /// Deferred messages that wait for room among those.
-    parked: VecDeque<MessageId>,
+    /// Deferred messages that wait for room among those, and when they are looked at in any case.
+    parked: Fair<(MessageId, i64)>,
+    /// Those of them that were called and did not come yet, and when.
+    woken: HashMap<MessageId, Instant>,
     /// Messages in the log that wait for room among the others.
     shelf: Fair<MessageId>,
     /// How many of those were called and did not come yet.
@@ -70,6 +80,10 @@ struct LaneState {
     errands: usize,
     /// It took mail when it was last tried.
     proven: bool,
+    /// Its part of the memory that destinations without number share.
+    berth: Option<Place>,
+    /// Those of its workers that wait for a connection.
+    waits: Vec<Arc<Turn>>,
     /// How many transactions in a row it fell silent in.
     silences: usize,
     /// One of the workers that there are was answered: there may be more than one.
@@ -108,6 +122,7 @@ impl LaneState {
     }
 
     fn put(&mut self, job: Job) {
+        self.woken.remove(&job.entry.id);
         self.again += usize::from(job.entry.is_retry());
         self.queue.push(job.lane, job);
     }
@@ -122,6 +137,22 @@ impl LaneState {
         let job = self.queue.pop()?;
         self.again = self.again.saturating_sub(usize::from(job.entry.is_retry()));
         Some(job)
+    }
+
+    /// Whether a deferred message of this sender is to wait on disk: since others of his do and were not called like it, or since
+    /// `share` messages wait here. Whoever has few of those has a place all the same, up to half as many more.
+    fn is_full(&self, id: MessageId, sender: u64, share: usize) -> bool {
+        let much = self.again >= share + share / 2;
+        if self.woken.contains_key(&id) {
+            return much;
+        }
+        let few = || !much && self.queue.count(sender) <= share / 10;
+        self.parked.count(sender) > 0 || (self.again >= share && !few())
+    }
+
+    /// Nothing waits here, in memory or outside.
+    fn is_empty(&self) -> bool {
+        self.queue.len() == 0 && self.parked.len() == 0 && self.shelf.len() == 0
     }
 
     /// Whether another worker may be at work for this sender: all but one, where there is more than one.
@@ -189,11 +220,12 @@ impl LaneState {
 }
 
 impl Lane {
-    pub fn new(hop: Hop, limit: usize) -> Self {
+    pub fn new(hop: Hop, limit: usize, proven: bool, berths: Arc<Sockets>) -> Self {
         Self {
             hop,
             room: Arc::new(Semaphore::new(room::SHARE)),
-            state: Mutex::new(LaneState { limit, ..LaneState::default() }),
+            berths,
+            state: Mutex::new(LaneState { limit, proven, ..LaneState::default() }),
         }
     }
 
@@ -212,7 +244,7 @@ impl Lane {
 
     /// Adds a job. `Ok(true)`: a worker is to be started, and is counted already. An error hands the
     /// job back: the hop is down.
-    pub fn push(&self, job: Job) -> Result<bool, (Job, Reason)> {
+    pub fn push(&self, job: Job) -> Result<bool, Box<(Job, Reason)>> {
         let mut state = self.state();
         if state.closed {
             // It is on disk; the next run delivers it.
@@ -221,7 +253,7 @@ impl Lane {
         if let Some(down) = &state.down {
             let now = Instant::now();
             if !down.is_probed() && now < down.until {
-                return Err((job, down.reason.clone()));
+                return Err(Box::new((job, down.reason.clone())));
             }
         }
         let most = match job.entry.is_retry() {
@@ -229,15 +261,51 @@ impl Lane {
             false => state.fresh() >= MOST_FRESH,
         };
         if most {
-            return Err((job, Reason::new((4, 4, 5), "much other mail waits for its next hop")));
+            let reason = Reason::new((4, 4, 5), "much other mail waits for its next hop");
+            return Err(Box::new((job, reason)));
         }
-        let sender = job.lane;
+        let (sender, origin) = (job.lane, job.origin);
+        if state.berth.is_none() && matches!(self.hop, Hop::Mx(_)) {
+            let rank = if state.proven { Rank::Proven } else { Rank::Unproven };
+            state.berth = self.berths.place_at_once(rank, origin);
+            if state.berth.is_none() {
+                let reason = Reason::new((4, 4, 5), "mail for many other domains waits");
+                return Err(Box::new((job, reason)));
+            }
+        }
         state.put(job);
-        if !state.may_have_one(sender) {
-            // One of those who are at work for him takes it.
-            return Ok(false);
-        }
-        Ok(state.call_one())
+        let waits = state.waits.clone();
+        // One of those who are at work for him takes it, where there may be no more.
+        let more = state.may_have_one(sender) && state.call_one();
+        drop(state);
+        waits.iter().for_each(|turn| turn.join(origin));
+        Ok(more)
+    }
+
+    /// Somebody who waits for a connection for a job of this origin, and for what else waits here.
+    pub fn wait(self: &Arc<Self>, turn: Arc<Turn>, origin: Origin) -> Waiting {
+        let others: Vec<Origin> = {
+            let mut state = self.state();
+            state.waits.push(Arc::clone(&turn));
+            state.queue.first_of_each().map(|job| job.origin).collect()
+        };
+        turn.join(origin);
+        others.into_iter().for_each(|other| turn.join(other));
+        Waiting { lane: Arc::clone(self), turn }
+    }
+
+    pub fn has_berth(&self) -> bool {
+        self.state().berth.is_some()
+    }
+
+    /// Gives its berth to others where nothing waits here and nobody is at work. True where it had one.
+    pub fn leave_berth(&self) -> bool {
+        let berth = {
+            let mut state = self.state();
+            let empty = state.workers == 0 && state.is_empty();
+            if empty { state.berth.take() } else { None }
+        };
+        berth.is_some()
     }
 
     /// Takes one job more for a worker that has one of this sender in hand: one up to so many bytes, and only where nobody
@@ -287,19 +355,21 @@ impl Lane {
         jobs
     }
 
-    /// Whether a deferred message is to wait on disk, since `share` of them wait here: it is remembered then.
-    pub fn parks(&self, id: MessageId, share: usize) -> bool {
+    /// Whether a deferred message of this sender is to wait on disk, since others do, or since `share` of them wait here: it is
+    /// remembered then, with when it is looked at in any case.
+    pub fn parks(&self, (id, due): (MessageId, i64), sender: u64, share: usize) -> bool {
         let mut state = self.state();
-        let full = !state.closed && state.again >= share;
+        let full = !state.closed && state.is_full(id, sender, share);
         if full {
-            state.parked.push_back(id);
+            state.woken.remove(&id);
+            state.parked.push(sender, (id, due));
         }
         full
     }
 
-    /// Whether so many deferred messages wait here.
-    pub fn is_full(&self, share: usize) -> bool {
-        self.state().again >= share
+    /// Whether a deferred message of this sender is to wait on disk.
+    pub fn is_full(&self, id: MessageId, sender: u64, share: usize) -> bool {
+        self.state().is_full(id, sender, share)
     }
 
     /// Whether a message of this sender that comes in now is to wait in the log: since others of his do, or since `share`
@@ -324,13 +394,18 @@ impl Lane {
         }
     }
 
-    /// Those that have room now: deferred ones, and those in the log where up to `share` may wait here.
-    pub fn unpark(&self, share: usize) -> (Vec<MessageId>, Vec<MessageId>) {
+    /// Those that have room now, in turn by sender: deferred ones where up to `again` of them may wait here, and those in the log
+    /// where up to `share` may.
+    pub fn unpark(&self, again: usize, share: usize) -> (Vec<(MessageId, i64)>, Vec<MessageId>) {
         let mut state = self.state();
         let (mut parked, mut shelved) = (Vec::new(), Vec::new());
-        if !state.parked.is_empty() && state.again <= SHARE / 2 {
-            let room = SHARE.saturating_sub(state.again).min(state.parked.len());
-            parked.extend(state.parked.drain(..room));
+        if state.parked.len() > 0 && state.again <= again / 2 {
+            // Some may have gone another way.
+            let now = Instant::now();
+            state.woken.retain(|_, since| now.saturating_duration_since(*since) < LATE);
+            let room = again.saturating_sub(state.again + state.woken.len());
+            parked.extend(std::iter::from_fn(|| state.parked.pop()).take(room));
+            state.woken.extend(parked.iter().map(|(id, _)| (*id, now)));
         }
         let fresh = state.fresh() + state.coming;
         if state.shelf.len() > 0 && fresh <= share / 2 {
@@ -347,10 +422,10 @@ impl Lane {
     }
 
     /// All of both: they are to be looked at anew.
-    pub fn unpark_all(&self) -> (Vec<MessageId>, Vec<MessageId>) {
+    pub fn unpark_all(&self) -> (Vec<(MessageId, i64)>, Vec<MessageId>) {
         let mut state = self.state();
-        let shelf = std::mem::take(&mut state.shelf);
-        (std::mem::take(&mut state.parked).into(), shelf.into_all())
+        let (parked, shelf) = (std::mem::take(&mut state.parked), std::mem::take(&mut state.shelf));
+        (parked.into_all(), shelf.into_all())
     }
 
     /// Ends the workers after what they are doing, and forgets what waits: it is on disk.
@@ -358,8 +433,7 @@ impl Lane {
         let mut state = self.state();
         state.closed = true;
         let jobs: Vec<Job> = std::iter::from_fn(|| state.take()).collect();
-        state.parked.clear();
-        state.shelf = Fair::default();
+        (state.parked, state.shelf) = (Fair::default(), Fair::default());
         for bell in state.resting.drain(..) {
             bell.notify_one();
         }
@@ -371,6 +445,7 @@ impl Lane {
     pub fn reached(&self) -> usize {
         let mut state = self.state();
         (state.proven, state.silences) = (true, 0);
+        state.berth.iter_mut().for_each(|berth| _ = berth.prove());
         let first = !std::mem::replace(&mut state.answered, true);
         if state.down.take().is_none() && !first {
             return 0;
@@ -447,8 +522,7 @@ impl Lane {
     pub fn is_idle(&self) -> bool {
         let state = self.state();
         let down = state.down.as_ref().is_some_and(|d| d.until > Instant::now());
-        let empty = state.queue.len() == 0 && state.parked.is_empty() && state.shelf.len() == 0;
-        state.workers == 0 && empty && !down
+        state.workers == 0 && state.is_empty() && state.berth.is_none() && !down
     }
 }
 
@@ -459,6 +533,26 @@ impl Drop for Errand {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.errands = state.errands.saturating_sub(1);
+    }
+}
+
+/// Somebody who waits for a connection of his lane.
+pub(super) struct Waiting {
+    lane: Arc<Lane>,
+    turn: Arc<Turn>,
+}
+
+impl Waiting {
+    /// It, when it comes. Once.
+    pub async fn place(&self) -> Place {
+        self.turn.place().await
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.lane.state().waits.retain(|other| !Arc::ptr_eq(other, &self.turn));
+        self.turn.end();
     }
 }
 
@@ -475,10 +569,13 @@ impl Inner {
         if let Some(lane) = lanes.get(hop) {
             return Arc::clone(lane);
         }
-        if lanes.len() >= 1024 {
+        // As many again come before they are looked through again: each costs the same, however many there are.
+        if lanes.len() >= self.most_lanes.load(Ordering::Relaxed) {
             lanes.retain(|_, lane| !lane.is_idle());
+            self.most_lanes.store((2 * lanes.len()).max(MOST_LANES), Ordering::Relaxed);
         }
-        let lane = Arc::new(Lane::new(hop.clone(), self.ways.load().limit(hop)));
+        let (limit, proven) = (self.ways.load().limit(hop), self.proven.has(hop));
+        let lane = Arc::new(Lane::new(hop.clone(), limit, proven, Arc::clone(&self.berths)));
         lanes.insert(hop.clone(), Arc::clone(&lane));
         lane
     }
@@ -487,12 +584,13 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::crowd;
 
     /// `queue retry` just after a relay was mended makes an attempt; a login that is refused has its minute all the same.
     #[test]
     fn an_admin_has_a_hop_tried_that_was_down() {
         for (status, tried) in [((4, 4, 1), true), (LOGIN_REFUSED, false)] {
-            let lane = Lane::new(Hop::Local, 1);
+            let lane = Lane::new(Hop::Local, 1, false, crowd::berths());
             let now = Instant::now();
             let reason = Reason::new(status, "down");
             let until = now + Duration::from_secs(60);
@@ -501,5 +599,37 @@ mod tests {
             lane.try_now();
             assert_eq!(lane.down_for().is_zero(), tried);
         }
+    }
+
+    /// Deferred mail that comes due while its hop has enough of others waits by sender, in turn, and nobody's goes before what waits.
+    #[test]
+    fn deferred_mail_waits_by_sender() {
+        let lane = Lane::new(Hop::Local, 1, false, crowd::berths());
+        let most = SHARE + SHARE / 2;
+        let woken = |share| -> Vec<u64> { lane.unpark(share, 1).0.iter().map(|(id, _)| id.0).collect() };
+        assert!(!lane.is_full(MessageId(0), 0, SHARE));
+        lane.state().again = SHARE;
+        assert!(!lane.is_full(MessageId(0), 0, SHARE), "whoever has few has a place");
+        lane.state().again = most;
+        for n in 0..300 {
+            let sender = u64::from(n % 100 == 99);
+            assert!(lane.parks((MessageId(n), 0), sender, SHARE));
+        }
+        assert!(woken(SHARE).is_empty(), "it has enough still");
+        lane.state().again = SHARE / 2;
+        let first = woken(SHARE);
+        assert_eq!(first.get(..7), Some([0, 99, 1, 199, 2, 299, 3].as_slice()));
+        assert_eq!(first.len(), SHARE / 2);
+        // Those were called; another of the same sender comes behind those who wait, and whoever waits with none does not.
+        assert!(woken(SHARE).is_empty());
+        assert!(!lane.is_full(MessageId(3), 0, SHARE) && lane.is_full(MessageId(400), 0, SHARE));
+        assert!(!lane.is_full(MessageId(401), 1, SHARE));
+        assert!(!lane.parks((MessageId(3), 0), 0, SHARE), "it comes");
+        lane.state().woken.clear();
+        // Where few may wait, no more are read in vain.
+        assert!(woken(1).is_empty());
+        lane.state().again = 0;
+        assert_eq!(woken(1).len(), 1);
+        assert!(woken(1).is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! What waits in the queue and is not held in memory: deferred messages with when they are due, and messages in the log that
 //! wait for their first attempt.
 
+use super::crowd::IN_LOG;
 use super::now;
 use crate::envelope::MessageId;
 use crate::spool::Position;
@@ -91,9 +92,24 @@ impl Index {
         self.due.first().copied()
     }
 
-    /// Makes a message due that waits for a later time; one that is held goes on waiting.
-    pub fn wake(&mut self, id: MessageId, now: i64) {
-        if self.names.get(&id).is_some_and(|due| (now + 1..TAKING).contains(due)) {
+    /// How many messages wait.
+    pub fn len(&self) -> usize {
+        self.names.len() + self.waiting.len()
+    }
+
+    /// Whether a message is planned for this time still, or waits in the log still where it was said to.
+    pub fn is_waiting(&self, id: MessageId, due: i64) -> bool {
+        if due == IN_LOG { self.waits(id) } else { self.is_planned(id, due) }
+    }
+
+    /// Whether a message is planned for this time still.
+    pub fn is_planned(&self, id: MessageId, due: i64) -> bool {
+        self.names.get(&id) == Some(&due)
+    }
+
+    /// Makes a message due that is planned for this later time still.
+    pub fn wake(&mut self, id: MessageId, due: i64, now: i64) {
+        if due > now && self.is_planned(id, due) {
             self.insert(now, id);
         }
     }

@@ -11,6 +11,7 @@ mod ages;
 mod aside;
 mod attempt;
 mod backlog;
+mod crowd;
 mod damage;
 mod entry;
 mod fair;
@@ -24,6 +25,7 @@ mod room;
 mod route;
 mod schedule;
 mod settle;
+mod shares;
 mod sockets;
 #[cfg(test)]
 mod tests;
@@ -51,12 +53,14 @@ use crate::spool::deferred::Fates;
 use crate::spool::{Recovery, Spool, SpoolError};
 use arc_swap::ArcSwap;
 use backlog::Backlog;
+use crowd::{Crowd, Proven};
 use entry::Entry;
 use hop::Lane;
 use index::Index;
 use room::Rooms;
 use route::{Guide, LiveGuide};
 use rustls::RootCertStore;
+use sockets::Sockets;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -190,6 +194,12 @@ struct Inner {
     /// How mail goes on; a reload changes it.
     ways: ArcSwap<Ways>,
     lanes: Mutex<HashMap<Hop, Arc<Lane>>>,
+    /// How many there may be before those with nothing to do are thrown out.
+    most_lanes: AtomicUsize,
+    /// Room in memory for destinations by MX, and those who wait for some.
+    berths: Arc<Sockets>,
+    crowd: Crowd,
+    proven: Proven,
     index: Mutex<Index>,
     /// What is to be taken up from the log.
     backlog: Backlog,
@@ -264,6 +274,10 @@ impl Queue {
             spool,
             ways: ArcSwap::from_pointee(Ways::new(settings, dialer, guide)),
             lanes: Mutex::default(),
+            most_lanes: AtomicUsize::new(hop::MOST_LANES),
+            berths: crowd::berths(),
+            crowd: Crowd::default(),
+            proven: Proven::default(),
             index: Mutex::default(),
             backlog: Backlog::default(),
             fates: Mutex::default(),

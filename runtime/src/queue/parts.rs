@@ -3,6 +3,7 @@
 use super::entry::{Entry, Job, Place, Progress, Results};
 use super::notice::tells_of_delay;
 use super::route::Hop;
+use super::shares::Origin;
 use super::{Inner, now, turns};
 use crate::deliver::{Outcome, Reason};
 use crate::envelope::{Record, Target};
@@ -81,7 +82,7 @@ impl Inner {
                 continue;
             }
             let first = jobs.len();
-            let lane = turns::turn_of(&dispatch.sender);
+            let (lane, origin) = (turns::turn_of(&dispatch.sender), Origin::of(dispatch));
             let hops = ways.guide.hops(dispatch, now);
             for ((target, recipient), hop) in (0u16..).zip(&dispatch.recipients).zip(hops) {
                 if !wanted(place, target, recipient) {
@@ -100,6 +101,7 @@ impl Inner {
                     dispatch: place,
                     targets: vec![target],
                     lane,
+                    origin,
                     since: Instant::now(),
                     again,
                 };
@@ -123,13 +125,16 @@ impl Inner {
         match lane.push(job) {
             Ok(false) => {}
             Ok(true) => self.start_worker(&lane),
-            Err((job, reason)) => self.defer_job(job, &reason),
+            Err(back) => {
+                let (job, reason) = *back;
+                self.defer_job(job, &reason);
+            }
         }
     }
 
     /// Hands in what became of a job's recipients.
     pub(super) fn finish(self: &Arc<Self>, job: Job, outcomes: Vec<Outcome>, hop: &Hop) {
-        let Job { entry, dispatch, targets, lane, again, .. } = job;
+        let Job { entry, dispatch, targets, lane, origin, again, .. } = job;
         let (mut settled, mut failed, mut deferred) = (Vec::new(), 0, 0);
         for (target, outcome) in targets.iter().zip(&outcomes) {
             match outcome {
@@ -173,7 +178,7 @@ impl Inner {
             }
         }
         if !over.is_empty() {
-            let job = Job { entry, dispatch, targets: over, lane, since: Instant::now(), again };
+            let job = Job { entry, dispatch, targets: over, lane, origin, since: Instant::now(), again };
             self.hand_over(hop, job);
         }
     }

@@ -90,7 +90,11 @@ async fn sweep(inner: &Arc<Inner>) {
         let lanes: Vec<_> =
             inner.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         // Some that were called may have gone another way: others are to have their room.
-        lanes.iter().for_each(|lane| inner.refill(lane));
+        for lane in lanes {
+            inner.refill(&lane);
+            inner.vacate(&lane);
+        }
+        inner.tidy_crowd();
         inner.shorten().await;
         inner.spool.reclaim();
     }
@@ -247,15 +251,17 @@ async fn run(inner: &Arc<Inner>) {
             *tries += 1;
             tracing::warn!(%id, reason, "a deferred message cannot be read now; it is tried again");
             inner.index().give_back(id, now() + inner.wait(*tries));
+            inner.came(id);
             continue;
         }
         troubled.remove(&id);
+        // What was kept for it is there now.
+        let called = inner.crowd.came(id);
         match read {
+            Ok(Some((record, _, state)))
+                if !inner.is_out_of_time(&record, &state) && inner.parks(&record, &state) => {}
             Ok(Some((record, size, state))) => {
                 let late = inner.is_out_of_time(&record, &state);
-                if !late && inner.parks(&record, &state) {
-                    continue;
-                }
                 let reason = (late && inner.has_no_place(&record, &state)).then(waits);
                 let (place, permit) = (Place::Deferred, Some(permit));
                 let start = Start { place, state, again: true, waited: false, size, permit };
@@ -269,6 +275,9 @@ async fn run(inner: &Arc<Inner>) {
                     inner.set_aside_later(id, error);
                 }
             }
+        }
+        if called {
+            inner.call_crowd();
         }
     }
 }

@@ -1,113 +1,203 @@
-//! Connections to next hops: how many may be open at a time, and who may have them.
+//! Places, such as connections to next hops: how many may be held at a time, and who may have them.
 //!
-//! Servers that hang hold theirs for minutes, and one newsletter may find hundreds of them. So the bound for all has others
-//! inside, one narrower than the other: for what goes by MX, and for connections of domains that have not shown yet that they
-//! take mail. Within one bound it is first come, first served. Connections to the local server are none of these: mail that
+//! Servers that hang hold theirs for minutes, and one newsletter, or what a stranger has us send back, may find thousands of
+//! them. So the bound for all has others inside, one narrower than the other: for what goes by MX, and for domains that have
+//! not shown yet that they take mail; and in those nobody has more than he leaves to others ([`Shares`]). Who waits has his
+//! turn by whoever caused his mail. Connections to the local server are none of these: mail that
 //! stays here waits for no stranger, and they are as few as one hop may have.
 
-use super::route::Hop;
-use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use super::fair::Fair;
+use super::shares::{Origin, PARTED, Rank, Shares};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 
-/// Fewer connections than these are not parted.
-const PARTED: usize = 4;
+/// The places of one kind.
+pub(super) struct Sockets(Mutex<State>);
 
-/// How many connections of each kind may still be opened.
-pub(super) struct Sockets {
-    /// The bounds, from the widest to the narrowest.
-    bounds: [Arc<Semaphore>; 3],
+struct State {
+    shares: Shares,
+    /// Those who wait, none of whom may have one now; the same one for each who has mail with him.
+    waiting: Fair<Arc<Turn>, (Rank, Origin)>,
 }
 
-/// Who asks: the place of the narrowest bound on him.
-#[derive(Clone, Copy)]
-enum Rank {
-    /// A relay that the operator named.
-    Relay,
-    /// The servers of a domain that took mail when it was last tried.
-    Proven,
-    /// Those of another one.
-    Unproven,
+/// Somebody who waits for a place.
+pub(super) struct Turn {
+    sockets: Arc<Sockets>,
+    rank: Rank,
+    bell: Notify,
+    state: Mutex<Waits>,
 }
 
-/// A place among the connections that may be open; the local server needs none.
+#[derive(Default)]
+struct Waits {
+    /// Whose turns he waits for.
+    origins: Vec<Origin>,
+    /// Whose place he was given, and did not take yet.
+    given: Option<Origin>,
+    /// He had his turn.
+    served: bool,
+    /// He needs none any more.
+    over: bool,
+}
+
+/// A place that is held.
 pub(super) struct Place {
-    /// One of each bound, from the widest to the narrowest.
-    permits: Vec<OwnedSemaphorePermit>,
+    sockets: Arc<Sockets>,
+    rank: Rank,
+    origin: Origin,
 }
 
 impl Sockets {
-    /// For so many connections in all.
+    /// So many connections in all.
     pub fn new(all: usize) -> Self {
-        let all = all.clamp(1, Semaphore::MAX_PERMITS);
+        let all = all.max(1);
         let by_mx = all - if all < PARTED { 0 } else { all.div_ceil(8) };
         // One less than for those that are proven, where there is more than one.
         let unproven = (all / 2).min(by_mx - 1).max(1);
-        Self { bounds: [all, by_mx, unproven].map(|most| Arc::new(Semaphore::new(most))) }
+        Self::within([all, by_mx, unproven])
     }
 
-    fn up_to(&self, rank: Rank) -> impl DoubleEndedIterator<Item = &Arc<Semaphore>> {
-        self.bounds.iter().take(rank as usize + 1)
+    /// Within these bounds, from the widest to the narrowest.
+    pub fn within(bounds: [usize; 3]) -> Self {
+        Self(Mutex::new(State { shares: Shares::new(bounds), waiting: Fair::default() }))
     }
 
-    /// A place for a connection to this hop, when its turn comes; `proven`: the hop took mail when it was last tried.
-    pub async fn place(&self, hop: &Hop, proven: bool) -> Place {
-        let rank = match hop {
-            Hop::Mx(_) if proven => Rank::Proven,
-            Hop::Mx(_) => Rank::Unproven,
-            Hop::Local => return Place { permits: Vec::new() },
-            Hop::Relay(_) | Hop::Nowhere(_) => Rank::Relay,
-        };
-        let mut permits = Vec::with_capacity(self.bounds.len());
-        // The narrowest first: who waits for it takes nothing from those that are not bound by it.
-        for bound in self.up_to(rank).rev() {
-            // Nobody closes them.
-            permits.extend(Arc::clone(bound).acquire_owned().await.ok());
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one may be had now.
+    pub fn may(&self, rank: Rank, origin: Origin) -> bool {
+        self.state().shares.may(rank, origin)
+    }
+
+    /// A place, where one may be had now.
+    pub fn place(self: &Arc<Self>, rank: Rank, origin: Origin) -> Option<Place> {
+        self.take_where(rank, origin, |shares| shares.may(rank, origin))
+    }
+
+    /// The same for somebody who cannot wait, while there are not far too many.
+    pub fn place_at_once(self: &Arc<Self>, rank: Rank, origin: Origin) -> Option<Place> {
+        self.take_where(rank, origin, |shares| shares.must(rank))
+    }
+
+    fn take_where(
+        self: &Arc<Self>,
+        rank: Rank,
+        origin: Origin,
+        may: impl FnOnce(&Shares) -> bool,
+    ) -> Option<Place> {
+        let mut state = self.state();
+        may(&state.shares).then(|| {
+            state.shares.take(rank, origin);
+            Place { sockets: Arc::clone(self), rank, origin }
+        })
+    }
+
+    /// Somebody who waits, of whom it is not said yet for whom.
+    pub fn turn(self: &Arc<Self>, rank: Rank) -> Arc<Turn> {
+        Arc::new(Turn { sockets: Arc::clone(self), rank, bell: Notify::new(), state: Mutex::default() })
+    }
+
+    /// Whether others may wait for a place of this rank that is held.
+    pub fn is_short(&self, rank: Rank) -> bool {
+        let state = self.state();
+        state.shares.is_out(rank) || state.waiting.turn(|(other, _)| other <= rank).is_some()
+    }
+
+    /// Whether others wait for a place of this rank.
+    pub fn is_wanted(&self, rank: Rank) -> bool {
+        self.state().waiting.turn(|(other, _)| other == rank).is_some()
+    }
+
+    /// Gives places to those who may have them now.
+    fn serve(state: &mut State) {
+        while let Some(((rank, origin), turn)) =
+            state.waiting.pop_of(|(rank, origin)| state.shares.may(rank, origin))
+        {
+            let mut waits = turn.state();
+            if !waits.over && !waits.served {
+                state.shares.take(rank, origin);
+                waits.served = true;
+                waits.given = Some(origin);
+                turn.bell.notify_one();
+            }
         }
-        permits.reverse();
-        Place { permits }
+    }
+}
+
+impl Turn {
+    fn state(&self) -> MutexGuard<'_, Waits> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether others may wait for the place of a connection to this hop that works.
-    pub fn is_short(&self, hop: &Hop) -> bool {
-        let rank = match hop {
-            Hop::Mx(_) => Rank::Proven,
-            Hop::Local => return false,
-            Hop::Relay(_) | Hop::Nowhere(_) => Rank::Relay,
+    /// Somebody's mail goes with what waits here: his turn will do, too.
+    pub fn join(self: &Arc<Self>, origin: Origin) {
+        let mut places = self.sockets.state();
+        {
+            let mut waits = self.state();
+            if waits.over || waits.origins.contains(&origin) {
+                return;
+            }
+            waits.origins.push(origin);
+        }
+        places.waiting.push((self.rank, origin), Arc::clone(self));
+        Sockets::serve(&mut places);
+    }
+
+    /// The place, when it comes. Once.
+    pub async fn place(&self) -> Place {
+        loop {
+            let given = self.state().given.take();
+            if let Some(origin) = given {
+                return self.place_of(origin);
+            }
+            self.bell.notified().await;
+        }
+    }
+
+    /// Whoever waited does not do so any more.
+    pub fn end(&self) {
+        let (given, alone) = {
+            let mut waits = self.state();
+            waits.over = true;
+            (waits.given.take(), waits.origins.len() <= 1 && waits.served)
         };
-        self.up_to(rank).any(|bound| bound.available_permits() == 0)
+        // What was not taken is given back.
+        drop(given.map(|origin| self.place_of(origin)));
+        if !alone {
+            let gone = self.sockets.state().waiting.take_if(|turn| turn.is_over());
+            drop(gone);
+        }
+    }
+
+    fn place_of(&self, origin: Origin) -> Place {
+        Place { sockets: Arc::clone(&self.sockets), rank: self.rank, origin }
+    }
+
+    fn is_over(&self) -> bool {
+        self.state().over
     }
 }
 
 impl Place {
-    /// The hop takes mail.
-    pub fn prove(&mut self) {
-        self.permits.truncate(Rank::Proven as usize + 1);
+    /// What it is held for takes mail. True where others may have what it is not any more.
+    pub fn prove(&mut self) -> bool {
+        let unproven = self.rank == Rank::Unproven;
+        if unproven {
+            let mut state = self.sockets.state();
+            state.shares.give_back(self.rank, Some(Rank::Proven), self.origin);
+            self.rank = Rank::Proven;
+            Sockets::serve(&mut state);
+        }
+        unproven
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// How many of each rank may be open, where the other ranks have none.
-    fn most(sockets: &Sockets) -> [usize; 3] {
-        [Rank::Relay, Rank::Proven, Rank::Unproven]
-            .map(|rank| sockets.up_to(rank).map(|bound| bound.available_permits()).min().unwrap())
-    }
-
-    #[test]
-    fn each_rank_leaves_some_to_those_above_it() {
-        for (all, want) in [
-            (500, [500, 437, 250]),
-            (8, [8, 7, 4]),
-            (4, [4, 3, 2]),
-            (3, [3, 3, 1]),
-            (2, [2, 2, 1]),
-            (1, [1; 3]),
-            (0, [1; 3]),
-        ] {
-            assert_eq!(most(&Sockets::new(all)), want, "{all}");
-        }
-        most(&Sockets::new(usize::MAX));
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.sockets.state();
+        state.shares.give_back(self.rank, None, self.origin);
+        Sockets::serve(&mut state);
     }
 }

@@ -7,6 +7,7 @@ mod backlog;
 mod backoff;
 mod best;
 mod clock;
+mod crowd;
 mod down;
 mod elsewhere;
 mod fair;

@@ -62,6 +62,7 @@ impl Queue {
         let lanes: Vec<Arc<Lane>> =
             self.inner.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         lanes.iter().for_each(|lane| self.inner.look_anew(lane));
+        self.inner.dissolve_crowd();
     }
 
     /// Goes on in these ways.
@@ -81,5 +82,6 @@ impl Queue {
             // It may go another way now.
             self.inner.look_anew(&lane);
         }
+        self.inner.dissolve_crowd();
     }
 }

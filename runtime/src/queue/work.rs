@@ -6,6 +6,7 @@ use super::entry::{Job, LARGE};
 use super::hop::{AfterFailure, Lane, Seat};
 use super::room::For;
 use super::route::Hop;
+use super::shares::Rank;
 use super::wish::{Wish, stopped};
 use crate::deliver::client::Trouble;
 use crate::deliver::{Letter, Outcome, Reason, bytes_for, maildir, settle_variant};
@@ -52,9 +53,12 @@ impl Inner {
                     false => remote(&counted.0, &mut seat).await,
                 };
                 if after == After::End {
-                    return;
+                    break;
                 }
             }
+            let lane = Arc::clone(&seat.lane);
+            drop(seat);
+            counted.0.vacate(&lane);
         });
     }
 
@@ -62,6 +66,11 @@ impl Inner {
     fn reached(self: &Arc<Self>, lane: &Arc<Lane>) {
         for _ in 0..lane.reached() {
             self.start_worker(lane);
+        }
+        if matches!(lane.hop, Hop::Mx(_)) {
+            self.proven.add(&lane.hop);
+            // It has no berth of those any more that are not proven.
+            self.call_crowd();
         }
     }
 
@@ -200,7 +209,9 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
     loop {
         inner.refill(lane);
         let ways = inner.ways.load_full();
-        let crowded = ways.sockets.is_short(&lane.hop);
+        let rank = Rank::of(&lane.hop, true);
+        let by_mx = rank == Some(Rank::Proven);
+        let crowded = rank.is_some_and(|rank| ways.sockets.is_short(rank)) || (by_mx && inner.crowd.waits());
         // Where connections are short, nobody rests on one that others wait for; nor is a better server left out for long.
         let short = crowded || session.as_ref().is_some_and(|c| c.session.lesser);
         let longest = if short { TURN } else { MAX_AGE };
@@ -226,9 +237,9 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
                     }
                     return After::Change;
                 }
-                // A large one is not read for a server that is not there.
-                if job.entry.size > LARGE && session.is_none() && inner.may_begin().await {
-                    match connect(inner, lane).await {
+                // What is not in memory is not read for a server that is not there.
+                if job.entry.hot().is_none() && session.is_none() && inner.may_begin().await {
+                    match connect(inner, lane, job.origin).await {
                         Ok(open) => session = Some(open),
                         Err(trouble) => match unreached(inner, seat, (job, None), trouble).await {
                             true => continue,
@@ -338,7 +349,14 @@ fn log_failed(job: &Job, record: &Record, hop: &Hop, outcomes: &[Outcome]) {
 
 /// What a worker does where its hop takes nothing now: it waits, to try again, or is to end.
 async fn waits_after(inner: &Arc<Inner>, seat: &mut Seat, job: Option<Job>, reason: Reason) -> bool {
-    match seat.failed(job, reason) {
+    let lane = &seat.lane;
+    let mut patient = true;
+    if matches!(lane.hop, Hop::Mx(_)) {
+        inner.proven.remove(&lane.hop);
+        // It has its next try on time; others that were never tried wait for its place.
+        patient = !inner.crowd.waits();
+    }
+    match seat.failed(job, reason, patient) {
         AfterFailure::Wait(wait) => {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}

@@ -109,8 +109,9 @@ impl Seat {
         }
     }
 
-    /// The hop was not reached with this job in hand; or it takes nothing for now, whatever became of the last one.
-    pub fn failed(&mut self, job: Option<Job>, reason: Reason) -> AfterFailure {
+    /// The hop was not reached with this job in hand; or it takes nothing for now, whatever became of the last one. `patient`:
+    /// it is tried again at once, before anybody counts as attempted.
+    pub fn failed(&mut self, job: Option<Job>, reason: Reason, patient: bool) -> AfterFailure {
         let lane = Arc::clone(&self.lane);
         let mut state = lane.state();
         (state.proven, state.answered) = (false, false);
@@ -142,7 +143,8 @@ impl Seat {
         down.tries += 1;
         down.reason = reason.clone();
         down.until = now + wait;
-        if now.duration_since(down.since) + wait < PATIENCE && now.duration_since(waits) < PATIENCE {
+        if patient && now.duration_since(down.since) + wait < PATIENCE && now.duration_since(waits) < PATIENCE
+        {
             down.prober = Some(Arc::clone(&self.bell));
             job.into_iter().for_each(|job| state.put_front(job));
             return AfterFailure::Wait(wait);

@@ -1,0 +1,184 @@
+//! Destinations without number: few of them are in memory, and nobody's keep those of others out.
+
+use super::fair::from;
+use super::sockets::{patient, until};
+use super::*;
+use crate::queue::attempt::wanted;
+use crate::queue::crowd::{BERTHS, berths};
+use crate::queue::shares::{Origin, Rank};
+use crate::queue::sockets::Sockets;
+use crate::queue::turns::MAX_DEFERRED;
+use crate::spool::deferred::State;
+
+/// More than may be tried again at a time.
+const MANY: usize = 3 * MAX_DEFERRED / 2;
+
+/// A server at all addresses of this machine, which says this and hangs up, or nothing at all. How many came, and its port.
+async fn everywhere(greeting: &'static str) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let count = Arc::new(AtomicUsize::new(0));
+    let open = Arc::clone(&count);
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            open.fetch_add(1, Ordering::SeqCst);
+            if greeting.is_empty() {
+                held.push(stream);
+            } else {
+                // Whoever hung up hears nothing.
+                let _ = stream.write_all(greeting.as_bytes()).await;
+            }
+        }
+    });
+    (port, count)
+}
+
+/// The address of a domain.
+fn address(n: usize) -> Hop {
+    Hop::Mx(format!("[127.9.{}.{}]", n / 250, 1 + n % 250))
+}
+
+/// A message to each of the domains that nobody but a stranger wants.
+fn notices() -> impl Iterator<Item = Record> {
+    (0..MANY).map(|n| from("", 1 + n as u64, &format!("a@d{n}.example")))
+}
+
+/// One more is a relay.
+fn guide(relay: Option<Hop>) -> Map {
+    let domains = (0..=MANY).map(|n| (format!("d{n}.example"), address(n)));
+    Map(domains.chain(relay.map(|hop| ("own.example".to_owned(), hop))).collect(), Vec::new())
+}
+
+/// How mail comes into the queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum By {
+    Submission,
+    /// It is in the log at the start.
+    Log,
+    /// It is tried again.
+    Deferral,
+}
+
+/// A stranger's notices have half at most of what there is for domains that are not proven, and each user's mail what it needs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn destinations_without_number_keep_nobody_out() {
+    for by in [By::Submission, By::Log, By::Deferral] {
+        let data = tempfile::tempdir().unwrap();
+        let (port, open) = everywhere("").await;
+        let (own, seen) = server(|_| None).await;
+        let users = |id| from("ann@example.org", id, "a@own.example");
+        let options = || Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
+        if by != By::Submission {
+            let (spool, _) = Spool::open(data.path(), options(), Arc::new(NoLedger)).unwrap();
+            // A user's comes last.
+            for record in notices().chain([users(9000)]) {
+                match by {
+                    By::Deferral => spool.deferred().put(&record, &State::default()).unwrap(),
+                    _ => drop(spool.append(Arc::new(record)).await.unwrap()),
+                }
+            }
+        }
+        let (spool, recovery) = Spool::open(data.path(), options(), Arc::new(NoLedger)).unwrap();
+        let few = Settings { connections_in_all: 8, mx_port: port, ..patient(data.path()) };
+        let guide = Box::new(guide(Some(relay(own))));
+        let queue = Queue::start_with(spool, recovery, guide, Tls::default(), few);
+        if by == By::Submission {
+            for record in notices().chain([users(9000)]) {
+                queue.submit(record).await.unwrap();
+            }
+        }
+        until("a relay's mail waits", || seen.all().len() == 1).await;
+        until("not all are looked at", || queue.inner.crowd.len() >= MANY - BERTHS / 2).await;
+        until("nobody is asked", || open.load(Ordering::SeqCst) == 2).await;
+        let lanes = || {
+            let lanes = queue.inner.lanes.lock().unwrap();
+            lanes.values().filter(|lane| lane.has_berth()).count()
+        };
+        let messages = queue.inner.under_way.load(Ordering::SeqCst);
+        assert!(messages <= BERTHS / 2 && lanes() <= BERTHS / 2, "{by:?}: {messages} {}", lanes());
+        queue.submit(from("ann@example.org", 9001, &format!("a@d{MANY}.example"))).await.unwrap();
+        until("a user's mail waits", || open.load(Ordering::SeqCst) == 3).await;
+        queue.submit(users(9002)).await.unwrap();
+        until("a relay's mail waits", || seen.all().len() == 2).await;
+        assert_eq!(queue.counters().queued, MANY as u64 + 1, "{by:?}");
+    }
+}
+
+/// Whoever waits for a berth has his turn, and nobody is asked for long meanwhile who refuses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn those_who_wait_for_a_berth_have_their_turn() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, _) = everywhere("554 no\r\n").await;
+    let hour = Duration::from_secs(3600);
+    let later = Settings { mx_port: port, retry_first: hour, retry_max: hour, ..patient(data.path()) };
+    let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
+    let (spool, recovery) = Spool::open(data.path(), options, Arc::new(NoLedger)).unwrap();
+    let queue = Queue::start_with(spool, recovery, Box::new(guide(None)), Tls::default(), later);
+    for record in notices() {
+        queue.submit(record).await.unwrap();
+    }
+    until("they wait", || queue.counters().deferred as usize >= MANY - BERTHS / 2).await;
+    until("the others wait", || queue.inner.crowd.len() == 0).await;
+}
+
+/// What is known of a domain outlives its lane, however many others come; and those with nothing to do are thrown out.
+#[tokio::test]
+async fn a_domain_that_takes_mail_is_remembered() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen) = server(|_| None).await;
+    let good = Hop::Mx("[127.0.0.1]".to_owned());
+    let some = Settings { mx_port: port, ..patient(data.path()) };
+    let queue = start(data.path(), &[("good.example", good.clone())], some);
+    queue.submit(message(1, &["a@good.example"], "X: 1\n\n")).await.unwrap();
+    empty(&queue).await;
+    until("its worker rests", || queue.inner.lane(&good).is_idle()).await;
+    for n in 0..5000 {
+        queue.inner.lane(&Hop::Mx(format!("d{n}.example")));
+    }
+    let lanes = queue.inner.lanes.lock().unwrap().len();
+    assert!(lanes <= hop::MOST_LANES, "{lanes}");
+    assert!(!queue.inner.lanes.lock().unwrap().contains_key(&good));
+    assert!(queue.inner.lane(&good).is_proven() && !queue.inner.lane(&address(1)).is_proven());
+    assert_eq!(seen.all().len(), 1);
+    let proven = crate::queue::crowd::Proven::default();
+    let known = |n: usize| proven.has(&address(n));
+    for n in 0..1000 {
+        proven.add(&address(n));
+        // Whoever takes mail all the time is not forgotten for others who came once.
+        proven.add(&address(0));
+    }
+    let young = (0..1000).filter(|n| known(*n)).count();
+    assert!(known(0) && known(999) && !known(1) && young <= 200, "{young}");
+    proven.remove(&address(0));
+    assert!(!known(0));
+}
+
+/// One that hangs before its greeting gives its place to others who wait for one, unless its domain took mail before.
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_is_left_for_others_who_wait() {
+    let sockets = Arc::new(Sockets::new(4));
+    let (new, known) = (Lane::new(address(1), 1, false, berths()), Lane::new(address(2), 1, true, berths()));
+    let is_left = async |lane: &Lane| {
+        let long = Duration::from_secs(2 * 3600);
+        tokio::time::timeout(long, wanted(&sockets, lane)).await.is_ok()
+    };
+    let stranger = Origin::of(&from("", 1, "a@far.example").dispatches[0]);
+    let place = sockets.place(Rank::Unproven, stranger).unwrap();
+    assert!(!is_left(&new).await, "nobody waits");
+    let turn = sockets.turn(Rank::Unproven);
+    turn.join(stranger);
+    assert_eq!([is_left(&new).await, is_left(&known).await], [true, false]);
+    // Somebody else's mail goes there, too, and has a turn of its own.
+    turn.join(Origin::of(&from("ann@example.org", 2, "a@far.example").dispatches[0]));
+    let other = turn.place().await;
+    turn.end();
+    assert!(!is_left(&new).await, "nobody waits any more");
+    // Who ends before he takes what he was given gives it back.
+    let late = sockets.turn(Rank::Unproven);
+    late.join(stranger);
+    drop((place, other));
+    late.end();
+    let all = std::iter::from_fn(|| sockets.place(Rank::Own, stranger));
+    assert_eq!(all.take(9).collect::<Vec<_>>().len(), 4, "they are all given back");
+}
