@@ -1,13 +1,13 @@
 //! Reads the files that an operator names: regular ones, up to a length.
 //!
 //! A named pipe would keep whoever opens it until somebody writes, and a device may never end: neither may hold up a
-//! start or a reload.
+//! start or a reload. Files of ours that are damaged go out of the way, for people.
 
 use rustix::fs::OFlags;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Opens a regular file.
 ///
@@ -43,6 +43,26 @@ pub(crate) fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 pub(crate) fn text(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(bytes(path, most)?)
         .map_err(|_| io::Error::new(ErrorKind::InvalidData, "this is no UTF-8 text"))
+}
+
+/// Gives a file that is damaged a name of its own beside it: the first of `….bad`, `….1.bad` that is free. Says which name, and
+/// the how-manieth it is.
+///
+/// # Errors
+/// What the file system said.
+pub(crate) fn set_aside(path: &Path) -> io::Result<(PathBuf, u64)> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".bad");
+    let mut kept = PathBuf::from(name);
+    let mut count = 0u64;
+    while kept.try_exists()? {
+        count += 1;
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{count}.bad"));
+        kept = PathBuf::from(name);
+    }
+    std::fs::rename(path, &kept)?;
+    Ok((kept, count.saturating_add(1)))
 }
 
 #[cfg(test)]

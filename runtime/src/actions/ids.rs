@@ -2,19 +2,24 @@
 //!
 //! Upper 42 bits are Unix milliseconds (until the year 2109), lower 22 a counter within one. A name is
 //! always above the last one. A file holds a ceiling that no name of this run may pass before it is moved
-//! on, so that a start after a crash begins above everything that was ever given.
+//! on, so that a start after a crash begins above everything that was ever given. Where the file is damaged, names go on a
+//! year above the clock, each time one more: above all, but where the clock was set back by more than that.
 
 use crate::envelope::MessageId;
+use crate::files;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
 
 const COUNTER_BITS: u32 = 22;
 /// How far the ceiling is moved: an hour of names.
 const STEP: u64 = 3_600_000 << COUNTER_BITS;
+/// How far above the clock names go on where the file is damaged: a year of them.
+const LEAP: u64 = (365 * 86_400_000) << COUNTER_BITS;
 /// How far names go on without it before it is tried again: ten seconds of them.
 const STEP_UNWRITTEN: u64 = 10_000 << COUNTER_BITS;
 
@@ -28,16 +33,17 @@ pub struct IdSource {
 }
 
 impl IdSource {
-    /// Opens the source; its file is made where it is missing. A full disk is no reason not to start: what waits on it
+    /// Opens the source; its file is made where it is missing, and set aside where it is damaged. A full disk is no reason not to start: what waits on it
     /// is to be delivered, which makes room.
     ///
     /// # Errors
-    /// The file cannot be read or written for another reason, or holds something else.
+    /// The file cannot be read or written for another reason.
     pub fn open(path: &Path, now: i64) -> io::Result<Self> {
-        let before = match fs::read_to_string(path) {
-            Ok(text) => text.trim().parse::<u64>().map_err(|_| io::ErrorKind::InvalidData)?,
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let before = match fs::read(path) {
+            Ok(bytes) => ceiling_in(&bytes).unwrap_or_else(|| above_all(path, now)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error),
+            Err(error) => return Err(named(error)),
         };
         let last = before.max(stamp(now));
         let ceiling = match store(path, last.saturating_add(STEP)) {
@@ -48,7 +54,7 @@ impl IdSource {
                 tracing::error!(path = %path.display(), %error, "the ceiling of message names is not written");
                 last
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(named(error)),
         };
         let (last, ceiling) = (AtomicU64::new(last), AtomicU64::new(ceiling));
         Ok(Self { last, ceiling, path: path.to_owned(), moving: Mutex::new(()) })
@@ -79,6 +85,37 @@ impl IdSource {
         }
         self.ceiling.store(ceiling, Ordering::Release);
     }
+}
+
+/// What the file says; none where it is damaged.
+fn ceiling_in(bytes: &[u8]) -> Option<u64> {
+    std::str::from_utf8(bytes).ok()?.trim().parse().ok()
+}
+
+/// Where names go on that the file says nothing of any more, which is set aside.
+fn above_all(path: &Path, now: i64) -> u64 {
+    // The clock may have been set back since it was written.
+    let written = fs::metadata(path).and_then(|of| of.modified()).ok();
+    let written = written.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let written = written.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0);
+    let times = match files::set_aside(path) {
+        Ok((kept, times)) => {
+            tracing::error!(
+                path = %path.display(), kept = %kept.display(),
+                "the ceiling of message names is damaged and set aside: names go on far above the clock"
+            );
+            times
+        }
+        Err(error) => {
+            tracing::error!(
+                path = %path.display(), %error,
+                "the ceiling of message names is damaged: names go on far above the clock"
+            );
+            1
+        }
+    };
+    // Above what was given since the last time.
+    stamp(now.max(written)).saturating_add(LEAP.saturating_mul(times))
 }
 
 fn stamp(now: i64) -> u64 {
@@ -146,12 +183,25 @@ mod tests {
         assert_eq!(all.len(), 40_000);
     }
 
+    /// The clock was ahead by months when names were given, and was set back.
     #[test]
     fn a_damaged_file_is_not_taken_for_a_new_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ids");
-        fs::write(&path, "x").unwrap();
-        assert!(IdSource::open(&path, 0).is_err());
+        let now = 1_700_000_000_000;
+        let mut last = IdSource::open(&path, now).unwrap().next(now + 300 * 86_400_000);
+        for (damage, kept) in [(&b""[..], "ids.bad"), (b"x", "ids.1.bad"), (b"\xff17", "ids.2.bad")] {
+            fs::write(&path, damage).unwrap();
+            let written = UNIX_EPOCH + std::time::Duration::from_millis(now as u64);
+            File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+            let id = IdSource::open(&path, now).unwrap().next(now);
+            assert!(id > last, "{damage:?}");
+            assert!(!id.is_of_notice());
+            assert_eq!(fs::read(folder.path().join(kept)).unwrap(), damage);
+            // From now on the file says it.
+            last = IdSource::open(&path, now).unwrap().next(now);
+            assert!(last > id);
+        }
     }
 
     /// Whatever is written to `/dev/full` finds no room.

@@ -11,10 +11,12 @@ use std::path::Path;
 /// # Errors
 /// The file cannot be read or made, or is not 32 bytes long.
 pub fn open(path: &Path) -> io::Result<[u8; 32]> {
+    let named = |kind, what: &str| io::Error::new(kind, format!("{}: {what}", path.display()));
     match fs::read(path) {
-        Ok(bytes) => bytes.try_into().map_err(|_| io::ErrorKind::InvalidData.into()),
+        // Not made anew: other daemons may have it.
+        Ok(bytes) => bytes.try_into().map_err(|_| named(io::ErrorKind::InvalidData, "is not 32 bytes long")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => make(path),
-        Err(error) => Err(error),
+        Err(error) => Err(named(error.kind(), &error.to_string())),
     }
 }
 

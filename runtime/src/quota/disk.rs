@@ -15,7 +15,7 @@ use redb::{
 };
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -54,6 +54,35 @@ pub enum StoreError {
 impl<E: Into<redb::Error>> From<E> for StoreError {
     fn from(error: E) -> Self {
         Self::Database(Box::new(error.into()))
+    }
+}
+
+impl StoreError {
+    /// Whether what stands in the file is the matter, which no other try changes.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        // EIO: the disk has lost it.
+        let lost = |error: &std::io::Error| {
+            matches!(
+                error.kind(),
+                ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::InvalidInput
+            ) || error.raw_os_error() == Some(5)
+        };
+        match self {
+            Self::Damaged => true,
+            Self::Format(_) => false,
+            Self::Database(error) => match &**error {
+                redb::Error::Io(error) => lost(error),
+                redb::Error::Corrupted(_)
+                | redb::Error::UpgradeRequired(_)
+                | redb::Error::RepairAborted
+                | redb::Error::TableTypeMismatch { .. }
+                | redb::Error::TableIsMultimap(_)
+                | redb::Error::TypeDefinitionChanged { .. }
+                | redb::Error::TableDoesNotExist(_) => true,
+                _ => false,
+            },
+        }
     }
 }
 

@@ -23,6 +23,7 @@ pub use disk::StoreError;
 pub use keys::{Keys, user_key};
 
 use crate::envelope::{MessageId, Usage};
+use crate::files;
 use crate::spool::Ledger;
 use amount::{Window, date_text, day_of};
 use arc_swap::ArcSwapOption;
@@ -34,6 +35,7 @@ use outbox::{Chore, Outbox};
 use pending::Pending;
 use shared::Shared;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -103,9 +105,27 @@ impl Quotas {
     /// counts until a table says otherwise. The spool is to be replayed into it before mail is taken.
     ///
     /// # Errors
-    /// The file cannot be read or is held by another process.
+    /// The file cannot be read for now, or is held by another process. One that is damaged is set aside, and counting begins
+    /// anew: mail is worth more than its numbers.
     pub fn open(path: &Path, zone: &str) -> Result<Self, StoreError> {
-        Self::open_on(Disk::open(path)?, zone)
+        let open = || Self::open_on(Disk::open(path)?, zone);
+        // Of some damage the database does not speak: it breaks off.
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(open)).unwrap_or(Err(StoreError::Damaged));
+        let Err(damage) = opened.as_ref().map(drop) else { return opened };
+        if !damage.is_damage() {
+            return opened;
+        }
+        match files::set_aside(path) {
+            Ok((kept, _)) => tracing::error!(
+                path = %path.display(), kept = %kept.display(), %damage,
+                "the usage counters are damaged and set aside: quotas are counted from nothing"
+            ),
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "damaged usage counters cannot be set aside");
+                return opened;
+            }
+        }
+        open()
     }
 
     fn open_on(disk: Disk, zone: &str) -> Result<Self, StoreError> {

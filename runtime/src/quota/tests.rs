@@ -13,6 +13,45 @@ fn open(folder: &Path) -> Arc<Quotas> {
     Arc::new(Quotas::open(&folder.join("quota.redb"), "UTC").unwrap())
 }
 
+/// Mail is worth more than its numbers: they begin anew, and the file is kept.
+#[test]
+fn a_damaged_database_is_set_aside() {
+    let whole = tempfile::tempdir().unwrap();
+    let path = |folder: &Path| folder.join("quota.redb");
+    {
+        let quotas = open(whole.path());
+        let mut log = Vec::new();
+        (0..50).for_each(|_| send(&quotas, &mut log));
+        quotas.checkpoint(50).unwrap();
+    }
+    let bytes = std::fs::read(path(whole.path())).unwrap();
+    let half = bytes.get(..bytes.len() / 2).unwrap().to_vec();
+    let mut damaged: Vec<Vec<u8>> = vec![Vec::new(), half];
+    for at in [0, 64, 128, 256, 320, 4096, 8192, 12288, 20480, 40960] {
+        let mut bytes = bytes.clone();
+        bytes.iter_mut().skip(at).take(512).for_each(|byte| *byte ^= 0x5a);
+        damaged.push(bytes);
+    }
+    let mut anew = 0;
+    for (nth, bytes) in damaged.into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(path(folder.path()), &bytes).unwrap();
+        let quotas = open(folder.path());
+        let kept = std::fs::read(folder.path().join("quota.redb.bad")).ok();
+        if let Some(kept) = kept {
+            assert_eq!((kept == bytes, used(&quotas, KEY)), (true, 0), "{nth}");
+            anew += 1;
+        }
+        let mut log = Vec::new();
+        send(&quotas, &mut log);
+    }
+    assert!(anew > 3, "{anew}");
+    // What another process has is not damaged.
+    let first = open(whole.path());
+    assert!(Quotas::open(&path(whole.path()), "UTC").is_err());
+    assert_eq!(used(&first, KEY), 50);
+}
+
 fn used(quotas: &Quotas, key: &str) -> u64 {
     quotas.used(key, Window::CalendarDay, NOW, &TimeZone::UTC).messages
 }

@@ -1,7 +1,8 @@
 //! The store of messages that wait for another attempt: a file per message, and its state beside it.
 //!
 //! `deferred/3f/0F2K…` is the record, written once; `….s` is what happened to it so far, replaced whole. The folder is told by
-//! a hash of the name. What lies in another one stays there: older versions took the low bits of the name.
+//! a hash of the name. What lies in another one stays there: older versions took the low bits of the name, and what belongs in
+//! a folder that cannot be read goes into the next one.
 //! `….new` is a record whose frame in the log is not known to be durable yet, `….part` and `….N.t` are half-written records and
 //! states. All calls block. Both kinds of file carry a checksum; a bad one is set aside as `….bad`, and takes no other message along.
 
@@ -117,6 +118,8 @@ pub struct Deferred {
     written: AtomicU64,
     /// Messages that were found in another folder than theirs, sorted, and in which one.
     strays: OnceLock<Vec<(MessageId, u8)>>,
+    /// Folders that cannot be read: nothing new goes there.
+    shut: OnceLock<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Deferred {
@@ -130,8 +133,9 @@ impl Deferred {
         disk.make_dir(folder).map_err(|e| folder_error(folder, &e))?;
         let fans = std::array::from_fn(|_| AtomicBool::new(false));
         let changing = std::array::from_fn(|_| Mutex::default());
-        let (folder, written, strays) = (folder.to_owned(), AtomicU64::new(0), OnceLock::new());
-        Ok(Self { disk, folder, fans, changing, written, strays })
+        let (folder, written) = (folder.to_owned(), AtomicU64::new(0));
+        let (strays, shut) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { disk, folder, fans, changing, written, strays, shut })
     }
 
     fn fan(&self, id: MessageId) -> PathBuf {
@@ -142,7 +146,12 @@ impl Deferred {
     fn place(&self, id: MessageId) -> u8 {
         let strays = self.strays.get().map(Vec::as_slice).unwrap_or_default();
         let stray = strays.binary_search_by_key(&id, |(id, _)| *id).ok().and_then(|at| strays.get(at));
-        stray.map_or_else(|| home(id), |(_, place)| *place)
+        let open = || {
+            let shut = self.shut.get().map(Vec::as_slice).unwrap_or_default();
+            let mut places = (0..=u8::MAX).map(|step| home(id).wrapping_add(step));
+            places.find(|place| !shut.contains(place)).unwrap_or_else(|| home(id))
+        };
+        stray.map_or_else(open, |(_, place)| *place)
     }
 
     fn path(&self, id: MessageId, suffix: &str) -> PathBuf {

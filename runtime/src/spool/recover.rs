@@ -76,13 +76,23 @@ pub(super) fn recover(
     let mut lost = false;
     for name in disk.list(folder).map_err(failed)? {
         let Some(number) = segment::number(&name) else {
-            if name.ends_with(".new") {
-                disk.remove(&folder.join(&name)).map_err(failed)?;
+            if name.ends_with(".new")
+                && let Err(error) = disk.remove(&folder.join(&name))
+            {
+                tracing::warn!(name, %error, "a half-made file of the spool's log cannot be removed");
             }
             continue;
         };
         log.next_number = log.next_number.max(number.saturating_add(1));
-        let file = disk.open(&segment::path(folder, number), Mode::Write).map_err(failed)?;
+        let file = match disk.open(&segment::path(folder, number), Mode::Write) {
+            // It has the name of a segment, and is none.
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                let kept = segment::set_aside(&**disk, folder, number).map_err(failed)?;
+                tracing::error!(folder = %kept.display(), "a folder among the segments of the spool's log is set aside");
+                continue;
+            }
+            file => file.map_err(failed)?,
+        };
         let whole = file.length().map_err(failed)? == u64::from(options.segment);
         let header = match segment::header(&*file, options.segment) {
             Ok(header) => header,
@@ -175,7 +185,7 @@ pub(super) fn recover(
     let goes_on = clean_to.filter(|_| found.damaged == 0 && !lost && found.next == Some(log.next_seq));
     // Where it is full, the first append begins a segment.
     log.offset = goes_on.unwrap_or(options.segment);
-    let (recovery, doubles) = found.finish(deferred, lost)?;
+    let (recovery, doubles) = found.finish(deferred, lost);
     for message in &recovery.log {
         if let Some(segment) = log.find_mut(message.position.generation) {
             segment.unreleased += 1;
@@ -407,8 +417,7 @@ impl Found {
     }
 
     /// `lost`: a segment is missing.
-    fn finish(mut self, deferred: &Deferred, lost: bool) -> Result<(Recovery, Vec<MessageId>), SpoolError> {
-        let failed = |e: io::Error| SpoolError::Failed(format!("deferred store: {e}"));
+    fn finish(mut self, deferred: &Deferred, lost: bool) -> (Recovery, Vec<MessageId>) {
         let (mut ids, mut new) = std::mem::take(&mut self.stored);
         for id in &self.done {
             if let Err(error) = deferred.remove(*id) {
@@ -421,20 +430,25 @@ impl Found {
         for id in new {
             // With damage in the log its frame may be what is missing: rather twice than not at all.
             if lost || self.damaged > 0 || self.external.contains_key(&id) {
-                deferred.adopt(id).map_err(failed)?;
+                if let Err(error) = deferred.adopt(id) {
+                    // It is found by that as well.
+                    tracing::warn!(%id, %error, "a large message keeps its provisional name");
+                }
                 // Whole before its frame is written: half of one was promised to nobody.
                 if !self.external.contains_key(&id)
                     && matches!(deferred.load(id), Err(SpoolError::Damaged(_)))
                 {
                     tracing::warn!(%id, "half of a large message that was not taken is set aside");
-                    deferred.set_aside(id).map_err(failed)?;
+                    if let Err(error) = deferred.set_aside(id) {
+                        tracing::warn!(%id, %error, "nor can it be set aside");
+                    }
                     continue;
                 }
                 if let Err(place) = ids.binary_search(&id) {
                     ids.insert(place, id);
                 }
-            } else {
-                deferred.forget_new(id).map_err(failed)?;
+            } else if let Err(error) = deferred.forget_new(id) {
+                tracing::warn!(%id, %error, "the file of a message that was not taken stays until a restart");
             }
         }
         // Moved, though the note of it was lost: the deferred store knows more, but for what was noted since.
@@ -467,6 +481,6 @@ impl Found {
         log.sort_by_key(|m| m.position);
         let (damaged, words, sent_notices) = (self.damaged, self.words, self.sent_notices);
         let recovery = Recovery { log, deferred: ids, damaged, settled: unmerged, words, sent_notices };
-        Ok((recovery, doubles))
+        (recovery, doubles)
     }
 }

@@ -42,6 +42,8 @@ struct State {
     /// The sync of a folder that fails: so many go well before.
     fail_dir_sync: Option<u64>,
     fail_removes: bool,
+    /// A folder that cannot be listed.
+    hidden: Option<PathBuf>,
     fail_creates: bool,
     fail_segments: bool,
     fail_opens: bool,
@@ -109,6 +111,10 @@ impl SimDisk {
     /// Whether that has not come about yet.
     pub fn waits_for_dir_sync(&self) -> bool {
         self.state().fail_dir_sync.is_some()
+    }
+    /// Lets a folder not be listed, or none.
+    pub fn hide(&self, folder: Option<&Path>) {
+        self.state().hidden = folder.map(Path::to_owned);
     }
     /// Whether files can be removed.
     pub fn fail_removes(&self, on: bool) {
@@ -257,6 +263,9 @@ impl Disk for SimDisk {
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let state = self.step(false)?;
+        if state.hidden.as_deref() == Some(path) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         let dir = state.dirs.get(path).ok_or(io::ErrorKind::NotFound)?;
         let folders = state.dirs.keys().filter(|p| p.parent() == Some(path));
         let folders = folders.map(|p| p.file_name().unwrap().to_str().unwrap().to_owned());

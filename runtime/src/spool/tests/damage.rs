@@ -119,6 +119,67 @@ fn a_damaged_record_is_kept_before_its_segment_is_used_again() {
     assert_eq!(kept(&disk, 0).0.len(), 1);
 }
 
+/// The rest is served; what belongs in that folder goes into another one, and is found there.
+#[test]
+fn a_folder_that_cannot_be_read_is_left_alone() {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    for id in 1..=3 {
+        spool.deferred().put(&record(id, body(id, 100)), &State::default()).unwrap();
+    }
+    drop(spool);
+    let home = deferred::home(MessageId(1));
+    let folder = Path::new("/data/spool/deferred").join(format!("{home:02x}"));
+    disk.hide(Some(&folder));
+    let (spool, found) = open(&disk, &Arc::default());
+    assert_eq!(found.deferred, [MessageId(2), MessageId(3)]);
+    let more = (4..).find(|id| deferred::home(MessageId(*id)) == home).unwrap();
+    spool.deferred().put(&record(more, body(more, 100)), &State::default()).unwrap();
+    for _ in 0..2 {
+        let (spool, found) = open(&disk, &Arc::default());
+        assert_eq!(found.deferred, [MessageId(2), MessageId(3), MessageId(more)]);
+        assert_eq!(spool.deferred().load(MessageId(more)).unwrap().id, MessageId(more));
+    }
+    disk.hide(None);
+    let (spool, found) = open(&disk, &Arc::default());
+    assert_eq!(found.deferred, [1, 2, 3, more].map(MessageId));
+    runtime().block_on(async {
+        for id in found.deferred {
+            assert_eq!(spool.deferred().load(id).unwrap().id, id);
+            spool.remove_deferred(id).await.unwrap();
+        }
+    });
+    let (_, found) = open(&disk, &Arc::default());
+    assert!(found.deferred.is_empty());
+}
+
+/// Somebody else's files and folders have the names of ours.
+#[test]
+fn strange_files_among_ours_are_set_aside() {
+    let data = tempfile::tempdir().unwrap();
+    let open = || Spool::open(data.path(), small(), Arc::new(NoLedger)).unwrap();
+    let (spool, _) = open();
+    runtime().block_on(spool.append(Arc::new(record(1, body(1, 300))))).unwrap();
+    drop(spool);
+    let fan = format!("{:02x}", deferred::home(MessageId(2)));
+    std::fs::write(data.path().join("spool/deferred").join(&fan), "mine").unwrap();
+    std::fs::create_dir(data.path().join("spool/log/00000055.seg")).unwrap();
+    std::fs::create_dir(data.path().join("spool/log/00000056.new")).unwrap();
+    let (spool, found) = open();
+    assert_eq!((found.log.len(), found.deferred.len()), (1, 0));
+    spool.deferred().put(&record(2, body(2, 100)), &State::default()).unwrap();
+    let list = |folder: &str| -> Vec<String> {
+        disk::RealDisk.list(&data.path().join("spool").join(folder)).unwrap()
+    };
+    let kept = |names: &[String], of: &str| {
+        names.iter().filter(|name| name.starts_with(of) && name.ends_with(".bad")).count()
+    };
+    assert_eq!(kept(&list("deferred"), &fan), 1);
+    assert_eq!(kept(&list("log"), "00000055"), 1);
+    drop(spool);
+    assert_eq!(open().1.deferred, [MessageId(2)]);
+}
+
 /// A large message has its bytes in a file, and its frame in the log: where that may be lost, the file is not thrown away.
 #[test]
 fn a_large_message_outlives_its_frame() {
