@@ -306,12 +306,18 @@ pub(super) fn for_notes(segment: u32) -> usize {
     segment as usize / 32
 }
 
-/// Writes, before the thread runs, that these messages are in the deferred store. Where there is no room for that it is
-/// remembered.
+/// Writes, before the thread runs, that these messages are in the deferred store. Where there is no room for that, or
+/// nobody knows whether the disk has their names there, it is remembered.
 pub(super) fn note_moved(shared: &Arc<Shared>, ids: Vec<MessageId>) {
     let mut batch = Batch::default();
     let mut left = ids.into_iter();
     for id in left.by_ref() {
+        // A kill may have come between the name and its sync: without that, a power cut would leave neither.
+        if let Err(error) = shared.deferred.keep_name(id) {
+            tracing::warn!(%id, %error, "the folder of a deferred message cannot be synced");
+            locked(&shared.doubles).insert(id);
+            continue;
+        }
         if let Err((_, error)) = batch.add(shared, Item::note(&Note::Moved(id), None)) {
             tracing::warn!(%error, "that messages are in the deferred store cannot be noted in the log yet");
             locked(&shared.doubles).insert(id);

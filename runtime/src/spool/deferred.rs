@@ -189,6 +189,14 @@ impl Deferred {
         stored
     }
 
+    /// Sees to it that the name of a message that is here outlasts a power cut.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn keep_name(&self, id: MessageId) -> io::Result<()> {
+        self.disk.sync_dir(&self.fan(id))
+    }
+
     fn try_put(&self, record: &Record, state: &State) -> io::Result<()> {
         // The state first: a record that is there without one would be tried again at once.
         self.make_fan(record.id)?;

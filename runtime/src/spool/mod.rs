@@ -337,6 +337,9 @@ impl Spool {
     /// As the system says; the message is as it was then.
     pub async fn remove_deferred(&self, id: MessageId) -> io::Result<()> {
         if self.shared.is_double(id) {
+            let its = Arc::clone(&self.shared);
+            let kept = tokio::task::spawn_blocking(move || its.deferred.keep_name(id)).await;
+            kept.map_err(io::Error::other).flatten()?;
             self.note_durably(&Note::Moved(id)).await.map_err(io::Error::other)?;
             self.shared.is_noted(id);
         }
@@ -350,6 +353,13 @@ impl Spool {
     #[must_use]
     pub fn can_note(&self) -> bool {
         self.shared.can_note()
+    }
+
+    /// Whether what becomes of a message can be kept without the log: it stands in the deferred store alone, and its end there is
+    /// the end of a file.
+    #[must_use]
+    pub fn needs_no_note(&self, id: MessageId) -> bool {
+        !self.shared.is_double(id) && self.shared.has_room_for_state()
     }
 
     /// Whether a record can be taken now; asked before DATA.

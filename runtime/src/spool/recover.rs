@@ -182,7 +182,9 @@ pub(super) fn recover(
         log.live.push_back(Segment { number, header, file, whole, rotten, unreleased: 0, last });
     }
     log.next_seq = log.next_seq.max(ledger.covered().saturating_add(1));
-    let goes_on = clean_to.filter(|_| found.damaged == 0 && !lost && found.next == Some(log.next_seq));
+    // Only where there is no other: a place that cannot be synced reads as sound, and would be met again at each start.
+    let sound = found.damaged == 0 && !lost && found.next == Some(log.next_seq);
+    let goes_on = clean_to.filter(|_| sound && log.free.is_empty());
     // Where it is full, the first append begins a segment.
     log.offset = goes_on.unwrap_or(options.segment);
     let (recovery, doubles) = found.finish(deferred, lost);

@@ -184,6 +184,19 @@ fn a_restart_goes_on_in_the_last_segment() {
     }
 }
 
+/// A place that cannot be synced reads as sound: whoever went on there would meet it at each start.
+#[test]
+fn a_restart_begins_another_segment_where_there_is_one() {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    let first = runtime().block_on(spool.append(Arc::new(record(1, body(1, 300))))).unwrap();
+    drop(spool);
+    assert!(files(&disk) > 1);
+    let (spool, _) = open(&disk, &Arc::default());
+    let next = runtime().block_on(spool.append(Arc::new(record(2, body(2, 300))))).unwrap();
+    assert_ne!(next.generation, first.generation);
+}
+
 /// What the power left of a write is not written over: nothing old can join what is new.
 #[test]
 fn a_torn_tail_is_left_alone() {
@@ -195,6 +208,8 @@ fn a_torn_tail_is_left_alone() {
             (first, spool.append(Arc::new(record(2, body(2, 300)))).await.unwrap())
         });
         drop(spool);
+        leave_one_segment(&disk);
+        disk.fail_segments(false);
         if let Some(at) = at {
             disk.damage(Path::new("/data/spool/log/00000000.seg"), last.offset as usize + at);
         }
