@@ -7,22 +7,16 @@ use super::hop::{Errand, Lane};
 use super::room::Room;
 use super::route::Hop;
 use super::shares::{Origin, Rank};
-use super::sockets::{Place, Sockets};
+use super::sockets::Place;
 use super::ways::Ways;
 use crate::deliver::client::{PutOff, Sent, Session, Trouble};
 use crate::deliver::known::Known;
 use crate::deliver::{Letter, Outcome, Reason, bytes_for};
 use crate::envelope::Record;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The most servers of a hop that are asked for one message, where each puts it off.
 const MAX_ASKED: usize = 5;
-
-/// How long a server of a domain that never took mail may take to greet while others wait for its place, and how often is looked
-/// whether they do.
-const HASTE: Duration = Duration::from_secs(if cfg!(test) { 3600 } else { 30 });
-const HASTE_LOOK: Duration = Duration::from_secs(1);
 
 /// A job with its message.
 pub(super) type Loaded = (Job, Arc<Record>, Option<Room>);
@@ -62,31 +56,12 @@ pub(super) async fn connect(
         },
     };
     let hostname = ways.hostname();
-    let session = tokio::select! {
-        session = ways.dialer.connect(&lane.hop, &hostname) => session?,
-        () = wanted(&ways.sockets, lane) => return Err(Trouble::Silent),
-    };
+    let session = ways.dialer.connect(&lane.hop, &hostname).await?;
     for _ in 0..lane.greeted() {
         inner.start_worker(lane);
     }
     let session = session.with_signer(ways.settings.signer.clone());
     Ok(Connection { session, ways, asked_around: false, place })
-}
-
-/// Resolves once a server that has not greeted for long has a place that others wait for, who may be well. Only where it never took
-/// mail: RFC 5321 4.5.3.2 would have each reply waited for, and allows that to be fitted to what is there.
-pub(super) async fn wanted(sockets: &Arc<Sockets>, lane: &Lane) {
-    if Rank::of_lane(lane) != Some(Rank::Unproven) {
-        return std::future::pending().await;
-    }
-    let mut wait = HASTE;
-    loop {
-        tokio::time::sleep(wait).await;
-        if sockets.is_wanted(Rank::Unproven) {
-            return;
-        }
-        wait = HASTE_LOOK;
-    }
 }
 
 /// Why no other server is asked for what one put off.

@@ -142,9 +142,14 @@ impl Inner {
         let mut called = Vec::new();
         {
             let mut state = self.crowd.state();
-            while let Some((want, (id, due))) =
-                state.waiting.pop_of(|want| self.berths.may(want.rank, want.origin))
-            {
+            // Called often: where none is to be had, not each origin is asked for.
+            if state.waiting.len() == 0 || self.berths.is_out(Rank::Proven) {
+                return;
+            }
+            let proven_only = self.berths.is_out(Rank::Unproven);
+            while let Some((want, (id, due))) = state.waiting.pop_of(|want| {
+                !(proven_only && want.rank == Rank::Unproven) && self.berths.may(want.rank, want.origin)
+            }) {
                 if !self.index().is_waiting(id, due) {
                     continue;
                 }

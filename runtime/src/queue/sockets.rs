@@ -78,7 +78,7 @@ impl Sockets {
 
     /// The same for somebody who cannot wait, while there are not far too many.
     pub fn place_at_once(self: &Arc<Self>, rank: Rank, origin: Origin) -> Option<Place> {
-        self.take_where(rank, origin, |shares| shares.must(rank))
+        self.take_where(rank, origin, |shares| shares.must(rank, origin))
     }
 
     fn take_where(
@@ -99,15 +99,15 @@ impl Sockets {
         Arc::new(Turn { sockets: Arc::clone(self), rank, bell: Notify::new(), state: Mutex::default() })
     }
 
+    /// Whether nobody may have one now.
+    pub fn is_out(&self, rank: Rank) -> bool {
+        self.state().shares.is_out(rank)
+    }
+
     /// Whether others may wait for a place of this rank that is held.
     pub fn is_short(&self, rank: Rank) -> bool {
         let state = self.state();
         state.shares.is_out(rank) || state.waiting.turn(|(other, _)| other <= rank).is_some()
-    }
-
-    /// Whether others wait for a place of this rank.
-    pub fn is_wanted(&self, rank: Rank) -> bool {
-        self.state().waiting.turn(|(other, _)| other == rank).is_some()
     }
 
     /// Gives places to those who may have them now.
