@@ -16,6 +16,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::unconstrained;
 use tokio::time::timeout;
 
+/// How long the rest of a reply may take whose front came unasked.
+const REST_OF_REPLY: Duration = Duration::from_secs(1);
+
 /// How long the other side may take (RFC 5321 4.5.3.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timeouts {
@@ -336,7 +339,12 @@ impl Session {
 
     /// Whether all that was said was asked for.
     pub(super) async fn nothing_unasked(&mut self) -> Result<(), Trouble> {
-        self.early_word().await?.map_or(Ok(()), |_| Err(ReplyError::Unasked.into()))
+        self.look().await?;
+        if self.replies.is_empty() {
+            return Ok(());
+        }
+        let said = self.replies.take()?;
+        self.refusal(said).map_or_else(Err, |_| Err(ReplyError::Unasked.into()))
     }
 
     /// What was said though nothing was asked: a refusal, which within a message may be meant for that. The connection ends.
@@ -345,12 +353,22 @@ impl Session {
         if self.replies.is_empty() {
             return Ok(None);
         }
-        match self.replies.take()? {
+        let said = match self.replies.take()? {
+            // A long one comes in pieces.
+            None => self.reply(REST_OF_REPLY).await.ok(),
+            whole => whole,
+        };
+        self.refusal(said).map(Some)
+    }
+
+    /// What was said unasked, where it is a refusal.
+    fn refusal(&mut self, said: Option<Reply>) -> Result<Reply, Trouble> {
+        match said {
             // RFC 5321 3.8: this one may come at any time.
             Some(reply) if reply.code == 421 => Err(Trouble::Lost(format!("it says {}", reply.line()))),
             Some(reply) if reply.code >= 400 => {
                 self.usable = false;
-                Ok(Some(reply))
+                Ok(reply)
             }
             _ => Err(ReplyError::Unasked.into()),
         }

@@ -225,6 +225,8 @@ impl Session {
     async fn first(&mut self, reused: bool) -> Result<Reply, Trouble> {
         let reply = self.reply(self.timeouts.command).await?;
         if reused && reply.code == 421 {
+            // Whatever went out with the commands was not taken.
+            self.whole = false;
             return Err(Trouble::Lost(format!("it says {}", reply.line())));
         }
         Ok(reply)

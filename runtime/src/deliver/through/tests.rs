@@ -91,6 +91,17 @@ async fn a_refusal_before_the_end_of_a_message_is_one() {
     }
 }
 
+/// A long one comes in pieces.
+#[tokio::test]
+async fn half_of_a_refusal_is_waited_for() {
+    let (mut session, mut hop) = under_way().await;
+    hop.write_all(b"552-5.3.4 too\r\n552 5.3.4").await.unwrap();
+    let handed = beside(session.hand_over(b"hi\r\n", &WAITS), &mut hop, 0, " big\r\n").await;
+    let Handed::Refused(reply) = handed else { panic!("{handed:?}") };
+    assert_eq!((reply.code, session.usable()), (552, false));
+    assert_eq!(rest(session, hop).await, "Subject: x\r\n\r\n", "its end did not go out");
+}
+
 #[tokio::test]
 async fn the_word_on_a_message_is_the_one_behind_its_end() {
     let (mut session, mut hop) = under_way().await;
