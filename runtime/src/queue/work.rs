@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::attempt::{Connection, Loaded, Tried, attempt, connect, letter};
-use super::entry::{Entry, Job, LARGE, Place};
+use super::entry::{Job, LARGE};
 use super::hop::{AfterFailure, Lane, Seat};
 use super::room::For;
 use super::route::Hop;
@@ -74,14 +74,11 @@ impl Inner {
         }
     }
 
-    /// Waits until what becomes of these messages can be written down. False: no more is to be begun.
-    async fn may_begin(&self, entries: &[&Entry]) -> bool {
+    /// Waits until what becomes of mail can be written down. False: no more is to be begun.
+    async fn may_begin(&self) -> bool {
         let mut wait = NOTE_WAIT;
-        let needs_no_note =
-            |entry: &&Entry| entry.place() == Place::Deferred && self.spool.needs_no_note(entry.id);
         while !self.stopping() {
-            // On a full disk, deferred mail that goes makes room.
-            if self.spool.can_note() || entries.iter().all(needs_no_note) {
+            if self.spool.can_note() {
                 return true;
             }
             tokio::select! {
@@ -143,8 +140,7 @@ async fn local(inner: &Arc<Inner>, seat: &mut Seat) -> After {
     loop {
         inner.refill(&lane);
         let jobs = seat.next(MAILDIR_BATCH, RELAY_REST).await;
-        let entries: Vec<&Entry> = jobs.iter().map(|job| &*job.entry).collect();
-        if jobs.is_empty() || !inner.may_begin(&entries).await {
+        if jobs.is_empty() || !inner.may_begin().await {
             return After::End;
         }
         if !inner.ways.load().is_maildir(&lane.hop) {
@@ -242,7 +238,7 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
                     return After::Change;
                 }
                 // What is not in memory is not read for a server that is not there.
-                if job.entry.hot().is_none() && session.is_none() && inner.may_begin(&[&job.entry]).await {
+                if job.entry.hot().is_none() && session.is_none() && inner.may_begin().await {
                     match connect(inner, lane, job.origin).await {
                         Ok(open) => session = Some(open),
                         Err(trouble) => match unreached(inner, seat, (job, None), trouble).await {
@@ -251,18 +247,13 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
                         },
                     }
                 }
-                if inner.may_begin(&[&job.entry]).await { load(inner, lane, job).await } else { None }
+                if inner.may_begin().await { load(inner, lane, job).await } else { None }
             }
         };
-        let Some((job, record, room)) = loaded else {
-            if inner.stopping() {
-                break;
-            }
-            continue;
-        };
-        if !inner.may_begin(&[&job.entry]).await {
+        if !inner.may_begin().await {
             break;
         }
+        let Some((job, record, room)) = loaded else { continue };
         // A host of ours is told of the next message behind the end of this one; whoever runs an MX may be old.
         // Its turn over, a connection ends with the message in hand.
         let on = |c: &Connection| c.session.runs_ahead() && c.session.age() <= longest;

@@ -355,13 +355,6 @@ impl Spool {
         self.shared.can_note()
     }
 
-    /// Whether what becomes of a message can be kept without the log: it stands in the deferred store alone, and its end there is
-    /// the end of a file.
-    #[must_use]
-    pub fn needs_no_note(&self, id: MessageId) -> bool {
-        !self.shared.is_double(id) && self.shared.has_room_for_state()
-    }
-
     /// Whether a record can be taken now; asked before DATA.
     ///
     /// # Errors

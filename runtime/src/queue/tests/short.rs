@@ -2,7 +2,6 @@
 
 use super::backlog::{gated, patient};
 use super::*;
-use crate::spool::deferred::State;
 use crate::spool::disk::Disk as _;
 use crate::spool::{TestDisk, leave_no_room};
 
@@ -64,35 +63,6 @@ async fn nothing_goes_out_that_cannot_be_noted() {
         drop(queue);
         disk = disk.after_cut(life);
     }
-}
-
-/// What waits in the deferred store needs the log for nothing, and makes room when it goes.
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn deferred_mail_goes_on_a_full_disk() {
-    let data = tempfile::tempdir().unwrap();
-    let (port, seen) = server(|_| None).await;
-    let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
-    let disk = TestDisk::default();
-    let open = || {
-        let disk = Arc::new(disk.clone());
-        Spool::open_on(disk, Path::new("/data"), options, Arc::new(NoLedger), None).unwrap()
-    };
-    let (spool, _) = open();
-    spool.append(Arc::new(message(9, &["log@here.example"], "Subject: x\n\n"))).await.unwrap();
-    for id in 1..=3 {
-        spool.deferred().put(&message(id, &["a@far.example"], "Subject: x\n\n"), &State::default()).unwrap();
-    }
-    drop(spool);
-    leave_no_room(&disk, options);
-    let (spool, recovery) = open();
-    let map = [("far.example".to_owned(), relay(port))].into();
-    let (guide, settings) = (Box::new(Map(map, Vec::new())), settings(data.path()));
-    let queue = Queue::start_with(spool, recovery, guide, Tls::default(), settings);
-    until_queued(&queue, 1).await;
-    assert_eq!(seen.all().len(), 3, "each once, and not the one that only the log has");
-    queue.drain(Duration::from_secs(5)).await;
-    drop(queue);
-    assert_eq!(open().1.deferred, []);
 }
 
 async fn submit(queue: &Queue, ids: std::ops::RangeInclusive<u64>, to: &str) {

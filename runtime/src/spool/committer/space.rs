@@ -9,8 +9,6 @@ use std::sync::atomic::Ordering;
 const SPACE_AGE: u64 = 250;
 /// How long room for notes is not looked for again, in milliseconds.
 const ROOM_AGE: u64 = if cfg!(test) { 20 } else { 1000 };
-/// What the state of a message takes, with much to spare.
-const STATE_ROOM: u64 = 1 << 20;
 
 impl Shared {
     pub fn ready(&self) -> Result<(), SpoolError> {
@@ -85,11 +83,6 @@ impl Shared {
         drop(pending);
         self.wake.notify_one();
         false
-    }
-
-    /// Whether the disk has room for what becomes of a message of the deferred store.
-    pub fn has_room_for_state(&self) -> bool {
-        self.disk.space(&self.folder).is_ok_and(|space| space.bytes >= STATE_ROOM && space.files > 0)
     }
 
     /// Finds out whether there is such room: half of what is kept for notes may be used by what is under way already.
