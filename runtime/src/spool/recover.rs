@@ -4,8 +4,8 @@
 //! stepped over, behind a bad header the next sound one is looked for, and what follows the last sound
 //! frame is a torn tail and is left. What the disk does not give is damage like any other: reading goes on behind it, and
 //! the segment's file is never written again. Sequence numbers have no gaps: what is missing is told, and a segment
-//! with damage is copied to `….bad` for people before it is used again. New frames go on behind the last one where nothing in its
-//! segment looks like a frame behind that, else into a new segment: nothing old can join them.
+//! with damage is copied to `….bad` for people before it is used again. New frames go into a new segment, so that nothing old can join them;
+//! where there is none to begin, behind the last frame, if nothing in its segment looks like a frame behind that.
 //! A frame that was never acknowledged but is whole counts: to drop it could be to lose one that was. One whose message is in
 //! the deferred store as well is told, so that the log hears of it before that file goes: alone it would count again. A file
 //! of a message that the log says is done was left behind, and goes.
