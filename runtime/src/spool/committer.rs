@@ -269,6 +269,15 @@ impl Shared {
         }
     }
 
+    /// Has no start write into a segment again of which a write or sync failed.
+    pub(super) fn mark_unfit(&self, number: u32) {
+        match segment::mark_unfit(&*self.disk, &self.log_folder, number) {
+            Ok(()) => tracing::warn!(number, "nothing is written any more into a segment of the spool's log"),
+            // The next start goes on in another one all the same, if there is one.
+            Err(error) => tracing::warn!(number, %error, "that a segment cannot be written is not noted"),
+        }
+    }
+
     pub(super) fn fail(&self, what: &str, error: &io::Error) -> SpoolError {
         let reason = format!("{what}: {error}");
         if self.failed.set(reason.clone()).is_ok() {
@@ -505,12 +514,12 @@ impl Batch {
         }
         let target = {
             let log = shared.log();
-            log.live.back().map(|s| (Arc::clone(&s.file), u64::from(log.offset)))
+            log.live.back().map(|s| (Arc::clone(&s.file), u64::from(log.offset), s.number))
         };
-        let result = match target {
+        let result = match &target {
             None => Err(SpoolError::Failed("the log has no segment".to_owned())),
-            Some((file, offset)) => file
-                .write_at(&self.buffer, offset)
+            Some((file, offset, _)) => file
+                .write_at(&self.buffer, *offset)
                 .map_err(|e| shared.fail("write", &e))
                 .and_then(|()| file.sync().map_err(|e| shared.fail("sync", &e)))
                 .map_err(unsure),
@@ -538,6 +547,10 @@ impl Batch {
                 }
                 Err(error) => tell(item.tell, Err(error.clone())),
             }
+        }
+        // Nobody waits for that.
+        if let (Err(_), Some((.., number))) = (result, target) {
+            shared.mark_unfit(number);
         }
     }
 }

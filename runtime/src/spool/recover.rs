@@ -5,7 +5,8 @@
 //! frame is a torn tail and is left. What the disk does not give is damage like any other: reading goes on behind it, and
 //! the segment's file is never written again. Sequence numbers have no gaps: what is missing is told, and a segment
 //! with damage is copied to `….bad` for people before it is used again. New frames go into a new segment, so that nothing old can join them;
-//! where there is none to begin, behind the last frame, if nothing in its segment looks like a frame behind that.
+//! where there is none to begin, behind the last frame, if nothing in its segment looks like a frame behind that, and none of
+//! its writes or syncs ever failed.
 //! A frame that was never acknowledged but is whole counts: to drop it could be to lose one that was. One whose message is in
 //! the deferred store as well is told, so that the log hears of it before that file goes: alone it would count again. A file
 //! of a message that the log says is done was left behind, and goes.
@@ -74,7 +75,9 @@ pub(super) fn recover(
     let mut segments = Vec::new();
     let mut unreadable = Vec::new();
     let mut lost = false;
-    for name in disk.list(folder).map_err(failed)? {
+    let names = disk.list(folder).map_err(failed)?;
+    let unfit: HashSet<u32> = names.iter().filter_map(|name| segment::number_of_unfit(name)).collect();
+    for name in names {
         let Some(number) = segment::number(&name) else {
             if name.ends_with(".new")
                 && let Err(error) = disk.remove(&folder.join(&name))
@@ -93,7 +96,7 @@ pub(super) fn recover(
             }
             file => file.map_err(failed)?,
         };
-        let whole = file.length().map_err(failed)? == u64::from(options.segment);
+        let whole = file.length().map_err(failed)? == u64::from(options.segment) && !unfit.contains(&number);
         let header = match segment::header(&*file, options.segment) {
             Ok(header) => header,
             Err(error) => {
@@ -156,7 +159,8 @@ pub(super) fn recover(
         }
         let counted = found.damaged;
         // A header that cannot be read is not there.
-        let cut = !whole && segment::is_cut(&*file).unwrap_or(true);
+        let short = file.length().map_err(failed)? != u64::from(options.segment);
+        let cut = short && segment::is_cut(&*file).unwrap_or(true);
         let Seen { last, unread, clean } = found.segment(&*file, &header, cut, ledger).map_err(failed)?;
         if let Some(unread) = &unread {
             let path = segment::path(folder, number);
@@ -182,15 +186,21 @@ pub(super) fn recover(
         log.live.push_back(Segment { number, header, file, whole, rotten, unreleased: 0, last });
     }
     log.next_seq = log.next_seq.max(ledger.covered().saturating_add(1));
-    // Only where there is no other: a place that cannot be synced reads as sound, and would be met again at each start.
     let sound = found.damaged == 0 && !lost && found.next == Some(log.next_seq);
-    let goes_on = clean_to.filter(|_| sound && log.free.is_empty());
-    // Where it is full, the first append begins a segment.
-    log.offset = goes_on.unwrap_or(options.segment);
     let (recovery, doubles) = found.finish(deferred, lost);
     for message in &recovery.log {
         if let Some(segment) = log.find_mut(message.position.generation) {
             segment.unreleased += 1;
+        }
+    }
+    // Only where there is no other, also none that nothing needs: a place that cannot be synced reads as sound, and would be
+    // met again at each start where it could not be marked.
+    let alone = log.free.is_empty() && log.released().0 == 0;
+    // Where it is full, the first append begins a segment.
+    log.offset = clean_to.filter(|_| sound && alone).unwrap_or(options.segment);
+    for number in unfit.into_iter().filter(|number| log.live.iter().all(|s| s.number != *number)) {
+        if let Err(error) = segment::unmark(&**disk, folder, number) {
+            tracing::warn!(number, %error, "what was said of a segment of the spool's log that is gone cannot be removed");
         }
     }
     if recovery.damaged > 0 {

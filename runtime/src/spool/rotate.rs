@@ -119,8 +119,14 @@ pub(super) fn switch(shared: &Arc<Shared>) -> Result<(), SpoolError> {
         let tail = log.live.front().map_or(generation, segment::Segment::generation);
         SegmentHeader { generation, nonce, tail, first: log.next_seq }
     };
-    let begun = segment::begin(file, number, shared.options.segment, header)
-        .map_err(|e| shared.fail("new segment", &e))?;
+    let begun = match segment::begin(file, number, shared.options.segment, header) {
+        Ok(begun) => begun,
+        Err(error) => {
+            let failed = shared.fail("new segment", &error);
+            shared.mark_unfit(number);
+            return Err(failed);
+        }
+    };
     let mut log = shared.log();
     log.live.push_back(begun);
     log.offset = FIRST;
@@ -171,6 +177,8 @@ fn remove(shared: &Shared, numbers: &[u32]) {
     for number in numbers {
         if let Err(error) = shared.disk.remove(&segment::path(&shared.log_folder, *number)) {
             tracing::warn!(%error, "cannot remove a segment that is not needed");
+        } else if let Err(error) = segment::unmark(&*shared.disk, &shared.log_folder, *number) {
+            tracing::warn!(number, %error, "what was said of a segment that is gone cannot be removed");
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Segment {
     pub number: u32,
     pub header: SegmentHeader,
     pub file: Arc<dyn Handle>,
-    /// Its file has the length that it was made with.
+    /// Its file has the length that it was made with, and was never found unfit for writing.
     pub whole: bool,
     /// Something in it could not be read: its file is kept for people, and never written again.
     pub rotten: bool,
@@ -39,7 +39,8 @@ pub(super) struct Log {
     pub live: VecDeque<Segment>,
     /// Numbers of segments that can be begun.
     pub free: Vec<u32>,
-    /// Numbers of segments that were cut short and are not needed: they go when the next one is begun.
+    /// Numbers of segments that were cut short or could not be written, and are not needed: they go when the next one is
+    /// begun.
     pub broken: Vec<u32>,
     /// Numbers of segments that are not needed, and that could not be read everywhere: they are set aside then.
     pub rotten: Vec<u32>,
@@ -86,7 +87,33 @@ pub(super) fn path(folder: &Path, number: u32) -> PathBuf {
 
 /// The number in the name of a segment's file.
 pub(super) fn number(name: &str) -> Option<u32> {
-    name.strip_suffix(".seg").filter(|digits| digits.len() == 8)?.parse().ok()
+    numbered(name, ".seg")
+}
+
+fn numbered(name: &str, suffix: &str) -> Option<u32> {
+    name.strip_suffix(suffix).filter(|digits| digits.len() == 8)?.parse().ok()
+}
+
+const UNFIT: &str = ".unfit";
+
+/// The number of the segment that a file says is unfit for writing.
+pub(super) fn number_of_unfit(name: &str) -> Option<u32> {
+    numbered(name, UNFIT)
+}
+
+/// Writes down, beside a segment, that a write or sync of it failed. It reads as sound for as long as the system remembers
+/// what it could not write, so it says nothing of that itself.
+pub(super) fn mark_unfit(disk: &dyn Disk, folder: &Path, number: u32) -> io::Result<()> {
+    disk.open(&folder.join(format!("{number:08}{UNFIT}")), Mode::Create)?.sync()?;
+    disk.sync_dir(folder)
+}
+
+/// Takes that back, once its file is gone: the number may be given again. Fine where nothing was said.
+pub(super) fn unmark(disk: &dyn Disk, folder: &Path, number: u32) -> io::Result<()> {
+    match disk.remove(&folder.join(format!("{number:08}{UNFIT}"))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Makes a segment's file, filled with zeros and synced: writes into it later change no metadata. Made

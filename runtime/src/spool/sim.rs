@@ -39,6 +39,8 @@ struct State {
     operations: u64,
     cut_at: Option<u64>,
     fail_syncs: bool,
+    /// Files that cannot be synced.
+    unsyncable: Vec<usize>,
     /// The sync of a folder that fails: so many go well before.
     fail_dir_sync: Option<u64>,
     fail_removes: bool,
@@ -103,6 +105,12 @@ impl SimDisk {
     }
     pub fn fail_syncs(&self, on: bool) {
         self.state().fail_syncs = on;
+    }
+    /// Lets a file never be synced, whatever its name is from now on.
+    pub fn fail_syncs_of(&self, path: &Path) {
+        let mut state = self.state();
+        let id = state.dirs[path.parent().unwrap()].now[path.file_name().unwrap().to_str().unwrap()];
+        state.unsyncable.push(id);
     }
     /// Lets one sync of a folder fail, but for the log's, behind so many that go well.
     pub fn fail_dir_sync(&self, behind: u64) {
@@ -399,7 +407,7 @@ impl Handle for SimHandle {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.step(true)?;
-        if state.fail_syncs {
+        if state.fail_syncs || state.unsyncable.contains(&self.id) {
             return Err(io::Error::other("input/output error"));
         }
         let file = &mut state.files[self.id];

@@ -320,3 +320,63 @@ fn a_record_that_cannot_be_read_spoils_its_segment_only() {
     });
     assert_eq!(kept(&disk, 8).1, 8);
 }
+
+/// A place that takes no writes reads as sound, and the power never went. One start meets it; those behind go on elsewhere, also
+/// where the log has no other segment than one that nothing needs.
+#[test]
+fn a_segment_that_cannot_be_written_is_met_once() {
+    for needed in [true, false] {
+        let (disk, number) = beside_an_unfit_one(needed);
+        let unfit = format!("{LOG}/{number:08}.seg");
+        for life in 2..8 {
+            let (spool, found) = open(&disk, &Arc::default());
+            // What was being written then may stand there.
+            assert_eq!(found.log.iter().any(|m| m.id.0 == 1), needed, "{life}");
+            runtime().block_on(async {
+                spool.append(Arc::new(record(life, body(life, 300)))).await.unwrap();
+                spool.note_durably(&Note::Done(MessageId(life))).await.unwrap();
+            });
+        }
+        // Once nothing in it is needed it goes, and what was said of it.
+        let (spool, found) = open(&disk, &Arc::default());
+        finish_and_go_on(&spool, &found);
+        drop(spool);
+        drop(open(&disk, &Arc::default()));
+        let names = disk.list(Path::new(LOG)).unwrap();
+        assert!(disk.bytes(Path::new(&unfit)).is_none(), "{names:?}");
+        assert!(names.iter().all(|name| name.ends_with(".seg")), "{names:?}");
+    }
+}
+
+/// Where that cannot be written down either.
+#[test]
+fn a_start_goes_on_in_a_segment_that_nothing_needs() {
+    let (disk, number) = beside_an_unfit_one(false);
+    disk.remove(&Path::new(LOG).join(format!("{number:08}.unfit"))).unwrap();
+    disk.fail_creates(true);
+    let (spool, found) = open(&disk, &Arc::default());
+    assert!(found.log.is_empty());
+    runtime().block_on(spool.append(Arc::new(record(2, body(2, 300))))).unwrap();
+}
+
+/// A log of two segments, the second of which is begun and cannot be synced: the spool stopped there. Message 1 stands in the
+/// first one, which is needed or not.
+fn beside_an_unfit_one(needed: bool) -> (SimDisk, u32) {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(async {
+        spool.append(Arc::new(record(1, body(1, 300)))).await.unwrap();
+        if !needed {
+            spool.note_durably(&Note::Done(MessageId(1))).await.unwrap();
+        }
+    });
+    drop(spool);
+    let names = disk.list(Path::new(LOG)).unwrap();
+    let spare: Vec<u32> = names.iter().filter_map(|name| segment::number(name)).filter(|n| *n > 0).collect();
+    assert_eq!(spare.len(), 1);
+    disk.fail_syncs_of(&Path::new(LOG).join(format!("{:08}.seg", spare[0])));
+    let (spool, _) = open(&disk, &Arc::default());
+    let failed = runtime().block_on(spool.append(Arc::new(record(100, body(100, 300)))));
+    assert!(failed.is_err_and(|error| error.is_final()));
+    (disk, spare[0])
+}
