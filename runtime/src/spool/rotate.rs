@@ -164,10 +164,6 @@ pub(super) fn have_spare(shared: &Arc<Shared>) -> Result<(), SpoolError> {
     if !shared.log().free.is_empty() {
         return Ok(());
     }
-    let size = u64::from(shared.options.segment);
-    if shared.disk.space(&shared.folder).is_ok_and(|space| space.bytes < size) {
-        return Err(SpoolError::Full);
-    }
     let number = make(shared)?;
     shared.log().free.push(number);
     Ok(())
@@ -184,6 +180,12 @@ fn remove(shared: &Shared, numbers: &[u32]) {
 }
 
 fn make(shared: &Shared) -> Result<u32, SpoolError> {
+    // Half of one would fill the disk for a moment, for whoever else writes there, and each note that waits asks for one. It is
+    // looked at anew each time; where it cannot be told, it is tried.
+    let size = u64::from(shared.options.segment);
+    if shared.disk.space(&shared.folder).is_ok_and(|space| space.bytes < size) {
+        return Err(SpoolError::Full);
+    }
     let number = {
         let mut log = shared.log();
         log.next_number += 1;

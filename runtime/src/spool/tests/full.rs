@@ -309,3 +309,33 @@ fn what_the_counters_hold_up_is_no_room() {
         assert!(spool.segments() < held, "{}", spool.segments());
     });
 }
+
+/// Notes that find no room ask for a segment each time: where there is none for it, nothing is written to a full disk, and once
+/// there is, they have it.
+#[test]
+fn notes_do_not_fill_the_disk_for_a_segment() {
+    let disk = SimDisk::default();
+    drop(open(&disk, &Arc::default()));
+    leave_no_room(&disk, small());
+    disk.fail_segments(false);
+    disk.set_capacity(2 * SEGMENT - 1);
+    let (spool, _) = open(&disk, &Arc::default());
+    let before = disk.operations();
+    runtime().block_on(async {
+        // Nobody waits for the first ones; the last one hears that there is no room for them.
+        for target in 0..20 {
+            spool.note(&Note::Settled(MessageId(7), vec![(0, target)]));
+            assert_eq!(spool.flush().await, Err(SpoolError::Full));
+            assert_eq!(spool.append(Arc::new(record(1, body(1, 300)))).await, Err(SpoolError::Full));
+            assert!(!spool.can_note());
+        }
+        assert_eq!(disk.operations(), before);
+        disk.set_capacity(2 * SEGMENT);
+        spool.note_durably(&Note::Settled(MessageId(7), vec![(0, 20)])).await.unwrap();
+        while !spool.can_note() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(disk.operations() > before);
+    assert_eq!(files(&disk), 2);
+}
