@@ -6,12 +6,14 @@
 //! `….new` is a record whose frame in the log is not known to be durable yet, `….part` and `….N.t` are half-written records and
 //! states. All calls block. Both kinds of file carry a checksum; a bad one is set aside as `….bad`, and takes no other message along.
 
+mod hidden;
 mod scan;
 
 use super::disk::{Disk, Mode, read_exact};
 use super::frame::{u32_at, u64_at};
 use super::{SpoolError, folder_error, read_error};
 use crate::envelope::{MessageId, Record};
+pub(super) use hidden::Hidden;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::io;

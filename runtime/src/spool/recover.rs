@@ -9,9 +9,10 @@
 //! its writes or syncs ever failed.
 //! A frame that was never acknowledged but is whole counts: to drop it could be to lose one that was. One whose message is in
 //! the deferred store as well is told, so that the log hears of it before that file goes: alone it would count again. A file
-//! of a message that the log says is done was left behind, and goes.
+//! of a message that the log says is done was left behind, and goes. What the log knows of messages in folders that cannot be read
+//! is kept for a start that can.
 
-use super::deferred::{Deferred, Words};
+use super::deferred::{Deferred, Hidden, Words};
 use super::disk::{Disk, Handle, Mode, read_exact};
 use super::frame::{self, FRAME_HEADER, Kind, SEGMENT_HEADER, SegmentHeader, u32_at};
 use super::segment::{self, Log, Segment};
@@ -137,6 +138,7 @@ pub(super) fn recover(
     // Where the last segment is free of anything old, if it is.
     let mut clean_to = None;
     let mut found = Found { stored, ..Found::default() };
+    found.remember(deferred.hidden(), deferred);
     let mut damaged: Vec<(u32, u64)> = Vec::new();
     for (number, header, whole, file) in segments {
         log.next_generation = log.next_generation.max(header.generation + 1);
@@ -161,7 +163,8 @@ pub(super) fn recover(
         // A header that cannot be read is not there.
         let short = file.length().map_err(failed)? != u64::from(options.segment);
         let cut = short && segment::is_cut(&*file).unwrap_or(true);
-        let Seen { last, unread, clean } = found.segment(&*file, &header, cut, ledger).map_err(failed)?;
+        let Seen { last, unread, clean } =
+            found.segment(&*file, &header, cut, ledger, deferred).map_err(failed)?;
         if let Some(unread) = &unread {
             let path = segment::path(folder, number);
             tracing::error!(
@@ -187,7 +190,11 @@ pub(super) fn recover(
     }
     log.next_seq = log.next_seq.max(ledger.covered().saturating_add(1));
     let sound = found.damaged == 0 && !lost && found.next == Some(log.next_seq);
-    let (recovery, doubles) = found.finish(deferred, lost);
+    let (recovery, doubles, kept) = found.finish(deferred, lost);
+    if let (false, Some(oldest)) = (kept, log.live.front_mut()) {
+        // Not released as long as this process runs: the log grows instead.
+        oldest.unreleased += 1;
+    }
     for message in &recovery.log {
         if let Some(segment) = log.find_mut(message.position.generation) {
             segment.unreleased += 1;
@@ -311,6 +318,8 @@ impl Window<'_> {
 struct Found {
     messages: HashMap<MessageId, Recovered>,
     external: HashMap<MessageId, Position>,
+    /// Large messages that the log told a former start of.
+    taken: HashSet<MessageId>,
     /// What was settled of messages that are not in the log: of deferred ones.
     elsewhere: HashMap<MessageId, Vec<(u16, u16)>>,
     /// What is told of recipients, wherever their message is.
@@ -320,12 +329,24 @@ struct Found {
     stored: (Vec<MessageId>, Vec<MessageId>),
     /// What is there and needs nothing more.
     done: HashSet<MessageId>,
+    /// What needs nothing more and may be there all the same: in a folder that cannot be read, or it cannot be removed.
+    gone: HashSet<MessageId>,
     damaged: u64,
     /// The sequence number behind the last sound frame.
     next: Option<u64>,
 }
 
 impl Found {
+    /// Takes what former starts kept of messages in folders that they could not read: it was noted before all that follows.
+    fn remember(&mut self, hidden: Hidden, deferred: &Deferred) {
+        self.taken.extend(hidden.taken);
+        let settled = hidden.settled.into_iter().map(|(id, settled)| Note::Settled(id, settled));
+        let words = hidden.words.into_iter().map(|(id, words)| Note::Words(id, words));
+        for note in settled.chain(words).chain(hidden.done.into_iter().map(Note::Done)) {
+            self.note(note, deferred);
+        }
+    }
+
     /// Reads one segment.
     fn segment(
         &mut self,
@@ -333,6 +354,7 @@ impl Found {
         header: &SegmentHeader,
         cut: bool,
         ledger: &dyn Ledger,
+        deferred: &Deferred,
     ) -> io::Result<Seen> {
         let length = u32::try_from(file.length()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
         // The copy of the header is gone with what was cut off.
@@ -367,7 +389,7 @@ impl Found {
                     length: frame.length,
                     external: frame.kind == Kind::External,
                 };
-                self.frame(position, frame.kind, payload, ledger);
+                self.frame(position, frame.kind, payload, ledger, deferred);
                 clean = Some(at + frame::frame_size(frame.length as usize));
             }
             last = last.max(frame.seq);
@@ -381,33 +403,50 @@ impl Found {
         Ok(Seen { last, unread: window.unread, clean })
     }
 
-    fn frame(&mut self, position: Position, kind: Kind, payload: &[u8], ledger: &dyn Ledger) {
+    fn note(&mut self, note: Note, deferred: &Deferred) {
+        match note {
+            Note::Settled(id, mut settled) => {
+                if let Some(message) = self.messages.get_mut(&id) {
+                    message.settled.append(&mut settled);
+                } else {
+                    self.elsewhere.entry(id).or_default().append(&mut settled);
+                }
+            }
+            Note::Words(id, mut words) => self.words.entry(id).or_default().append(&mut words),
+            Note::Done(id) => {
+                self.messages.remove(&id);
+                self.words.remove(&id);
+                self.elsewhere.remove(&id);
+                if id.is_of_notice() {
+                    self.sent_notices.insert(id);
+                }
+                let (ids, new) = &self.stored;
+                if ids.binary_search(&id).is_ok() || new.binary_search(&id).is_ok() {
+                    self.done.insert(id);
+                }
+                if deferred.may_hide(id) {
+                    self.gone.insert(id);
+                }
+            }
+            Note::Moved(id) => {
+                if let Some(mut message) = self.messages.remove(&id) {
+                    self.elsewhere.entry(id).or_default().append(&mut message.settled);
+                }
+            }
+        }
+    }
+
+    fn frame(
+        &mut self,
+        position: Position,
+        kind: Kind,
+        payload: &[u8],
+        ledger: &dyn Ledger,
+        deferred: &Deferred,
+    ) {
         if kind == Kind::Note {
             match postcard::from_bytes(payload) {
-                Ok(Note::Settled(id, mut settled)) => {
-                    if let Some(message) = self.messages.get_mut(&id) {
-                        message.settled.append(&mut settled);
-                    } else {
-                        self.elsewhere.entry(id).or_default().append(&mut settled);
-                    }
-                }
-                Ok(Note::Words(id, mut words)) => self.words.entry(id).or_default().append(&mut words),
-                Ok(Note::Done(id)) => {
-                    self.messages.remove(&id);
-                    self.words.remove(&id);
-                    if id.is_of_notice() {
-                        self.sent_notices.insert(id);
-                    }
-                    let (ids, new) = &self.stored;
-                    if ids.binary_search(&id).is_ok() || new.binary_search(&id).is_ok() {
-                        self.done.insert(id);
-                    }
-                }
-                Ok(Note::Moved(id)) => {
-                    if let Some(mut message) = self.messages.remove(&id) {
-                        self.elsewhere.entry(id).or_default().append(&mut message.settled);
-                    }
-                }
+                Ok(note) => self.note(note, deferred),
                 Err(_) => self.damaged += 1,
             }
             return;
@@ -420,6 +459,7 @@ impl Found {
             ledger.replay(position.seq, &record.usage);
         }
         self.done.remove(&record.id);
+        self.gone.remove(&record.id);
         if kind == Kind::External {
             self.external.insert(record.id, position);
         } else {
@@ -428,12 +468,13 @@ impl Found {
         }
     }
 
-    /// `lost`: a segment is missing.
-    fn finish(mut self, deferred: &Deferred, lost: bool) -> (Recovery, Vec<MessageId>) {
+    /// `lost`: a segment is missing. The last part says whether what is known of messages that cannot be read is kept.
+    fn finish(mut self, deferred: &Deferred, lost: bool) -> (Recovery, Vec<MessageId>, bool) {
         let (mut ids, mut new) = std::mem::take(&mut self.stored);
         for id in &self.done {
             if let Err(error) = deferred.remove(*id) {
                 tracing::error!(%id, %error, "a finished message cannot be removed");
+                self.gone.insert(*id);
             }
         }
         for stored in [&mut ids, &mut new] {
@@ -441,15 +482,14 @@ impl Found {
         }
         for id in new {
             // With damage in the log its frame may be what is missing: rather twice than not at all.
-            if lost || self.damaged > 0 || self.external.contains_key(&id) {
+            let taken = self.external.contains_key(&id) || self.taken.contains(&id);
+            if lost || self.damaged > 0 || taken {
                 if let Err(error) = deferred.adopt(id) {
                     // It is found by that as well.
                     tracing::warn!(%id, %error, "a large message keeps its provisional name");
                 }
                 // Whole before its frame is written: half of one was promised to nobody.
-                if !self.external.contains_key(&id)
-                    && matches!(deferred.load(id), Err(SpoolError::Damaged(_)))
-                {
+                if !taken && matches!(deferred.load(id), Err(SpoolError::Damaged(_))) {
                     tracing::warn!(%id, "half of a large message that was not taken is set aside");
                     if let Err(error) = deferred.set_aside(id) {
                         tracing::warn!(%id, %error, "nor can it be set aside");
@@ -473,6 +513,8 @@ impl Found {
         for id in self.words.keys().filter(|id| ids.binary_search(id).is_ok()) {
             self.elsewhere.entry(*id).or_default();
         }
+        let mut hidden = self.hidden(&ids, deferred);
+        let any_hidden = hidden != Hidden::default();
         let mut unmerged = HashMap::new();
         for (id, settled) in self.elsewhere.into_iter().filter(|(id, _)| ids.binary_search(id).is_ok()) {
             let words = self.words.get(&id).map(Vec::as_slice).unwrap_or_default();
@@ -480,10 +522,16 @@ impl Found {
                 Ok(()) => drop(self.words.remove(&id)),
                 Err(error) => {
                     tracing::warn!(%id, %error, "whom a message was delivered to is not in its state yet");
+                    hidden.settled.push((id, settled.clone()));
+                    hidden.words.extend((!words.is_empty()).then(|| (id, words.to_vec())));
                     unmerged.insert(id, settled);
                 }
             }
         }
+        let stored = deferred.keep_hidden(&hidden).inspect_err(|error| {
+            let log_grows = any_hidden;
+            tracing::error!(%error, log_grows, "what became of deferred messages that cannot be read stands in the log alone");
+        });
         self.words.retain(|id, _| self.messages.contains_key(id) || unmerged.contains_key(id));
         let mut log: Vec<Recovered> = self.messages.into_values().collect();
         for message in &mut log {
@@ -493,6 +541,20 @@ impl Found {
         log.sort_by_key(|m| m.position);
         let (damaged, words, sent_notices) = (self.damaged, self.words, self.sent_notices);
         let recovery = Recovery { log, deferred: ids, damaged, settled: unmerged, words, sent_notices };
-        (recovery, doubles)
+        (recovery, doubles, stored.is_ok() || !any_hidden)
+    }
+
+    /// What is known of messages that may lie in a folder that cannot be read. `ids` can be.
+    fn hidden(&self, ids: &[MessageId], deferred: &Deferred) -> Hidden {
+        let there = |id: &MessageId| ids.binary_search(id).is_ok() || self.messages.contains_key(id);
+        let hides = |id: &&MessageId| deferred.may_hide(**id) && !there(id) && !self.gone.contains(*id);
+        let settled = self.elsewhere.iter().filter(|(id, of)| hides(id) && !of.is_empty());
+        let words = self.words.iter().filter(|(id, _)| hides(id));
+        Hidden {
+            settled: settled.map(|(id, settled)| (*id, settled.clone())).collect(),
+            words: words.map(|(id, words)| (*id, words.clone())).collect(),
+            done: self.gone.iter().copied().collect(),
+            taken: self.external.keys().chain(&self.taken).filter(hides).copied().collect(),
+        }
     }
 }
