@@ -8,11 +8,12 @@ mod space;
 use super::deferred::Deferred;
 use super::disk::{Disk, read_exact};
 use super::frame::{self, FRAME_HEADER, Kind};
+use super::recover::Double;
 use super::rotate::{self, have_spare, prepare_one, switch};
 use super::segment::{self, Log};
 use super::{Ledger, Note, Options, Position, SpoolError, read_error};
 use crate::envelope::{MessageId, Record};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -95,6 +96,8 @@ pub(super) struct Shared {
     pub makers: Mutex<Vec<JoinHandle<()>>>,
     /// Messages in the deferred store whose frames a restart would take for messages of the log, had they no file.
     doubles: Mutex<HashSet<MessageId>>,
+    /// Messages that stand in the deferred store under a name that a power cut may take away, and the segments of their frames.
+    unnamed: Mutex<HashMap<MessageId, u64>>,
     /// There is room in the log for notes of what is under way.
     can_note: AtomicBool,
     /// Notes wait for room.
@@ -143,6 +146,7 @@ impl Shared {
             making: Mutex::default(),
             makers: Mutex::default(),
             doubles: Mutex::default(),
+            unnamed: Mutex::default(),
             can_note: AtomicBool::new(false),
             late: AtomicBool::new(false),
             told: AtomicBool::new(false),
@@ -226,6 +230,28 @@ impl Shared {
     /// Now it has.
     pub fn is_noted(&self, id: MessageId) {
         locked(&self.doubles).remove(&id);
+    }
+
+    /// Has a segment kept for the frame of a message whose name in the deferred store may not outlast a power cut.
+    fn pin(&self, double: &Double) {
+        if let Some(segment) = self.log().find_mut(double.generation) {
+            segment.unreleased += 1;
+            locked(&self.unnamed).insert(double.id, double.generation);
+        }
+    }
+
+    /// Tries again to have such names outlast it.
+    pub fn keep_names(&self) {
+        locked(&self.unnamed).retain(|id, generation| match self.deferred.adopt(*id) {
+            Ok(()) => {
+                self.log().release(*generation);
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%id, %error, "the folder of a deferred message cannot be synced; its segment of the log stays");
+                true
+            }
+        });
     }
 
     pub fn read(&self, position: Position) -> Result<Record, SpoolError> {
@@ -317,23 +343,30 @@ pub(super) fn for_notes(segment: u32) -> usize {
 
 /// Writes, before the thread runs, that these messages are in the deferred store. Where there is no room for that, or
 /// nobody knows whether the disk has their names there, it is remembered.
-pub(super) fn note_moved(shared: &Arc<Shared>, ids: Vec<MessageId>) {
-    let mut batch = Batch::default();
-    let mut left = ids.into_iter();
-    for id in left.by_ref() {
+pub(super) fn note_doubles(shared: &Arc<Shared>, doubles: &[Double]) {
+    // First of all: a note may need another segment, and that the one of a frame.
+    for double in doubles {
         // A kill may have come between the name and its sync: without that, a power cut would leave neither.
-        if let Err(error) = shared.deferred.keep_name(id) {
-            tracing::warn!(%id, %error, "the folder of a deferred message cannot be synced");
-            locked(&shared.doubles).insert(id);
-            continue;
-        }
-        if let Err((_, error)) = batch.add(shared, Item::note(&Note::Moved(id), None)) {
-            tracing::warn!(%error, "that messages are in the deferred store cannot be noted in the log yet");
-            locked(&shared.doubles).insert(id);
-            break;
+        if let Err(error) = shared.deferred.adopt(double.id) {
+            tracing::warn!(id = %double.id, %error, "the folder of a deferred message cannot be synced");
+            shared.pin(double);
         }
     }
-    locked(&shared.doubles).extend(left);
+    let mut batch = Batch::default();
+    let mut room = true;
+    for Double { id, .. } in doubles.iter().filter(|double| !double.external) {
+        let named = !locked(&shared.unnamed).contains_key(id);
+        if room
+            && named
+            && let Err((_, error)) = batch.add(shared, Item::note(&Note::Moved(*id), None))
+        {
+            tracing::warn!(%error, "that messages are in the deferred store cannot be noted in the log yet");
+            room = false;
+        }
+        if !(room && named) {
+            locked(&shared.doubles).insert(*id);
+        }
+    }
     batch.flush(shared);
 }
 

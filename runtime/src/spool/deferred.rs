@@ -165,8 +165,10 @@ impl Deferred {
         self.write_record(record, ".new")
     }
 
-    /// Gives a provisional record its name. Fine when it has it already.
+    /// Gives a provisional record its name. Fine when it has it already: the name outlasts a power cut on return.
     pub(super) fn adopt(&self, id: MessageId) -> io::Result<()> {
+        // Whoever removes it meanwhile would miss it by both names.
+        let _changing = self.changing(id);
         match self.disk.rename(&self.path(id, ".new"), &self.path(id, "")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => self.disk.sync_dir(&self.fan(id)),
@@ -247,6 +249,7 @@ impl Deferred {
     /// # Errors
     /// As the system says.
     pub fn remove(&self, id: MessageId) -> io::Result<()> {
+        let _changing = self.changing(id);
         match self.disk.remove(&self.path(id, "")) {
             // A large one may have its provisional name still.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.forget_new(id)?,

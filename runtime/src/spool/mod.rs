@@ -210,7 +210,7 @@ impl Spool {
         let (log, recovery, doubles) = recover::recover(&disk, &log, options, &*ledger, &deferred)?;
         let shared = Shared::new(disk, folder, options, ledger, deferred, log, lock);
         // Before anybody may finish one of them.
-        committer::note_moved(&shared, doubles);
+        committer::note_doubles(&shared, &doubles);
         shared.weigh();
         let stopper = committer::start(&shared)?;
         Ok((Self { shared, _stopper: Arc::new(stopper) }, recovery))

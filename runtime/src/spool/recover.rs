@@ -8,7 +8,8 @@
 //! where there is none to begin, behind the last frame, if nothing in its segment looks like a frame behind that, and none of
 //! its writes or syncs ever failed.
 //! A frame that was never acknowledged but is whole counts: to drop it could be to lose one that was. One whose message is in
-//! the deferred store as well is told, so that the log hears of it before that file goes: alone it would count again. A file
+//! the deferred store as well is told, so that the log hears of it before that file goes, since alone it would count again, and so
+//! that it stays until that file has its name for good. A file
 //! of a message that the log says is done was left behind, and goes. What the log knows of messages in folders that cannot be read
 //! is kept for a start that can.
 
@@ -61,15 +62,24 @@ pub struct Recovery {
     pub sent_notices: HashSet<MessageId>,
 }
 
-/// Scans the log. The last part: messages whose frames stand in the log without a
-/// word of their having moved to the deferred store, where they are.
+/// A message that is in the deferred store, and its frame stands in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Double {
+    pub id: MessageId,
+    /// The segment of its frame.
+    pub generation: u64,
+    /// Its frame says that it is there. Else there is no word of its having moved: alone it would be a message.
+    pub external: bool,
+}
+
+/// Scans the log.
 pub(super) fn recover(
     disk: &Arc<dyn Disk>,
     folder: &Path,
     options: Options,
     ledger: &dyn Ledger,
     deferred: &Deferred,
-) -> Result<(Log, Recovery, Vec<MessageId>), SpoolError> {
+) -> Result<(Log, Recovery, Vec<Double>), SpoolError> {
     let failed = |e: io::Error| folder_error(folder, &e);
     disk.make_dir(folder).map_err(failed)?;
     let mut log = Log { next_seq: 1, next_generation: 1, ..Log::default() };
@@ -469,7 +479,7 @@ impl Found {
     }
 
     /// `lost`: a segment is missing. The last part says whether what is known of messages that cannot be read is kept.
-    fn finish(mut self, deferred: &Deferred, lost: bool) -> (Recovery, Vec<MessageId>, bool) {
+    fn finish(mut self, deferred: &Deferred, lost: bool) -> (Recovery, Vec<Double>, bool) {
         let (mut ids, mut new) = std::mem::take(&mut self.stored);
         for id in &self.done {
             if let Err(error) = deferred.remove(*id) {
@@ -505,9 +515,12 @@ impl Found {
         }
         // Moved, though the note of it was lost: the deferred store knows more, but for what was noted since.
         let moved = self.messages.extract_if(|id, _| ids.binary_search(id).is_ok());
-        let mut doubles = Vec::new();
+        let large = self.external.iter().filter(|(id, _)| ids.binary_search(id).is_ok());
+        let large = large.map(|(id, position)| (*id, position.generation, true));
+        let mut doubles: Vec<Double> =
+            large.map(|(id, generation, external)| Double { id, generation, external }).collect();
         for (id, message) in moved {
-            doubles.push(id);
+            doubles.push(Double { id, generation: message.position.generation, external: false });
             self.elsewhere.entry(id).or_default().extend(message.settled);
         }
         for id in self.words.keys().filter(|id| ids.binary_search(id).is_ok()) {

@@ -57,6 +57,7 @@ pub(super) fn reclaim(shared: &Arc<Shared>) {
 
 /// Takes the oldest segments that hold nothing needed out of the log.
 fn retire(shared: &Shared) {
+    shared.keep_names();
     let (count, seq) = {
         let log = shared.log();
         (log.released().0, log.next_seq.saturating_sub(1))

@@ -43,6 +43,7 @@ struct State {
     unsyncable: Vec<usize>,
     /// The sync of a folder that fails: so many go well before.
     fail_dir_sync: Option<u64>,
+    fail_dir_syncs: bool,
     fail_removes: bool,
     /// A folder that cannot be listed.
     hidden: Option<PathBuf>,
@@ -115,6 +116,10 @@ impl SimDisk {
     /// Lets one sync of a folder fail, but for the log's, behind so many that go well.
     pub fn fail_dir_sync(&self, behind: u64) {
         self.state().fail_dir_sync = Some(behind);
+    }
+    /// Lets no folder be synced but the log's.
+    pub fn fail_dir_syncs(&self, on: bool) {
+        self.state().fail_dir_syncs = on;
     }
     /// Whether that has not come about yet.
     pub fn waits_for_dir_sync(&self) -> bool {
@@ -194,7 +199,7 @@ impl SimDisk {
             dir.now = dir.durable.clone();
         }
         state.cut_at = None;
-        state.fail_syncs = false;
+        (state.fail_syncs, state.fail_dir_syncs) = (false, false);
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -333,6 +338,9 @@ impl Disk for SimDisk {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.step(true)?;
         // The log makes its segments when it likes.
+        if !path.ends_with("log") && state.fail_dir_syncs {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         if !path.ends_with("log")
             && let Some(behind) = state.fail_dir_sync
         {

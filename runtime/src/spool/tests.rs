@@ -545,6 +545,51 @@ fn a_kill_and_then_a_power_cut_lose_nothing() {
     }
 }
 
+/// The same where the name cannot be synced at the next start, and the log moves on: its frame stays until the name is there for
+/// good. A large message has its frame in the log as well, and no name that counts without it.
+#[test]
+fn a_frame_stays_until_the_name_of_its_message_does() {
+    for seed in 0..32 {
+        let (large, heals) = (seed % 2 == 0, seed % 4 < 2);
+        let disk = SimDisk::default();
+        let (spool, _) = open(&disk, &Arc::default());
+        let message = Arc::new(record(1, body(1, if large { 30_000 } else { 100 })));
+        runtime().block_on(async {
+            spool.append(Arc::clone(&message)).await.unwrap();
+            if !large {
+                spool.deferred().put(&message, &State::default()).unwrap();
+            }
+        });
+        drop(spool);
+        let folder = Path::new("/data/spool/deferred").join(format!("{:02x}", deferred::home(MessageId(1))));
+        let name = folder.join(MessageId(1).to_string());
+        let before = if large { name.with_extension("new") } else { folder.join("half") };
+        // As it was before its last sync.
+        disk.rename(&name, &before).unwrap();
+        disk.sync_dir(&folder).unwrap();
+        disk.rename(&before, &name).unwrap();
+        disk.fail_dir_syncs(true);
+        let (spool, found) = open(&disk, &Arc::default());
+        assert_eq!((found.log.len(), found.deferred), (0, vec![MessageId(1)]));
+        disk.fail_dir_syncs(!heals);
+        runtime().block_on(async {
+            for id in 100..140 {
+                let position = spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap();
+                spool.note_durably(&Note::Done(MessageId(id))).await.unwrap();
+                spool.release(position);
+            }
+        });
+        assert_eq!(spool.segments() <= 2, heals, "{}", spool.segments());
+        drop(spool);
+        let (spool, found) = open(&disk.after_cut(seed), &Arc::default());
+        let read = match &found.log[..] {
+            [one] => spool.read(one.position).unwrap(),
+            _ => spool.deferred().load(found.deferred[0]).unwrap(),
+        };
+        assert_eq!((found.log.len() + found.deferred.len(), read), (1, Record::clone(&message)));
+    }
+}
+
 /// The disk fails while a message moves: the log alone has it, and once it is done there a restart finds nothing.
 #[test]
 fn what_cannot_be_moved_is_not_there_twice() {
