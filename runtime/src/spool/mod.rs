@@ -5,6 +5,9 @@
 //! message, so that none pins a segment. Segments are given back oldest first. What is in the log is
 //! found again by [`recover`], which cuts a torn tail and steps over bad records.
 //!
+//! Where to look: [`frame`] for the bytes, [`segment`] for files and accounts of segments, [`rotate`] for the way from one to the next,
+//! [`shared`] for what handles and thread both know, room on the disk among it, [`doubles`] for what is in log and store at once.
+//!
 //! Must not know: routes, SMTP, what a delivery is. Limits: one process per data folder (held by a
 //! lock); after a failed sync or write nothing is accepted until a restart, since what the disk holds
 //! then is not known.
@@ -12,10 +15,12 @@
 mod committer;
 pub mod deferred;
 pub mod disk;
+mod doubles;
 mod frame;
 mod recover;
 mod rotate;
 mod segment;
+mod shared;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
@@ -28,10 +33,10 @@ pub(crate) use tests::{leave_no_room, record as test_record};
 pub use recover::{Recovered, Recovery};
 
 use crate::envelope::{MessageId, Record, Usage};
-use committer::Shared;
 use deferred::{Deferred, Words};
 use disk::{Disk, RealDisk};
 use serde::{Deserialize, Serialize};
+use shared::Shared;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -210,7 +215,7 @@ impl Spool {
         let (log, recovery, doubles) = recover::recover(&disk, &log, options, &*ledger, &deferred)?;
         let shared = Shared::new(disk, folder, options, ledger, deferred, log, lock);
         // Before anybody may finish one of them.
-        committer::note_doubles(&shared, &doubles);
+        doubles::note_doubles(&shared, &doubles);
         shared.weigh();
         let stopper = committer::start(&shared)?;
         Ok((Self { shared, _stopper: Arc::new(stopper) }, recovery))

@@ -1,9 +1,9 @@
 //! Goes from one segment of the log to the next: gives old ones back, reuses them, makes new ones ahead of need.
 
 use super::SpoolError;
-use super::committer::{Shared, locked};
 use super::frame::SegmentHeader;
 use super::segment::{self, FIRST};
+use super::shared::{Shared, locked};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

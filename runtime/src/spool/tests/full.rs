@@ -43,10 +43,6 @@ async fn comes_to_be_ready(spool: &Spool) -> bool {
     false
 }
 
-fn files(disk: &SimDisk) -> usize {
-    disk.list(Path::new("/data/spool/log")).unwrap().len()
-}
-
 /// A disk that fills up: once all is delivered there is room again. Nothing but a frame gave segments back, and no frame came any more.
 #[test]
 fn a_full_disk_takes_mail_again_when_the_queue_is_empty() {
@@ -182,19 +178,6 @@ fn a_restart_goes_on_in_the_last_segment() {
         assert_eq!(spool.read(position).unwrap(), record(life, body(life, 300)));
         assert_eq!(files(&disk), 1);
     }
-}
-
-/// A place that cannot be synced reads as sound: whoever went on there would meet it at each start.
-#[test]
-fn a_restart_begins_another_segment_where_there_is_one() {
-    let disk = SimDisk::default();
-    let (spool, _) = open(&disk, &Arc::default());
-    let first = runtime().block_on(spool.append(Arc::new(record(1, body(1, 300))))).unwrap();
-    drop(spool);
-    assert!(files(&disk) > 1);
-    let (spool, _) = open(&disk, &Arc::default());
-    let next = runtime().block_on(spool.append(Arc::new(record(2, body(2, 300))))).unwrap();
-    assert_ne!(next.generation, first.generation);
 }
 
 /// What the power left of a write is not written over: nothing old can join what is new.
@@ -338,4 +321,63 @@ fn notes_do_not_fill_the_disk_for_a_segment() {
     });
     assert!(disk.operations() > before);
     assert_eq!(files(&disk), 2);
+}
+
+#[test]
+fn a_full_disk_refuses_and_recovers() {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(async {
+        spool.append(Arc::new(record(1, body(1, 300)))).await.unwrap();
+        spool.ready().unwrap();
+        disk.set_free(1000);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(spool.ready(), Err(SpoolError::Full));
+        disk.fail_creates(true);
+        let mut refused = 0;
+        for id in 2..60 {
+            match spool.append(Arc::new(record(id, body(id, 8000)))).await {
+                Ok(_) => assert_eq!(refused, 0),
+                Err(error) => {
+                    assert_eq!(error, SpoolError::Full);
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 0);
+        // A large one fails in the deferred store already.
+        assert_eq!(spool.append(Arc::new(record(70, body(70, 30_000)))).await, Err(SpoolError::Full));
+        disk.fail_creates(false);
+        disk.set_free(u64::MAX);
+        spool.append(Arc::new(record(80, body(80, 8000)))).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        spool.ready().unwrap();
+    });
+}
+
+/// What is done stays done: the notes of it wait for a segment where there is none, and go with the next record.
+#[test]
+fn notes_that_find_no_room_are_written_later() {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(async {
+        let mut first = Vec::new();
+        for id in 1..=7 {
+            first.push(spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap());
+        }
+        disk.fail_opens(true);
+        // The rest of the segment is too small for all of these.
+        let many: Vec<(u16, u16)> = (0..2000).map(|n| (n, n)).collect();
+        for id in 1..=6 {
+            spool.note(&Note::Settled(MessageId(id), many.clone()));
+            spool.note(&Note::Done(MessageId(id)));
+        }
+        let refused = spool.append(Arc::new(record(50, body(50, 8000)))).await;
+        assert_eq!(refused, Err(SpoolError::Slow));
+        disk.fail_opens(false);
+        spool.append(Arc::new(record(51, body(51, 8000)))).await.unwrap();
+    });
+    drop(spool);
+    let (_, found) = open(&disk, &Arc::default());
+    assert_eq!(found.log.iter().map(|m| m.id.0).collect::<Vec<_>>(), [7, 51]);
 }

@@ -1,10 +1,16 @@
 //! Room on the disk: whether a record can be taken, and what is given back where there is little.
 
-use super::{MAX_WAIT, MAX_WAITING, Shared, for_notes, locked};
+use super::{Shared, locked};
+use crate::spool::committer::for_notes;
 use crate::spool::{SpoolError, rotate, segment};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+/// Bytes that may wait for the log's thread before the spool is slow.
+const MAX_WAITING: usize = 64 << 20;
+/// How long what waits may wait before the spool is slow.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 /// How long an answer on free space is used, in milliseconds.
 const SPACE_AGE: u64 = 250;
 /// How long room for notes is not looked for again, in milliseconds.
