@@ -5,6 +5,7 @@
 //! latter again when their own wait is over, as often as that comes before the end of the attempt. There is one such task at
 //! most for each message under way; it ends with the attempt. While it does something, it is a part of it.
 
+use super::crowd;
 use super::entry::{Entry, Place};
 use super::notice::{Event, Line};
 use super::room::For;
@@ -189,14 +190,20 @@ impl Inner {
             given_up.iter().for_each(|recipient| drop(aside.put_off.remove(recipient)));
             // Whoever was tried as often goes with the others, in one transaction.
             let mut dues: HashMap<u32, Instant> = HashMap::new();
+            let soon = Instant::now() + SOON + Duration::from_millis(crowd::soon());
             for (recipient, reason) in put_off {
-                let before = aside.put_off.get(&recipient);
-                let tries = before.map_or(0, |before| before.tries).saturating_add(1);
-                let due = dues.entry(tries).or_insert_with(|| {
-                    let wait = self.wait(entry.state.attempts.saturating_add(tries));
-                    Instant::now() + Duration::from_millis(u64::try_from(wait).unwrap_or(0))
-                });
-                aside.put_off.insert(recipient, PutOff { reason, tries, due: Some(*due) });
+                let before = aside.put_off.get(&recipient).map_or(0, |before| before.tries);
+                let (tries, due) = if crowd::is_of_berths(&reason.text) {
+                    (before, soon)
+                } else {
+                    let tries = before.saturating_add(1);
+                    let due = dues.entry(tries).or_insert_with(|| {
+                        let wait = self.wait(entry.state.attempts.saturating_add(tries));
+                        Instant::now() + Duration::from_millis(u64::try_from(wait).unwrap_or(0))
+                    });
+                    (tries, *due)
+                };
+                aside.put_off.insert(recipient, PutOff { reason, tries, due: Some(due) });
             }
         }
         self.write_down(entry, Fates { settled: given_up, words: warned }).await;

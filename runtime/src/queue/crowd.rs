@@ -3,7 +3,9 @@
 //! Anybody may name domains, and a stranger has us write to as many as he likes. So what is in memory is bounded over all of
 //! them: a destination by MX has a berth while it has mail or a worker, domains that are not proven have half of
 //! the berths, and nobody has more of them than he leaves to others. A message without a berth waits
-//! on disk, and here as its name and place alone, by whoever caused it; it is called when there is room.
+//! on disk, and here as its name and place alone, by whoever caused it; it is called when there is room. Where some of its
+//! recipients have one and others do not, it goes to those; the others are as good as untried, and the message is looked at
+//! again right after.
 
 use super::Inner;
 use super::fair::Fair;
@@ -11,6 +13,7 @@ use super::hop::{LATE, Lane};
 use super::route::Hop;
 use super::shares::{Origin, Rank};
 use super::sockets::{Place, Sockets};
+use crate::deliver::Reason;
 use crate::envelope::MessageId;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -24,12 +27,32 @@ const UNPROVEN: usize = BERTHS / 2;
 /// Domains that are remembered as proven: between so many and twice as many.
 const REMEMBERED: usize = if cfg!(test) { 100 } else { 10_000 };
 
+/// When those are looked at again who had no berth in an attempt that others of their message had one for, and up to twice
+/// that, in milliseconds: then they wait here, where all who are left have none.
+const SOON: u64 = if cfg!(test) { 50 } else { 1000 };
+const NO_BERTH: &str = "mail for many other domains waits";
+
 /// When a message in the log is due: it waits to be called.
 pub(super) const IN_LOG: i64 = i64::MIN;
 
 /// The berths.
 pub(super) fn berths() -> Arc<Sockets> {
     Arc::new(Sockets::within([usize::MAX, BERTHS, UNPROVEN]))
+}
+
+/// Why somebody is put off who was not tried.
+pub(super) fn lacks_berth() -> Reason {
+    Reason::new((4, 4, 5), NO_BERTH)
+}
+
+/// Whether this was said of somebody for want of a berth, and not by a server.
+pub(super) fn is_of_berths(text: &str) -> bool {
+    text == NO_BERTH
+}
+
+/// In how many milliseconds they are looked at again.
+pub(super) fn soon() -> u64 {
+    fastrand::u64(SOON..2 * SOON)
 }
 
 /// What a message waits for here.
@@ -45,10 +68,38 @@ pub(super) struct Crowd(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// Their names, with when they are looked at in any case.
-    waiting: Fair<(MessageId, i64), Want>,
+    /// Their names, with when they are looked at in any case: those for proven domains, and the others.
+    waiting: [Fair<(MessageId, i64), Origin>; 2],
+    /// Which of both has its turn.
+    turn: bool,
     /// Who was called, and the berth that is kept for him until he comes.
     coming: HashMap<MessageId, (Place, Instant)>,
+}
+
+impl State {
+    fn len(&self) -> usize {
+        self.waiting.iter().map(Fair::len).sum()
+    }
+
+    fn of(&mut self, rank: Rank) -> &mut Fair<(MessageId, i64), Origin> {
+        let [proven, unproven] = &mut self.waiting;
+        if rank == Rank::Unproven { unproven } else { proven }
+    }
+
+    /// The next one who may go: of both kinds in turn.
+    fn next(&mut self, berths: &Sockets) -> Option<(Want, (MessageId, i64))> {
+        self.turn = !self.turn;
+        let mut ranks = [Rank::Proven, Rank::Unproven];
+        if self.turn {
+            ranks.reverse();
+        }
+        ranks.into_iter().find_map(|rank| {
+            // Where none is to be had, not each origin is asked for; else only those who have some may not have another.
+            let waiting = if berths.is_out(rank) { None } else { Some(self.of(rank)) };
+            let (origin, found) = waiting?.pop_of(|origin| berths.may(rank, origin))?;
+            Some((Want { rank, origin }, found))
+        })
+    }
 }
 
 impl Crowd {
@@ -58,13 +109,13 @@ impl Crowd {
 
     /// Whether anybody waits.
     pub fn waits(&self) -> bool {
-        self.state().waiting.len() > 0
+        self.state().len() > 0
     }
 
     /// How many wait.
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.state().waiting.len()
+        self.state().len()
     }
 
     /// One that was called is here: its berth is there to be had. True where one was kept.
@@ -128,13 +179,17 @@ impl Inner {
             let mut state = self.crowd.state();
             // Who was looked at meanwhile waits in another place: none stands here twice for long.
             let index = self.index();
-            if state.waiting.len() >= 2 * (index.len() + BERTHS) {
-                state.waiting.take_if(|(id, due)| !index.is_waiting(*id, *due));
+            if state.len() >= 2 * (index.len() + BERTHS) {
+                for waiting in &mut state.waiting {
+                    waiting.take_if(|(id, due)| !index.is_waiting(*id, *due));
+                }
             }
-            state.waiting.push(want, (id, due));
+            state.of(want.rank).push(want.origin, (id, due));
         }
         // There may be one by now.
-        self.call_crowd();
+        if self.berths.may(want.rank, want.origin) {
+            self.call_crowd();
+        }
     }
 
     /// Calls those that there are berths for.
@@ -142,19 +197,12 @@ impl Inner {
         let mut called = Vec::new();
         {
             let mut state = self.crowd.state();
-            // Called often: where none is to be had, not each origin is asked for.
-            if state.waiting.len() == 0 || self.berths.is_out(Rank::Proven) {
-                return;
-            }
-            let proven_only = self.berths.is_out(Rank::Unproven);
-            while let Some((want, (id, due))) = state.waiting.pop_of(|want| {
-                !(proven_only && want.rank == Rank::Unproven) && self.berths.may(want.rank, want.origin)
-            }) {
+            while let Some((want, (id, due))) = state.next(&self.berths) {
                 if !self.index().is_waiting(id, due) {
                     continue;
                 }
                 let Some(place) = self.berths.place(want.rank, want.origin) else {
-                    state.waiting.push_front(want, (id, due));
+                    state.of(want.rank).push_front(want.origin, (id, due));
                     break;
                 };
                 state.coming.insert(id, (place, Instant::now()));
@@ -167,7 +215,7 @@ impl Inner {
     /// All of them are to be looked at anew.
     pub(super) fn dissolve_crowd(&self) {
         let waiting = std::mem::take(&mut self.crowd.state().waiting);
-        self.call_any(waiting.into_all());
+        self.call_any(waiting.into_iter().flat_map(Fair::into_all).collect());
     }
 
     /// Has these looked at now, wherever they wait.

@@ -13,6 +13,7 @@ pub(super) use seat::{AfterFailure, Seat};
 
 use super::Inner;
 use super::backlog::FRESH;
+use super::crowd;
 use super::entry::{Entry, Job};
 use super::fair::Fair;
 use super::room;
@@ -267,10 +268,9 @@ impl Lane {
         let (sender, origin) = (job.lane, job.origin);
         if state.berth.is_none() && matches!(self.hop, Hop::Mx(_)) {
             let rank = if state.proven { Rank::Proven } else { Rank::Unproven };
-            state.berth = self.berths.place_at_once(rank, origin);
+            state.berth = self.berths.place(rank, origin);
             if state.berth.is_none() {
-                let reason = Reason::new((4, 4, 5), "mail for many other domains waits");
-                return Err(Box::new((job, reason)));
+                return Err(Box::new((job, crowd::lacks_berth())));
             }
         }
         state.put(job);
@@ -441,16 +441,15 @@ impl Lane {
         drop(jobs);
     }
 
-    /// The hop was reached, or there is another way now. Gives back how many workers more are to be started; they are counted.
-    pub fn reached(&self) -> usize {
+    /// The hop was reached, or there is another way now. Gives back how many workers more are to be started; they are counted;
+    /// and whether its berth is none of those any more that are for domains that are not proven.
+    pub fn reached(&self) -> (usize, bool) {
         let mut state = self.state();
         (state.proven, state.silences) = (true, 0);
-        state.berth.iter_mut().for_each(|berth| _ = berth.prove());
+        let moved = state.berth.as_mut().is_some_and(Place::prove);
         let first = !std::mem::replace(&mut state.answered, true);
-        if state.down.take().is_none() && !first {
-            return 0;
-        }
-        state.add_workers()
+        let more = if state.down.take().is_none() && !first { 0 } else { state.add_workers() };
+        (more, moved)
     }
 
     /// The hop, which greeted, fell silent in the middle of a transaction: a recipient may be what it hangs at. True where that
@@ -584,7 +583,6 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::crowd;
 
     /// `queue retry` just after a relay was mended makes an attempt; a login that is refused has its minute all the same.
     #[test]

@@ -7,6 +7,7 @@
 
 use super::aside::Aside;
 use super::backlog::MOST_READS;
+use super::crowd;
 use super::entry::{Entry, Place, Results};
 use super::notice::{self, Event, Line};
 use super::room::For;
@@ -201,11 +202,18 @@ impl Inner {
     }
 
     /// How often whoever of those that wait was tried least in this attempt, and when the first of them is due. Some may have
-    /// been tried more often than others, whose hop took long.
+    /// been tried more often than others, whose hop took long. Those who had no berth were not tried: they are due soon where
+    /// no others wait, who have their own time.
     fn next_try(&self, state: &State, aside: Option<&Aside>) -> (u32, i64) {
         let (mut least, mut new, mut first) = (None, None, None);
         let earlier = |old: Option<u32>, tries: u32| Some(old.map_or(tries, |old| old.min(tries)));
-        for (dispatch, target, _) in &state.reasons {
+        if !state.reasons.is_empty() && state.reasons.iter().all(|(.., text)| crowd::is_of_berths(text)) {
+            return (0, now().saturating_add_unsigned(crowd::soon()));
+        }
+        for (dispatch, target, text) in &state.reasons {
+            if crowd::is_of_berths(text) {
+                continue;
+            }
             let before = aside.and_then(|aside| aside.put_off.get(&(*dispatch, *target)));
             let due = before.and_then(|before| before.due);
             let tries = before.map_or(0, |before| before.tries).saturating_add(u32::from(due.is_none()));

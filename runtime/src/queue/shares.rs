@@ -73,12 +73,6 @@ impl Bound {
         own < free || (free > 0 && self.held.is_none())
     }
 
-    /// The same of somebody who cannot wait: there may be twice as many then, but he has no more of them than one alone would have.
-    fn must(&self, origin: Origin) -> bool {
-        let own = self.held.as_ref().map(|held| held.get(&origin).copied().unwrap_or_default());
-        self.taken < self.most.saturating_mul(2) && own.is_none_or(|own| own < self.most.div_ceil(2))
-    }
-
     fn take(&mut self, origin: Origin) {
         self.taken += 1;
         if let Some(held) = &mut self.held {
@@ -118,11 +112,6 @@ impl Shares {
         self.up_to(rank).all(|bound| bound.may(origin))
     }
 
-    /// The same of somebody who cannot wait.
-    pub fn must(&self, rank: Rank, origin: Origin) -> bool {
-        self.up_to(rank).all(|bound| bound.must(origin))
-    }
-
     /// Whether a bound of this rank has none left.
     pub fn is_out(&self, rank: Rank) -> bool {
         self.up_to(rank).any(|bound| bound.taken >= bound.most)
@@ -160,23 +149,7 @@ mod tests {
         (0..125).for_each(|_| shares.give_back(Rank::Proven, None, Origin(1)));
         assert_eq!(shares.0.each_ref().map(|bound| bound.taken), [122; 3]);
         assert!(shares.0.iter().skip(1).all(|bound| bound.held.as_ref().unwrap().len() == 5));
-        assert!(
-            shares.may(Rank::Own, Origin(1))
-                && !shares.is_out(Rank::Unproven)
-                && shares.must(Rank::Own, Origin(1))
-        );
-    }
-
-    /// Who cannot wait, since others of his message go anyway, leaves some as well: the next one finds them.
-    #[test]
-    fn who_cannot_wait_leaves_some_too() {
-        let mut shares = Shares::new([usize::MAX, 2000, 1000]);
-        let taken = std::iter::from_fn(|| {
-            shares.must(Rank::Unproven, Origin(1)).then(|| shares.take(Rank::Unproven, Origin(1)))
-        });
-        assert_eq!(taken.count(), 500);
-        assert!(!shares.may(Rank::Unproven, Origin(1)) && shares.may(Rank::Unproven, Origin(2)));
-        assert!(shares.may(Rank::Proven, Origin(2)) && shares.must(Rank::Unproven, Origin(2)));
+        assert!(shares.may(Rank::Own, Origin(1)) && !shares.is_out(Rank::Unproven));
     }
 
     /// So few are first come, first served.
@@ -187,10 +160,6 @@ mod tests {
             assert!(shares.may(Rank::Proven, Origin(1)));
             shares.take(Rank::Proven, Origin(1));
         });
-        assert!(
-            !shares.may(Rank::Own, Origin(2))
-                && shares.is_out(Rank::Own)
-                && shares.must(Rank::Unproven, Origin(2))
-        );
+        assert!(!shares.may(Rank::Own, Origin(2)) && shares.is_out(Rank::Own));
     }
 }

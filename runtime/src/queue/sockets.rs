@@ -73,22 +73,8 @@ impl Sockets {
 
     /// A place, where one may be had now.
     pub fn place(self: &Arc<Self>, rank: Rank, origin: Origin) -> Option<Place> {
-        self.take_where(rank, origin, |shares| shares.may(rank, origin))
-    }
-
-    /// The same for somebody who cannot wait, while there are not far too many.
-    pub fn place_at_once(self: &Arc<Self>, rank: Rank, origin: Origin) -> Option<Place> {
-        self.take_where(rank, origin, |shares| shares.must(rank, origin))
-    }
-
-    fn take_where(
-        self: &Arc<Self>,
-        rank: Rank,
-        origin: Origin,
-        may: impl FnOnce(&Shares) -> bool,
-    ) -> Option<Place> {
         let mut state = self.state();
-        may(&state.shares).then(|| {
+        state.shares.may(rank, origin).then(|| {
             state.shares.take(rank, origin);
             Place { sockets: Arc::clone(self), rank, origin }
         })

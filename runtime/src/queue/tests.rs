@@ -168,7 +168,15 @@ type Script = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// A polite server that keeps what it gets; `script` may answer some lines in its own way.
 async fn server(script: impl Fn(&str) -> Option<Option<String>> + Send + Sync + 'static) -> (u16, Seen) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    server_at("127.0.0.1", script).await
+}
+
+/// The same at another address; 0.0.0.0 is each of this machine.
+async fn server_at(
+    address: &str,
+    script: impl Fn(&str) -> Option<Option<String>> + Send + Sync + 'static,
+) -> (u16, Seen) {
+    let listener = TcpListener::bind((address, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let seen = Seen::default();
     let keep = seen.clone();

@@ -64,12 +64,14 @@ impl Inner {
 
     /// The lane's mail can go now, as far as is known: what waits has all the workers that it may have.
     fn reached(self: &Arc<Self>, lane: &Arc<Lane>) {
-        for _ in 0..lane.reached() {
+        let (more, moved) = lane.reached();
+        for _ in 0..more {
             self.start_worker(lane);
         }
         if matches!(lane.hop, Hop::Mx(_)) {
             self.proven.add(&lane.hop);
-            // It has no berth of those any more that are not proven.
+        }
+        if moved {
             self.call_crowd();
         }
     }

@@ -111,14 +111,60 @@ async fn those_who_wait_for_a_berth_have_their_turn() {
     let (port, _) = everywhere("554 no\r\n").await;
     let hour = Duration::from_secs(3600);
     let later = Settings { mx_port: port, retry_first: hour, retry_max: hour, ..patient(data.path()) };
-    let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
-    let (spool, recovery) = Spool::open(data.path(), options, Arc::new(NoLedger)).unwrap();
-    let queue = Queue::start_with(spool, recovery, Box::new(guide(None)), Tls::default(), later);
+    let queue = started(data.path(), later);
     for record in notices() {
         queue.submit(record).await.unwrap();
     }
     until("they wait", || queue.counters().deferred as usize >= MANY - BERTHS / 2).await;
     until("the others wait", || queue.inner.crowd.len() == 0).await;
+}
+
+fn started(data: &Path, settings: Settings) -> Queue {
+    let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
+    let (spool, recovery) = Spool::open(data, options, Arc::new(NoLedger)).unwrap();
+    Queue::start_with(spool, recovery, Box::new(guide(None)), Tls::default(), settings)
+}
+
+/// A message to so many domains.
+fn newsletter(sender: &str, id: u64, domains: std::ops::Range<usize>) -> Record {
+    let to: Vec<String> = domains.map(|n| format!("a@d{n}.example")).collect();
+    let mut record = message(id, &to.iter().map(String::as_str).collect::<Vec<_>>(), "X: 1\n\n");
+    record.dispatches[0].sender = sender.to_owned();
+    record
+}
+
+/// However many domains somebody writes to in one message, and whoever else does: the next one finds a berth.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn messages_to_many_domains_leave_berths_to_others() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, open) = everywhere("").await;
+    let few = Settings { connections_in_all: 400, mx_port: port, ..patient(data.path()) };
+    let queue = started(data.path(), few);
+    for (nth, sender) in ["ann@example.org", "bob@example.org", "carl@example.org"].iter().enumerate() {
+        let first = nth * 100;
+        queue.submit(newsletter(sender, 1 + nth as u64, first..first + 40)).await.unwrap();
+        until("it has what it may have", || open.load(Ordering::SeqCst) > 16 + nth).await;
+    }
+    let before = open.load(Ordering::SeqCst);
+    queue.submit(from("dora@example.org", 9, "a@d500.example")).await.unwrap();
+    until("another one's mail waits", || open.load(Ordering::SeqCst) > before).await;
+}
+
+/// Who has no berth while others of his message have one was not tried: he does not wait for its next attempt, which is far off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_message_to_many_domains_goes_on_as_berths_come_free() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen) = server_at("0.0.0.0", |_| None).await;
+    let hour = Duration::from_secs(3600);
+    let later = Settings { mx_port: port, retry_first: hour, retry_max: hour, ..patient(data.path()) };
+    let queue = started(data.path(), later);
+    queue.submit(newsletter("ann@example.org", 1, 0..100)).await.unwrap();
+    queue.submit(newsletter("bob@example.org", 2, 100..200)).await.unwrap();
+    empty(&queue).await;
+    let mut all: Vec<String> = seen.all().into_iter().flat_map(|(to, _)| to).collect();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!((all.len(), seen.all().len()), (200, 200), "each once");
 }
 
 /// What is known of a domain outlives its lane, however many others come; and those with nothing to do are thrown out.
@@ -163,7 +209,7 @@ async fn turns_are_had_by_whoever_has_mail_there() {
     turn.join(stranger);
     // Somebody else's mail goes there, too, and has a turn of its own.
     turn.join(Origin::of(&from("ann@example.org", 2, "a@far.example").dispatches[0]));
-    let other = turn.place().await;
+    let other = tokio::time::timeout(Duration::from_secs(60), turn.place()).await.expect("no turn");
     turn.end();
     // Who ends before he takes what he was given gives it back.
     let late = sockets.turn(Rank::Unproven);
