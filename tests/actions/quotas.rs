@@ -3,7 +3,7 @@
 use crate::support::client::Client;
 use crate::support::daemon::Daemon;
 use crate::support::taker::Taker;
-use crate::support::{build_table, counting_sink, start_actions, start_with_users, wait_for};
+use crate::support::{at_noon, build_table, counting_sink, start_actions, start_with_users, wait_for};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 const SENT: &str = "From: bob@example.com\nSubject: [plain] x\n\nHi";
 
 fn main_rules() -> String {
-    std::fs::read_to_string("tests/rules/actions/main.edict").unwrap()
+    at_noon(&std::fs::read_to_string("tests/rules/actions/main.edict").unwrap())
 }
 
 /// The rules with another limit for everyone, and every client here trusted, so that none has to log in.
