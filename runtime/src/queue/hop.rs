@@ -7,8 +7,11 @@
 //! hang, that of others goes. Who tries again does so in its [`Seat`]: whatever
 //! way a worker ends, its lane knows that nobody tries any more.
 
+mod held;
+mod outside;
 mod seat;
 
+pub(super) use held::Errand;
 pub(super) use seat::{AfterFailure, Seat};
 
 use super::Inner;
@@ -18,7 +21,7 @@ use super::entry::{Entry, Job};
 use super::fair::Fair;
 use super::room;
 use super::route::Hop;
-use super::shares::{Origin, Rank};
+
 use super::sockets::{Place, Sockets, Turn};
 use crate::deliver::{LOGIN_REFUSED, Reason};
 use crate::envelope::MessageId;
@@ -140,17 +143,6 @@ impl LaneState {
         Some(job)
     }
 
-    /// Whether a deferred message of this sender is to wait on disk: since others of his do and were not called like it, or since
-    /// `share` messages wait here. Whoever has few of those has a place all the same, up to half as many more.
-    fn is_full(&self, id: MessageId, sender: u64, share: usize) -> bool {
-        let much = self.again >= share + share / 2;
-        if self.woken.contains_key(&id) {
-            return much;
-        }
-        let few = || !much && self.queue.count(sender) <= share / 10;
-        self.parked.count(sender) > 0 || (self.again >= share && !few())
-    }
-
     /// Nothing waits here, in memory or outside.
     fn is_empty(&self) -> bool {
         self.queue.len() == 0 && self.parked.len() == 0 && self.shelf.len() == 0
@@ -266,12 +258,8 @@ impl Lane {
             return Err(Box::new((job, reason)));
         }
         let (sender, origin) = (job.lane, job.origin);
-        if state.berth.is_none() && matches!(self.hop, Hop::Mx(_)) {
-            let rank = if state.proven { Rank::Proven } else { Rank::Unproven };
-            state.berth = self.berths.place(rank, origin);
-            if state.berth.is_none() {
-                return Err(Box::new((job, crowd::lacks_berth())));
-            }
+        if !self.takes_berth(&mut state, origin) {
+            return Err(Box::new((job, crowd::lacks_berth())));
         }
         state.put(job);
         let waits = state.waits.clone();
@@ -280,32 +268,6 @@ impl Lane {
         drop(state);
         waits.iter().for_each(|turn| turn.join(origin));
         Ok(more)
-    }
-
-    /// Somebody who waits for a connection for a job of this origin, and for what else waits here.
-    pub fn wait(self: &Arc<Self>, turn: Arc<Turn>, origin: Origin) -> Waiting {
-        let others: Vec<Origin> = {
-            let mut state = self.state();
-            state.waits.push(Arc::clone(&turn));
-            state.queue.first_of_each().map(|job| job.origin).collect()
-        };
-        turn.join(origin);
-        others.into_iter().for_each(|other| turn.join(other));
-        Waiting { lane: Arc::clone(self), turn }
-    }
-
-    pub fn has_berth(&self) -> bool {
-        self.state().berth.is_some()
-    }
-
-    /// Gives its berth to others where nothing waits here and nobody is at work. True where it had one.
-    pub fn leave_berth(&self) -> bool {
-        let berth = {
-            let mut state = self.state();
-            let empty = state.workers == 0 && state.is_empty();
-            if empty { state.berth.take() } else { None }
-        };
-        berth.is_some()
     }
 
     /// Takes one job more for a worker that has one of this sender in hand: one up to so many bytes, and only where nobody
@@ -355,79 +317,6 @@ impl Lane {
         jobs
     }
 
-    /// Whether a deferred message of this sender is to wait on disk, since others do, or since `share` of them wait here: it is
-    /// remembered then, with when it is looked at in any case.
-    pub fn parks(&self, (id, due): (MessageId, i64), sender: u64, share: usize) -> bool {
-        let mut state = self.state();
-        let full = !state.closed && state.is_full(id, sender, share);
-        if full {
-            state.woken.remove(&id);
-            state.parked.push(sender, (id, due));
-        }
-        full
-    }
-
-    /// Whether a deferred message of this sender is to wait on disk.
-    pub fn is_full(&self, id: MessageId, sender: u64, share: usize) -> bool {
-        self.state().is_full(id, sender, share)
-    }
-
-    /// Whether a message of this sender that comes in now is to wait in the log: since others of his do, or since `share`
-    /// messages wait here. Whoever has few of those has a place all the same, up to twice as many.
-    pub fn is_closed_to(&self, sender: u64, share: usize) -> bool {
-        let state = self.state();
-        let fresh = state.fresh();
-        let much = || fresh >= 2 * share || state.queue.count(sender) > share / 10;
-        state.shelf.count(sender) > 0 || (fresh >= share && much())
-    }
-
-    /// Whether there is no room for one that was called.
-    pub fn is_crowded(&self, share: usize) -> bool {
-        self.state().fresh() >= 2 * share
-    }
-
-    /// Remembers a message that waits in the log.
-    pub fn shelve(&self, id: MessageId, sender: u64) {
-        let mut state = self.state();
-        if !state.closed {
-            state.shelf.push(sender, id);
-        }
-    }
-
-    /// Those that have room now, in turn by sender: deferred ones where up to `again` of them may wait here, and those in the log
-    /// where up to `share` may.
-    pub fn unpark(&self, again: usize, share: usize) -> (Vec<(MessageId, i64)>, Vec<MessageId>) {
-        let mut state = self.state();
-        let (mut parked, mut shelved) = (Vec::new(), Vec::new());
-        if state.parked.len() > 0 && state.again <= again / 2 {
-            // Some may have gone another way.
-            let now = Instant::now();
-            state.woken.retain(|_, since| now.saturating_duration_since(*since) < LATE);
-            let room = again.saturating_sub(state.again + state.woken.len());
-            parked.extend(std::iter::from_fn(|| state.parked.pop()).take(room));
-            state.woken.extend(parked.iter().map(|(id, _)| (*id, now)));
-        }
-        let fresh = state.fresh() + state.coming;
-        if state.shelf.len() > 0 && fresh <= share / 2 {
-            shelved.extend(std::iter::from_fn(|| state.shelf.pop()).take(share.saturating_sub(fresh)));
-            state.coming += shelved.len();
-        }
-        (parked, shelved)
-    }
-
-    /// One of those in the log that had room came, or goes another way.
-    pub fn came(&self) {
-        let mut state = self.state();
-        state.coming = state.coming.saturating_sub(1);
-    }
-
-    /// All of both: they are to be looked at anew.
-    pub fn unpark_all(&self) -> (Vec<(MessageId, i64)>, Vec<MessageId>) {
-        let mut state = self.state();
-        let (parked, shelf) = (std::mem::take(&mut state.parked), std::mem::take(&mut state.shelf));
-        (parked.into_all(), shelf.into_all())
-    }
-
     /// Ends the workers after what they are doing, and forgets what waits: it is on disk.
     pub fn close(&self) {
         let mut state = self.state();
@@ -473,15 +362,6 @@ impl Lane {
         state.add_workers()
     }
 
-    /// Lets a worker ask another server for recipients that its own puts off, while few others do: that one may be silent,
-    /// and the first serves others well meanwhile.
-    pub fn errand(self: &Arc<Self>) -> Option<Errand> {
-        let mut state = self.state();
-        let may = state.errands < (state.limit / ERRANDS).max(1);
-        state.errands += usize::from(may);
-        may.then(|| Errand(Arc::clone(self)))
-    }
-
     /// An admin wants its mail tried now: that it was down is no reason to wait. A login that was refused is not tried more
     /// often for that.
     fn try_now(&self) {
@@ -522,36 +402,6 @@ impl Lane {
         let state = self.state();
         let down = state.down.as_ref().is_some_and(|d| d.until > Instant::now());
         state.workers == 0 && state.is_empty() && state.berth.is_none() && !down
-    }
-}
-
-/// Counts a worker that asks another server while it does.
-pub(super) struct Errand(Arc<Lane>);
-
-impl Drop for Errand {
-    fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.errands = state.errands.saturating_sub(1);
-    }
-}
-
-/// Somebody who waits for a connection of his lane.
-pub(super) struct Waiting {
-    lane: Arc<Lane>,
-    turn: Arc<Turn>,
-}
-
-impl Waiting {
-    /// It, when it comes. Once.
-    pub async fn place(&self) -> Place {
-        self.turn.place().await
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.lane.state().waits.retain(|other| !Arc::ptr_eq(other, &self.turn));
-        self.turn.end();
     }
 }
 
@@ -597,37 +447,5 @@ mod tests {
             lane.try_now();
             assert_eq!(lane.down_for().is_zero(), tried);
         }
-    }
-
-    /// Deferred mail that comes due while its hop has enough of others waits by sender, in turn, and nobody's goes before what waits.
-    #[test]
-    fn deferred_mail_waits_by_sender() {
-        let lane = Lane::new(Hop::Local, 1, false, crowd::berths());
-        let most = SHARE + SHARE / 2;
-        let woken = |share| -> Vec<u64> { lane.unpark(share, 1).0.iter().map(|(id, _)| id.0).collect() };
-        assert!(!lane.is_full(MessageId(0), 0, SHARE));
-        lane.state().again = SHARE;
-        assert!(!lane.is_full(MessageId(0), 0, SHARE), "whoever has few has a place");
-        lane.state().again = most;
-        for n in 0..300 {
-            let sender = u64::from(n % 100 == 99);
-            assert!(lane.parks((MessageId(n), 0), sender, SHARE));
-        }
-        assert!(woken(SHARE).is_empty(), "it has enough still");
-        lane.state().again = SHARE / 2;
-        let first = woken(SHARE);
-        assert_eq!(first.get(..7), Some([0, 99, 1, 199, 2, 299, 3].as_slice()));
-        assert_eq!(first.len(), SHARE / 2);
-        // Those were called; another of the same sender comes behind those who wait, and whoever waits with none does not.
-        assert!(woken(SHARE).is_empty());
-        assert!(!lane.is_full(MessageId(3), 0, SHARE) && lane.is_full(MessageId(400), 0, SHARE));
-        assert!(!lane.is_full(MessageId(401), 1, SHARE));
-        assert!(!lane.parks((MessageId(3), 0), 0, SHARE), "it comes");
-        lane.state().woken.clear();
-        // Where few may wait, no more are read in vain.
-        assert!(woken(1).is_empty());
-        lane.state().again = 0;
-        assert_eq!(woken(1).len(), 1);
-        assert!(woken(1).is_empty());
     }
 }
