@@ -53,10 +53,8 @@ impl Shared {
     }
 }
 
-/// Writes, before the thread runs, that these messages are in the deferred store. Where there is no room for that, or
-/// nobody knows whether the disk has their names there, it is remembered.
-pub(super) fn note_doubles(shared: &Arc<Shared>, doubles: &[Double]) {
-    // First of all: a note may need another segment, and that the one of a frame.
+/// Has the names of these messages outlast a power cut. Where they may not, their frames stay.
+pub(super) fn keep_doubles(shared: &Shared, doubles: &[Double]) {
     for double in doubles {
         // A kill may have come between the name and its sync: without that, a power cut would leave neither.
         if let Err(error) = shared.deferred.adopt(double.id) {
@@ -64,6 +62,11 @@ pub(super) fn note_doubles(shared: &Arc<Shared>, doubles: &[Double]) {
             shared.pin(double);
         }
     }
+}
+
+/// Writes, before the thread runs, that these messages are in the deferred store. Where there is no room for that, or
+/// nobody knows whether the disk has their names there, it is remembered.
+pub(super) fn note_doubles(shared: &Arc<Shared>, doubles: &[Double]) {
     let mut batch = Batch::default();
     let mut room = true;
     for Double { id, .. } in doubles.iter().filter(|double| !double.external) {

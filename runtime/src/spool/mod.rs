@@ -215,6 +215,9 @@ impl Spool {
         let (log, recovery, doubles) = recover::recover(&disk, &log, options, &*ledger, &deferred)?;
         let shared = Shared::new(disk, folder, options, ledger, deferred, log, lock);
         // Before anybody may finish one of them.
+        doubles::keep_doubles(&shared, &doubles);
+        // From here on segments may be used again.
+        rotate::begin_elsewhere(&shared);
         doubles::note_doubles(&shared, &doubles);
         shared.weigh();
         let stopper = committer::start(&shared)?;

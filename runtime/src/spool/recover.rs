@@ -6,8 +6,9 @@
 //! the segment's file is never written again. Sequence numbers have no gaps: what is missing is told, and a segment
 //! with damage is copied to `….bad` for people before it is used again.
 //!
-//! New frames go into a new segment, so that nothing old can join them; where there is none to begin, behind the last frame, if
-//! nothing in its segment looks like a frame behind that, and none of its writes or syncs ever failed.
+//! New frames go into a new segment, so that nothing old can join them; where there is none to begin
+//! ([`begin_elsewhere`](super::rotate::begin_elsewhere)), behind the last frame, if nothing in its segment looks like a frame behind
+//! that, and none of its writes or syncs ever failed.
 //!
 //! A frame that was never acknowledged but is whole counts: to drop it could be to lose one that was. One whose message is in
 //! the deferred store as well is told, so that the log hears of it before that file goes, since alone it would count again, and
@@ -200,11 +201,8 @@ pub(super) fn recover(
             segment.unreleased += 1;
         }
     }
-    // Only where there is no other, also none that nothing needs: a place that cannot be synced reads as sound, and would be
-    // met again at each start where it could not be marked.
-    let alone = log.free.is_empty() && log.released().0 == 0;
     // Where it is full, the first append begins a segment.
-    log.offset = clean_to.filter(|_| sound && alone).unwrap_or(options.segment);
+    log.offset = clean_to.filter(|_| sound).unwrap_or(options.segment);
     for number in unfit.into_iter().filter(|number| log.live.iter().all(|s| s.number != *number)) {
         if let Err(error) = segment::unmark(&**disk, folder, number) {
             tracing::warn!(number, %error, "what was said of a segment of the spool's log that is gone cannot be removed");

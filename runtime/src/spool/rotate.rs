@@ -55,6 +55,19 @@ pub(super) fn reclaim(shared: &Arc<Shared>) {
     }
 }
 
+/// At a start: has the log go on in another segment where there is one, also one that nothing needs any more. A place that
+/// cannot be synced reads as sound, and would be met again at each start where it could not be marked. What cannot be given
+/// back now, since the disk has no room for the counters, is no other: notes of what becomes of mail go where they can.
+pub(super) fn begin_elsewhere(shared: &Shared) {
+    if shared.log().free.is_empty() {
+        retire(shared);
+    }
+    let mut log = shared.log();
+    if !log.free.is_empty() {
+        log.offset = shared.options.segment;
+    }
+}
+
 /// Takes the oldest segments that hold nothing needed out of the log.
 fn retire(shared: &Shared) {
     shared.keep_names();

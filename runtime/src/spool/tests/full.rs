@@ -293,6 +293,36 @@ fn what_the_counters_hold_up_is_no_room() {
     });
 }
 
+/// A restart on such a disk: what is held up is no other segment to go on in, and the last one has room for what becomes of mail.
+#[test]
+fn a_restart_goes_on_where_the_counters_hold_up_the_rest() {
+    for stubborn in [true, false] {
+        let disk = SimDisk::default();
+        let (spool, _) = open(&disk, &Arc::default());
+        let last = runtime().block_on(async {
+            let mut last = 0;
+            for id in 0..10 {
+                last = spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap().generation;
+                spool.note_durably(&Note::Done(MessageId(id))).await.unwrap();
+            }
+            last
+        });
+        assert_eq!(last, 2);
+        drop(spool);
+        let names = disk.list(Path::new(LOG)).unwrap();
+        for name in names.into_iter().filter(|name| segment::number(name).is_some_and(|n| n > 1)) {
+            disk.remove(&Path::new(LOG).join(name)).unwrap();
+        }
+        disk.set_capacity(2 * SEGMENT);
+        let ledger = Arc::new(Stubborn(stubborn.into()));
+        let (spool, _) =
+            Spool::open_on(Arc::new(disk.clone()), Path::new(DATA), small(), ledger, None).unwrap();
+        assert!(spool.can_note());
+        let next = runtime().block_on(spool.append(Arc::new(record(20, body(20, 300))))).unwrap();
+        assert_eq!(next.generation == last, stubborn);
+    }
+}
+
 /// Notes that find no room ask for a segment each time: where there is none for it, nothing is written to a full disk, and once
 /// there is, they have it.
 #[test]
