@@ -1,9 +1,8 @@
 //! Time goes on for what waits for its turn: whoever asked is told that it is late, and it is given up.
 
-use super::aside::{lazy, told, wait};
+use super::aside::{lazy, told};
 use super::backlog::{gated, patient};
-use super::fair::{Gate, from};
-use super::wishes::until;
+use super::fair::{from, stands_at};
 use super::*;
 use crate::queue::backlog::FRESH;
 use crate::spool::deferred::State;
@@ -18,21 +17,6 @@ fn old(n: u64) -> Record {
     record.dispatches[0].submitted = sender.starts_with("ann").into();
     record.received -= 2 * 3_600_000;
     record
-}
-
-/// A server that stands at a gate when it hears of `slow@`, and whether it does.
-async fn slow_server() -> (u16, Seen, Gate, Arc<AtomicBool>) {
-    let (gate, asked) = (Gate::default(), Arc::new(AtomicBool::new(false)));
-    let (its, was_asked) = (gate.clone(), Arc::clone(&asked));
-    let (port, seen) = server(move |line| {
-        if line.starts_with("RCPT TO:<slow@") {
-            was_asked.store(true, Ordering::SeqCst);
-            tokio::task::block_in_place(|| its.pass());
-        }
-        None
-    })
-    .await;
-    (port, seen, gate, asked)
 }
 
 /// One hop and one connection to it.
@@ -61,7 +45,7 @@ async fn look_until(queue: &Queue, done: impl Fn() -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn what_waits_for_its_turn_is_told_of_and_given_up() {
     let data = tempfile::tempdir().unwrap();
-    let (port, seen, gate, asked) = slow_server().await;
+    let (port, seen, gate, asked) = stands_at("RCPT TO:<slow@").await;
     let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
     {
         let (spool, _) = Spool::open(data.path(), options, Arc::new(NoLedger)).unwrap();
@@ -134,8 +118,8 @@ async fn what_finds_no_place_again_is_told_of() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn whoever_waits_while_another_is_served_is_told_of_once() {
     let data = tempfile::tempdir().unwrap();
-    let (slow, _, gate, asked) = slow_server().await;
-    let (other, seen_other, other_gate, other_asked) = slow_server().await;
+    let (slow, _, gate, asked) = stands_at("RCPT TO:<slow@").await;
+    let (other, seen_other, other_gate, other_asked) = stands_at("RCPT TO:<slow@").await;
     let hops = [("slow.example", relay(slow)), ("far.example", relay(other))];
     let queue = start(data.path(), &hops, Settings { warn_after: HOUR, ..lazy(data.path()) });
     queue.submit(message(1, &["slow@far.example"], "x\n\n")).await.unwrap();

@@ -22,16 +22,6 @@ pub(super) async fn picky(times: usize) -> (u16, Seen, Arc<AtomicUsize>) {
     (port, seen, tries)
 }
 
-pub(super) async fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..TURNS {
-        if done() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("it does not come about: {what}");
-}
-
 /// What is known of the only message in the queue.
 async fn listed(queue: &Queue) -> Listed {
     queue.list(None, 10).await.pop().unwrap()

@@ -6,6 +6,16 @@ use super::*;
 use crate::spool::{Note, TestDisk};
 use std::sync::atomic::AtomicUsize;
 
+/// Has the only message under way leave the log, behind forty others for this address.
+pub(super) async fn leaves_log(queue: &Queue, others: &str) {
+    let text = format!("Subject: x\n\n{}", "0123456789\n".repeat(3000));
+    for id in 2..=40 {
+        queue.submit(message(id, &[others], &text)).await.unwrap();
+    }
+    wait("the others", || queue.counters().queued == 1).await;
+    assert_eq!(queue.inner.unpin(u64::MAX).await, 1);
+}
+
 /// Waits until the state on disk says that the first recipient has its message.
 pub(super) async fn first_settled(queue: &Queue, id: u64) {
     for _ in 0..TURNS {

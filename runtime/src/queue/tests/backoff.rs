@@ -1,6 +1,5 @@
 //! When the next attempt is: doubling up to a maximum, and spread so that what failed together does not come again together.
 
-use super::aside::wait;
 use super::*;
 
 const MINUTE: i64 = 60_000;

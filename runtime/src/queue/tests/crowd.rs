@@ -1,7 +1,7 @@
 //! Destinations without number: few of them are in memory, and nobody's keep those of others out.
 
 use super::fair::from;
-use super::sockets::{patient, until};
+use super::sockets::patient;
 use super::*;
 use crate::queue::crowd::BERTHS;
 use crate::queue::shares::{Origin, Rank};
@@ -87,9 +87,9 @@ async fn destinations_without_number_keep_nobody_out() {
                 queue.submit(record).await.unwrap();
             }
         }
-        until("a relay's mail waits", || seen.all().len() == 1).await;
-        until("not all are looked at", || queue.inner.crowd.len() >= MANY - BERTHS / 2).await;
-        until("nobody is asked", || open.load(Ordering::SeqCst) == 2).await;
+        wait("a relay's mail waits", || seen.all().len() == 1).await;
+        wait("not all are looked at", || queue.inner.crowd.len() >= MANY - BERTHS / 2).await;
+        wait("nobody is asked", || open.load(Ordering::SeqCst) == 2).await;
         let lanes = || {
             let lanes = queue.inner.lanes.lock().unwrap();
             lanes.values().filter(|lane| lane.has_berth()).count()
@@ -97,9 +97,9 @@ async fn destinations_without_number_keep_nobody_out() {
         let messages = queue.inner.under_way.load(Ordering::SeqCst);
         assert!(messages <= BERTHS / 2 && lanes() <= BERTHS / 2, "{by:?}: {messages} {}", lanes());
         queue.submit(from("ann@example.org", 9001, &format!("a@d{MANY}.example"))).await.unwrap();
-        until("a user's mail waits", || open.load(Ordering::SeqCst) == 3).await;
+        wait("a user's mail waits", || open.load(Ordering::SeqCst) == 3).await;
         queue.submit(users(9002)).await.unwrap();
-        until("a relay's mail waits", || seen.all().len() == 2).await;
+        wait("a relay's mail waits", || seen.all().len() == 2).await;
         assert_eq!(queue.counters().queued, MANY as u64 + 1, "{by:?}");
     }
 }
@@ -115,8 +115,8 @@ async fn those_who_wait_for_a_berth_have_their_turn() {
     for record in notices() {
         queue.submit(record).await.unwrap();
     }
-    until("they wait", || queue.counters().deferred as usize >= MANY - BERTHS / 2).await;
-    until("the others wait", || queue.inner.crowd.len() == 0).await;
+    wait("they wait", || queue.counters().deferred as usize >= MANY - BERTHS / 2).await;
+    wait("the others wait", || queue.inner.crowd.len() == 0).await;
 }
 
 fn started(data: &Path, guide: Map, settings: Settings) -> Queue {
@@ -151,11 +151,11 @@ async fn messages_to_many_domains_leave_berths_to_others() {
     for (nth, sender) in ["ann@example.org", "bob@example.org", "carl@example.org"].iter().enumerate() {
         let domains = nth * 100..nth * 100 + 40;
         queue.submit(newsletter(sender, 1 + nth as u64, domains.clone())).await.unwrap();
-        until("some of it waits", || queue.counters().deferred as usize >= 24 * (nth + 1)).await;
+        wait("some of it waits", || queue.counters().deferred as usize >= 24 * (nth + 1)).await;
         assert!(berths(domains) > 0, "{sender}");
     }
     queue.submit(from("dora@example.org", 9, "a@d500.example")).await.unwrap();
-    until("another one's mail waits", || berths(500..501) == 1).await;
+    wait("another one's mail waits", || berths(500..501) == 1).await;
 }
 
 /// Who has no berth while others of his message have one was not tried: he does not wait for its next attempt, which is far off.
@@ -185,7 +185,7 @@ async fn a_domain_that_takes_mail_is_remembered() {
     let queue = start(data.path(), &[("good.example", good.clone())], some);
     queue.submit(message(1, &["a@good.example"], "X: 1\n\n")).await.unwrap();
     empty(&queue).await;
-    until("its worker rests", || queue.inner.lane(&good).is_idle()).await;
+    wait("its worker rests", || queue.inner.lane(&good).is_idle()).await;
     for n in 0..5000 {
         queue.inner.lane(&Hop::Mx(format!("d{n}.example")));
     }

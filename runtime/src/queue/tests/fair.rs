@@ -25,6 +25,21 @@ impl Gate {
     }
 }
 
+/// A server that stands at a gate when it hears this, and whether it does.
+pub(super) async fn stands_at(at: &'static str) -> (u16, Seen, Gate, Arc<AtomicBool>) {
+    let (gate, asked) = (Gate::default(), Arc::new(AtomicBool::new(false)));
+    let (its, was_asked) = (gate.clone(), Arc::clone(&asked));
+    let (port, seen) = server(move |line| {
+        if line.starts_with(at) {
+            was_asked.store(true, Ordering::SeqCst);
+            tokio::task::block_in_place(|| its.pass());
+        }
+        None
+    })
+    .await;
+    (port, seen, gate, asked)
+}
+
 pub(super) fn from(sender: &str, id: u64, to: &str) -> Record {
     let mut record = message(id, &[to], &format!("X-Id: {id}\n\n"));
     record.dispatches[0].sender = sender.to_owned();
@@ -106,7 +121,7 @@ async fn a_silent_destination_does_not_hold_up_others() {
     }
     assert_eq!(seen.all().len(), 20, "{:?}", queue.counters());
     // The hop has a message before the queue notes that it has.
-    super::aside::wait("what cannot go alone in the queue", || queue.counters().queued == 50).await;
+    wait("what cannot go alone in the queue", || queue.counters().queued == 50).await;
     let second = tokio::time::timeout(Duration::from_millis(20), silent.accept()).await;
     assert!(second.is_err(), "it is not asked twice at a time");
 }
@@ -145,7 +160,7 @@ async fn destinations_take_turns_where_connections_are_short() {
     }
     queue.submit(from("ann@example.org", 1000, "a@far.example")).await.unwrap();
     gate.open();
-    super::aside::wait("the turn of the other one", || seen.all().len() == 1).await;
+    wait("the turn of the other one", || seen.all().len() == 1).await;
     let before = before.load(Ordering::SeqCst);
     assert!((1..250).contains(&before), "{before} of the other's were before it");
     for _ in 0..TURNS {

@@ -1,6 +1,6 @@
 //! A hop that falls silent at one recipient's RCPT, or hangs up there: whoever shares a transaction or the hop with him is served.
 
-use super::aside::{recipients, wait};
+use super::aside::recipients;
 use super::*;
 use std::sync::atomic::AtomicUsize;
 

@@ -1,7 +1,7 @@
 //! Who has a message is on disk while others of its recipients are still served.
 
 use super::elsewhere::{bad, both};
-use super::fair::Gate;
+use super::fair::stands_at;
 use super::*;
 use crate::spool::TestDisk;
 
@@ -12,16 +12,7 @@ async fn whom_a_server_took_is_known_while_another_one_is_waited_for() {
     for (size, moves) in [(1, false), (1, true), (100_000, false)] {
         let (first, seen, _) = bad("RCPT TO:<b@", Some("451 4.2.1 busy\r\n")).await;
         // The other one is asked once it is noted what the first one took.
-        let (gate, asked) = (Gate::default(), Arc::new(AtomicBool::new(false)));
-        let (its, was_asked) = (gate.clone(), Arc::clone(&asked));
-        let (hanging, _) = server(move |line| {
-            if line.starts_with("EHLO") {
-                was_asked.store(true, Ordering::SeqCst);
-                tokio::task::block_in_place(|| its.pass());
-            }
-            None
-        })
-        .await;
+        let (hanging, _, gate, asked) = stands_at("EHLO").await;
         let (other, _) = server(|_| None).await;
         let disk = TestDisk::default();
         let open = |disk: &TestDisk, far: Hop| {
@@ -36,17 +27,10 @@ async fn whom_a_server_took_is_known_while_another_one_is_waited_for() {
         let queue = open(&disk, both(first, hanging));
         let text = format!("Subject: x\n\n{}", "x".repeat(size));
         queue.submit(message(1, &["a@far.example", "b@far.example"], &text)).await.unwrap();
-        super::aside::wait("the other server is asked", || asked.load(Ordering::SeqCst)).await;
+        until(&asked).await;
         assert_eq!(seen.all().len(), 1);
         if moves {
-            let text = format!("Subject: x\n\n{}", "0123456789\n".repeat(3000));
-            for id in 2..=40 {
-                queue.submit(message(id, &["a@more.example"], &text)).await.unwrap();
-            }
-            while queue.counters().queued > 1 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            assert_eq!(queue.inner.unpin(u64::MAX).await, 1);
+            super::attempts::leaves_log(&queue, "a@more.example").await;
         }
         if moves || size > 50_000 {
             super::attempts::first_settled(&queue, 1).await;

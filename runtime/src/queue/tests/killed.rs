@@ -1,6 +1,6 @@
 //! What an admin was told is done of a message under way holds where the machine stops in the same moment.
 
-use super::wishes::{gated, patient, settled, until};
+use super::wishes::{gated, patient, settled};
 use super::*;
 use crate::spool::deferred::State;
 use crate::spool::{Note, TestDisk};

@@ -1,7 +1,7 @@
 //! What was done for some recipients in the middle of an attempt outlives what comes in between: a restart, a power cut, the end of
 //! the log, whatever hops say.
 
-use super::aside::{BUSY, guide, is, lazy, picky, put_off, recipients, told, wait};
+use super::aside::{BUSY, guide, is, lazy, picky, put_off, recipients, told};
 use super::attempts::first_settled;
 use super::backlog::{gated, patient};
 use super::fair::Gate;

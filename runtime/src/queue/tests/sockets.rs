@@ -32,16 +32,6 @@ async fn silent(port: u16, addresses: impl Iterator<Item = usize>) -> Vec<Arc<At
     all
 }
 
-pub(super) async fn until(what: &str, reached: impl Fn() -> bool) {
-    for _ in 0..TURNS {
-        if reached() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what}");
-}
-
 /// One newsletter to a dozen domains whose servers hang, where eight connections may be open.
 #[tokio::test]
 async fn domains_that_hang_leave_connections_to_others() {
@@ -69,14 +59,14 @@ async fn domains_that_hang_leave_connections_to_others() {
     }
     let open = || held.iter().map(|count| count.load(Ordering::SeqCst)).sum::<usize>();
     // One user has half of what there is for domains that are not proven.
-    until("they are not asked", || open() == 2).await;
+    wait("they are not asked", || open() == 2).await;
     for (id, to) in [(100, "a@here.example"), (101, "a@own.example"), (102, "a@good.example")] {
         queue.submit(from("ann@example.org", id, to)).await.unwrap();
     }
-    until("local mail waits", || mailboxes.all().len() == 1).await;
-    until("a relay's mail waits", || relayed.all().len() == 1).await;
-    until("mail of a domain that took some waits", || good.all().len() == 2).await;
-    until("what was taken is still in the queue", || queue.counters().queued == 60).await;
+    wait("local mail waits", || mailboxes.all().len() == 1).await;
+    wait("a relay's mail waits", || relayed.all().len() == 1).await;
+    wait("mail of a domain that took some waits", || good.all().len() == 2).await;
+    wait("what was taken is still in the queue", || queue.counters().queued == 60).await;
     assert_eq!(open(), 2);
     assert!(held.iter().all(|count| count.load(Ordering::SeqCst) <= 1), "one connection first for each");
 }
@@ -98,14 +88,14 @@ async fn local_mail_needs_none_of_the_connections_to_others() {
     let queue = start(data.path(), &hops, one);
     queue.submit(from("ann@example.org", 1, "a@stuck.example")).await.unwrap();
     let open = || held.iter().map(|count| count.load(Ordering::SeqCst)).sum::<usize>();
-    until("it is not asked", || open() == 1).await;
+    wait("it is not asked", || open() == 1).await;
     queue.submit(from("ann@example.org", 2, "a@good.example")).await.unwrap();
     for id in 3..10 {
         queue.submit(from("ann@example.org", id, "a@here.example")).await.unwrap();
     }
-    until("local mail waits", || mailboxes.all().len() == 7).await;
+    wait("local mail waits", || mailboxes.all().len() == 7).await;
     // The others wait for the one connection.
-    until("they do not wait", || queue.counters().queued == 2).await;
+    wait("they do not wait", || queue.counters().queued == 2).await;
     assert_eq!(queue.counters().delivered, 7);
 }
 
@@ -177,11 +167,11 @@ async fn notices_to_silent_servers_leave_connections_to_mail_for_domains_never_t
         queue.submit(from("", n, &format!("a@stuck{n}.example"))).await.unwrap();
     }
     let open = || held.iter().map(|count| count.load(Ordering::SeqCst)).sum::<usize>();
-    until("half of those for domains that are not proven", || open() == 2).await;
+    wait("half of those for domains that are not proven", || open() == 2).await;
     // A notice for it waits behind the others, and does not keep a user's mail there.
     queue.submit(from("", 20, "a@new.example")).await.unwrap();
     queue.submit(from("ann@example.org", 21, "a@new.example")).await.unwrap();
-    until("a user's mail waits", || good.all().len() == 2).await;
-    until("what was taken is still in the queue", || queue.counters().queued == 12).await;
+    wait("a user's mail waits", || good.all().len() == 2).await;
+    wait("what was taken is still in the queue", || queue.counters().queued == 12).await;
     assert_eq!(open(), 2);
 }

@@ -1,7 +1,6 @@
 //! A kill after a notice was made durable and before it was written down whom it is about: the attempt is made again, and nobody
 //! is told twice.
 
-use super::aside::wait;
 use super::backlog::{gated, patient};
 use super::*;
 use crate::spool::deferred::State;

@@ -36,16 +36,6 @@ async fn letter(server: &mut Server, says: &str) -> String {
     }
 }
 
-async fn until(reached: impl Fn() -> bool) {
-    for _ in 0..TURNS {
-        if reached() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("it does not come about");
-}
-
 /// RFC 5321 4.2: a reply that comes while a connection rests is none to MAIL, and so none of the next ones is for the command
 /// before. That connection is given up, and the message goes over another one at once.
 #[tokio::test]
@@ -58,7 +48,7 @@ async fn a_reply_that_comes_at_rest_costs_the_connection_alone() {
     let mut first = greeted(&listener).await;
     assert_eq!(letter(&mut first, "250 ok\r\n").await, "X: 1\r\n\r\n");
     first.write_all(b"250 taken\r\n").await.unwrap();
-    until(|| queue.counters().delivered == 1).await;
+    wait("it", || queue.counters().delivered == 1).await;
     // If that is over by now, its time of rest was.
     let _ = first.write_all(b"250 by the way\r\n").await;
     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -91,7 +81,7 @@ async fn what_went_out_whole_is_not_sent_again_at_once() {
     drop(server);
     tokio::select! {
         _ = listener.accept() => panic!("it is sent again at once"),
-        () = until(|| queue.counters().deferred == 1) => {}
+        () = wait("it",  || queue.counters().deferred == 1) => {}
     }
     assert_eq!(queue.counters().delivered, 1);
 }

@@ -32,12 +32,6 @@ pub(super) async fn gated(answer: &'static str) -> (u16, Seen, Arc<AtomicBool>, 
     (port, seen, asked, open)
 }
 
-pub(super) async fn until(flag: &AtomicBool) {
-    while !flag.load(Ordering::SeqCst) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 /// Waits until no message is under way, and lists them.
 pub(super) async fn settled(queue: &Queue) -> Vec<Listed> {
     for _ in 0..TURNS {
@@ -334,4 +328,56 @@ async fn what_waits_in_line_is_stopped_at_once() {
     }
     let bodies: Vec<String> = seen.all().into_iter().map(|(_, body)| body).collect();
     assert_eq!(bodies, ["X: 1\r\n\r\n.\r\n", "X: 4\r\n\r\n.\r\n", "X: 5\r\n\r\n.\r\n"]);
+}
+
+#[tokio::test]
+async fn an_admin_holds_releases_retries_and_removes() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen) =
+        server(|line| line.contains("<busy@").then(|| Some("450 4.2.0 mailbox busy\r\n".to_owned()))).await;
+    let slow = Settings {
+        retry_first: Duration::from_secs(3600),
+        retry_max: Duration::from_secs(3600),
+        ..settings(data.path())
+    };
+    let queue = start(data.path(), &[("far.example", relay(port))], slow);
+    let mut held = message(1, &["a@far.example"], "Subject: one\n\n");
+    held.dispatches[0].hold = true;
+    queue.submit(held).await.unwrap();
+    queue.submit(message(2, &["busy@far.example", "ok@far.example"], "Subject: two\n\n")).await.unwrap();
+    queue.submit(message(3, &["busy@far.example"], "Subject: three\n\n")).await.unwrap();
+    let settled = |l: &[admin::Listed]| l.len() == 3 && l.iter().all(|m| m.state != admin::Standing::Active);
+    let mut list = Vec::new();
+    for _ in 0..TURNS {
+        list = queue.list(None, 10).await;
+        if settled(&list) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let states: Vec<admin::Standing> = list.iter().map(|m| m.state).collect();
+    assert_eq!(states, [admin::Standing::Held, admin::Standing::Deferred, admin::Standing::Deferred]);
+    assert_eq!((list[1].recipients.len(), list[1].attempts, list[0].attempts), (1, 1, 0));
+    assert_eq!(list[1].recipients[0].reason.as_deref(), Some("450 4.2.0 mailbox busy"));
+    assert_eq!(queue.list(Some(MessageId(1)), 1).await[0].id, MessageId(2).to_string());
+    assert_eq!(queue.show(MessageId(2)).await.unwrap().header, "Subject: two\n");
+    assert_eq!(queue.retry_all().await, 2, "the held one is left alone");
+    queue.release(MessageId(1)).await.unwrap();
+    for _ in 0..TURNS {
+        list = queue.list(None, 10).await;
+        if list.len() == 2 && list.iter().all(|m| m.attempts == 2 && m.state == admin::Standing::Deferred) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((list.len(), list[0].attempts), (2, 2), "{list:?}");
+    queue.hold(MessageId(2)).await.unwrap();
+    assert_eq!(queue.show(MessageId(2)).await.unwrap().listed.state, admin::Standing::Held);
+    queue.remove(MessageId(2)).await.unwrap();
+    queue.remove(MessageId(3)).await.unwrap();
+    assert_eq!(queue.hold(MessageId(3)).await, Err(admin::QueueError::Unknown(MessageId(3))));
+    empty(&queue).await;
+    let to: Vec<Vec<String>> = seen.all().into_iter().map(|(to, _)| to).collect();
+    assert_eq!(to, [["RCPT TO:<ok@far.example>"], ["RCPT TO:<a@far.example>"]]);
+    assert!(!data.path().join("mail").exists(), "nobody was told");
 }
