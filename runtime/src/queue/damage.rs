@@ -98,7 +98,7 @@ impl Inner {
             self.failed.fetch_add(lines.len() as u64, Ordering::Relaxed);
             self.tell(&record, lines, state.attempts, now()).await?;
         }
-        if let Err(error) = self.spool.deferred().set_aside(id) {
+        if let Err(error) = self.spool.set_aside_deferred(id).await {
             tracing::error!(%id, %error, "nor can it be set aside");
         }
         self.gone(id);

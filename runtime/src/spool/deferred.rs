@@ -359,11 +359,11 @@ impl Deferred {
         Ok(Some(state))
     }
 
-    /// Sets a message aside that cannot be read: for people to look at, out of the queue.
+    /// Sets a message aside that cannot be read.
     ///
     /// # Errors
     /// As the system says.
-    pub fn set_aside(&self, id: MessageId) -> io::Result<()> {
+    pub(super) fn set_aside(&self, id: MessageId) -> io::Result<()> {
         self.disk.rename(&self.path(id, ""), &self.path(id, ".bad"))?;
         self.disk.sync_dir(&self.fan(id))
     }

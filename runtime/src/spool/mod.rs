@@ -344,6 +344,26 @@ impl Spool {
     /// # Errors
     /// As the system says; the message is as it was then.
     pub async fn remove_deferred(&self, id: MessageId) -> io::Result<()> {
+        self.note_moved(id).await?;
+        let shared = Arc::clone(&self.shared);
+        let removed = tokio::task::spawn_blocking(move || shared.deferred.remove(id)).await;
+        removed.map_err(io::Error::other).flatten()
+    }
+
+    /// Sets a message of the deferred store aside that cannot be read: for people to look at, out of the queue. The log is told
+    /// as when it is removed.
+    ///
+    /// # Errors
+    /// As the system says; the message is where it was then.
+    pub async fn set_aside_deferred(&self, id: MessageId) -> io::Result<()> {
+        self.note_moved(id).await?;
+        let shared = Arc::clone(&self.shared);
+        let kept = tokio::task::spawn_blocking(move || shared.deferred.set_aside(id)).await;
+        kept.map_err(io::Error::other).flatten()
+    }
+
+    /// Sees to it that the log knows of a message that it is in the deferred store, where it may not.
+    async fn note_moved(&self, id: MessageId) -> io::Result<()> {
         if self.shared.is_double(id) {
             let its = Arc::clone(&self.shared);
             let kept = tokio::task::spawn_blocking(move || its.deferred.keep_name(id)).await;
@@ -351,9 +371,7 @@ impl Spool {
             self.note_durably(&Note::Moved(id)).await.map_err(io::Error::other)?;
             self.shared.is_noted(id);
         }
-        let shared = Arc::clone(&self.shared);
-        let removed = tokio::task::spawn_blocking(move || shared.deferred.remove(id)).await;
-        removed.map_err(io::Error::other).flatten()
+        Ok(())
     }
 
     /// Whether the log has room to note what becomes of mail: what is delivered without it is delivered again after a restart.

@@ -50,6 +50,26 @@ fn what_moved_without_a_note_does_not_come_back() {
     }
 }
 
+/// The same where its file is damaged and set aside: its sender was told, and its recipients may have it.
+#[test]
+fn what_moved_and_was_set_aside_does_not_come_back() {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(spool.append(Arc::new(record(1, body(1, 100))))).unwrap();
+    drop(spool);
+    leave_no_room(&disk, small());
+    let (spool, _) = open(&disk, &Arc::default());
+    spool.deferred().put(&record(1, body(1, 100)), &State::default()).unwrap();
+    drop(spool);
+    let (spool, found) = open(&disk, &Arc::default());
+    assert_eq!((found.log.len(), found.deferred), (0, vec![MessageId(1)]));
+    disk.fail_segments(false);
+    runtime().block_on(spool.set_aside_deferred(MessageId(1))).unwrap();
+    drop(spool);
+    let (_, found) = open(&disk.after_cut(1), &Arc::default());
+    assert_eq!((found.log.len(), found.deferred.len()), (0, 0));
+}
+
 /// A kill comes between the name of a message in the deferred store and its sync, and the power goes after the next start: the
 /// log is not told that it moved before the disk has its name there.
 #[test]
