@@ -9,6 +9,7 @@ use super::crowd;
 use super::entry::{Entry, Place};
 use super::notice::{Event, Line};
 use super::room::For;
+use super::settle::Told;
 use super::wish::Wish;
 use super::{Inner, now};
 use crate::deliver::{Outcome, Reason};
@@ -164,13 +165,17 @@ impl Inner {
             // Nobody is told, and nothing is tried: its end throws it away.
             return Ok(());
         }
-        let _turn = self.settlers.acquire().await;
+        let mut tries = self.settlers.tries();
+        let mut turn = tries.turn().await;
         let since = if wish == Wish::Release { now() } else { entry.state.since };
         let age = self.age(entry, since, wish);
         let Look { seen, lines, given_up, put_off, warned } = look(entry, age.over, age.late);
         if !lines.is_empty() {
-            let (record, _room) = entry.record(For::Record).await?;
-            self.tell(&record, lines, entry.state.attempts, age.until).await?;
+            let mut told = Told::default();
+            while !self.tell_aside(entry, &lines, age.until, &mut told).await? {
+                drop(turn);
+                turn = tries.turn().await;
+            }
         }
         if given_up.is_empty() && put_off.is_empty() {
             return Ok(());
@@ -207,7 +212,30 @@ impl Inner {
             }
         }
         self.write_down(entry, Fates { settled: given_up, words: warned }).await;
+        drop(turn);
         Ok(())
+    }
+
+    /// Sends these notices, which are durable on return. False: the spool has no room for all of them now, and the message is not
+    /// in memory any more.
+    async fn tell_aside(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        lines: &[Line],
+        until: i64,
+        told: &mut Told,
+    ) -> Result<bool, SpoolError> {
+        let (record, _room) = match entry.record(For::Record).await {
+            Ok(found) => found,
+            // The next look would tell of others with them, in a notice that says again what one said already.
+            Err(SpoolError::Unreadable(_)) if told.is_begun() && !self.draining() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match self.tell(&record, lines, entry.state.attempts, until, told).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_final() => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Notes who needs nothing more, and of whom was told, durably.
@@ -240,7 +268,7 @@ impl Inner {
         };
         if !due.is_empty() {
             let jobs = {
-                let _turn = self.settlers.acquire().await;
+                let _turn = self.settlers.tries().turn().await;
                 let (record, _room) = entry.record(For::Record).await?;
                 self.jobs(entry, &record, true, |place, target, _| due.contains(&(place, target)))
             };

@@ -2,6 +2,7 @@
 
 use super::entry::{Entry, Place, Results};
 use super::notice::{Event, Line};
+use super::settle::Told;
 use super::{Inner, now};
 use crate::deliver::Reason;
 use crate::envelope::{MessageId, Variant};
@@ -81,9 +82,14 @@ impl Inner {
             return Ok(());
         }
         tracing::error!(%id, %error, "a deferred message cannot be read; its file is set aside");
-        let spool = self.spool.clone();
-        let head = tokio::task::spawn_blocking(move || spool.deferred().load_head(id)).await;
-        if let Ok(Ok((mut record, _))) = head {
+        let (mut told, mut tries) = (Told::default(), self.settlers.tries());
+        let mut counted = false;
+        loop {
+            // Not in memory while the spool has no room for the notice.
+            let _turn = tries.turn().await;
+            let spool = self.spool.clone();
+            let head = tokio::task::spawn_blocking(move || spool.deferred().load_head(id)).await;
+            let Ok(Ok((mut record, _))) = head else { break };
             // Of its text nothing is returned, and so nothing is changed in it.
             record.variants.fill(Variant::default());
             let reason = Reason::new((5, 3, 0), "the message was damaged on the disk of this server");
@@ -95,9 +101,16 @@ impl Inner {
                     }
                 }
             }
-            self.failed.fetch_add(lines.len() as u64, Ordering::Relaxed);
-            self.tell(&record, lines, state.attempts, now()).await?;
+            if !std::mem::replace(&mut counted, true) {
+                self.failed.fetch_add(lines.len() as u64, Ordering::Relaxed);
+            }
+            match self.tell(&record, &lines, state.attempts, now(), &mut told).await {
+                Ok(()) => break,
+                Err(error) if error.is_final() => return Err(error),
+                Err(_) => {}
+            }
         }
+        drop(tries);
         if let Err(error) = self.spool.set_aside_deferred(id).await {
             tracing::error!(%id, %error, "nor can it be set aside");
         }

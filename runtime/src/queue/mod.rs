@@ -25,6 +25,7 @@ mod room;
 mod route;
 mod schedule;
 mod settle;
+mod settlers;
 mod shares;
 mod sockets;
 #[cfg(test)]
@@ -60,6 +61,7 @@ use index::Index;
 use room::Rooms;
 use route::{Guide, LiveGuide};
 use rustls::RootCertStore;
+use settlers::Settlers;
 use sockets::Sockets;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -219,8 +221,7 @@ struct Inner {
     turns: Arc<Semaphore>,
     /// Bounds how many messages move to the deferred store at a time.
     movers: Semaphore,
-    /// Bounds how many attempts are recorded at a time: each has its message in memory.
-    settlers: Semaphore,
+    settlers: Settlers,
     /// One admin at a time changes what waits.
     desk: tokio::sync::Mutex<()>,
     draining: watch::Sender<bool>,
@@ -290,7 +291,7 @@ impl Queue {
             begun: Instant::now(),
             turns: Arc::new(Semaphore::new(turns::MAX_DEFERRED)),
             movers: Semaphore::new(8),
-            settlers: Semaphore::new(64),
+            settlers: Settlers::default(),
             desk: tokio::sync::Mutex::default(),
             draining: watch::channel(false).0,
             settling: AtomicUsize::new(0),

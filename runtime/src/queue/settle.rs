@@ -21,10 +21,47 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long to wait before a step that the disk refused is tried again.
-const DISK_WAIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5000 });
+/// How long to wait before a note that the log has no room for is tried again.
+const NOTE_WAIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5000 });
 /// How often a deferred message is read again before it makes room for others.
 const READ_TRIES: u32 = 3;
+
+/// What an attempt is judged by from the first look at its message on: whatever is tried again, the same recipients are told the
+/// same, in notices of the same names.
+struct Verdict {
+    now: i64,
+    wish: Wish,
+    age: Age,
+    told: Told,
+}
+
+/// What was told already where not all notices are durable yet.
+#[derive(Default)]
+pub(super) struct Told {
+    begun: bool,
+    /// The names of the notices that are durable.
+    made: Vec<MessageId>,
+}
+
+impl Told {
+    /// Whether some of it may be told.
+    pub fn is_begun(&self) -> bool {
+        self.begun
+    }
+}
+
+/// Why an attempt is not recorded.
+enum Unsettled {
+    /// The disk does not take it now.
+    NoRoom,
+    /// Its message cannot be read any more.
+    Damaged(SpoolError),
+    /// Nothing can be recorded.
+    Failed(SpoolError),
+}
+
+/// What is left of a message is stored with this state; what an admin wanted then is in it.
+type Left = (State, Wish);
 
 impl Inner {
     pub(super) async fn settle(
@@ -32,40 +69,72 @@ impl Inner {
         entry: &Arc<Entry>,
         results: Results,
     ) -> Result<(), SpoolError> {
-        // When a hop goes down, all that waits for it comes here at once: not all of it is read at once.
-        let _turn = self.settlers.acquire().await;
+        let mut verdict = None;
+        let mut tries = self.settlers.tries();
+        loop {
+            // When a hop goes down, all that waits for it comes here at once: not all of it is read at once.
+            let turn = tries.turn().await;
+            let settled = self.try_to_settle(entry, &results, &mut verdict).await;
+            drop(turn);
+            match settled {
+                Ok(None) => return Ok(()),
+                Ok(Some((state, wish))) => {
+                    drop(tries);
+                    return self.keep(entry, state, wish).await;
+                }
+                Err(Unsettled::NoRoom) => {}
+                Err(Unsettled::Damaged(error)) => {
+                    drop(tries);
+                    return self.give_up_damaged(entry, &error, &results).await;
+                }
+                Err(Unsettled::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Records an attempt, with the message in memory. Some: what is left of it is stored, and to be planned.
+    async fn try_to_settle(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        results: &Results,
+        verdict: &mut Option<Verdict>,
+    ) -> Result<Option<Left>, Unsettled> {
+        // Who failed is then not to be asked for again: his author may know.
+        let told = verdict.as_ref().is_some_and(|verdict| verdict.told.is_begun());
         let mut tries = 0;
-        let (record, _permit) = loop {
+        let (record, _room) = loop {
             match entry.record(For::Record).await {
                 Ok(found) => break found,
-                Err(SpoolError::Unreadable(_)) if tries >= READ_TRIES && entry.place() == Place::Deferred => {
+                Err(SpoolError::Unreadable(_))
+                    if tries >= READ_TRIES && entry.place() == Place::Deferred && !told =>
+                {
                     return self.put_off(entry, results).await;
                 }
                 Err(error @ SpoolError::Unreadable(_)) if tries < MOST_READS => {
                     tries += 1;
-                    self.read_again(entry.id, &error, tries).await?;
+                    self.read_again(entry.id, &error, tries).await.map_err(Unsettled::Failed)?;
                 }
-                Err(error) => return self.give_up_damaged(entry, &error, &results).await,
+                Err(error) => return Err(Unsettled::Damaged(error)),
             }
         };
-        let now = now();
+        let Verdict { now, wish, age, told } = verdict.get_or_insert_with(|| self.verdict(entry));
+        let (now, wish) = (*now, *wish);
         let mut state = entry.state.clone();
         state.reasons.clear();
-        let wish = entry.wish();
         let held_before = open_targets(&record, &state).held;
         if wish == Wish::Release {
             state.release(now);
         }
-        let age = self.age(entry, state.since, wish);
-        let Results { mut each, words, aside, .. } = results;
-        state.add(&[], &words);
-        if let Some(aside) = &aside {
+        let Results { each, words, aside, .. } = results;
+        state.add(&[], words);
+        if let Some(aside) = aside {
             state.settled.extend_from_slice(&aside.settled);
-            // Who waits in memory for another try waits on disk from now on.
-            each.extend(aside.waiting().map(|((d, t), reason)| (d, t, Outcome::Deferred(reason.clone()))));
         }
+        // Who waits in memory for another try waits on disk from now on.
+        let waiting = aside.iter().flat_map(|aside| aside.waiting());
+        let waiting = waiting.map(|((d, t), reason)| (d, t, Outcome::Deferred(reason.clone())));
         let mut lines: Vec<Line> = Vec::new();
-        for (dispatch, target, outcome) in each {
+        for (dispatch, target, outcome) in each.iter().cloned().chain(waiting) {
             let event = match outcome {
                 Outcome::Delivered { by_hop } => {
                     state.settled.push((dispatch, target));
@@ -99,7 +168,11 @@ impl Inner {
             Event::Failed(_) => wish != Wish::Remove,
             Event::Delivered | Event::Relayed | Event::Expanded => true,
         });
-        self.tell(&record, lines, entry.state.attempts, age.until).await?;
+        match self.tell(&record, &lines, entry.state.attempts, age.until, told).await {
+            Ok(()) => {}
+            Err(error) if error.is_final() => return Err(Unsettled::Failed(error)),
+            Err(_) => return Err(Unsettled::NoRoom),
+        }
         state
             .words
             .iter_mut()
@@ -108,7 +181,7 @@ impl Inner {
         let open = open_targets(&record, &state);
         if (open.active == 0 && open.held == 0) || wish == Wish::Remove {
             self.forget(entry).await;
-            return Ok(());
+            return Ok(None);
         }
         let (tries, due) = self.next_try(&state, aside.as_deref());
         state.attempts = state.attempts.saturating_add(if open.active > 0 { tries } else { 0 });
@@ -116,18 +189,29 @@ impl Inner {
         // Those that are released go at once.
         let at_once = wish == Wish::Release && held_before > 0;
         state.due = if at_once { now } else { due };
-        self.keep(entry, Some(&record), state, wish).await
+        self.store(entry, Some(&record), &state).await?;
+        Ok(Some((state, wish)))
+    }
+
+    fn verdict(&self, entry: &Entry) -> Verdict {
+        let (now, wish) = (now(), entry.wish());
+        let since = if wish == Wish::Release { now } else { entry.state.since };
+        Verdict { now, wish, age: self.age(entry, since, wish), told: Told::default() }
     }
 
     /// Plans another attempt for a deferred message that cannot be read for longer. Whom it was delivered to is
     /// remembered; who refused it is asked again, since nobody can be told of it.
-    async fn put_off(self: &Arc<Self>, entry: &Arc<Entry>, results: Results) -> Result<(), SpoolError> {
+    async fn put_off(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        results: &Results,
+    ) -> Result<Option<Left>, Unsettled> {
         let mut state = entry.state.clone();
         state.add(&results.settled(), &results.words);
         let wish = entry.wish();
         if wish == Wish::Remove {
             self.forget(entry).await;
-            return Ok(());
+            return Ok(None);
         }
         state.attempts += 1;
         if wish == Wish::Release {
@@ -135,47 +219,57 @@ impl Inner {
         }
         state.held = wish == Wish::Hold;
         state.due = now() + self.wait(state.attempts);
-        self.keep(entry, None, state, wish).await
+        self.store(entry, None, &state).await?;
+        Ok(Some((state, wish)))
     }
 
-    /// Sends the notices that an attempt calls for. Each is durable on return.
+    /// Sends the notices that an attempt calls for, but for those that were made before. Each is durable on return.
+    ///
+    /// # Errors
+    /// Where it is not [final](SpoolError::is_final), the spool has no room for the rest now: whoever calls lets go of the message,
+    /// and tells the same again.
     pub(super) async fn tell(
         self: &Arc<Self>,
         record: &Record,
-        lines: Vec<Line>,
+        lines: &[Line],
         attempt: u32,
         until: i64,
+        told: &mut Told,
     ) -> Result<(), SpoolError> {
         if lines.is_empty() {
             return Ok(());
         }
-        lines.iter().for_each(|line| log_given_up(record, line));
+        if !std::mem::replace(&mut told.begun, true) {
+            lines.iter().for_each(|line| log_given_up(record, line));
+        }
         let hostname = self.hostname();
         let ways = self.ways.load_full();
         let keys = ways.settings.signer.of_domain(&hostname);
-        let notices = notice::notices(&*ways.guide, &hostname, record, &lines, attempt, now(), until);
+        let notices = notice::notices(&*ways.guide, &hostname, record, lines, attempt, now(), until);
         for mut notice in notices {
-            if self.was_made(notice.id) {
-                tracing::info!(id = %record.id, notice = %notice.id, "its author was told of this before the last restart");
+            let name = notice.id;
+            if told.made.contains(&name) {
                 continue;
             }
-            if let Some(edit) = keys.as_ref().and_then(|keys| keys.sign(&notice.id, &notice.bytes, &[])) {
+            if self.was_made(name) {
+                tracing::info!(id = %record.id, notice = %name, "its author was told of this before the last restart");
+                told.made.push(name);
+                continue;
+            }
+            if let Some(edit) = keys.as_ref().and_then(|keys| keys.sign(&name, &notice.bytes, &[])) {
                 notice.bytes.splice(edit.range, edit.bytes);
             }
-            loop {
-                match self.submit(notice.clone()).await {
-                    Ok(()) => break,
-                    Err(SpoolError::TooLarge) => {
-                        tracing::error!(id = %record.id, "a notice is too large to be sent");
-                        break;
-                    }
-                    Err(error) if error.is_final() => return Err(error),
-                    Err(error) => {
-                        tracing::warn!(%error, "a notice waits for the spool");
-                        tokio::time::sleep(DISK_WAIT).await;
-                    }
+            match self.submit(notice).await {
+                Ok(()) => {}
+                Err(SpoolError::TooLarge) => {
+                    tracing::error!(id = %record.id, "a notice is too large to be sent");
+                }
+                Err(error) => {
+                    tracing::warn!(id = %record.id, %error, "a notice waits for the spool");
+                    return Err(error);
                 }
             }
+            told.made.push(name);
         }
         Ok(())
     }
@@ -251,35 +345,33 @@ impl Inner {
 
     /// Stores what is left of a message for another attempt; of one that is in the deferred store already, the
     /// state alone.
-    async fn keep(
+    async fn store(
         self: &Arc<Self>,
         entry: &Arc<Entry>,
         record: Option<&Arc<Record>>,
-        state: State,
-        wish: Wish,
-    ) -> Result<(), SpoolError> {
+        state: &State,
+    ) -> Result<(), Unsettled> {
         // Bounds how many write at a time; notices do not wait behind them.
         let place = entry.settled_place().await;
-        loop {
-            let mover = self.movers.acquire().await;
-            let (spool, id, record, state) = (self.spool.clone(), entry.id, record.cloned(), state.clone());
-            let stored = tokio::task::spawn_blocking(move || match (place, record) {
-                (Place::Log(_) | Place::Moving(_), Some(record)) => spool.deferred().put(&record, &state),
-                _ => spool.deferred().update(id, &state),
-            });
-            match stored.await.map_err(std::io::Error::other).flatten() {
-                Ok(()) => break,
-                Err(error) => {
-                    tracing::warn!(id = %entry.id, %error, "a message cannot be stored for its next attempt yet");
-                    if self.draining() {
-                        return Err(SpoolError::Unreadable(error.to_string()));
-                    }
-                    // A folder that cannot be written keeps no turn from others.
-                    drop(mover);
-                    tokio::time::sleep(DISK_WAIT).await;
-                }
+        let _mover = self.movers.acquire().await;
+        let (spool, id, record, state) = (self.spool.clone(), entry.id, record.cloned(), state.clone());
+        let stored = tokio::task::spawn_blocking(move || match (place, record) {
+            (Place::Log(_) | Place::Moving(_), Some(record)) => spool.deferred().put(&record, &state),
+            _ => spool.deferred().update(id, &state),
+        });
+        stored.await.map_err(std::io::Error::other).flatten().map_err(|error| {
+            tracing::warn!(%id, %error, "a message cannot be stored for its next attempt yet");
+            match self.draining() {
+                true => Unsettled::Failed(SpoolError::Unreadable(error.to_string())),
+                // A folder that cannot be written keeps no turn from others.
+                false => Unsettled::NoRoom,
             }
-        }
+        })
+    }
+
+    /// Plans the next attempt of a message that is stored for it.
+    async fn keep(self: &Arc<Self>, entry: &Arc<Entry>, state: State, wish: Wish) -> Result<(), SpoolError> {
+        let place = entry.settled_place().await;
         if let Place::Log(position) = place {
             self.note_moved(entry.id).await?;
             self.spool.release(position);
@@ -305,7 +397,7 @@ impl Inner {
             match self.spool.note_durably(&Note::Moved(id)).await {
                 Err(error @ (SpoolError::Full | SpoolError::Slow)) if !self.draining() => {
                     tracing::warn!(%id, %error, "the next attempt of a message waits for the spool");
-                    tokio::time::sleep(DISK_WAIT).await;
+                    tokio::time::sleep(NOTE_WAIT).await;
                 }
                 noted => return noted,
             }

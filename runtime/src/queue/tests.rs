@@ -14,6 +14,7 @@ mod down;
 mod elsewhere;
 mod fair;
 mod flush;
+mod full;
 mod groups;
 mod hang;
 mod holders;

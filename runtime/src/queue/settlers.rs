@@ -1,0 +1,84 @@
+//! Turns of attempts that are recorded: each has its message in memory.
+//!
+//! Whoever finds no room on the disk, for a notice or for the message itself, gives his turn back and lets go of the message
+//! while he waits, so that mail which needs no room is done with, and makes some. Of those that wait, few try again at a time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How many attempts are recorded at a time.
+pub(super) const MOST: usize = 64;
+/// How many of those that found no room try again at a time, and how long each of them waits before that.
+const MOST_AGAIN: usize = 8;
+const DISK_WAIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5000 });
+
+/// All turns.
+pub(super) struct Settlers {
+    turns: Semaphore,
+    again: Semaphore,
+    /// Whoever tried last found no room.
+    in_vain: AtomicBool,
+}
+
+impl Default for Settlers {
+    fn default() -> Self {
+        Self {
+            turns: Semaphore::new(MOST),
+            again: Semaphore::new(MOST_AGAIN),
+            in_vain: AtomicBool::new(false),
+        }
+    }
+}
+
+/// The tries of one attempt to be recorded, the last of which finds room.
+pub(super) struct Tries<'a> {
+    settlers: &'a Settlers,
+    begun: bool,
+    again: Option<SemaphorePermit<'a>>,
+}
+
+impl Settlers {
+    pub fn tries(&self) -> Tries<'_> {
+        Tries { settlers: self, begun: false, again: None }
+    }
+
+    /// How many turns nobody has.
+    #[cfg(test)]
+    pub fn free(&self) -> usize {
+        self.turns.available_permits()
+    }
+}
+
+impl<'a> Tries<'a> {
+    /// A turn. Whoever asks for another one found no room in the one before, which is over: he waits for some first.
+    pub async fn turn(&mut self) -> SemaphorePermit<'a> {
+        if std::mem::replace(&mut self.begun, true) {
+            self.settlers.in_vain.store(true, Ordering::Relaxed);
+            // To the end of the line: one that never finds room keeps none from the others.
+            drop(self.again.take());
+            self.again = Some(get(&self.settlers.again).await);
+            if self.settlers.in_vain.load(Ordering::Relaxed) {
+                tokio::time::sleep(DISK_WAIT).await;
+            }
+        }
+        get(&self.settlers.turns).await
+    }
+}
+
+impl Drop for Tries<'_> {
+    fn drop(&mut self) {
+        if self.again.is_some() {
+            // The others need not wait for long.
+            self.settlers.in_vain.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+async fn get(turns: &Semaphore) -> SemaphorePermit<'_> {
+    match turns.acquire().await {
+        Ok(turn) => turn,
+        // Nobody closes them.
+        Err(_) => std::future::pending().await,
+    }
+}

@@ -1,0 +1,134 @@
+//! Attempts that the disk has no room for: they wait, and hold up nobody who needs none.
+
+use super::aside::{is, recipients, told};
+use super::backlog::gated;
+use super::elsewhere::once;
+use super::fair::Gate;
+use super::notice::{Event, Line};
+use super::reads::hesitant;
+use super::settle::Told;
+use super::settlers::MOST;
+use super::*;
+use crate::deliver::Reason;
+use crate::spool::TestDisk;
+
+/// More than are recorded at a time.
+const COUNT: u64 = MOST as u64 + 6;
+
+/// A server that has this for each recipient, once its gate is open.
+async fn saying(answer: &'static str) -> (u16, Gate) {
+    let gate = Gate::default();
+    let its = gate.clone();
+    let (port, _) = server(move |line| {
+        if line.starts_with("EHLO") {
+            tokio::task::block_in_place(|| its.pass());
+        }
+        line.starts_with("RCPT").then(|| Some(answer.to_owned()))
+    })
+    .await;
+    (port, gate)
+}
+
+/// A queue with a message in the deferred store that its hop takes by now, and many for hops that stand at their gates.
+async fn queue(disk: &TestDisk, data: &Path, gated: &[(&str, u16)]) -> (Queue, Seen) {
+    let (far, seen, ready) = hesitant().await;
+    let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
+    let opened =
+        Spool::open_on(Arc::new(disk.clone()), Path::new("/data"), options, Arc::new(NoLedger), None);
+    let (spool, recovery) = opened.unwrap();
+    let hops = gated.iter().copied().chain([("far.example", far)]);
+    let map = hops.map(|(domain, port)| (domain.to_owned(), relay(port))).collect();
+    let guide = Box::new(Map(map, Vec::new()));
+    let queue = Queue::start_with(spool, recovery, guide, Tls::default(), once(data));
+    queue.submit(message(1, &["late@far.example"], "Subject: x\n\n")).await.unwrap();
+    wait("the first one is put off", || queue.inner.index().behind(None).count() == 1).await;
+    ready.store(true, Ordering::SeqCst);
+    for id in 2..=COUNT + 1 {
+        let to: Vec<String> = gated.iter().map(|(domain, _)| format!("r{id}@{domain}")).collect();
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        queue.submit(message(id, &to, "Subject: x\n\n")).await.unwrap();
+    }
+    (queue, seen)
+}
+
+/// What is put off for long is taken now, and is done with.
+async fn is_done_with(queue: &Queue, seen: &Seen) {
+    assert_eq!(queue.retry_all().await, 1);
+    wait("it is not in the queue any more", || queue.counters().queued == COUNT).await;
+    assert_eq!(seen.all().len(), 1);
+    wait("the others wait on", || queue.inner.settling.load(Ordering::SeqCst) as u64 == COUNT).await;
+}
+
+/// Turns are free while notices wait for room, at the end of attempts and while another hop hangs; and all of them are sent in the
+/// end, each once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn notices_that_wait_for_room_hold_up_nobody() {
+    let mut all: Vec<_> = (2..=COUNT + 1).map(|id| is(&format!("r{id}@slow.example"), "failed")).collect();
+    all.sort();
+    for hangs in [false, true] {
+        let (disk, data) = (TestDisk::default(), tempfile::tempdir().unwrap());
+        let (slow, gate) = saying("550 5.1.1 nobody\r\n").await;
+        let (hanging, seen_late, last_gate) = gated().await;
+        let hops = [("hanging.example", hanging), ("slow.example", slow)];
+        let (queue, seen) = queue(&disk, data.path(), &hops[usize::from(!hangs)..]).await;
+        disk.fail_segments(true);
+        // What stands in the log for nobody.
+        let text = "0123456789\n".repeat(50);
+        while queue.inner.spool.append(Arc::new(message(1000, &["x@here.example"], &text))).await.is_ok() {}
+        gate.open();
+        wait("all wait", || queue.inner.settling.load(Ordering::SeqCst) as u64 == COUNT).await;
+        is_done_with(&queue, &seen).await;
+        assert_eq!(told(data.path()), []);
+        wait("no turn is kept", || queue.inner.settlers.free() == MOST).await;
+        disk.fail_segments(false);
+        wait("all are told", || told(data.path()) == all).await;
+        last_gate.open();
+        empty(&queue).await;
+        assert_eq!(
+            (told(data.path()), seen_late.all().len() as u64),
+            (all.clone(), u64::from(hangs) * COUNT)
+        );
+    }
+}
+
+/// So it is while messages cannot be stored for their next attempt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn messages_that_wait_for_room_hold_up_nobody() {
+    let (disk, data) = (TestDisk::default(), tempfile::tempdir().unwrap());
+    let (port, gate) = saying("450 4.2.1 later\r\n").await;
+    let (queue, seen) = queue(&disk, data.path(), &[("slow.example", port)]).await;
+    disk.fail_creates(true);
+    gate.open();
+    wait("all wait", || queue.inner.settling.load(Ordering::SeqCst) as u64 == COUNT).await;
+    is_done_with(&queue, &seen).await;
+    wait("no turn is kept", || queue.inner.settlers.free() == MOST).await;
+    disk.fail_creates(false);
+    wait("all are stored", || queue.inner.index().behind(None).count() as u64 == COUNT).await;
+    wait("all are done", || queue.inner.settling.load(Ordering::SeqCst) == 0).await;
+    let attempts = |id| queue.inner.spool.deferred().state(MessageId(id)).unwrap().attempts;
+    assert!((2..=COUNT + 1).all(|id| attempts(id) == 1));
+}
+
+/// Where there was room for some of its notices, the rest alone is told when it is tried again.
+#[tokio::test]
+async fn nobody_is_told_again_for_the_sake_of_others() {
+    let data = tempfile::tempdir().unwrap();
+    // A server cannot tell that it has a notice already.
+    let (port, seen) = server(|_| None).await;
+    let queue = start(data.path(), &[("example.org", relay(port))], settings(data.path()));
+    let mut record = message(1, &["a@far.example"], "Subject: x\n\n");
+    let mut other = record.dispatches[0].clone();
+    other.sender = "bob@example.org".to_owned();
+    record.dispatches.push(other);
+    let line = |dispatch| Line {
+        dispatch,
+        target: 0,
+        event: Event::Failed(Reason::new((5, 1, 1), "there is nobody of that name")),
+    };
+    let mut told = Told::default();
+    for lines in [vec![line(0)], vec![line(0), line(1)], vec![line(0), line(1)]] {
+        queue.inner.tell(&record, &lines, 0, now(), &mut told).await.unwrap();
+    }
+    empty(&queue).await;
+    assert_eq!(recipients(&seen), ["RCPT TO:<ann@example.org>", "RCPT TO:<bob@example.org>"]);
+}
