@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests {
     use edict_runtime::deliver::client::{Sent, Session, Timeouts, Trouble};
-    use edict_runtime::deliver::{Letter, Outcome, Reason};
+    use edict_runtime::deliver::{Letter, Outcome, Pace, Reason};
     use edict_runtime::envelope::{Body, Dispatch, DispatchKind, MessageId, Notify, Ret, Submitted, Target};
     use std::fmt::Write as _;
     use std::path::Path;
@@ -262,7 +262,7 @@ mod tests {
             targets: &targets,
             bytes: &dialogue.message,
             again: false,
-            step_by_step: false,
+            pace: Pace::Whole,
         };
         let again = dialogue.lines.iter().filter(|line| matches!(line, Line::Again)).count();
         let mut out = String::new();

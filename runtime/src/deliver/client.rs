@@ -173,6 +173,8 @@ pub struct Sent {
     pub put_off: PutOff,
     /// A kept connection turned out to be of no use before it answered anything: nobody has the message.
     pub stale: bool,
+    /// All of the message went out with its commands, and nothing at all was said: whether it was taken, nobody knows.
+    pub wordless: bool,
     /// The target at whose RCPT it ended: the first one without an answer.
     pub hung_at: Option<usize>,
 }

@@ -166,7 +166,7 @@ mod tests {
             targets: &[0],
             bytes: &record.bytes,
             again: false,
-            step_by_step: false,
+            pace: crate::deliver::Pace::Whole,
         };
         match fit(&letter, &offers(offered), "hop") {
             Ok(fitted) => {

@@ -1,5 +1,6 @@
 //! What is remembered of servers for a while, so that each connection does not find it out anew: who lets the asker for TLS
-//! wait in vain, who was not there and took long to say so, whose login was refused, which recipients one falls silent about.
+//! wait in vain, who was not there and took long to say so, whose login was refused, which recipients one falls silent about, who
+//! hangs up on a message that came along with its commands.
 
 use super::client::{Session, Trouble};
 use super::login::{Login, authenticate};
@@ -20,6 +21,8 @@ const AWAY_FOR: Duration = Duration::from_secs(300);
 pub(crate) const REFUSED_FOR: Duration = Duration::from_secs(60);
 /// How long a recipient or a message is remembered that a server fell silent about: longer than it waits for another try.
 const HANGING_FOR: Duration = Duration::from_secs(6 * 3600);
+/// How long messages wait for the answers to their commands at a hop that had nothing to say to one that did not.
+const CURT_FOR: Duration = Duration::from_secs(3600);
 /// Servers that are remembered of each kind.
 const MOST: usize = 1000;
 
@@ -34,6 +37,8 @@ pub struct Known {
     hanging: Timed<(Hop, String), ()>,
     /// Messages to several, during whose commands a server fell silent or hung up.
     broken_off: Timed<MessageId, ()>,
+    /// Hops that had a whole message before they said anything, and then said nothing.
+    curt: Timed<Hop, ()>,
     logins: Mutex<HashMap<(Host, String), Arc<Standing>>>,
 }
 
@@ -94,6 +99,17 @@ impl Known {
     /// Whether each command for a message is to wait for the answer to the one before: then it is seen which one has none.
     pub(crate) fn is_broken_off(&self, id: MessageId) -> bool {
         !self.broken_off.is_empty() && self.broken_off.get(&id).is_some()
+    }
+
+    /// A hop fell silent, or hung up, on a message that had come along with its commands, without a word.
+    pub(crate) fn add_curt(&self, hop: &Hop) {
+        self.curt.add(hop.clone(), (), CURT_FOR);
+    }
+
+    /// Whether messages for a hop are to wait for the answers to their commands. Whatever becomes of the connection then, nobody
+    /// has them, and they go over another one at once.
+    pub(crate) fn is_curt(&self, hop: &Hop) -> bool {
+        !self.curt.is_empty() && self.curt.get(hop).is_some()
     }
 
     /// How a login stands at a server.

@@ -265,7 +265,7 @@ mod tests {
             targets: &[0, 1],
             bytes: &record.bytes,
             again,
-            step_by_step: false,
+            pace: crate::deliver::Pace::Whole,
         }
     }
 

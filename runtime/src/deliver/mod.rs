@@ -37,8 +37,19 @@ pub struct Letter<'a> {
     pub bytes: &'a [u8],
     /// It may have been delivered before.
     pub again: bool,
-    /// Each command waits for the answer to the one before, whatever is offered.
-    pub step_by_step: bool,
+    /// What of it may go out at once.
+    pub pace: Pace,
+}
+
+/// What of a transaction may go out before it is known what is said to the rest, where the next hop offers that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// Its commands, and a small message with them.
+    Whole,
+    /// Its commands.
+    Commands,
+    /// One command.
+    StepByStep,
 }
 
 impl<'a> Letter<'a> {

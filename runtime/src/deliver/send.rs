@@ -6,7 +6,7 @@
 use super::client::{PutOff, Sent, Session, Trouble};
 use super::fit::{self, Fitted};
 use super::reply::{Reply, ReplyError};
-use super::{Hand, Letter, Outcome, Reason, ret_word, stuff};
+use super::{Hand, Letter, Outcome, Pace, Reason, ret_word, stuff};
 use crate::envelope::{Body, Dispatch, Target};
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -56,6 +56,8 @@ impl Session {
         let mut trouble = result.err();
         // Whoever has all of the message may have taken it, and hung up before a reply came.
         let unheard = told.said.is_none() && matches!(trouble, Some(Trouble::Lost(_))) && !self.whole;
+        let wordless =
+            told.said.is_none() && matches!(trouble, Some(Trouble::Lost(_) | Trouble::Silent)) && self.whole;
         let stale = reused && trouble.is_some() && (!told.begun || unheard);
         if trouble.is_some() {
             self.usable = false;
@@ -72,7 +74,8 @@ impl Session {
         let put_off = self.put_off(&outcomes, trouble.is_some(), told.put_off);
         let closing = self.closing.take().or_else(|| trouble.is_some().then(|| rest.clone()));
         let outcomes = outcomes.into_iter().map(|o| o.unwrap_or_else(|| Outcome::Deferred(rest.clone())));
-        Sent { outcomes: outcomes.collect(), trouble, closing, put_off, stale, hung_at: told.hung_at }
+        let outcomes = outcomes.collect();
+        Sent { outcomes, trouble, closing, put_off, stale, wordless, hung_at: told.hung_at }
     }
 
     /// Whom another server may take: whose last word here was a 4xx, whose message this one takes in no form, and those that
@@ -133,11 +136,12 @@ impl Session {
             self.put_mail(letter, &fitted);
         }
         // What was announced is out already, as a group.
-        let pipelining = self.offers.pipelining && (ahead || !letter.step_by_step);
+        let pipelining = self.offers.pipelining && (ahead || letter.pace != Pace::StepByStep);
         let lines = self.chunked(&fitted);
         // Only to a server that answered in good time before: one that answers MAIL too late has the message by then, and
         // would get it again.
-        let early = lines.as_deref().filter(|bytes| pipelining && reused && bytes.len() <= EARLY);
+        let along = pipelining && reused && letter.pace == Pace::Whole;
+        let early = lines.as_deref().filter(|bytes| along && bytes.len() <= EARLY);
         if pipelining && !ahead {
             for target in asked.iter().filter_map(|place| targets.get(*place)) {
                 self.put_rcpt(target, fitted.utf8);
@@ -381,7 +385,7 @@ impl Session {
         let targets: Vec<&Target> = next.recipients().filter(fits).collect();
         // One that is converted is signed anew first: its size is not known yet.
         if targets.is_empty()
-            || next.step_by_step
+            || next.pace == Pace::StepByStep
             || !self.runs_ahead()
             || matches!(fitted.bytes, Cow::Owned(_))
         {

@@ -11,7 +11,7 @@ use super::sockets::Place;
 use super::ways::Ways;
 use crate::deliver::client::{PutOff, Sent, Session, Trouble};
 use crate::deliver::known::Known;
-use crate::deliver::{Letter, Outcome, Reason, bytes_for};
+use crate::deliver::{Letter, Outcome, Pace, Reason, bytes_for};
 use crate::envelope::Record;
 use std::sync::Arc;
 
@@ -122,9 +122,13 @@ async fn elsewhere(
 }
 
 /// Remembers of whom the server of a hop says nothing, or hangs up on: others are not to share a transaction with him. Where
-/// commands go in groups it may be one before him in truth, so the next time they go one by one.
+/// commands go in groups it may be one before him in truth, so the next time they go one by one. And of a hop that had a whole
+/// message and said nothing to it, that the next ones are to wait for its answers.
 fn remember(known: &Known, hop: &Hop, letter: &Letter<'_>, sent: &Sent) {
     let mut recipients = letter.recipients();
+    if sent.wordless {
+        known.add_curt(hop);
+    }
     match &sent.trouble {
         Some(Trouble::Silent | Trouble::Lost(_)) if !sent.stale => {
             if letter.targets.len() > 1 {
@@ -159,12 +163,17 @@ pub(super) fn letter<'a>(
         targets: &job.targets,
         bytes,
         again: job.again || job.entry.again,
-        step_by_step: false,
+        pace: Pace::Whole,
     };
     // A server that only takes long about a recipient must not find the message behind him: it would have it each time.
     let slow = letter.recipients().any(|target| known.hangs(hop, &target.address));
     let step_by_step = slow || (job.targets.len() > 1 && known.is_broken_off(record.id));
-    Some(Letter { step_by_step, ..letter })
+    let pace = match step_by_step {
+        true => Pace::StepByStep,
+        false if known.is_curt(hop) => Pace::Commands,
+        false => Pace::Whole,
+    };
+    Some(Letter { pace, ..letter })
 }
 
 /// One transaction, over the open connection or a new one. An error: no connection came about.

@@ -1,7 +1,7 @@
 //! Connecting to scripted servers: TLS at each level, injected replies, logins, LMTP.
 
 use super::super::tls::Tls;
-use super::super::{Hand, Letter, Outcome};
+use super::super::{Hand, Letter, Outcome, Pace};
 use super::*;
 use crate::tame::{Tame, tame_clock};
 use std::sync::Arc;
@@ -336,7 +336,7 @@ async fn lmtp_answers_for_each_recipient() {
         targets: &[0, 1],
         bytes: &record.bytes,
         again: false,
-        step_by_step: false,
+        pace: Pace::Whole,
     };
     let sent = session.send(&letter).await;
     assert_eq!(sent.outcomes[0], Outcome::Delivered { by_hop: Hand::Mailbox });

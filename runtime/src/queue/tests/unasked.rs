@@ -85,3 +85,44 @@ async fn what_went_out_whole_is_not_sent_again_at_once() {
     }
     assert_eq!(queue.counters().delivered, 1);
 }
+
+/// What went out whole may be taken, and waits for its next try. It is the only one: of the others the hop has nothing before it
+/// answers, so that they go over another connection at once where it hangs up after each message.
+#[tokio::test]
+async fn a_hop_that_hangs_up_on_a_whole_message_gets_no_other_before_it_answers() {
+    let data = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hop = relay(listener.local_addr().unwrap().port());
+    let queue = start(data.path(), &[("far.example", hop)], once(data.path()));
+    let submit = async |id| {
+        queue.submit(message(id, &["a@far.example"], &format!("X: {id}\n\n"))).await.unwrap();
+    };
+    submit(1).await;
+    let mut server = greeted(&listener).await;
+    letter(&mut server, "250 ok\r\n").await;
+    submit(2).await;
+    server.write_all(b"250 taken\r\n").await.unwrap();
+    assert_eq!(letter(&mut server, "").await, "X: 2\r\n\r\n");
+    drop(server);
+    wait("it is put off", || queue.counters().deferred == 1).await;
+    submit(3).await;
+    let mut server = greeted(&listener).await;
+    assert_eq!(letter(&mut server, "250 ok\r\n").await, "X: 3\r\n\r\n");
+    submit(4).await;
+    server.write_all(b"250 taken\r\n").await.unwrap();
+    for verb in ["MAIL", "RCPT"] {
+        let mut line = String::new();
+        server.read_line(&mut line).await.unwrap();
+        assert!(line.starts_with(verb), "{line}");
+    }
+    assert_eq!(server.buffer(), b"");
+    drop(server);
+    let mut server = tokio::select! {
+        server = greeted(&listener) => server,
+        () = wait("it is put off", || queue.counters().deferred == 2) => panic!("it has to wait"),
+    };
+    assert_eq!(letter(&mut server, "250 ok\r\n").await, "X: 4\r\n\r\n");
+    server.write_all(b"250 taken\r\n").await.unwrap();
+    wait("the others are taken", || queue.counters().delivered == 3).await;
+    assert_eq!(queue.counters().deferred, 1);
+}
