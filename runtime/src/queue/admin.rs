@@ -17,8 +17,8 @@ use std::time::Duration;
 /// The most of a message's header that is shown, in bytes.
 const MAX_HEADER: usize = 32 << 10;
 
-/// How often is looked for a message whose file is not there though the queue has it, and how long is waited in between.
-const MOST_LOOKS: u32 = if cfg!(test) { 3000 } else { 50 };
+/// How often is looked for messages whose files are not there though the queue has them, and how long is waited in between.
+pub(super) const MOST_LOOKS: u32 = if cfg!(test) { 3000 } else { 50 };
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Why an admin's wish was not fulfilled.
@@ -162,15 +162,19 @@ impl Queue {
         all.truncate(limit);
         let after = all.last().filter(|_| more).map(MessageId::to_string);
         let inner = Arc::clone(&self.inner);
-        let enter = move |id| match inner.look_now(id) {
-            Ok(found) => found.map(|(listed, _)| Entered::Message(Box::new(listed))),
-            Err(error) => {
-                let (id, error) = (id.to_string(), error.to_string());
-                Some(Entered::Unreadable { id, state: "unreadable", error })
-            }
+        let read = move || {
+            let found = inner.look_at(all, || std::thread::sleep(LOOK_AGAIN));
+            let enter = |(id, found): (MessageId, Result<Listed, SpoolError>)| match found {
+                Ok(listed) => Entered::Message(Box::new(listed)),
+                Err(error) => {
+                    let (id, error) = (id.to_string(), error.to_string());
+                    Entered::Unreadable { id, state: "unreadable", error }
+                }
+            };
+            found.into_iter().map(enter).collect()
         };
-        let read = tokio::task::spawn_blocking(move || all.into_iter().filter_map(enter).collect());
-        let messages = read.await.map_err(|e| QueueError::Disk(e.to_string()))?;
+        let messages =
+            tokio::task::spawn_blocking(read).await.map_err(|e| QueueError::Disk(e.to_string()))?;
         Ok(Page { messages, after })
     }
 
@@ -345,20 +349,45 @@ impl Inner {
         if index.contains(id) { Ok(None) } else { Err(QueueError::Unknown(id)) }
     }
 
-    /// Reads what is known of a message wherever it goes meanwhile; none where it is gone. Blocks.
-    fn look_now(&self, id: MessageId) -> Result<Option<(Listed, Record)>, SpoolError> {
-        let mut tries = 0;
-        loop {
-            let Ok(entry) = self.find(id) else { return Ok(None) };
-            match self.look(id, entry) {
-                Ok(found) => return Ok(Some(found)),
-                Err(error) if tries >= MOST_LOOKS => return Err(error),
-                // It moves, or it is in the middle of being forgotten.
-                Err(SpoolError::Gone) => std::thread::sleep(LOOK_AGAIN),
-                // The same once, for whatever stands in its place by now.
-                Err(_) => tries = tries.max(MOST_LOOKS - 1),
+    /// Reads what is known of messages wherever they go meanwhile; those that are gone are left out. Waits in between for all of them
+    /// together, so that a page takes no longer for many than for one. Blocks.
+    pub(super) fn look_at(
+        &self,
+        ids: Vec<MessageId>,
+        mut wait: impl FnMut(),
+    ) -> Vec<(MessageId, Result<Listed, SpoolError>)> {
+        let mut all: Vec<_> = ids.into_iter().map(|id| (id, None)).collect();
+        for looks in 0..=MOST_LOOKS {
+            let mut moving = false;
+            all.retain_mut(|(id, found)| {
+                if matches!(found, None | Some(Err(SpoolError::Gone))) {
+                    *found = self.look_now(*id);
+                    moving |= matches!(found, Some(Err(SpoolError::Gone)));
+                }
+                found.is_some()
+            });
+            if !moving {
+                break;
             }
-            tries += 1;
+            // They move, or they are in the middle of being forgotten.
+            if looks < MOST_LOOKS {
+                wait();
+            }
+        }
+        all.into_iter().filter_map(|(id, found)| Some((id, found?))).collect()
+    }
+
+    /// Reads what is known of a message; none where it is gone. Blocks.
+    fn look_now(&self, id: MessageId) -> Option<Result<Listed, SpoolError>> {
+        let mut again = true;
+        loop {
+            let entry = self.find(id).ok()?;
+            match self.look(id, entry) {
+                Ok((listed, _)) => return Some(Ok(listed)),
+                // Once more, for whatever stands in its place by now.
+                Err(error) if error != SpoolError::Gone && again => again = false,
+                Err(error) => return Some(Err(error)),
+            }
         }
     }
 

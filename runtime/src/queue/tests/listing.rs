@@ -76,3 +76,31 @@ async fn what_goes_meanwhile_does_not_end_the_list() {
     let rest = queue.page(Some(MessageId(2)), 3).await.unwrap();
     assert_eq!(short(rest), (vec!["3".to_owned(), "4".to_owned(), "5".to_owned()], None));
 }
+
+/// A page waits for all of them together whose files are not there, and not for one after the other.
+#[tokio::test]
+async fn a_page_waits_once_for_many() {
+    let data = tempfile::tempdir().unwrap();
+    let queue = five(data.path());
+    // Once it is known that they are held, nobody else looks for them.
+    wait("all are planned", || queue.inner.index().behind(None).all(|(_, due)| due == i64::MAX)).await;
+    for id in [1, 2, 4, 5] {
+        std::fs::remove_file(file(data.path(), id)).unwrap();
+    }
+    let ids: Vec<MessageId> = (1..=5).map(MessageId).collect();
+    let mut waits = 0;
+    let found = queue.inner.look_at(ids.clone(), || waits += 1);
+    assert_eq!(waits, admin::MOST_LOOKS);
+    let gone = Err(&SpoolError::Gone);
+    let found: Vec<_> = found.iter().map(|(id, found)| (*id, found.as_ref().map(|_| ()))).collect();
+    assert_eq!(found, ids.iter().map(|id| (*id, if id.0 == 3 { Ok(()) } else { gone })).collect::<Vec<_>>());
+    // Those that go meanwhile are left out, and end the wait.
+    let mut waits = 0;
+    let found = queue.inner.look_at(ids, || {
+        waits += 1;
+        for id in [1, 2, 4, 5].into_iter().filter(|id| *id <= waits) {
+            queue.inner.index().remove(MessageId(id));
+        }
+    });
+    assert_eq!((found.len(), waits), (1, 5));
+}
