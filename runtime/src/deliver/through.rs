@@ -311,6 +311,4 @@ impl Session {
 }
 
 #[cfg(test)]
-mod ends;
-#[cfg(test)]
 mod tests;

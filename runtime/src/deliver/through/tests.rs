@@ -1,9 +1,11 @@
 //! What a next hop says unasked while a message goes along in steps.
 
+mod ends;
+
 use super::super::client::Timeouts;
-use super::ends::WAITS;
 use super::*;
 use crate::spool::test_record;
+use ends::WAITS;
 use std::future::Future;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 

@@ -1,7 +1,7 @@
 //! Handing over to hops that take so many bytes, at their own pace.
 
-use super::super::client::Timeouts;
-use super::*;
+use super::super::*;
+use crate::deliver::client::Timeouts;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
