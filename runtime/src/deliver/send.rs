@@ -3,21 +3,18 @@
 //! Everything that need not wait goes out at once where PIPELINING is offered (RFC 2920), a small message
 //! with it where CHUNKING is (RFC 3030). Whatever comes back, each recipient gets an outcome.
 
-use super::client::{PutOff, Sent, Session, Trouble};
-use super::fit::{self, Fitted};
-use super::reply::{Reply, ReplyError};
-use super::{Hand, Letter, Outcome, Pace, Reason, ret_word, stuff};
-use crate::envelope::{Body, Dispatch, Target};
-use std::borrow::Cow;
-use std::fmt::Write as _;
-use std::time::Duration;
+mod commands;
+mod message;
 
-/// How much of a message is written at once.
-const PIECE: usize = 64 << 10;
+use super::client::{PutOff, Sent, Session, Trouble};
+use super::fit;
+use super::reply::{Reply, ReplyError};
+use super::{Letter, Outcome, Pace, Reason};
+use crate::envelope::Target;
+use std::borrow::Cow;
+
 /// A message up to this goes out with its commands, before it is known who is refused.
 const EARLY: usize = 64 << 10;
-/// The largest chunk of BDAT; the next one waits for its reply.
-const CHUNK: usize = 1 << 20;
 
 /// Too many recipients (RFC 3463 3.6).
 const OVER_LIMIT: (u8, u16, u16) = (4, 5, 3);
@@ -236,228 +233,6 @@ impl Session {
         Ok(reply)
     }
 
-    /// The message as its chunks carry it, where they are to be used.
-    fn chunked<'a>(&self, fitted: &'a Fitted<'_>) -> Option<std::borrow::Cow<'a, [u8]>> {
-        self.offers.chunking.then(|| match fitted.body {
-            Body::BinaryMime => std::borrow::Cow::Borrowed(&*fitted.bytes),
-            _ => stuff::lines(&fitted.bytes),
-        })
-    }
-
-    fn put_chunk(&mut self, bytes: &[u8], last: bool) {
-        let last = if last { " LAST" } else { "" };
-        self.out.extend_from_slice(format!("BDAT {}{last}\r\n", bytes.len()).as_bytes());
-        self.out.extend_from_slice(bytes);
-    }
-
-    /// Sends a message in chunks, each after the reply to the one before.
-    async fn chunks(
-        &mut self,
-        bytes: &[u8],
-        accepted: &[usize],
-        outcomes: &mut [Option<Outcome>],
-    ) -> Result<(), Trouble> {
-        let mut rest = bytes;
-        loop {
-            let (chunk, after) = rest.split_at_checked(CHUNK).unwrap_or((rest, &[]));
-            rest = after;
-            let last = rest.is_empty();
-            // One of an empty message has a piece, too.
-            let mut pieces = chunk.chunks(PIECE);
-            let (mut piece, mut number) = (pieces.next().unwrap_or_default(), 0);
-            loop {
-                if self.is_refused_early(accepted, outcomes).await? {
-                    return Ok(());
-                }
-                self.out.clear();
-                if number == 0 {
-                    let word = if last { " LAST" } else { "" };
-                    self.out.extend_from_slice(format!("BDAT {}{word}\r\n", chunk.len()).as_bytes());
-                }
-                self.out.extend_from_slice(piece);
-                let next = pieces.next();
-                self.whole = last && next.is_none();
-                self.put_data(None, accepted, outcomes).await?;
-                number += 1;
-                match next {
-                    Some(next) => piece = next,
-                    None => break,
-                }
-            }
-            self.out.shrink_to(2 * PIECE);
-            if last {
-                return self.ends(accepted, outcomes).await;
-            }
-            let reply = self.reply(self.timeouts.end).await?;
-            if let Some(outcome) = self.judge(&reply)? {
-                // The rest of the message has nowhere to go; RSET comes before the next one.
-                accepted.iter().for_each(|place| set(outcomes, *place, outcome.clone()));
-                return Ok(());
-            }
-        }
-    }
-
-    /// Sends a message by DATA. Where pipelined, the command is out already.
-    async fn data(
-        &mut self,
-        asked: bool,
-        bytes: &[u8],
-        accepted: &[usize],
-        outcomes: &mut [Option<Outcome>],
-        next: Option<&Letter<'_>>,
-    ) -> Result<(), Trouble> {
-        let command = self.timeouts.command;
-        if !asked {
-            if accepted.is_empty() {
-                return Ok(());
-            }
-            self.out.clear();
-            self.out.extend_from_slice(b"DATA\r\n");
-            self.write(command).await?;
-        }
-        let data = self.reply(command).await?;
-        if data.code == 354 {
-            if accepted.is_empty() {
-                // It wants data for nobody: give it none.
-                self.out.clear();
-                self.out.extend_from_slice(stuff::END);
-                self.write(command).await?;
-                if !self.lmtp {
-                    self.reply(self.timeouts.end).await?;
-                    self.reset = false;
-                }
-                return Ok(());
-            }
-            return self.lines(bytes, accepted, outcomes, next).await;
-        }
-        if data.positive() || data.code < 400 {
-            return Err(ReplyError::Malformed.into());
-        }
-        if let Some(outcome) = self.judge(&data)? {
-            for place in accepted {
-                set(outcomes, *place, outcome.clone());
-            }
-        }
-        Ok(())
-    }
-
-    async fn lines(
-        &mut self,
-        bytes: &[u8],
-        accepted: &[usize],
-        outcomes: &mut [Option<Outcome>],
-        next: Option<&Letter<'_>>,
-    ) -> Result<(), Trouble> {
-        let mut pieces = stuff::pieces(bytes, PIECE).peekable();
-        loop {
-            self.out.clear();
-            let piece = pieces.next().unwrap_or_default();
-            let last = pieces.peek().is_none();
-            if self.is_refused_early(accepted, outcomes).await? {
-                return Ok(());
-            }
-            if !last && stuff::is_plain(piece) {
-                self.put_data(Some(piece), accepted, outcomes).await?;
-                continue;
-            }
-            stuff::stuff(piece, &mut self.out);
-            if last {
-                self.out.extend_from_slice(stuff::END);
-                self.whole = true;
-                if let Some(next) = next {
-                    self.put_ahead(next);
-                }
-            }
-            self.put_data(None, accepted, outcomes).await?;
-            if last {
-                break;
-            }
-        }
-        self.out.shrink_to(2 * PIECE);
-        self.ends(accepted, outcomes).await
-    }
-
-    /// The commands of the next letter, up to the one that asks for its message. None of the message goes out
-    /// before all of them are answered, so that nothing is sent twice if the connection breaks.
-    fn put_ahead(&mut self, next: &Letter<'_>) {
-        let Ok(fitted) = fit::fit(next, &self.offers, &self.peer) else { return };
-        let fits = |target: &&Target| fit::address(&target.address, fitted.utf8).is_ok();
-        let targets: Vec<&Target> = next.recipients().filter(fits).collect();
-        // One that is converted is signed anew first: its size is not known yet.
-        if targets.is_empty()
-            || next.pace == Pace::StepByStep
-            || !self.runs_ahead()
-            || matches!(fitted.bytes, Cow::Owned(_))
-        {
-            return;
-        }
-        self.put_mail(next, &fitted);
-        targets.iter().for_each(|target| self.put_rcpt(target, fitted.utf8));
-        self.out.extend_from_slice(b"DATA\r\n");
-        self.ahead = true;
-    }
-
-    /// Whether the other side refuses a message before its end went out: then it gets no more of it. Another reply would be
-    /// taken for the one to the end, and breaks the message off.
-    async fn is_refused_early(
-        &mut self,
-        accepted: &[usize],
-        outcomes: &mut [Option<Outcome>],
-    ) -> Result<bool, Trouble> {
-        let Some(reply) = self.early_word().await? else { return Ok(false) };
-        if let Some(outcome) = self.judge(&reply)? {
-            accepted.iter().for_each(|place| set(outcomes, *place, outcome.clone()));
-        }
-        Ok(true)
-    }
-
-    /// Writes a piece of a message, or what is in `out`. Where that cannot be done, the other side may have said why before it
-    /// hung up.
-    async fn put_data(
-        &mut self,
-        piece: Option<&[u8]>,
-        accepted: &[usize],
-        outcomes: &mut [Option<Outcome>],
-    ) -> Result<(), Trouble> {
-        let data = self.timeouts.data;
-        let written = match piece {
-            Some(piece) => self.put_bytes(piece, data).await,
-            None => self.put(data).await,
-        };
-        let Err(trouble) = written else { return Ok(()) };
-        if let Ok(reply) = self.reply(Duration::from_secs(1)).await
-            && reply.permanent()
-        {
-            let outcome = Outcome::Failed(Reason::reply(&reply, &self.peer));
-            accepted.iter().for_each(|place| set(outcomes, *place, outcome.clone()));
-        }
-        Err(trouble)
-    }
-
-    /// Reads what became of a message that was sent whole: one reply, over LMTP one for each recipient.
-    async fn ends(&mut self, accepted: &[usize], outcomes: &mut [Option<Outcome>]) -> Result<(), Trouble> {
-        let hand = if self.lmtp {
-            Hand::Mailbox
-        } else if self.offers.dsn {
-            Hand::Careful
-        } else {
-            Hand::Careless
-        };
-        let mut judged = None;
-        for place in accepted {
-            if judged.is_none() || self.lmtp {
-                let reply = self.reply(self.timeouts.end).await?;
-                judged = Some(self.judge(&reply)?.unwrap_or(Outcome::Delivered { by_hop: hand }));
-            }
-            if let Some(outcome) = &judged {
-                set(outcomes, *place, outcome.clone());
-            }
-        }
-        // After BDAT that was refused the transaction may still be open (RFC 3030 2).
-        self.reset = self.offers.chunking && !matches!(judged, Some(Outcome::Delivered { .. }));
-        Ok(())
-    }
-
     /// What a reply to MAIL, RCPT, DATA or the end of data means. None is consent.
     fn judge(&mut self, reply: &Reply) -> Result<Option<Outcome>, Trouble> {
         if reply.positive() {
@@ -472,60 +247,6 @@ impl Session {
             self.closing.get_or_insert_with(|| reason.clone());
         }
         Ok(Some(if reply.permanent() { Outcome::Failed(reason) } else { Outcome::Deferred(reason) }))
-    }
-
-    fn put_mail(&mut self, letter: &Letter<'_>, fitted: &Fitted<'_>) {
-        let dispatch = letter.dispatch;
-        let mut line = format!("MAIL FROM:<{}>", fitted.sender);
-        if self.offers.size.is_some() {
-            // Writing into a string cannot fail.
-            let _ = write!(line, " SIZE={}", fitted.bytes.len());
-        }
-        match fitted.body {
-            Body::SevenBit => {}
-            Body::EightBitMime => line.push_str(" BODY=8BITMIME"),
-            Body::BinaryMime => line.push_str(" BODY=BINARYMIME"),
-        }
-        if fitted.utf8 {
-            line.push_str(" SMTPUTF8");
-        }
-        self.put_notice_wishes(&mut line, dispatch);
-        line.push_str("\r\n");
-        self.out.extend_from_slice(line.as_bytes());
-    }
-
-    /// RET and ENVID (RFC 3461), where they are offered.
-    pub(super) fn put_notice_wishes(&self, line: &mut String, dispatch: &Dispatch) {
-        if self.offers.dsn {
-            if let Some(ret) = dispatch.ret {
-                let _ = write!(line, " RET={}", ret_word(ret));
-            }
-            if let Some(envid) = dispatch.envid.as_deref().filter(|e| fit::is_xtext(e)) {
-                let _ = write!(line, " ENVID={envid}");
-            }
-        }
-    }
-
-    pub(super) fn put_rcpt(&mut self, target: &Target, utf8: bool) {
-        // Those without a form are not asked for.
-        let Ok(address) = fit::address(&target.address, utf8) else { return };
-        self.out.extend_from_slice(b"RCPT TO:<");
-        self.out.extend_from_slice(address.as_bytes());
-        self.out.push(b'>');
-        if self.offers.dsn {
-            let notify = target.notify;
-            if notify.given {
-                let words =
-                    [(notify.success, "SUCCESS"), (notify.failure, "FAILURE"), (notify.delay, "DELAY")];
-                let words: Vec<&str> = words.iter().filter(|(on, _)| *on).map(|(_, w)| *w).collect();
-                let words = if words.is_empty() { "NEVER".to_owned() } else { words.join(",") };
-                self.out.extend_from_slice(format!(" NOTIFY={words}").as_bytes());
-            }
-            if let Some(orcpt) = target.orcpt.as_deref().filter(|o| fit::is_xtext(o)) {
-                self.out.extend_from_slice(format!(" ORCPT={orcpt}").as_bytes());
-            }
-        }
-        self.out.extend_from_slice(b"\r\n");
     }
 }
 
