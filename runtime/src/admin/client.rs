@@ -186,6 +186,21 @@ fn told(ask: &Ask, format: Format, good: bool, body: &str) -> String {
     }
 }
 
+/// What is answered of what stands behind a message; none where the daemon says no, which is printed.
+async fn part<T: serde::de::DeserializeOwned>(
+    sender: &mut SendRequest<Empty<Bytes>>,
+    (ask, after): (&Ask, Option<&str>),
+    format: Format,
+    out: &mut Output<'_>,
+) -> Result<Option<T>, ClientError> {
+    let (good, body) = once(sender, ask.request(after)).await?;
+    if !good {
+        out.of(false).write_all(told(ask, format, good, &body).as_bytes())?;
+        return Ok(None);
+    }
+    serde_json::from_str(&body).map(Some).map_err(|e| ClientError::Talk(e.to_string()))
+}
+
 /// A part of the queue.
 #[derive(serde::Deserialize)]
 struct Page {
@@ -204,13 +219,8 @@ async fn list(
     let mut after: Option<String> = None;
     let (mut begun, mut any, mut unreadable) = (false, false, 0);
     loop {
-        let (good, body) = once(sender, Ask::Queue.request(after.as_deref())).await?;
-        if !good {
-            out.of(false).write_all(told(&Ask::Queue, format, good, &body).as_bytes())?;
-            return Ok(false);
-        }
-        let Page { messages: page, after: next } =
-            serde_json::from_str(&body).map_err(|e| ClientError::Talk(e.to_string()))?;
+        let part = part(sender, (&Ask::Queue, after.as_deref()), format, out).await?;
+        let Some(Page { messages: page, after: next }) = part else { return Ok(false) };
         let more = next.is_some();
         unreadable += page.iter().filter(|row| row.get("error").is_some()).count();
         let text = match format {
@@ -249,12 +259,8 @@ async fn retry_many(
 ) -> Result<bool, ClientError> {
     let (mut messages, mut after) = (0, None);
     loop {
-        let (good, body) = once(sender, ask.request(after.as_deref())).await?;
-        if !good {
-            out.of(false).write_all(told(ask, format, good, &body).as_bytes())?;
-            return Ok(false);
-        }
-        let page: Retried = serde_json::from_str(&body).map_err(|e| ClientError::Talk(e.to_string()))?;
+        let part = part(sender, (ask, after.as_deref()), format, out).await?;
+        let Some(page): Option<Retried> = part else { return Ok(false) };
         messages += page.messages;
         after = page.after;
         if after.is_none() {

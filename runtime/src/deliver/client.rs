@@ -325,15 +325,13 @@ impl Session {
         }
     }
 
-    /// Writes what is in `out`.
+    /// Writes what is in `out`, unless something was said before that: it belongs to no command.
     pub(super) async fn write(&mut self, limit: Duration) -> Result<(), Trouble> {
-        let out = std::mem::take(&mut self.out);
-        let written = self.write_bytes(&out, limit).await;
-        self.out = out;
-        written
+        self.nothing_unasked().await?;
+        self.put(limit).await
     }
 
-    /// Writes bytes, unless something was said before that: it belongs to no command.
+    /// The same for bytes.
     pub(super) async fn write_bytes(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Trouble> {
         self.nothing_unasked().await?;
         self.put_bytes(bytes, limit).await
