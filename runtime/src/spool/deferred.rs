@@ -9,7 +9,7 @@
 mod hidden;
 mod scan;
 
-use super::disk::{Disk, Mode, read_exact};
+use super::disk::{Disk, Handle, Mode, read_exact};
 use super::frame::{u32_at, u64_at};
 use super::{SpoolError, folder_error, read_error};
 use crate::envelope::{MessageId, Record};
@@ -264,13 +264,8 @@ impl Deferred {
     /// # Errors
     /// As [`Spool::read`](super::Spool::read).
     pub fn load(&self, id: MessageId) -> Result<Record, SpoolError> {
-        let file = match self.disk.open(&self.path(id, ""), Mode::Read) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.disk.open(&self.path(id, ".new"), Mode::Read)
-            }
-            other => other,
-        };
-        let bytes = file
+        let bytes = self
+            .open_record(id)
             .and_then(|file| {
                 let length = usize::try_from(file.length()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
                 read_exact(&*file, 0, length)
@@ -285,12 +280,7 @@ impl Deferred {
     /// As [`Spool::read`](super::Spool::read).
     pub fn load_head(&self, id: MessageId) -> Result<(Record, u64), SpoolError> {
         let read = || -> io::Result<Option<(Record, u64)>> {
-            let file = match self.disk.open(&self.path(id, ""), Mode::Read) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    self.disk.open(&self.path(id, ".new"), Mode::Read)?
-                }
-                other => other?,
-            };
+            let file = self.open_record(id)?;
             let header = read_exact(&*file, 0, HEADER)?;
             let fields = (u32_at(&header, 8), u32_at(&header, 12), u64_at(&header, 16));
             let (Some(length), Some(sum), Some(bytes)) = fields else { return Ok(None) };
@@ -306,6 +296,19 @@ impl Deferred {
             Ok(None) => Err(damaged()),
             Err(error) => Err(read_error(&error)),
         }
+    }
+
+    fn open_record(&self, id: MessageId) -> io::Result<Box<dyn Handle>> {
+        let open = |suffix| self.disk.open(&self.path(id, suffix), Mode::Read);
+        let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let mut opened = open("");
+        // A large one may have its provisional name still, and get its own one just now.
+        for suffix in [".new", ""] {
+            if opened.as_ref().is_err_and(is_gone) {
+                opened = open(suffix);
+            }
+        }
+        opened
     }
 
     /// Reads the state; the default one where there is none. Where it is damaged the message is held: who has it, and

@@ -327,3 +327,45 @@ fn states_of_older_versions_are_read() {
     store.merge(id, &[], &[(0, 2, Word::Delay), (0, 1, Word::Told)]).unwrap();
     assert_eq!(store.state(id).unwrap().words, [(0, 1, Word::Told), (0, 2, Word::Delivered)]);
 }
+
+/// A large message gets its name while it is looked for.
+#[test]
+fn a_name_that_comes_meanwhile_is_found() {
+    let disk = TestDisk::default();
+    let store = Deferred::open(Arc::new(Naming(disk)), Path::new("/deferred")).unwrap();
+    store.put_new(&record(1)).unwrap();
+    assert_eq!(store.load(MessageId(1)).unwrap(), record(1));
+    store.put_new(&record(2)).unwrap();
+    assert_eq!(store.load_head(MessageId(2)).unwrap().1, 5);
+    assert_eq!(store.load(MessageId(3)), Err(SpoolError::Gone));
+}
+
+/// A disk that gives a file its name just before it is opened by its provisional one.
+struct Naming(TestDisk);
+
+impl Disk for Naming {
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.make_dir(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.0.list(path)
+    }
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Box<dyn Handle>> {
+        if mode == Mode::Read && path.extension().is_some_and(|suffix| suffix == "new") {
+            let _ = self.0.rename(path, &path.with_extension(""));
+        }
+        self.0.open(path, mode)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.sync_dir(path)
+    }
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        self.0.space(path)
+    }
+}
