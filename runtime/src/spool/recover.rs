@@ -77,6 +77,14 @@ pub(super) fn recover(
     let mut segments = Vec::new();
     let mut unreadable = Vec::new();
     let mut lost = false;
+    // The next start tries again; their numbers are not given again.
+    let mut stays = HashSet::new();
+    let mut remove = |number| {
+        if let Err(error) = disk.remove(&segment::path(folder, number)) {
+            tracing::warn!(number, %error, "a segment of the spool's log that is not needed cannot be removed");
+            stays.insert(number);
+        }
+    };
     let names = disk.list(folder).map_err(failed)?;
     let unfit: HashSet<u32> = names.iter().filter_map(|name| segment::number_of_unfit(name)).collect();
     for name in names {
@@ -118,7 +126,7 @@ pub(super) fn recover(
             }
             // Never begun.
             None if whole => log.free.push(number),
-            None => disk.remove(&segment::path(folder, number)).map_err(failed)?,
+            None => remove(number),
         }
     }
     for (number, error) in unreadable {
@@ -148,7 +156,7 @@ pub(super) fn recover(
             if whole {
                 log.free.push(number);
             } else {
-                disk.remove(&segment::path(folder, number)).map_err(failed)?;
+                remove(number);
             }
             continue;
         }
@@ -203,7 +211,8 @@ pub(super) fn recover(
     }
     // Where it is full, the first append begins a segment.
     log.offset = clean_to.filter(|_| sound).unwrap_or(options.segment);
-    for number in unfit.into_iter().filter(|number| log.live.iter().all(|s| s.number != *number)) {
+    let there = |number: &u32| stays.contains(number) || log.live.iter().any(|s| s.number == *number);
+    for number in unfit.into_iter().filter(|number| !there(number)) {
         if let Err(error) = segment::unmark(&**disk, folder, number) {
             tracing::warn!(number, %error, "what was said of a segment of the spool's log that is gone cannot be removed");
         }

@@ -151,3 +151,26 @@ fn a_restart_begins_another_segment_where_there_is_one() {
     let next = runtime().block_on(spool.append(Arc::new(record(2, body(2, 300))))).unwrap();
     assert_ne!(next.generation, first.generation);
 }
+
+/// One that nothing needs and that cannot be removed does not keep a start from going on; it is not written into, and goes later.
+#[test]
+fn a_segment_that_cannot_be_removed_stays() {
+    let (disk, number) = beside_an_unfit_one(false);
+    let unfit = Path::new(LOG).join(format!("{number:08}.seg"));
+    let (spool, found) = open(&disk, &Arc::default());
+    disk.fail_removes(true);
+    finish_and_go_on(&spool, &found);
+    drop(spool);
+    // One that was never begun and is too short.
+    disk.open(&Path::new(LOG).join("00000099.seg"), disk::Mode::Create).unwrap();
+    for id in 200..203 {
+        let (spool, _) = open(&disk, &Arc::default());
+        runtime().block_on(spool.append(Arc::new(record(id, body(id, 8000))))).unwrap();
+        assert!(disk.bytes(&unfit).is_some() && disk.bytes(&unfit.with_extension("unfit")).is_some());
+    }
+    disk.fail_removes(false);
+    drop(open(&disk, &Arc::default()));
+    let names = disk.list(Path::new(LOG)).unwrap();
+    assert!(disk.bytes(&unfit).is_none(), "{names:?}");
+    assert!(names.iter().all(|name| name.ends_with(".seg") && name != "00000099.seg"), "{names:?}");
+}
