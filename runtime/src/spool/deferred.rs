@@ -13,9 +13,10 @@ use super::disk::{Disk, Handle, Mode, read_exact};
 use super::frame::{u32_at, u64_at};
 use super::{SpoolError, folder_error, read_error};
 use crate::envelope::{MessageId, Record};
-pub(super) use hidden::Hidden;
+pub(super) use hidden::{ANY, Hidden};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -167,11 +168,34 @@ impl Deferred {
 
     /// Gives a provisional record its name. Fine when it has it already: the name outlasts a power cut on return.
     pub(super) fn adopt(&self, id: MessageId) -> io::Result<()> {
+        self.give_name(id)?;
+        self.keep_name(id)
+    }
+
+    /// The same for many, where each folder is synced once. Gives back those of which it is not certain, and why.
+    pub(super) fn adopt_all(&self, ids: impl Iterator<Item = MessageId>) -> Vec<(MessageId, String)> {
+        let mut failed = Vec::new();
+        let mut named: BTreeMap<PathBuf, Vec<MessageId>> = BTreeMap::new();
+        for id in ids {
+            match self.give_name(id) {
+                Ok(()) => named.entry(self.fan(id)).or_default().push(id),
+                Err(error) => failed.push((id, error.to_string())),
+            }
+        }
+        for (fan, ids) in named {
+            if let Err(error) = self.disk.sync_dir(&fan) {
+                failed.extend(ids.into_iter().map(|id| (id, error.to_string())));
+            }
+        }
+        failed
+    }
+
+    fn give_name(&self, id: MessageId) -> io::Result<()> {
         // Whoever removes it meanwhile would miss it by both names.
         let _changing = self.changing(id);
         match self.disk.rename(&self.path(id, ".new"), &self.path(id, "")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => self.disk.sync_dir(&self.fan(id)),
+            _ => Ok(()),
         }
     }
 

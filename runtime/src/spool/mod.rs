@@ -212,8 +212,11 @@ impl Spool {
         let options = Options { segment: options.segment.max(64 << 10) & !7, ..options };
         let deferred = Deferred::open(Arc::clone(&disk), &folder.join("deferred"))?;
         let log = folder.join("log");
-        let (log, recovery, doubles) = recover::recover(&disk, &log, options, &*ledger, &deferred)?;
+        let (log, recovery, doubles, unkept) = recover::recover(&disk, &log, options, &*ledger, &deferred)?;
         let shared = Shared::new(disk, folder, options, ledger, deferred, log, lock);
+        if let Some(hidden) = unkept {
+            shared.owe_hidden(hidden);
+        }
         // Before anybody may finish one of them.
         doubles::keep_doubles(&shared, &doubles);
         // From here on segments may be used again.
@@ -265,8 +268,11 @@ impl Spool {
             let adopted = tokio::task::spawn_blocking(move || shared.deferred.adopt(id)).await;
             match adopted.map_err(io::Error::other).flatten() {
                 Ok(()) => self.release(position),
-                // It is durable all the same; recovery gives it its name.
-                Err(error) => tracing::warn!(%id, %error, "a large message keeps its provisional name"),
+                // It is durable all the same, as long as its frame stays.
+                Err(error) => {
+                    tracing::warn!(%id, %error, "a large message keeps its provisional name for now");
+                    self.shared.owe_name(id, position.generation);
+                }
             }
         }
         Ok(position)

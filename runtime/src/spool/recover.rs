@@ -20,7 +20,7 @@ mod window;
 
 pub(super) use found::decode_message;
 
-use super::deferred::{Deferred, Words};
+use super::deferred::{Deferred, Hidden, Words};
 use super::disk::{Disk, Mode};
 use super::doubles::Double;
 use super::segment::{self, Log, Segment};
@@ -63,14 +63,14 @@ pub struct Recovery {
     pub sent_notices: HashSet<MessageId>,
 }
 
-/// Scans the log.
+/// Scans the log. The last part is what it alone knows of deferred messages.
 pub(super) fn recover(
     disk: &Arc<dyn Disk>,
     folder: &Path,
     options: Options,
     ledger: &dyn Ledger,
     deferred: &Deferred,
-) -> Result<(Log, Recovery, Vec<Double>), SpoolError> {
+) -> Result<(Log, Recovery, Vec<Double>, Option<Hidden>), SpoolError> {
     let failed = |e: io::Error| folder_error(folder, &e);
     disk.make_dir(folder).map_err(failed)?;
     let mut log = Log { next_seq: 1, next_generation: 1, ..Log::default() };
@@ -199,11 +199,7 @@ pub(super) fn recover(
     }
     log.next_seq = log.next_seq.max(ledger.covered().saturating_add(1));
     let sound = found.damaged == 0 && !lost && found.next == Some(log.next_seq);
-    let (recovery, doubles, kept) = found.finish(deferred, lost);
-    if let (false, Some(oldest)) = (kept, log.live.front_mut()) {
-        // Not released as long as this process runs: the log grows instead.
-        oldest.unreleased += 1;
-    }
+    let (recovery, doubles, unkept) = found.finish(deferred, lost);
     for message in &recovery.log {
         if let Some(segment) = log.find_mut(message.position.generation) {
             segment.unreleased += 1;
@@ -224,5 +220,5 @@ pub(super) fn recover(
     for (number, generation) in damaged {
         segment::keep_copy(&**disk, folder, number, generation);
     }
-    Ok((log, recovery, doubles))
+    Ok((log, recovery, doubles, unkept))
 }

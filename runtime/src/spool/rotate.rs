@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 
 /// Free segments that are kept where the disk is short: what the log goes on in.
 const SPARE_WHEN_SHORT: usize = 1;
-/// Between two tries to save the counters, where no frame asks for room, in milliseconds.
-const SAVE_AGAIN: u64 = 2000;
+/// Between two tries to save the counters, or what is owed to the deferred store, where no frame asks for room, in milliseconds.
+pub(super) const SAVE_AGAIN: u64 = 2000;
 
 /// Segments that the log can go on in, or give back to the disk: free ones, and the oldest that hold nothing needed.
 /// Those stay as they are while the counters cannot be saved.
@@ -42,7 +42,7 @@ pub(super) fn has_surplus(shared: &Shared) -> bool {
 pub(super) fn reclaim(shared: &Arc<Shared>) {
     let unsaved = shared.unsaved_at.load(Ordering::Relaxed);
     let waits = unsaved != u64::MAX && shared.now().saturating_sub(unsaved) < SAVE_AGAIN;
-    if shared.check().is_err() || waits || !(has_surplus(shared) || is_held_up(shared)) {
+    if shared.check().is_err() || waits || !(has_surplus(shared) || is_held_up(shared) || shared.is_owed()) {
         return;
     }
     retire(shared);
@@ -70,7 +70,7 @@ pub(super) fn begin_elsewhere(shared: &Shared) {
 
 /// Takes the oldest segments that hold nothing needed out of the log.
 fn retire(shared: &Shared) {
-    shared.keep_names();
+    shared.keep_owed();
     let (count, seq) = {
         let log = shared.log();
         (log.released().0, log.next_seq.saturating_sub(1))

@@ -8,11 +8,12 @@ mod space;
 use super::committer::Pending;
 use super::deferred::Deferred;
 use super::disk::{Disk, read_exact};
+use super::doubles::Owed;
 use super::frame::{self, FRAME_HEADER, Kind};
 use super::segment::{self, Log};
 use super::{Ledger, Options, Position, SpoolError, read_error};
 use crate::envelope::{MessageId, Record};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -38,8 +39,8 @@ pub(super) struct Shared {
     pub makers: Mutex<Vec<JoinHandle<()>>>,
     /// Messages in the deferred store whose frames a restart would take for messages of the log, had they no file.
     pub doubles: Mutex<HashSet<MessageId>>,
-    /// Messages that stand in the deferred store under a name that a power cut may take away, and the segments of their frames.
-    pub unnamed: Mutex<HashMap<MessageId, u64>>,
+    /// What is to be on the disk there before the log moves on.
+    pub owed: Mutex<Owed>,
     /// There is room in the log for notes of what is under way.
     can_note: AtomicBool,
     /// Notes wait for room.
@@ -88,7 +89,7 @@ impl Shared {
             making: Mutex::default(),
             makers: Mutex::default(),
             doubles: Mutex::default(),
-            unnamed: Mutex::default(),
+            owed: Mutex::default(),
             can_note: AtomicBool::new(false),
             late: AtomicBool::new(false),
             told: AtomicBool::new(false),

@@ -45,8 +45,12 @@ struct State {
     fail_dir_sync: Option<u64>,
     fail_dir_syncs: bool,
     fail_removes: bool,
-    /// A folder that cannot be listed.
-    hidden: Option<PathBuf>,
+    /// Folders that cannot be listed.
+    hidden: Vec<PathBuf>,
+    /// Folders in which nothing can be renamed.
+    unrenamable: Vec<PathBuf>,
+    /// Syncs of folders but for the log's.
+    dir_syncs: u64,
     fail_creates: bool,
     fail_segments: bool,
     fail_opens: bool,
@@ -125,9 +129,17 @@ impl SimDisk {
     pub fn waits_for_dir_sync(&self) -> bool {
         self.state().fail_dir_sync.is_some()
     }
-    /// Lets a folder not be listed, or none.
-    pub fn hide(&self, folder: Option<&Path>) {
-        self.state().hidden = folder.map(Path::to_owned);
+    /// How many syncs of folders there were, but for the log's.
+    pub fn dir_syncs(&self) -> u64 {
+        self.state().dir_syncs
+    }
+    /// Lets these folders not be listed, and all others.
+    pub fn hide<'a>(&self, folders: impl IntoIterator<Item = &'a Path>) {
+        self.state().hidden = folders.into_iter().map(Path::to_owned).collect();
+    }
+    /// Lets nothing be renamed in these folders, and all in others.
+    pub fn fail_renames<'a>(&self, folders: impl IntoIterator<Item = &'a Path>) {
+        self.state().unrenamable = folders.into_iter().map(Path::to_owned).collect();
     }
     /// Whether files can be removed.
     pub fn fail_removes(&self, on: bool) {
@@ -276,7 +288,7 @@ impl Disk for SimDisk {
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let state = self.step(false)?;
-        if state.hidden.as_deref() == Some(path) {
+        if state.hidden.iter().any(|hidden| hidden == path) {
             return Err(io::Error::from_raw_os_error(5));
         }
         let dir = state.dirs.get(path).ok_or(io::ErrorKind::NotFound)?;
@@ -313,6 +325,9 @@ impl Disk for SimDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.step(true)?;
         let ((folder, old), (other, new)) = (split(from), split(to));
+        if state.unrenamable.contains(&folder) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         let dir = state.dirs.get(&folder).ok_or(io::ErrorKind::NotFound)?;
         let id = *dir.now.get(&old).ok_or(io::ErrorKind::NotFound)?;
         if folder == other {
@@ -337,6 +352,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.step(true)?;
+        state.dir_syncs += u64::from(!path.ends_with("log"));
         // The log makes its segments when it likes.
         if !path.ends_with("log") && state.fail_dir_syncs {
             return Err(io::Error::from_raw_os_error(5));

@@ -2,9 +2,9 @@
 //!
 //! Their states cannot be changed then, and the log forgets what it knows when it moves on. So it is kept in a file of its own,
 //! `deferred/hidden`, which each start takes as what stands before all of the log; it goes once it is in the states. Where it
-//! is damaged it is set aside like all else.
+//! is damaged it is set aside like all else, and large messages that may be among it are all taken.
 
-use super::{Deferred, Words, home};
+use super::{Deferred, Words};
 use crate::envelope::MessageId;
 use crate::spool::disk::{Mode, read_exact};
 use crate::spool::frame::u64_at;
@@ -14,6 +14,8 @@ use std::io;
 use xxhash_rust::xxh3::xxh3_64;
 
 const NAME: &str = "hidden";
+/// Among large messages that were taken: others were, and which ones nobody knows.
+pub(in crate::spool) const ANY: MessageId = MessageId(0);
 
 /// What is known of such messages, and of others whose states could not be changed.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -29,15 +31,13 @@ pub(in crate::spool) struct Hidden {
 }
 
 impl Deferred {
-    /// Whether a message, if it is here, may lie in a folder that could not be read.
-    pub(in crate::spool) fn may_hide(&self, id: MessageId) -> bool {
-        let shut = self.shut.get().map(Vec::as_slice).unwrap_or_default();
-        // Where it belongs, where it went while that could not be read, and where older versions put it.
-        let places = [home(id), home(id).wrapping_add(1), (id.0 & 0xff) as u8];
-        !shut.is_empty() && places.iter().any(|place| shut.contains(place))
+    /// Whether messages may be here that are not seen, in folders that could not be read. Any may be there: where it is not at
+    /// home is told by which folders could not be read when it came.
+    pub(in crate::spool) fn may_hide(&self) -> bool {
+        self.shut.get().is_some_and(|shut| !shut.is_empty())
     }
 
-    /// What former starts kept.
+    /// What former starts kept. Where that cannot be read, large messages may have been taken ([`ANY`]).
     pub(in crate::spool) fn hidden(&self) -> Hidden {
         let path = self.folder.join(NAME);
         let read = || -> io::Result<Vec<u8>> {
@@ -62,7 +62,7 @@ impl Deferred {
             file = %path.display(), %error, kept,
             "what became of deferred messages in a folder that could not be read is lost: some may be delivered again"
         );
-        Hidden::default()
+        Hidden { taken: vec![ANY], ..Hidden::default() }
     }
 
     /// Keeps that instead, durably.

@@ -3,7 +3,7 @@
 use super::window::{Unread, Window};
 use super::{Recovered, Recovery};
 use crate::envelope::{MessageId, Record};
-use crate::spool::deferred::{Deferred, Hidden, Words};
+use crate::spool::deferred::{ANY, Deferred, Hidden, Words};
 use crate::spool::disk::Handle;
 use crate::spool::doubles::Double;
 use crate::spool::frame::{self, FRAME_HEADER, Kind, SEGMENT_HEADER, SegmentHeader, u32_at};
@@ -16,7 +16,7 @@ use std::io;
 pub(super) struct Found {
     messages: HashMap<MessageId, Recovered>,
     external: HashMap<MessageId, Position>,
-    /// Large messages that the log told a former start of.
+    /// Large messages that the log told a former start of, and those whose frames may be lost and that got no name.
     taken: HashSet<MessageId>,
     /// What was settled of messages that are not in the log: of deferred ones.
     elsewhere: HashMap<MessageId, Vec<(u16, u16)>>,
@@ -136,7 +136,7 @@ impl Found {
                 if ids.binary_search(&id).is_ok() || new.binary_search(&id).is_ok() {
                     self.done.insert(id);
                 }
-                if deferred.may_hide(id) {
+                if deferred.may_hide() {
                     self.gone.insert(id);
                 }
             }
@@ -180,9 +180,10 @@ impl Found {
         }
     }
 
-    /// `lost`: a segment is missing. The last part says whether what is known of messages that cannot be read is kept.
-    pub fn finish(mut self, deferred: &Deferred, lost: bool) -> (Recovery, Vec<Double>, bool) {
+    /// `lost`: a segment is missing. The last part is what is known of messages in the deferred store and could not be kept there.
+    pub fn finish(mut self, deferred: &Deferred, lost: bool) -> (Recovery, Vec<Double>, Option<Hidden>) {
         let (mut ids, mut new) = std::mem::take(&mut self.stored);
+        let lost = lost || self.taken.contains(&ANY);
         for id in &self.done {
             if let Err(error) = deferred.remove(*id) {
                 tracing::error!(%id, %error, "a finished message cannot be removed");
@@ -199,6 +200,8 @@ impl Found {
                 if let Err(error) = deferred.adopt(id) {
                     // It is found by that as well.
                     tracing::warn!(%id, %error, "a large message keeps its provisional name");
+                    // The next start may know nothing else of it.
+                    self.taken.insert(id);
                 }
                 // Whole before its frame is written: half of one was promised to nobody.
                 if !taken && matches!(deferred.load(id), Err(SpoolError::Damaged(_))) {
@@ -228,8 +231,16 @@ impl Found {
         for id in self.words.keys().filter(|id| ids.binary_search(id).is_ok()) {
             self.elsewhere.entry(*id).or_default();
         }
+        // A former start kept it, and the log says it still.
+        for settled in self.elsewhere.values_mut() {
+            settled.sort_unstable();
+            settled.dedup();
+        }
+        for words in self.words.values_mut() {
+            words.sort_unstable();
+            words.dedup();
+        }
         let mut hidden = self.hidden(&ids, deferred);
-        let any_hidden = hidden != Hidden::default();
         let mut unmerged = HashMap::new();
         for (id, settled) in self.elsewhere.into_iter().filter(|(id, _)| ids.binary_search(id).is_ok()) {
             let words = self.words.get(&id).map(Vec::as_slice).unwrap_or_default();
@@ -243,9 +254,10 @@ impl Found {
                 }
             }
         }
-        let stored = deferred.keep_hidden(&hidden).inspect_err(|error| {
-            let log_grows = any_hidden;
+        let unkept = deferred.keep_hidden(&hidden).err().and_then(|error| {
+            let log_grows = hidden != Hidden::default();
             tracing::error!(%error, log_grows, "what became of deferred messages that cannot be read stands in the log alone");
+            log_grows.then_some(hidden)
         });
         self.words.retain(|id, _| self.messages.contains_key(id) || unmerged.contains_key(id));
         let mut log: Vec<Recovered> = self.messages.into_values().collect();
@@ -256,20 +268,24 @@ impl Found {
         log.sort_by_key(|m| m.position);
         let (damaged, words, sent_notices) = (self.damaged, self.words, self.sent_notices);
         let recovery = Recovery { log, deferred: ids, damaged, settled: unmerged, words, sent_notices };
-        (recovery, doubles, stored.is_ok() || !any_hidden)
+        (recovery, doubles, unkept)
     }
 
-    /// What is known of messages that may lie in a folder that cannot be read. `ids` can be.
+    /// What is known of messages that may lie in a folder that cannot be read. `ids` can be; of large ones among them only those
+    /// are told whose name a power cut may take away.
     fn hidden(&self, ids: &[MessageId], deferred: &Deferred) -> Hidden {
         let there = |id: &MessageId| ids.binary_search(id).is_ok() || self.messages.contains_key(id);
-        let hides = |id: &&MessageId| deferred.may_hide(**id) && !there(id) && !self.gone.contains(*id);
+        let hides = |id: &&MessageId| deferred.may_hide() && !there(id) && !self.gone.contains(*id);
+        let unnamed = |id: &&MessageId| ids.binary_search(id).is_ok() && deferred.adopt(**id).is_err();
         let settled = self.elsewhere.iter().filter(|(id, of)| hides(id) && !of.is_empty());
         let words = self.words.iter().filter(|(id, _)| hides(id));
+        let taken: HashSet<&MessageId> = self.external.keys().chain(&self.taken).filter(hides).collect();
+        let taken = taken.into_iter().chain(self.taken.iter().filter(unnamed));
         Hidden {
             settled: settled.map(|(id, settled)| (*id, settled.clone())).collect(),
             words: words.map(|(id, words)| (*id, words.clone())).collect(),
             done: self.gone.iter().copied().collect(),
-            taken: self.external.keys().chain(&self.taken).filter(hides).copied().collect(),
+            taken: taken.copied().collect(),
         }
     }
 }

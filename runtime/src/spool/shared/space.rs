@@ -122,9 +122,10 @@ impl Shared {
         self.space_short.load(Ordering::Relaxed)
     }
 
-    /// Has segments given back that nothing needs, where there are more than are kept, or where they could not be given back.
+    /// Has segments given back that nothing needs, where there are more than are kept, or where they could not be given back,
+    /// for what is owed to the deferred store as well.
     pub fn reclaim(&self) {
-        if !rotate::has_surplus(self) && !rotate::is_held_up(self) {
+        if !rotate::has_surplus(self) && !rotate::is_held_up(self) && !self.is_owed() {
             return;
         }
         let mut pending = locked(&self.pending);

@@ -13,7 +13,7 @@ fn a_folder_that_cannot_be_read_is_left_alone() {
     drop(spool);
     let home = deferred::home(MessageId(1));
     let folder = Path::new("/data/spool/deferred").join(format!("{home:02x}"));
-    disk.hide(Some(&folder));
+    disk.hide(Some(&*folder));
     let (spool, found) = open(&disk, &Arc::default());
     assert_eq!(found.deferred, [MessageId(2), MessageId(3)]);
     let more = (4..).find(|id| deferred::home(MessageId(*id)) == home).unwrap();
@@ -39,7 +39,8 @@ fn a_folder_that_cannot_be_read_is_left_alone() {
 /// What the log knows of messages there outlives the log: the folder can be read again long after it moved on.
 #[test]
 fn what_is_known_of_a_folder_that_cannot_be_read_is_kept() {
-    for kept in [true, false] {
+    // Whether it can be kept at the start, and later.
+    for (kept, later) in [(true, true), (false, true), (false, false)] {
         let disk = SimDisk::default();
         let same = |id: &u64| deferred::home(MessageId(*id)) == deferred::home(MessageId(1));
         let [one, two, large]: [u64; 3] = (1..).filter(same).take(3).collect::<Vec<_>>().try_into().unwrap();
@@ -59,13 +60,14 @@ fn what_is_known_of_a_folder_that_cannot_be_read_is_kept() {
             disk.rename(&name, &name.with_extension("new")).unwrap();
         });
         drop(spool);
-        disk.hide(Some(&folder));
+        disk.hide(Some(&*folder));
         for first in [100, 200] {
-            // Where it cannot be kept the log stays.
-            disk.fail_creates(!kept);
+            // Where it cannot be kept the log stays until it can.
+            let store = Path::new("/data/spool/deferred");
+            disk.fail_renames((!kept).then_some(store));
             let (spool, found) = open(&disk, &Arc::default());
             assert!(found.deferred.is_empty());
-            disk.fail_creates(false);
+            disk.fail_renames((!later).then_some(store));
             runtime().block_on(async {
                 for id in first..first + 40 {
                     let position = spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap();
@@ -73,9 +75,10 @@ fn what_is_known_of_a_folder_that_cannot_be_read_is_kept() {
                     spool.release(position);
                 }
             });
-            assert_eq!(spool.segments() <= 2, kept, "{}", spool.segments());
+            assert_eq!(spool.segments() <= 2, later, "{}", spool.segments());
         }
         disk.hide(None);
+        disk.fail_renames(None);
         // It can be read, and nothing be written there.
         disk.fail_creates(true);
         let (spool, found) = open(&disk, &Arc::default());
@@ -92,6 +95,147 @@ fn what_is_known_of_a_folder_that_cannot_be_read_is_kept() {
         let names = disk.list(Path::new("/data/spool/deferred")).unwrap();
         assert!(names.iter().all(|name| name.len() == 2), "{names:?}");
     }
+}
+
+/// What says that a large message was taken is kept until it has its name for good.
+#[test]
+fn a_large_message_that_was_taken_is_not_forgotten() {
+    // It can be listed, and not be renamed.
+    let disk = with_a_hidden_one();
+    disk.hide(None);
+    disk.fail_renames(Some(&*folder_of(1)));
+    finds_the_hidden_one(&disk);
+    disk.fail_renames(None);
+    finds_the_hidden_one(&disk);
+    // It can be renamed, and that not be synced: a power cut brings the provisional name back.
+    for seed in 0..10 {
+        let disk = with_a_hidden_one();
+        disk.hide(None);
+        disk.fail_dir_syncs(true);
+        finds_the_hidden_one(&disk);
+        finds_the_hidden_one(&disk);
+        finds_the_hidden_one(&disk.after_cut(seed));
+    }
+}
+
+/// Where that file rots they all are taken: also the one that comes to light at a later start, or gets no name at this one.
+#[test]
+fn no_large_message_is_thrown_away_where_it_may_have_been_taken() {
+    for shut in [false, true] {
+        let disk = with_a_hidden_one();
+        disk.damage(Path::new("/data/spool/deferred/hidden"), 9);
+        if shut {
+            assert!(open(&disk, &Arc::default()).1.deferred.is_empty());
+        }
+        disk.hide(None);
+        disk.fail_renames(Some(&*folder_of(1)));
+        finds_the_hidden_one(&disk);
+        disk.fail_renames(None);
+        finds_the_hidden_one(&disk);
+    }
+}
+
+fn folder_of(id: u64) -> PathBuf {
+    Path::new("/data/spool/deferred").join(format!("{:02x}", deferred::home(MessageId(id))))
+}
+
+/// A disk with large message 1 under its provisional name in a folder that cannot be read; the log moved on.
+fn with_a_hidden_one() -> SimDisk {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(spool.append(Arc::new(record(1, body(1, 30_000))))).unwrap();
+    drop(spool);
+    let folder = folder_of(1);
+    let name = folder.join(MessageId(1).to_string());
+    disk.rename(&name, &name.with_extension("new")).unwrap();
+    disk.sync_dir(&folder).unwrap();
+    disk.hide(Some(&*folder));
+    let (spool, found) = open(&disk, &Arc::default());
+    assert!(found.deferred.is_empty());
+    finish_and_go_on(&spool, &found);
+    disk
+}
+
+fn finds_the_hidden_one(disk: &SimDisk) {
+    let (spool, found) = open(disk, &Arc::default());
+    let read = spool.deferred().load(MessageId(1)).map(|read| read == record(1, body(1, 30_000)));
+    assert_eq!((found.deferred, read), (vec![MessageId(1)], Ok(true)));
+}
+
+/// What cannot be added to a state, nor be kept beside: the log stays until it can.
+#[test]
+fn what_is_not_in_a_state_is_kept_by_the_log() {
+    for later in [false, true] {
+        let disk = SimDisk::default();
+        let (spool, _) = open(&disk, &Arc::default());
+        spool.deferred().put(&record(1, body(1, 100)), &State::default()).unwrap();
+        runtime().block_on(spool.note_durably(&Note::Settled(MessageId(1), vec![(0, 1)]))).unwrap();
+        drop(spool);
+        let store = Path::new("/data/spool/deferred");
+        let home = folder_of(1);
+        disk.fail_renames([store, &*home]);
+        let (spool, found) = open(&disk, &Arc::default());
+        assert_eq!(found.settled.len(), 1);
+        if later {
+            disk.fail_renames(None);
+        }
+        finish_and_go_on(&spool, &found);
+        assert_eq!(spool.segments() <= 2, later, "{}", spool.segments());
+        drop(spool);
+        disk.fail_renames(None);
+        let (spool, _) = open(&disk, &Arc::default());
+        assert_eq!(spool.deferred().state(MessageId(1)).unwrap().settled, [(0, 1)]);
+    }
+}
+
+/// The log says it still at the next start.
+#[test]
+fn what_is_kept_does_not_grow_with_each_start() {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    spool.deferred().put(&record(1, body(1, 100)), &State::default()).unwrap();
+    runtime().block_on(async {
+        spool.note_durably(&Note::Settled(MessageId(1), vec![(0, 1)])).await.unwrap();
+        let words = vec![(0, 0, deferred::Word::Told)];
+        spool.note_durably(&Note::Words(MessageId(1), words)).await.unwrap();
+    });
+    drop(spool);
+    let home = folder_of(1);
+    disk.hide(Some(&*home));
+    let kept = || {
+        drop(open(&disk, &Arc::default()));
+        disk.bytes(Path::new("/data/spool/deferred/hidden")).unwrap().len()
+    };
+    let first = kept();
+    for _ in 0..3 {
+        assert_eq!(kept(), first);
+    }
+}
+
+/// Where two folders beside each other cannot be read a message goes beyond both; later it is that one which cannot.
+#[test]
+fn what_went_far_from_home_is_not_forgotten() {
+    let disk = SimDisk::default();
+    let home = deferred::home(MessageId(1));
+    let folder = |step| PathBuf::from(format!("/data/spool/deferred/{:02x}", home.wrapping_add(step)));
+    let [first, second, third] = [0, 1, 2].map(folder);
+    for folder in [&first, &second] {
+        disk.make_dir(folder).unwrap();
+    }
+    disk.hide([&*first, &*second]);
+    let (spool, _) = open(&disk, &Arc::default());
+    spool.deferred().put(&record(1, body(1, 100)), &State::default()).unwrap();
+    runtime().block_on(spool.note_durably(&Note::Settled(MessageId(1), vec![(0, 1)]))).unwrap();
+    drop(spool);
+    disk.hide([&*third]);
+    let (spool, found) = open(&disk, &Arc::default());
+    assert!(found.deferred.is_empty());
+    finish_and_go_on(&spool, &found);
+    drop(spool);
+    disk.hide(None);
+    let (spool, found) = open(&disk, &Arc::default());
+    assert_eq!(found.deferred, [MessageId(1)]);
+    assert_eq!(spool.deferred().state(MessageId(1)).unwrap().settled, [(0, 1)]);
 }
 
 /// The log says that it is done, and moves on.

@@ -64,6 +64,26 @@ fn a_full_disk_takes_mail_again_when_the_queue_is_empty() {
     });
 }
 
+/// The same where a large message kept its segment, since its name could not be synced, and now can.
+#[test]
+fn a_full_disk_takes_mail_again_when_a_name_is_there() {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(spool.append(Arc::new(record(1000, body(1000, 30_000))))).unwrap();
+    drop(spool);
+    disk.fail_dir_syncs(true);
+    disk.set_capacity(RESERVE + 6 * SEGMENT);
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(async {
+        let positions = fill(&spool).await;
+        done(&spool, &positions);
+        spool.flush().await.unwrap();
+        disk.fail_dir_syncs(false);
+        assert!(comes_to_be_ready(&spool).await);
+        spool.append(Arc::new(record(1001, body(1001, 8000)))).await.unwrap();
+    });
+}
+
 /// Also where the last run ended in that state.
 #[test]
 fn a_full_disk_takes_mail_again_after_a_restart() {

@@ -172,3 +172,54 @@ fn what_cannot_be_moved_is_not_there_twice() {
         assert_eq!(spool.deferred().load(MessageId(1)), Err(SpoolError::Gone));
     }
 }
+
+/// A large message whose name the disk does not take at once is released once it does. No start is needed for that.
+#[test]
+fn a_name_that_fails_once_does_not_keep_the_log() {
+    for renamed in [false, true] {
+        let disk = SimDisk::default();
+        let (spool, _) = open(&disk, &Arc::default());
+        let folder = Path::new("/data/spool/deferred").join(format!("{:02x}", deferred::home(MessageId(1))));
+        let name = folder.join(MessageId(1).to_string());
+        runtime().block_on(async {
+            if renamed {
+                // Behind those of the folder above and of the provisional name.
+                disk.fail_dir_sync(2);
+            } else {
+                disk.fail_renames(Some(&*folder));
+            }
+            spool.append(Arc::new(record(1, body(1, 30_000)))).await.unwrap();
+            assert!(!disk.waits_for_dir_sync());
+            disk.fail_renames(None);
+            assert_eq!(disk.bytes(&name).is_some(), renamed);
+            for id in 100..140 {
+                let position = spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap();
+                spool.note_durably(&Note::Done(MessageId(id))).await.unwrap();
+                spool.release(position);
+            }
+        });
+        assert!(spool.segments() <= 2, "{}", spool.segments());
+        assert!(disk.bytes(&name).is_some());
+        drop(spool);
+        let (_, found) = open(&disk.after_cut(1), &Arc::default());
+        assert_eq!((found.log.len(), found.deferred), (0, vec![MessageId(1)]));
+    }
+}
+
+/// A start with many large messages whose frames are in the log still.
+#[test]
+fn a_start_syncs_each_folder_once() {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    let same = |id: &u64| deferred::home(MessageId(*id)) == deferred::home(MessageId(1));
+    let ids: Vec<u64> = (1..).filter(same).take(5).collect();
+    runtime().block_on(async {
+        for id in &ids {
+            spool.append(Arc::new(record(*id, body(*id, 30_000)))).await.unwrap();
+        }
+    });
+    drop(spool);
+    let before = disk.dir_syncs();
+    let (_, found) = open(&disk, &Arc::default());
+    assert_eq!((found.deferred.len(), disk.dir_syncs() - before), (5, 1));
+}
