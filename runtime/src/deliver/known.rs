@@ -21,7 +21,9 @@ const AWAY_FOR: Duration = Duration::from_secs(300);
 pub(crate) const REFUSED_FOR: Duration = Duration::from_secs(60);
 /// How long a recipient or a message is remembered that a server fell silent about: longer than it waits for another try.
 const HANGING_FOR: Duration = Duration::from_secs(6 * 3600);
-/// How long messages wait for the answers to their commands at a hop that had nothing to say to one that did not.
+/// How long messages wait for the answers to their commands at a hop that had nothing to say to one that did not: at first, which may
+/// have been its restart, and where it does so again within the hour after that.
+const CURT_FIRST: Duration = Duration::from_secs(300);
 const CURT_FOR: Duration = Duration::from_secs(3600);
 /// Servers that are remembered of each kind.
 const MOST: usize = 1000;
@@ -37,8 +39,8 @@ pub struct Known {
     hanging: Timed<(Hop, String), ()>,
     /// Messages to several, during whose commands a server fell silent or hung up.
     broken_off: Timed<MessageId, ()>,
-    /// Hops that had a whole message before they said anything, and then said nothing.
-    curt: Timed<Hop, ()>,
+    /// Hops that had a whole message before they said anything, and then said nothing; and until when messages wait for their answers.
+    curt: Timed<Hop, Instant>,
     logins: Mutex<HashMap<(Host, String), Arc<Standing>>>,
 }
 
@@ -103,13 +105,24 @@ impl Known {
 
     /// A hop fell silent, or hung up, on a message that had come along with its commands, without a word.
     pub(crate) fn add_curt(&self, hop: &Hop) {
-        self.curt.add(hop.clone(), (), CURT_FOR);
+        let mut known = self.curt.known();
+        let now = Instant::now();
+        let before = known.get(hop).filter(|(until, _)| now < *until).map(|(_, curt)| *curt);
+        // A restart cuts all connections at once.
+        if before.is_some_and(|until| now < until) {
+            return;
+        }
+        let life = if before.is_some() { CURT_FOR } else { CURT_FIRST };
+        put(&mut known, hop.clone(), now + life, life + CURT_FOR);
+        drop(known);
+        let seconds = life.as_secs();
+        tracing::info!(%hop, seconds, "no word for a whole message: those that follow wait for the answers to their commands");
     }
 
     /// Whether messages for a hop are to wait for the answers to their commands. Whatever becomes of the connection then, nobody
     /// has them, and they go over another one at once.
     pub(crate) fn is_curt(&self, hop: &Hop) -> bool {
-        !self.curt.is_empty() && self.curt.get(hop).is_some()
+        !self.curt.is_empty() && self.curt.get(hop).is_some_and(|until| Instant::now() < until)
     }
 
     /// How a login stands at a server.
@@ -145,26 +158,29 @@ impl<K: Eq + Hash, V: Clone> Timed<K, V> {
         self.known().is_empty()
     }
 
-    /// Remembers one; where there are too many it takes the place of the one that would be forgotten first.
     fn add(&self, key: K, value: V, life: Duration)
     where
         K: Clone,
     {
-        let mut known = self.known();
-        let now = Instant::now();
-        if known.len() >= MOST && !known.contains_key(&key) {
-            known.retain(|_, (until, _)| now < *until);
-            let first = known.iter().min_by_key(|(_, (until, _))| *until).map(|(key, _)| key.clone());
-            if let Some(first) = first.filter(|_| known.len() >= MOST) {
-                known.remove(&first);
-            }
-        }
-        known.insert(key, (now + life, value));
+        put(&mut self.known(), key, value, life);
     }
 
     pub(super) fn forget(&self, key: &K) {
         self.known().remove(key);
     }
+}
+
+/// Remembers one; where there are too many it takes the place of the one that would be forgotten first.
+fn put<K: Eq + Hash + Clone, V>(known: &mut HashMap<K, (Instant, V)>, key: K, value: V, life: Duration) {
+    let now = Instant::now();
+    if known.len() >= MOST && !known.contains_key(&key) {
+        known.retain(|_, (until, _)| now < *until);
+        let first = known.iter().min_by_key(|(_, (until, _))| *until).map(|(key, _)| key.clone());
+        if let Some(first) = first.filter(|_| known.len() >= MOST) {
+            known.remove(&first);
+        }
+    }
+    known.insert(key, (now + life, value));
 }
 
 /// How a login stands at a server.
@@ -236,6 +252,26 @@ mod tests {
         assert_eq!(known.silent.known().len(), MOST);
         assert!(!known.silent.known().contains_key(&server(2)), "room is made by those whose time is over");
         assert!(known.is_silent(server(4999)) && !known.is_silent(server(1)), "and then by the oldest");
+    }
+
+    /// What a restart cuts is one event, after which it is soon tried as before; who does so again is known for longer.
+    #[test]
+    fn a_hop_is_curt_for_long_where_it_was_before() {
+        let (known, hop) = (Known::default(), Hop::Nowhere(String::new()));
+        let left = || known.curt.get(&hop).map(|until| until.saturating_duration_since(Instant::now()));
+        let over = || known.curt.known().get_mut(&hop).unwrap().1 = Instant::now();
+        assert!(!known.is_curt(&hop));
+        (0..10).for_each(|_| known.add_curt(&hop));
+        assert!(known.is_curt(&hop) && left() <= Some(CURT_FIRST));
+        over();
+        assert!(!known.is_curt(&hop));
+        (0..10).for_each(|_| known.add_curt(&hop));
+        assert!(known.is_curt(&hop) && left() > Some(CURT_FIRST) && left() <= Some(CURT_FOR));
+        // Long after the end it is as it was.
+        known.curt.known().get_mut(&hop).unwrap().0 = Instant::now();
+        assert!(!known.is_curt(&hop));
+        known.add_curt(&hop);
+        assert!(known.is_curt(&hop) && left() <= Some(CURT_FIRST));
     }
 
     /// Once its time is over one connection tries a server that was not there, and the others leave it alone meanwhile.
