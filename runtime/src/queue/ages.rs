@@ -5,7 +5,6 @@
 //! What is due again and finds no place is looked at when it is [due](super::schedule), within an hour. Limit: what a
 //! worker has in its hands stays there until its hop is done with it.
 
-use super::backlog::MOST_SETTLING;
 use super::entry::{Entry, Job, Place, Start};
 use super::notice::tells_of_delay;
 use super::wish::Wish;
@@ -87,9 +86,7 @@ impl Inner {
             let (old, last) = self.index().older(after, |since, warns| bounds.end_wait(since, run, || warns));
             let Some(last) = last else { return };
             for id in old {
-                while self.settling.load(Ordering::SeqCst) > MOST_SETTLING && !self.draining() {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
+                self.until_few_settle().await;
                 if self.stopping() {
                     return;
                 }

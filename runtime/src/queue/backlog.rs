@@ -23,8 +23,9 @@ use tokio::sync::Notify;
 pub(super) const FRESH: usize = if cfg!(test) { 40 } else { 1000 };
 /// The same for all hops together; each has one at least.
 const FRESH_IN_ALL: usize = 10_000;
-/// No more are taken up while so many attempts are being recorded.
-pub(super) const MOST_SETTLING: usize = 1000;
+/// No more are taken up while so many attempts are being recorded, or so many wait for room on the disk.
+const MOST_SETTLING: usize = if cfg!(test) { 50 } else { 1000 };
+const MOST_WAITING: usize = 10_000;
 /// The first and the longest wait while nothing can be read from the log.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LAST_WAIT: Duration = Duration::from_secs(60);
@@ -177,15 +178,24 @@ impl Inner {
                 }
                 continue;
             };
-            while self.settling.load(Ordering::SeqCst) > MOST_SETTLING && !self.draining() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            self.until_few_settle().await;
             self.take_up_one(id, &mut troubled).await;
             self.came(id);
             if let Some(lane) = coming.map(|coming| Arc::clone(&coming.0)) {
                 // Those may have gone elsewhere whose room was kept.
                 self.refill(&lane);
             }
+        }
+    }
+
+    /// Waits while many attempts are being recorded. Those that wait for room on the disk keep nobody from making some.
+    pub(super) async fn until_few_settle(&self) {
+        let many = || {
+            let (settling, waiting) = (self.settling.load(Ordering::SeqCst), self.settlers.waiting());
+            settling.saturating_sub(waiting) > MOST_SETTLING || waiting > MOST_WAITING
+        };
+        while many() && !self.draining() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

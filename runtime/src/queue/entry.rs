@@ -13,7 +13,7 @@ use crate::spool::{Position, SpoolError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 /// Bytes of messages that are kept in memory while they wait.
 const HOT_BYTES: usize = 16 << 20;
@@ -49,6 +49,8 @@ pub(super) struct Entry {
     heat: usize,
     pub progress: Mutex<Progress>,
     wish: Mutex<Wish>,
+    /// An admin wants it thrown away.
+    pub removed: Notify,
     /// Somebody is to be told where it is late.
     pub warns: AtomicBool,
     inner: Arc<Inner>,
@@ -167,6 +169,7 @@ impl Entry {
             heat: if fits { heat } else { 0 },
             progress: Mutex::default(),
             wish: Mutex::default(),
+            removed: Notify::new(),
             warns: AtomicBool::new(false),
             inner: Arc::clone(inner),
             permit: start.permit,
@@ -227,6 +230,9 @@ impl Entry {
     /// The last wish counts. Gives back the one before.
     pub fn set_wish(&self, wish: Wish) -> Wish {
         let before = std::mem::replace(&mut *self.wish.lock().unwrap_or_else(PoisonError::into_inner), wish);
+        if wish == Wish::Remove {
+            self.removed.notify_one();
+        }
         // Who was put off may have waited for that.
         self.progress().results.aside.iter().for_each(|aside| aside.ring());
         before

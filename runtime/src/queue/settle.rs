@@ -70,10 +70,19 @@ impl Inner {
         results: Results,
     ) -> Result<(), SpoolError> {
         let mut verdict = None;
-        let mut tries = self.settlers.tries();
+        let (mut tries, mut waits) = (self.settlers.tries(), false);
         loop {
             // When a hop goes down, all that waits for it comes here at once: not all of it is read at once.
-            let turn = tries.turn().await;
+            let turn = tokio::select! {
+                turn = tries.turn() => Some(turn),
+                () = entry.removed.notified(), if waits => None,
+            };
+            if waits && entry.wish() == Wish::Remove {
+                // That needs no room.
+                self.forget(entry).await;
+                return Ok(());
+            }
+            let Some(turn) = turn else { continue };
             let settled = self.try_to_settle(entry, &results, &mut verdict).await;
             drop(turn);
             match settled {
@@ -82,7 +91,7 @@ impl Inner {
                     drop(tries);
                     return self.keep(entry, state, wish).await;
                 }
-                Err(Unsettled::NoRoom) => {}
+                Err(Unsettled::NoRoom) => waits = true,
                 Err(Unsettled::Damaged(error)) => {
                     drop(tries);
                     return self.give_up_damaged(entry, &error, &results).await;
@@ -393,10 +402,12 @@ impl Inner {
     /// Notes durably that a message is in the deferred store. While the log has no room for it nobody may take it up: what
     /// became of it then would not be known after a restart.
     async fn note_moved(&self, id: MessageId) -> Result<(), SpoolError> {
+        let mut waits = None;
         loop {
             match self.spool.note_durably(&Note::Moved(id)).await {
                 Err(error @ (SpoolError::Full | SpoolError::Slow)) if !self.draining() => {
                     tracing::warn!(%id, %error, "the next attempt of a message waits for the spool");
+                    waits.get_or_insert_with(|| self.settlers.waits());
                     tokio::time::sleep(NOTE_WAIT).await;
                 }
                 noted => return noted,

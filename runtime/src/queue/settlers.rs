@@ -3,7 +3,7 @@
 //! Whoever finds no room on the disk, for a notice or for the message itself, gives his turn back and lets go of the message
 //! while he waits, so that mail which needs no room is done with, and makes some. Of those that wait, few try again at a time.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -19,6 +19,8 @@ pub(super) struct Settlers {
     again: Semaphore,
     /// Whoever tried last found no room.
     in_vain: AtomicBool,
+    /// How many wait for room.
+    waiting: AtomicUsize,
 }
 
 impl Default for Settlers {
@@ -27,6 +29,7 @@ impl Default for Settlers {
             turns: Semaphore::new(MOST),
             again: Semaphore::new(MOST_AGAIN),
             in_vain: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
         }
     }
 }
@@ -35,12 +38,33 @@ impl Default for Settlers {
 pub(super) struct Tries<'a> {
     settlers: &'a Settlers,
     begun: bool,
+    waits: Option<Waits<'a>>,
     again: Option<SemaphorePermit<'a>>,
+}
+
+/// Whoever waits for room on the disk, for as long as this is there.
+pub(super) struct Waits<'a>(&'a AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Settlers {
     pub fn tries(&self) -> Tries<'_> {
-        Tries { settlers: self, begun: false, again: None }
+        Tries { settlers: self, begun: false, waits: None, again: None }
+    }
+
+    /// Counts somebody among those that wait for room.
+    pub fn waits(&self) -> Waits<'_> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        Waits(&self.waiting)
+    }
+
+    /// How many wait for room.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
     }
 
     /// How many turns nobody has.
@@ -55,6 +79,7 @@ impl<'a> Tries<'a> {
     pub async fn turn(&mut self) -> SemaphorePermit<'a> {
         if std::mem::replace(&mut self.begun, true) {
             self.settlers.in_vain.store(true, Ordering::Relaxed);
+            self.waits.get_or_insert_with(|| self.settlers.waits());
             // To the end of the line: one that never finds room keeps none from the others.
             drop(self.again.take());
             self.again = Some(get(&self.settlers.again).await);

@@ -82,7 +82,10 @@ impl Inner {
         loop {
             let entry = match self.find(id) {
                 // What was left of it is as the wish would have it: nothing is.
-                Err(QueueError::Unknown(_)) if ending && wish != Wish::Hold => return Ok(Err(Done::Now)),
+                Err(QueueError::Unknown(_)) if ending && wish != Wish::Hold => {
+                    self.spool.flush().await.map_err(|e| QueueError::Disk(e.to_string()))?;
+                    return Ok(Err(Done::Now));
+                }
                 found => found?,
             };
             let Some(entry) = entry else {
