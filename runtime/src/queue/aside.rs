@@ -269,7 +269,7 @@ impl Inner {
         if !due.is_empty() {
             let jobs = {
                 let _turn = self.settlers.tries().turn().await;
-                let (record, _room) = entry.record(For::Record).await?;
+                let (record, _room) = entry.head().await?;
                 self.jobs(entry, &record, true, |place, target, _| due.contains(&(place, target)))
             };
             {
@@ -301,7 +301,7 @@ fn look(entry: &Entry, over: bool, late: bool) -> Look {
         let (dispatch, target) = (*dispatch, *target);
         let event = match outcome {
             Outcome::Delivered { .. } => continue,
-            Outcome::Deferred(reason) if !over => {
+            Outcome::Deferred(reason) if !over || crowd::is_of_berths(&reason.text) => {
                 look.put_off.push(((dispatch, target), reason.clone()));
                 if !late || warned(dispatch, target) {
                     continue;

@@ -202,8 +202,9 @@ impl Inner {
                     continue;
                 }
                 let Some(place) = self.berths.place(want.rank, want.origin) else {
+                    // Somebody took it meanwhile; others may have one all the same.
                     state.of(want.rank).push_front(want.origin, (id, due));
-                    break;
+                    continue;
                 };
                 state.coming.insert(id, (place, Instant::now()));
                 called.push((id, due));

@@ -269,6 +269,19 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// Its record, where a large one may be without its bytes: it is not read whole for its recipients alone.
+    pub async fn head(&self) -> Result<(Arc<Record>, Option<Room>), SpoolError> {
+        if self.size <= LARGE || self.hot().is_some() || self.place() != Place::Deferred {
+            return self.record(For::Record).await;
+        }
+        let (spool, id) = (self.inner.spool.clone(), self.id);
+        let read = tokio::task::spawn_blocking(move || spool.deferred().load_head(id));
+        let (head, _) = read.await.map_err(|e| SpoolError::Unreadable(e.to_string()))??;
+        Ok((Arc::new(head), None))
+    }
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
         self.inner.hot_bytes.fetch_sub(self.heat, Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! The parts of an attempt: a message's recipients by next hop, each part a job in its hop's queue; and how they end.
 
+use super::crowd;
 use super::entry::{Entry, Job, Place, Progress, Results};
 use super::notice::tells_of_delay;
 use super::route::Hop;
@@ -8,6 +9,7 @@ use super::{Inner, now, turns};
 use crate::deliver::{Outcome, Reason};
 use crate::envelope::{Record, Target};
 use crate::spool::deferred::Fates;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -107,6 +109,17 @@ impl Inner {
                 };
                 if hangs { alone.push((hop, job)) } else { jobs.push((hop, job)) }
             }
+        }
+        // Who had no berth the last time has one before those who had.
+        let reasons = &entry.state.reasons;
+        let without = |(dispatch, target, text): &(u16, u16, String)| {
+            crowd::is_of_berths(text).then_some((*dispatch, *target))
+        };
+        let without: BTreeSet<(u16, u16)> = reasons.iter().filter_map(without).collect();
+        if !without.is_empty() {
+            let waited =
+                |job: &Job| job.targets.iter().any(|target| without.contains(&(job.dispatch, *target)));
+            jobs.sort_by_key(|(_, job)| !waited(job));
         }
         jobs.append(&mut alone);
         jobs

@@ -157,7 +157,7 @@ impl Inner {
                     state.settled.push((dispatch, target));
                     Event::Failed(reason)
                 }
-                Outcome::Deferred(reason) if age.over => {
+                Outcome::Deferred(reason) if age.over && !crowd::is_of_berths(&reason.text) => {
                     state.settled.push((dispatch, target));
                     Event::Failed(reason)
                 }
@@ -305,13 +305,15 @@ impl Inner {
     }
 
     /// How often whoever of those that wait was tried least in this attempt, and when the first of them is due. Some may have
-    /// been tried more often than others, whose hop took long. Those who had no berth were not tried: they are due soon where
-    /// no others wait, who have their own time.
+    /// been tried more often than others, whose hop took long. Those who had no berth were not tried: they are due soon, and
+    /// with others, who have their own time, as after a first attempt.
     fn next_try(&self, state: &State, aside: Option<&Aside>) -> (u32, i64) {
         let (mut least, mut new, mut first) = (None, None, None);
         let earlier = |old: Option<u32>, tries: u32| Some(old.map_or(tries, |old| old.min(tries)));
-        if !state.reasons.is_empty() && state.reasons.iter().all(|(.., text)| crowd::is_of_berths(text)) {
-            return (0, now().saturating_add_unsigned(crowd::soon()));
+        let without = state.reasons.iter().filter(|(.., text)| crowd::is_of_berths(text)).count();
+        if without > 0 && without == state.reasons.len() {
+            let tried = aside.and_then(|aside| aside.put_off.values().map(|before| before.tries).min());
+            return (tried.unwrap_or(0), now().saturating_add_unsigned(crowd::soon()));
         }
         for (dispatch, target, text) in &state.reasons {
             if crowd::is_of_berths(text) {
@@ -333,7 +335,8 @@ impl Inner {
         });
         let new = if planned.is_none() { Some(new.unwrap_or(least)) } else { new };
         let wait = new.map(|tries| self.wait(state.attempts.saturating_add(tries)));
-        let wait = [planned, wait].into_iter().flatten().min().unwrap_or(0);
+        let waiting = (without > 0).then(|| self.wait(1));
+        let wait = [planned, wait, waiting].into_iter().flatten().min().unwrap_or(0);
         (least, now().saturating_add(wait))
     }
 
