@@ -117,6 +117,8 @@ impl Inner {
         };
         let without: BTreeSet<(u16, u16)> = reasons.iter().filter_map(without).collect();
         if !without.is_empty() {
+            // Which of them is chance, so that none is the last each time.
+            fastrand::shuffle(&mut jobs);
             let waited =
                 |job: &Job| job.targets.iter().any(|target| without.contains(&(job.dispatch, *target)));
             jobs.sort_by_key(|(_, job)| !waited(job));

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// How long a connection to a relay waits for another message. Tests see workers end, too.
 const RELAY_REST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
 /// The same for a server of somebody else's.
-const MX_REST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 3 });
+pub(super) const MX_REST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 3 });
 /// How long one connection is used.
 const MAX_AGE: Duration = Duration::from_secs(300);
 /// The same, and how long a connection is used, while all that may be open are, or a better server was passed over.
