@@ -5,6 +5,7 @@
 //! latter again when their own wait is over, as often as that comes before the end of the attempt. There is one such task at
 //! most for each message under way; it ends with the attempt. While it does something, it is a part of it.
 
+use super::backlog::MOST_READS;
 use super::crowd;
 use super::entry::{Entry, Place};
 use super::notice::{Event, Line};
@@ -171,8 +172,8 @@ impl Inner {
         let age = self.age(entry, since, wish);
         let Look { seen, lines, given_up, put_off, warned } = look(entry, age.over, age.late);
         if !lines.is_empty() {
-            let mut told = Told::default();
-            while !self.tell_aside(entry, &lines, age.until, &mut told).await? {
+            let (mut told, mut reads) = (Told::default(), 0);
+            while !self.tell_aside(entry, &lines, age.until, (&mut told, &mut reads)).await? {
                 drop(turn);
                 turn = tries.turn().await;
             }
@@ -223,12 +224,15 @@ impl Inner {
         entry: &Arc<Entry>,
         lines: &[Line],
         until: i64,
-        told: &mut Told,
+        (told, reads): (&mut Told, &mut u32),
     ) -> Result<bool, SpoolError> {
         let (record, _room) = match entry.record(For::Record).await {
             Ok(found) => found,
             // The next look would tell of others with them, in a notice that says again what one said already.
-            Err(SpoolError::Unreadable(_)) if told.is_begun() && !self.draining() => return Ok(false),
+            Err(SpoolError::Unreadable(_)) if told.is_begun() && *reads < MOST_READS && !self.draining() => {
+                *reads += 1;
+                return Ok(false);
+            }
             Err(error) => return Err(error),
         };
         match self.tell(&record, lines, entry.state.attempts, until, told).await {

@@ -1,5 +1,6 @@
 //! Messages that cannot be read: what may pass is read again, what rotted is set aside for people, and told to its sender.
 
+use super::backlog::MOST_READS;
 use super::entry::{Entry, Place, Results};
 use super::notice::{Event, Line};
 use super::settle::Told;
@@ -44,10 +45,13 @@ impl Inner {
         entry: &Entry,
         error: &SpoolError,
         results: &Results,
+        told: &Told,
     ) -> Result<(), SpoolError> {
         match entry.place() {
             Place::Deferred => {
-                let settled = entry.state.settled.iter().copied().chain(results.settled()).collect();
+                let settled = entry.state.settled.iter().copied().chain(results.settled());
+                // Nor is anybody told again.
+                let settled = settled.chain(told.known_to_fail()).collect();
                 self.set_aside(entry.id, error, State { settled, ..entry.state.clone() }).await
             }
             Place::Log(position) | Place::Moving(position) => {
@@ -83,13 +87,22 @@ impl Inner {
         }
         tracing::error!(%id, %error, "a deferred message cannot be read; its file is set aside");
         let (mut told, mut tries) = (Told::default(), self.settlers.tries());
-        let mut counted = false;
+        let (mut counted, mut reads) = (false, 0);
         loop {
             // Not in memory while the spool has no room for the notice.
             let _turn = tries.turn().await;
             let spool = self.spool.clone();
             let head = tokio::task::spawn_blocking(move || spool.deferred().load_head(id)).await;
-            let Ok(Ok((mut record, _))) = head else { break };
+            let mut record = match head {
+                Ok(Ok((record, _))) => record,
+                Ok(Err(error @ SpoolError::Unreadable(_))) if self.draining() => return Err(error),
+                // The disk may give it later.
+                Ok(Err(SpoolError::Unreadable(_))) if reads < MOST_READS => {
+                    reads += 1;
+                    continue;
+                }
+                _ => break,
+            };
             // Of its text nothing is returned, and so nothing is changed in it.
             record.variants.fill(Variant::default());
             let reason = Reason::new((5, 3, 0), "the message was damaged on the disk of this server");

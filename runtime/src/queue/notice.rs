@@ -89,6 +89,9 @@ pub(super) fn tells_of_delay(record: &Record, state: &State) -> bool {
     !state.warned && (0u16..).zip(&record.dispatches).any(tells)
 }
 
+/// A dispatch, and what is told of its recipients.
+pub(super) type About = (u16, &'static str);
+
 /// The notices that these lines call for: one for each dispatch and action. What waits is tried for so long as
 /// `until`, in Unix milliseconds.
 pub(super) fn notices(
@@ -99,8 +102,8 @@ pub(super) fn notices(
     attempt: u32,
     now: i64,
     until: i64,
-) -> Vec<Record> {
-    let mut groups: BTreeMap<(u16, &'static str), Vec<(&Line, &Target)>> = BTreeMap::new();
+) -> Vec<(About, Record)> {
+    let mut groups: BTreeMap<About, Vec<(&Line, &Target)>> = BTreeMap::new();
     for line in lines {
         let Some(dispatch) = record.dispatches.get(usize::from(line.dispatch)) else { continue };
         let Some(target) = dispatch.recipients.get(usize::from(line.target)) else { continue };
@@ -125,7 +128,7 @@ pub(super) fn notices(
             let id = name(record.id, place, action, attempt, about);
             let report =
                 Report { hostname, record, dispatch, action, lines: &lines, id, now, until: Some(until) };
-            report.build(guide)
+            Some(((place, action), report.build(guide)?))
         })
         .collect()
 }

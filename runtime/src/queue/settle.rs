@@ -39,8 +39,10 @@ struct Verdict {
 #[derive(Default)]
 pub(super) struct Told {
     begun: bool,
-    /// The names of the notices that are durable.
-    made: Vec<MessageId>,
+    /// The notices that are durable: what they tell of which dispatch, and their names.
+    made: Vec<(notice::About, MessageId)>,
+    /// Who failed.
+    failed: Vec<(u16, u16)>,
 }
 
 impl Told {
@@ -48,12 +50,20 @@ impl Told {
     pub fn is_begun(&self) -> bool {
         self.begun
     }
+
+    /// Those who failed and whose author knows it.
+    pub fn known_to_fail(&self) -> impl Iterator<Item = (u16, u16)> {
+        let is_made = |dispatch| self.made.iter().any(|(about, _)| *about == (dispatch, "failed"));
+        self.failed.iter().copied().filter(move |(dispatch, _)| is_made(*dispatch))
+    }
 }
 
 /// Why an attempt is not recorded.
 enum Unsettled {
     /// The disk does not take it now.
     NoRoom,
+    /// Its message cannot be read now.
+    Unreadable(SpoolError),
     /// Its message cannot be read any more.
     Damaged(SpoolError),
     /// Nothing can be recorded.
@@ -70,7 +80,7 @@ impl Inner {
         results: Results,
     ) -> Result<(), SpoolError> {
         let mut verdict = None;
-        let (mut tries, mut waits) = (self.settlers.tries(), false);
+        let (mut tries, mut waits, mut reads) = (self.settlers.tries(), false, 0);
         loop {
             // When a hop goes down, all that waits for it comes here at once: not all of it is read at once.
             let turn = tokio::select! {
@@ -78,12 +88,12 @@ impl Inner {
                 () = entry.removed.notified(), if waits => None,
             };
             if waits && entry.wish() == Wish::Remove {
-                // That needs no room.
+                // That needs neither room nor the message.
                 self.forget(entry).await;
                 return Ok(());
             }
             let Some(turn) = turn else { continue };
-            let settled = self.try_to_settle(entry, &results, &mut verdict).await;
+            let settled = self.try_to_settle(entry, &results, &mut verdict, reads).await;
             drop(turn);
             match settled {
                 Ok(None) => return Ok(()),
@@ -92,9 +102,15 @@ impl Inner {
                     return self.keep(entry, state, wish).await;
                 }
                 Err(Unsettled::NoRoom) => waits = true,
+                Err(Unsettled::Unreadable(error)) => {
+                    // Whatever else waits keeps its place, and goes first.
+                    (tries, waits, reads) = (self.settlers.tries(), true, reads + 1);
+                    self.read_again(entry.id, &error, reads).await?;
+                }
                 Err(Unsettled::Damaged(error)) => {
                     drop(tries);
-                    return self.give_up_damaged(entry, &error, &results).await;
+                    let told = verdict.map(|verdict| verdict.told).unwrap_or_default();
+                    return self.give_up_damaged(entry, &error, &results, &told).await;
                 }
                 Err(Unsettled::Failed(error)) => return Err(error),
             }
@@ -107,24 +123,21 @@ impl Inner {
         entry: &Arc<Entry>,
         results: &Results,
         verdict: &mut Option<Verdict>,
+        reads: u32,
     ) -> Result<Option<Left>, Unsettled> {
         // Who failed is then not to be asked for again: his author may know.
         let told = verdict.as_ref().is_some_and(|verdict| verdict.told.is_begun());
-        let mut tries = 0;
-        let (record, _room) = loop {
-            match entry.record(For::Record).await {
-                Ok(found) => break found,
-                Err(SpoolError::Unreadable(_))
-                    if tries >= READ_TRIES && entry.place() == Place::Deferred && !told =>
-                {
-                    return self.put_off(entry, results).await;
-                }
-                Err(error @ SpoolError::Unreadable(_)) if tries < MOST_READS => {
-                    tries += 1;
-                    self.read_again(entry.id, &error, tries).await.map_err(Unsettled::Failed)?;
-                }
-                Err(error) => return Err(Unsettled::Damaged(error)),
+        let (record, _room) = match entry.record(For::Record).await {
+            Ok(found) => found,
+            Err(SpoolError::Unreadable(_))
+                if reads >= READ_TRIES && entry.place() == Place::Deferred && !told =>
+            {
+                return self.put_off(entry, results).await;
             }
+            Err(error @ SpoolError::Unreadable(_)) if reads < MOST_READS => {
+                return Err(Unsettled::Unreadable(error));
+            }
+            Err(error) => return Err(Unsettled::Damaged(error)),
         };
         let Verdict { now, wish, age, told } = verdict.get_or_insert_with(|| self.verdict(entry));
         let (now, wish) = (*now, *wish);
@@ -250,19 +263,21 @@ impl Inner {
         }
         if !std::mem::replace(&mut told.begun, true) {
             lines.iter().for_each(|line| log_given_up(record, line));
+            let failed = lines.iter().filter(|line| matches!(line.event, Event::Failed(_)));
+            told.failed = failed.map(|line| (line.dispatch, line.target)).collect();
         }
         let hostname = self.hostname();
         let ways = self.ways.load_full();
         let keys = ways.settings.signer.of_domain(&hostname);
         let notices = notice::notices(&*ways.guide, &hostname, record, lines, attempt, now(), until);
-        for mut notice in notices {
+        for (about, mut notice) in notices {
             let name = notice.id;
-            if told.made.contains(&name) {
+            if told.made.contains(&(about, name)) {
                 continue;
             }
             if self.was_made(name) {
                 tracing::info!(id = %record.id, notice = %name, "its author was told of this before the last restart");
-                told.made.push(name);
+                told.made.push((about, name));
                 continue;
             }
             if let Some(edit) = keys.as_ref().and_then(|keys| keys.sign(&name, &notice.bytes, &[])) {
@@ -278,7 +293,7 @@ impl Inner {
                     return Err(error);
                 }
             }
-            told.made.push(name);
+            told.made.push((about, name));
         }
         Ok(())
     }

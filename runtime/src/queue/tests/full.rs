@@ -4,14 +4,16 @@ use super::admin::Done;
 use super::aside::{is, recipients, told};
 use super::backlog::gated;
 use super::elsewhere::once;
+use super::entry::{Entry, Place, Results, Start};
 use super::fair::Gate;
 use super::notice::{Event, Line};
 use super::reads::hesitant;
 use super::settle::Told;
 use super::settlers::MOST;
 use super::*;
-use crate::deliver::Reason;
+use crate::deliver::{Outcome, Reason};
 use crate::spool::TestDisk;
+use crate::spool::deferred::State;
 
 /// More than are recorded at a time, and than those may be for which others are left in the log.
 const COUNT: u64 = MOST as u64 + 6;
@@ -41,6 +43,8 @@ async fn queue(disk: &TestDisk, data: &Path, gated: &[(&str, u16)]) -> (Queue, S
     let map = hops.map(|(domain, port)| (domain.to_owned(), relay(port))).collect();
     let guide = Box::new(Map(map, Vec::new()));
     let queue = Queue::start_with(spool, recovery, guide, Tls::default(), once(data));
+    // None is kept in memory.
+    queue.inner.hot_bytes.fetch_add(16 << 20, Ordering::Relaxed);
     queue.submit(message(1, &["late@far.example"], "Subject: x\n\n")).await.unwrap();
     wait("the first one is put off", || queue.inner.index().behind(None).count() == 1).await;
     ready.store(true, Ordering::SeqCst);
@@ -50,6 +54,13 @@ async fn queue(disk: &TestDisk, data: &Path, gated: &[(&str, u16)]) -> (Queue, S
         queue.submit(message(id, &to, "Subject: x\n\n")).await.unwrap();
     }
     (queue, seen)
+}
+
+/// Leaves no room in the log, for what stands there for nobody.
+pub(super) async fn fill(queue: &Queue, disk: &TestDisk) {
+    disk.fail_segments(true);
+    let text = "0123456789\n".repeat(50);
+    while queue.inner.spool.append(Arc::new(message(1000, &["x@here.example"], &text))).await.is_ok() {}
 }
 
 /// What is put off for long is taken now, and is done with.
@@ -72,10 +83,7 @@ async fn notices_that_wait_for_room_hold_up_nobody() {
         let (hanging, seen_late, last_gate) = gated().await;
         let hops = [("hanging.example", hanging), ("slow.example", slow)];
         let (queue, seen) = queue(&disk, data.path(), &hops[usize::from(!hangs)..]).await;
-        disk.fail_segments(true);
-        // What stands in the log for nobody.
-        let text = "0123456789\n".repeat(50);
-        while queue.inner.spool.append(Arc::new(message(1000, &["x@here.example"], &text))).await.is_ok() {}
+        fill(&queue, &disk).await;
         gate.open();
         wait("all wait", || queue.inner.settling.load(Ordering::SeqCst) as u64 == COUNT).await;
         is_done_with(&queue, &seen).await;
@@ -117,6 +125,56 @@ async fn messages_that_wait_for_room_hold_up_nobody() {
     wait("all are done", || queue.inner.settling.load(Ordering::SeqCst) == 0).await;
     let attempts = |id| queue.inner.spool.deferred().state(MessageId(id)).unwrap().attempts;
     assert!((2..=COUNT).all(|id| attempts(id) == 1));
+}
+
+/// Those of them that cannot be read while they wait keep no others from being told of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn messages_that_cannot_be_read_hold_up_nobody() {
+    const UNREADABLE: u64 = 19;
+    let (disk, data) = (TestDisk::default(), tempfile::tempdir().unwrap());
+    let (port, gate) = saying("550 5.1.1 nobody\r\n").await;
+    let (queue, _) = queue(&disk, data.path(), &[("slow.example", port)]).await;
+    fill(&queue, &disk).await;
+    gate.open();
+    wait("all wait", || queue.inner.settlers.waiting() as u64 == COUNT).await;
+    let log = Path::new("/data/spool/log/00000000.seg");
+    let last = format!("r{}@slow.example", UNREADABLE + 1);
+    let end = memchr::memmem::find(&disk.bytes(log).unwrap(), last.as_bytes()).unwrap() as u64;
+    disk.rot(log, 0..end);
+    disk.fail_segments(false);
+    wait("the others are told of", || told(data.path()).len() as u64 == COUNT - UNREADABLE).await;
+    wait("no turn is kept", || queue.inner.settlers.free() == MOST).await;
+    // And the one that is put off.
+    wait("the others are done with", || queue.counters().queued == UNREADABLE + 1).await;
+}
+
+/// A message that cannot be read any more while a notice waits for room: nobody is told of a recipient again, and the others are
+/// not forgotten.
+#[tokio::test]
+async fn who_is_told_of_a_damaged_message_was_not_before() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, seen) = server(|_| None).await;
+    let queue = start(data.path(), &[("example.org", relay(port))], settings(data.path()));
+    let mut record = message(1, &["a@far.example"], "Subject: x\n\n");
+    let mut other = record.dispatches[0].clone();
+    other.sender = "bob@example.org".to_owned();
+    record.dispatches.push(other);
+    let state = State { held: true, ..State::default() };
+    queue.inner.spool.deferred().put(&record, &state).unwrap();
+    queue.inner.queued.fetch_add(1, Ordering::Relaxed);
+    let reason = Reason::new((5, 1, 1), "there is nobody of that name");
+    let line = Line { dispatch: 0, target: 0, event: Event::Failed(reason.clone()) };
+    let mut told = Told::default();
+    queue.inner.tell(&record, &[line], 0, now(), &mut told).await.unwrap();
+    let (size, record) = (record.bytes.len(), Arc::new(record));
+    let start = Start { place: Place::Deferred, state, again: true, waited: false, size, permit: None };
+    let entry = Entry::new(&queue.inner, &record, start);
+    let each = (0..2).map(|dispatch| (dispatch, 0, Outcome::Failed(reason.clone()))).collect();
+    let results = Results { each, ..Results::default() };
+    let error = SpoolError::Damaged("it is".to_owned());
+    queue.inner.give_up_damaged(&entry, &error, &results, &told).await.unwrap();
+    empty(&queue).await;
+    assert_eq!(recipients(&seen), ["RCPT TO:<ann@example.org>", "RCPT TO:<bob@example.org>"]);
 }
 
 /// Where there was room for some of its notices, the rest alone is told when it is tried again.

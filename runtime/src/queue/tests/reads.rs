@@ -1,5 +1,6 @@
 //! Messages that cannot be read for a while: they stay in the queue, with what is known of them.
 
+use super::full::fill;
 use super::*;
 use crate::spool::TestDisk;
 use crate::spool::deferred::State;
@@ -158,6 +159,32 @@ async fn the_sender_of_a_damaged_message_is_told() {
     for id in [1, 2] {
         assert!(disk.bytes(Path::new(&file(id, ".bad"))).is_some());
     }
+}
+
+/// So he is where neither the disk nor the log has anything for the notice for a while.
+#[tokio::test]
+async fn the_sender_of_a_damaged_message_is_told_once_its_head_can_be_read() {
+    let data = tempfile::tempdir().unwrap();
+    let (port, _, _) = hesitant().await;
+    let disk = TestDisk::default();
+    let (spool, _) = opened(&disk);
+    let held = State { held: true, ..State::default() };
+    spool.deferred().put(&message(1, &["late@far.example"], "Subject: x\n\nsome text\n"), &held).unwrap();
+    drop(spool);
+    let home = crate::spool::deferred::home(MessageId(1));
+    let file = format!("/data/spool/deferred/{home:02x}/{}", MessageId(1));
+    let length = disk.bytes(Path::new(&file)).unwrap().len();
+    disk.damage(Path::new(&file), length - 3);
+    let queue = on(&disk, data.path(), port);
+    fill(&queue, &disk).await;
+    queue.release(MessageId(1)).await.unwrap();
+    wait("its notice waits for room", || queue.inner.settlers.waiting() == 1).await;
+    disk.fail_opens(true);
+    refused(&disk, 1).await;
+    disk.fail_segments(false);
+    disk.fail_opens(false);
+    empty(&queue).await;
+    assert_eq!(mailbox(data.path(), "example.org/ann").len(), 1);
 }
 
 /// One that the disk does not give stays in the queue, for the disk may give it later; the others go.
