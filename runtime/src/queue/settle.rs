@@ -89,7 +89,15 @@ impl Inner {
             };
             if waits && entry.wish() == Wish::Remove {
                 // That needs neither room nor the message.
-                self.forget(entry).await;
+                drop(turn);
+                if entry.settled_place().await == Place::Deferred
+                    && let Err(error) = self.spool.remove_deferred(entry.id).await
+                {
+                    tracing::error!(id = %entry.id, %error, "a message that waits for room cannot be removed yet");
+                    tokio::time::sleep(super::settlers::DISK_WAIT).await;
+                    continue;
+                }
+                self.forget_log(entry);
                 return Ok(());
             }
             let Some(turn) = turn else { continue };
@@ -314,14 +322,15 @@ impl Inner {
         let lifetime = i64::try_from(lifetime).unwrap_or(i64::MAX);
         Age {
             over: over && !stopped,
-            late: !entry.state.warned && late && !stopped,
+            // Nobody is told of a delay until a time that is over.
+            late: !entry.state.warned && late && !over && !stopped,
             until: start.saturating_add(lifetime),
         }
     }
 
     /// How often whoever of those that wait was tried least in this attempt, and when the first of them is due. Some may have
     /// been tried more often than others, whose hop took long. Those who had no berth were not tried: they are due soon, and
-    /// with others, who have their own time, as after a first attempt.
+    /// with others, who have their own time, as after a first attempt; the others' back-off does not grow by that.
     fn next_try(&self, state: &State, aside: Option<&Aside>) -> (u32, i64) {
         let (mut least, mut new, mut first) = (None, None, None);
         let earlier = |old: Option<u32>, tries: u32| Some(old.map_or(tries, |old| old.min(tries)));
@@ -352,7 +361,7 @@ impl Inner {
         let wait = new.map(|tries| self.wait(state.attempts.saturating_add(tries)));
         let waiting = (without > 0).then(|| self.wait(1));
         let wait = [planned, wait, waiting].into_iter().flatten().min().unwrap_or(0);
-        (least, now().saturating_add(wait))
+        (if without > 0 { 0 } else { least }, now().saturating_add(wait))
     }
 
     /// The most milliseconds until the next attempt.

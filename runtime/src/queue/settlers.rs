@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub(super) const MOST: usize = 64;
 /// How many of those that found no room try again at a time, and how long each of them waits before that.
 const MOST_AGAIN: usize = 8;
-const DISK_WAIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5000 });
+pub(super) const DISK_WAIT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5000 });
 
 /// All turns.
 pub(super) struct Settlers {
