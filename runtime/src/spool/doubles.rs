@@ -13,6 +13,9 @@ use crate::envelope::MessageId;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+/// How often the log tells of what is owed, in milliseconds.
+const TELL_AGAIN: u64 = 60_000;
+
 /// A message that is in the deferred store, and its frame stands in the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Double {
@@ -32,6 +35,8 @@ pub(super) struct Owed {
     hidden: Option<(Hidden, u64)>,
     /// When it was last tried, in milliseconds since the spool began.
     tried_at: u64,
+    /// When the log last told that it is owed still.
+    told_at: Option<u64>,
 }
 
 impl Shared {
@@ -78,11 +83,11 @@ impl Shared {
     pub fn keep_owed(&self) {
         let (names, hidden) = {
             let mut owed = locked(&self.owed);
-            owed.tried_at = self.now();
             (owed.names.clone(), owed.hidden.take())
         };
         // Nobody waits for the disk with the lock: sessions ask.
         let failed = self.deferred.adopt_all(names.keys().copied());
+        self.tell_of_owed(&failed);
         let failed: HashSet<MessageId> = failed.into_iter().map(|(id, _)| id).collect();
         for (id, generation) in names.into_iter().filter(|(id, _)| !failed.contains(id)) {
             locked(&self.owed).names.remove(&id);
@@ -93,6 +98,19 @@ impl Shared {
                 Ok(()) => self.log().release(generation),
                 Err(_) => locked(&self.owed).hidden = Some((hidden, generation)),
             }
+        }
+        // From its end: a disk that takes long to fail has the log's thread for no more than that.
+        locked(&self.owed).tried_at = self.now();
+    }
+
+    /// Says now and then why segments of the log stay.
+    fn tell_of_owed(&self, failed: &[(MessageId, String)]) {
+        let Some((id, error)) = failed.first() else { return };
+        let mut owed = locked(&self.owed);
+        if owed.told_at.is_none_or(|told| self.now().saturating_sub(told) >= TELL_AGAIN) {
+            owed.told_at = Some(self.now());
+            let messages = failed.len();
+            tracing::warn!(%id, messages, error, "the folders of deferred messages cannot be synced yet; the log grows");
         }
     }
 }

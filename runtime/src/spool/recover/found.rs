@@ -193,6 +193,10 @@ impl Found {
         for stored in [&mut ids, &mut new] {
             stored.retain(|id| !self.done.contains(id));
         }
+        if deferred.may_hide() && (lost || self.damaged > 0) {
+            // So it is for those that are seen later.
+            self.taken.insert(ANY);
+        }
         for id in new {
             // With damage in the log its frame may be what is missing: rather twice than not at all.
             let taken = self.external.contains_key(&id) || self.taken.contains(&id);

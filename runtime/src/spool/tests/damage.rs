@@ -2,7 +2,7 @@
 
 use super::*;
 
-const FIRST: &str = "/data/spool/log/00000000.seg";
+pub(super) const FIRST: &str = "/data/spool/log/00000000.seg";
 
 /// A disk with so many messages of 8 kB in the log, where their first segment holds eight.
 fn filled(count: u64) -> SimDisk {

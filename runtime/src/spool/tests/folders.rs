@@ -118,6 +118,14 @@ fn a_large_message_that_was_taken_is_not_forgotten() {
     }
 }
 
+/// What is lost of the log may be the frame of one that is not seen.
+#[test]
+fn no_large_message_is_thrown_away_whose_frame_was_damaged() {
+    let disk = hidden_one(true);
+    disk.hide(None);
+    finds_the_hidden_one(&disk);
+}
+
 /// Where that file rots they all are taken: also the one that comes to light at a later start, or gets no name at this one.
 #[test]
 fn no_large_message_is_thrown_away_where_it_may_have_been_taken() {
@@ -141,17 +149,28 @@ fn folder_of(id: u64) -> PathBuf {
 
 /// A disk with large message 1 under its provisional name in a folder that cannot be read; the log moved on.
 fn with_a_hidden_one() -> SimDisk {
+    hidden_one(false)
+}
+
+/// The same; the frame of the message may be what a bad place of the log has.
+fn hidden_one(damaged: bool) -> SimDisk {
     let disk = SimDisk::default();
     let (spool, _) = open(&disk, &Arc::default());
-    runtime().block_on(spool.append(Arc::new(record(1, body(1, 30_000))))).unwrap();
+    let frame = runtime().block_on(spool.append(Arc::new(record(1, body(1, 30_000))))).unwrap();
+    if damaged {
+        runtime().block_on(spool.append(Arc::new(record(2, body(2, 100))))).unwrap();
+    }
     drop(spool);
+    if damaged {
+        disk.damage(Path::new(damage::FIRST), frame.offset as usize + 30);
+    }
     let folder = folder_of(1);
     let name = folder.join(MessageId(1).to_string());
     disk.rename(&name, &name.with_extension("new")).unwrap();
     disk.sync_dir(&folder).unwrap();
     disk.hide(Some(&*folder));
     let (spool, found) = open(&disk, &Arc::default());
-    assert!(found.deferred.is_empty());
+    assert_eq!((found.deferred.len(), found.damaged), (0, u64::from(damaged)));
     finish_and_go_on(&spool, &found);
     disk
 }
