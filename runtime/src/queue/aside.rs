@@ -227,7 +227,10 @@ impl Inner {
         (told, reads): (&mut Told, &mut u32),
     ) -> Result<bool, SpoolError> {
         let (record, _room) = match entry.record(For::Record).await {
-            Ok(found) => found,
+            Ok(found) => {
+                *reads = 0;
+                found
+            }
             // The next look would tell of others with them, in a notice that says again what one said already.
             Err(SpoolError::Unreadable(_)) if told.is_begun() && *reads < MOST_READS && !self.draining() => {
                 *reads += 1;

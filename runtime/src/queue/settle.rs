@@ -94,6 +94,9 @@ impl Inner {
                     && let Err(error) = self.spool.remove_deferred(entry.id).await
                 {
                     tracing::error!(id = %entry.id, %error, "a message that waits for room cannot be removed yet");
+                    if self.draining() {
+                        return Err(SpoolError::Unreadable(error.to_string()));
+                    }
                     tokio::time::sleep(super::settlers::DISK_WAIT).await;
                     continue;
                 }
@@ -109,11 +112,16 @@ impl Inner {
                     drop(tries);
                     return self.keep(entry, state, wish).await;
                 }
-                Err(Unsettled::NoRoom) => waits = true,
+                // It was read: what fails later is counted anew.
+                Err(Unsettled::NoRoom) => (waits, reads) = (true, 0),
                 Err(Unsettled::Unreadable(error)) => {
                     // Whatever else waits keeps its place, and goes first.
                     (tries, waits, reads) = (self.settlers.tries(), true, reads + 1);
-                    self.read_again(entry.id, &error, reads).await?;
+                    let _waits = self.settlers.waits();
+                    tokio::select! {
+                        read = self.read_again(entry.id, &error, reads) => read?,
+                        () = entry.removed.notified() => {}
+                    }
                 }
                 Err(Unsettled::Damaged(error)) => {
                     drop(tries);
@@ -330,9 +338,10 @@ impl Inner {
 
     /// How often whoever of those that wait was tried least in this attempt, and when the first of them is due. Some may have
     /// been tried more often than others, whose hop took long. Those who had no berth were not tried: they are due soon, and
-    /// with others, who have their own time, as after a first attempt; the others' back-off does not grow by that.
+    /// with others, who have their own time, as after a first attempt; the others' back-off does not grow by that, but by what they were
+    /// tried aside.
     fn next_try(&self, state: &State, aside: Option<&Aside>) -> (u32, i64) {
-        let (mut least, mut new, mut first) = (None, None, None);
+        let (mut least, mut new, mut first, mut aside_least) = (None, None, None, None);
         let earlier = |old: Option<u32>, tries: u32| Some(old.map_or(tries, |old| old.min(tries)));
         let without = state.reasons.iter().filter(|(.., text)| crowd::is_of_berths(text)).count();
         if without > 0 && without == state.reasons.len() {
@@ -347,6 +356,7 @@ impl Inner {
             let due = before.and_then(|before| before.due);
             let tries = before.map_or(0, |before| before.tries).saturating_add(u32::from(due.is_none()));
             least = earlier(least, tries);
+            aside_least = earlier(aside_least, before.map_or(0, |before| before.tries));
             match due {
                 Some(due) => first = Some(first.map_or(due, |first: Instant| first.min(due))),
                 None => new = earlier(new, tries),
@@ -361,7 +371,8 @@ impl Inner {
         let wait = new.map(|tries| self.wait(state.attempts.saturating_add(tries)));
         let waiting = (without > 0).then(|| self.wait(1));
         let wait = [planned, wait, waiting].into_iter().flatten().min().unwrap_or(0);
-        (if without > 0 { 0 } else { least }, now().saturating_add(wait))
+        let tries = if without > 0 { aside_least.unwrap_or(0) } else { least };
+        (tries, now().saturating_add(wait))
     }
 
     /// The most milliseconds until the next attempt.
