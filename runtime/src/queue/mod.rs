@@ -33,6 +33,7 @@ mod tests;
 pub mod through;
 mod turns;
 mod ways;
+mod when;
 mod wish;
 mod words;
 mod work;
