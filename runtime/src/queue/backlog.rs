@@ -328,7 +328,9 @@ impl Inner {
         let noted = self.spool.note_durably(&Note::Moved(id)).await;
         if let Err(SpoolError::Full | SpoolError::Slow) = noted {
             // A restart would take it up once more.
-            self.forget_deferred(id).await;
+            if let Err(error) = self.spool.remove_deferred(id).await {
+                tracing::error!(%id, %error, "a copy of a message in the log cannot be removed");
+            }
         }
         noted
     }

@@ -136,14 +136,32 @@ impl Inner {
         let inner = Arc::clone(self);
         inner.settling.fetch_add(1, Ordering::SeqCst);
         tokio::spawn(async move {
-            let spool = inner.spool.clone();
-            let state = tokio::task::spawn_blocking(move || spool.deferred().state(id)).await;
-            let state = state.ok().and_then(Result::ok).unwrap_or_default();
-            if let Err(error) = inner.set_aside(id, &error, state).await {
+            let set_aside = match inner.state_of_damaged(id).await {
+                Ok(state) => inner.set_aside(id, &error, state).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = set_aside {
                 // It is where it was: the restart finds it.
                 tracing::error!(%id, %error, "the sender of a damaged message cannot be told");
             }
             inner.settling.fetch_sub(1, Ordering::SeqCst);
         });
+    }
+
+    /// The state of a message that is to be set aside: who has it is not told that he will not. One that the disk does not give for
+    /// long is as one that is not there.
+    async fn state_of_damaged(&self, id: MessageId) -> Result<State, SpoolError> {
+        let mut reads = 0;
+        loop {
+            let spool = self.spool.clone();
+            let state = tokio::task::spawn_blocking(move || spool.deferred().state(id)).await;
+            match state.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten() {
+                Err(error @ SpoolError::Unreadable(_)) if reads < MOST_READS => {
+                    reads += 1;
+                    self.read_again(id, &error, reads).await?;
+                }
+                state => return Ok(state.unwrap_or_default()),
+            }
+        }
     }
 }

@@ -89,25 +89,17 @@ impl Inner {
             };
             if waits && entry.wish() == Wish::Remove {
                 // That needs neither room nor the message.
-                drop(turn);
-                if entry.settled_place().await == Place::Deferred
-                    && let Err(error) = self.spool.remove_deferred(entry.id).await
-                {
-                    tracing::error!(id = %entry.id, %error, "a message that waits for room cannot be removed yet");
-                    if self.draining() {
-                        return Err(SpoolError::Unreadable(error.to_string()));
-                    }
-                    tokio::time::sleep(super::settlers::DISK_WAIT).await;
-                    continue;
-                }
-                self.forget_log(entry);
-                return Ok(());
+                drop((turn, tries));
+                return self.forget(entry).await;
             }
             let Some(turn) = turn else { continue };
             let settled = self.try_to_settle(entry, &results, &mut verdict, reads).await;
             drop(turn);
             match settled {
-                Ok(None) => return Ok(()),
+                Ok(None) => {
+                    drop(tries);
+                    return self.forget(entry).await;
+                }
                 Ok(Some((state, wish))) => {
                     drop(tries);
                     return self.keep(entry, state, wish).await;
@@ -133,7 +125,8 @@ impl Inner {
         }
     }
 
-    /// Records an attempt, with the message in memory. Some: what is left of it is stored, and to be planned.
+    /// Records an attempt, with the message in memory. Some: what is left of it is stored, and to be planned; none: nothing of it is
+    /// needed any more.
     async fn try_to_settle(
         self: &Arc<Self>,
         entry: &Arc<Entry>,
@@ -218,7 +211,6 @@ impl Inner {
             .for_each(|(.., word)| *word = Word::Told);
         let open = open_targets(&record, &state);
         if (open.active == 0 && open.held == 0) || wish == Wish::Remove {
-            self.forget(entry).await;
             return Ok(None);
         }
         let (tries, due) = self.next_try(&state, aside.as_deref());
@@ -248,7 +240,6 @@ impl Inner {
         state.add(&results.settled(), &results.words);
         let wish = entry.wish();
         if wish == Wish::Remove {
-            self.forget(entry).await;
             return Ok(None);
         }
         state.attempts += 1;
@@ -395,18 +386,30 @@ impl Inner {
         self.gone(entry.id);
     }
 
-    async fn forget(&self, entry: &Arc<Entry>) {
+    /// A message needs nothing more, wherever it is. It is under way until its files are gone, so that the log keeps what it knows
+    /// of it, and no admin is told of more than came about.
+    ///
+    /// # Errors
+    /// What the disk says, when the queue drains: the restart finds it.
+    async fn forget(&self, entry: &Arc<Entry>) -> Result<(), SpoolError> {
         if entry.settled_place().await == Place::Deferred {
-            self.forget_deferred(entry.id).await;
+            let mut waits = None;
+            while let Err(error) = self.spool.remove_deferred(entry.id).await {
+                if self.stopping() {
+                    return Err(SpoolError::Unreadable(error.to_string()));
+                }
+                if waits.is_none() {
+                    tracing::error!(id = %entry.id, %error, "a message that is done with cannot be removed yet; it is tried again");
+                    waits = Some(self.settlers.waits());
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(super::settlers::DISK_WAIT) => {}
+                    () = self.stop() => {}
+                }
+            }
         }
         self.forget_log(entry);
-    }
-
-    /// Removes a message's files.
-    pub(super) async fn forget_deferred(&self, id: MessageId) {
-        if let Err(error) = self.spool.remove_deferred(id).await {
-            tracing::error!(%id, %error, "a finished message cannot be removed; a restart delivers it again");
-        }
+        Ok(())
     }
 
     pub(super) fn gone(&self, id: MessageId) {

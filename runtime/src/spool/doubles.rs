@@ -87,7 +87,8 @@ impl Shared {
         };
         // Nobody waits for the disk with the lock: sessions ask.
         let failed = self.deferred.adopt_all(names.keys().copied());
-        self.tell_of_owed(&failed);
+        let messages = failed.len();
+        let mut error = failed.first().map(|(_, error)| error.clone());
         let failed: HashSet<MessageId> = failed.into_iter().map(|(id, _)| id).collect();
         for (id, generation) in names.into_iter().filter(|(id, _)| !failed.contains(id)) {
             locked(&self.owed).names.remove(&id);
@@ -96,21 +97,29 @@ impl Shared {
         if let Some((hidden, generation)) = hidden {
             match self.deferred.keep_hidden(&hidden) {
                 Ok(()) => self.log().release(generation),
-                Err(_) => locked(&self.owed).hidden = Some((hidden, generation)),
+                Err(why) => {
+                    error.get_or_insert_with(|| why.to_string());
+                    locked(&self.owed).hidden = Some((hidden, generation));
+                }
             }
+        }
+        if let Some(error) = error {
+            self.tell_of_owed(messages, &error);
         }
         // From its end: a disk that takes long to fail has the log's thread for no more than that.
         locked(&self.owed).tried_at = self.now();
     }
 
     /// Says now and then why segments of the log stay.
-    fn tell_of_owed(&self, failed: &[(MessageId, String)]) {
-        let Some((id, error)) = failed.first() else { return };
+    fn tell_of_owed(&self, messages: usize, error: &str) {
         let mut owed = locked(&self.owed);
         if owed.told_at.is_none_or(|told| self.now().saturating_sub(told) >= TELL_AGAIN) {
             owed.told_at = Some(self.now());
-            let messages = failed.len();
-            tracing::warn!(%id, messages, error, "the folders of deferred messages cannot be synced yet; the log grows");
+            tracing::warn!(
+                messages,
+                error,
+                "the folders of deferred messages cannot be synced or written yet; the log grows"
+            );
         }
     }
 }

@@ -45,6 +45,7 @@ struct State {
     fail_dir_sync: Option<u64>,
     fail_dir_syncs: bool,
     fail_removes: bool,
+    opens_each: Option<u64>,
     /// Folders that cannot be listed.
     hidden: Vec<PathBuf>,
     /// Folders in which nothing can be renamed.
@@ -154,7 +155,13 @@ impl SimDisk {
     }
     /// Whether there are no descriptors for files that are there.
     pub fn fail_opens(&self, on: bool) {
-        self.state().fail_opens = on;
+        let mut state = self.state();
+        (state.fail_opens, state.opens_each) = (on, None);
+    }
+    /// The same, but that one in so many is opened.
+    pub fn fail_opens_but_each(&self, count: u64) {
+        let mut state = self.state();
+        (state.fail_opens, state.opens_each) = (true, Some(count));
     }
     /// How many were not opened for that.
     pub fn refused(&self) -> u64 {
@@ -303,7 +310,10 @@ impl Disk for SimDisk {
         let there = state.dirs.get(&folder).ok_or(io::ErrorKind::NotFound)?.now.get(&name).copied();
         if state.fail_opens && mode != Mode::Create && there.is_some() {
             state.refused += 1;
-            return Err(io::Error::from_raw_os_error(24));
+            let opens = state.opens_each.is_some_and(|count| state.refused.is_multiple_of(count));
+            if !opens {
+                return Err(io::Error::from_raw_os_error(24));
+            }
         }
         let id = match (there, mode) {
             (Some(id), Mode::Read | Mode::Write) => id,

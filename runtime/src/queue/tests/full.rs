@@ -7,11 +7,12 @@ use super::elsewhere::once;
 use super::entry::{Entry, Place, Results, Start};
 use super::fair::Gate;
 use super::notice::{Event, Line};
-use super::reads::hesitant;
+use super::reads::{hesitant, on, opened};
 use super::settle::Told;
 use super::settlers::MOST;
 use super::*;
 use crate::deliver::{Outcome, Reason};
+use crate::queue::backlog::MOST_READS;
 use crate::spool::TestDisk;
 use crate::spool::deferred::State;
 
@@ -146,6 +147,68 @@ async fn messages_that_cannot_be_read_hold_up_nobody() {
     wait("no turn is kept", || queue.inner.settlers.free() == MOST).await;
     // And the one that is put off.
     wait("the others are done with", || queue.counters().queued == UNREADABLE + 1).await;
+}
+
+/// Nor do reads that fail now and then add up while a notice waits for room, until a sound message counts as a damaged one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn reads_that_fail_now_and_then_do_not_add_up() {
+    let (disk, data) = (TestDisk::default(), tempfile::tempdir().unwrap());
+    let (port, seen) =
+        server(|line| line.starts_with("RCPT").then(|| Some("550 5.1.1 nobody\r\n".to_owned()))).await;
+    let (spool, _) = opened(&disk);
+    let held = State { held: true, ..State::default() };
+    spool.deferred().put(&message(1, &["a@far.example"], "Subject: x\n\n"), &held).unwrap();
+    drop(spool);
+    let queue = on(&disk, data.path(), port);
+    fill(&queue, &disk).await;
+    queue.release(MessageId(1)).await.unwrap();
+    wait("its notice waits for room", || queue.inner.settlers.waiting() == 1).await;
+    disk.fail_opens_but_each(8);
+    let enough = disk.refused() + u64::from(MOST_READS) * 2;
+    wait("it is read again and again", || disk.refused() > enough).await;
+    assert_eq!(queue.counters().queued, 1);
+    disk.fail_opens(false);
+    disk.fail_segments(false);
+    wait("its author is told", || told(data.path()) == [is("a@far.example", "failed")]).await;
+    empty(&queue).await;
+    let home = crate::spool::deferred::home(MessageId(1));
+    let damaged = format!("/data/spool/deferred/{home:02x}/{}.bad", MessageId(1));
+    assert!(disk.bytes(Path::new(&damaged)).is_none(), "it was never damaged");
+    assert!(seen.all().is_empty());
+}
+
+/// What is delivered, or thrown away, is in the queue until its files are gone; nobody says before that it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_cannot_be_removed_is_under_way() {
+    let (disk, data) = (TestDisk::default(), tempfile::tempdir().unwrap());
+    let (port, seen, ready) = hesitant().await;
+    let queue = on(&disk, data.path(), port);
+    for removed in [false, true] {
+        let id = MessageId(1 + u64::from(removed));
+        ready.store(false, Ordering::SeqCst);
+        queue.submit(message(id.0, &["late@far.example"], "Subject: x\n\n")).await.unwrap();
+        wait("it is put off", || queue.inner.index().behind(None).count() == 1).await;
+        disk.fail_removes(true);
+        if removed {
+            // Its state cannot be written.
+            disk.fail_creates(true);
+            wait("it waits for room", || queue.inner.settlers.waiting() == 1).await;
+            assert_eq!(queue.remove(id).await, Err(admin::QueueError::Ending(id)));
+        } else {
+            ready.store(true, Ordering::SeqCst);
+            wait("it is delivered, and waits", || queue.inner.settlers.waiting() == 1).await;
+        }
+        assert_eq!((queue.counters().queued, seen.all().len()), (1, 1));
+        assert_eq!(queue.show(id).await.unwrap().listed.then, removed.then_some("removed"));
+        disk.fail_creates(false);
+        disk.fail_removes(false);
+        empty(&queue).await;
+        wait("nobody waits", || queue.inner.settlers.waiting() == 0).await;
+    }
+    assert_eq!(seen.all().len(), 1);
+    drop(queue);
+    let (_, recovery) = opened(&disk);
+    assert!(recovery.log.is_empty() && recovery.deferred.is_empty(), "nothing comes back");
 }
 
 /// A message that cannot be read any more while a notice waits for room: nobody is told of a recipient again, and the others are

@@ -5,7 +5,7 @@ use super::*;
 use crate::spool::TestDisk;
 use crate::spool::deferred::State;
 
-fn opened(disk: &TestDisk) -> (Spool, Recovery) {
+pub(super) fn opened(disk: &TestDisk) -> (Spool, Recovery) {
     let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
     Spool::open_on(Arc::new(disk.clone()), Path::new("/data"), options, Arc::new(NoLedger), None).unwrap()
 }
