@@ -55,7 +55,9 @@ pub async fn serve_until(
                 Ok((stream, client)) => {
                     let endpoint = Endpoint::clone(&endpoint.load());
                     if let Some(open) = Open::take(&context) {
-                        sessions.spawn(connection(stream, client, endpoint, open, shutdown.clone()));
+                        // In a box: a task's future is copied whole some nine times on its way, and this one is large.
+                        let session = Box::pin(connection(stream, client, endpoint, open, shutdown.clone()));
+                        sessions.spawn(session);
                     } else {
                         turn_away(&stream, &endpoint, &context);
                     }

@@ -302,6 +302,19 @@ fn what_is_removed_is_gone_by_any_name() {
     store.remove(MessageId(1)).unwrap();
 }
 
+/// So is one that is damaged: a start would find it once more, and its author would be told again.
+#[test]
+fn what_is_set_aside_is_gone_by_any_name() {
+    let disk = TestDisk::default();
+    let store = Deferred::open(Arc::new(disk.clone()), Path::new("/deferred")).unwrap();
+    store.put_new(&record(1)).unwrap();
+    store.set_aside(MessageId(1)).unwrap();
+    assert_eq!(store.load(MessageId(1)), Err(SpoolError::Gone));
+    assert_eq!(store.scan().unwrap(), (Vec::new(), Vec::new()));
+    assert!(disk.bytes(&store.path(MessageId(1), ".bad")).is_some());
+    assert!(store.set_aside(MessageId(1)).is_err(), "there is nothing left");
+}
+
 /// States grew at their end: each form of before is read.
 #[test]
 fn states_of_older_versions_are_read() {
