@@ -93,7 +93,7 @@ async fn elsewhere(
     }
     let failed = |place: &usize| matches!(sent.outcomes.get(*place), Some(Outcome::Failed(_)));
     if !sent.put_off.all && !sent.put_off.places.iter().any(failed) {
-        let first = asked.is_empty() && job.entry.state.attempts == 0 && !job.again;
+        let first = asked.is_empty() && !job.was_put_off();
         if std::mem::replace(&mut open.asked_around, true) && first {
             return Err(NotElsewhere::Later);
         }

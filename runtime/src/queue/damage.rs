@@ -90,19 +90,21 @@ impl Inner {
         let (mut counted, mut reads) = (false, 0);
         loop {
             // Not in memory while the spool has no room for the notice.
-            let _turn = tries.turn().await;
+            let turn = tries.turn().await;
             let spool = self.spool.clone();
             let head = tokio::task::spawn_blocking(move || spool.deferred().load_head(id)).await;
             let mut record = match head {
                 Ok(Ok((record, _))) => record,
-                Ok(Err(error @ SpoolError::Unreadable(_))) if self.draining() => return Err(error),
                 // The disk may give it later.
-                Ok(Err(SpoolError::Unreadable(_))) if reads < MOST_READS => {
+                Ok(Err(error @ SpoolError::Unreadable(_))) if reads < MOST_READS => {
+                    drop(turn);
                     reads += 1;
+                    self.read_again(id, &error, reads).await?;
                     continue;
                 }
                 _ => break,
             };
+            reads = 0;
             // Of its text nothing is returned, and so nothing is changed in it.
             record.variants.fill(Variant::default());
             let reason = Reason::new((5, 3, 0), "the message was damaged on the disk of this server");

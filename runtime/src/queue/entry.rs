@@ -2,6 +2,7 @@
 
 use super::Inner;
 use super::aside::Aside;
+use super::crowd;
 use super::holders::Saving;
 use super::room::{For, Room};
 use super::shares::Origin;
@@ -134,6 +135,18 @@ pub(super) struct Job {
     pub since: Instant,
     /// They were put off before, in this attempt.
     pub again: bool,
+}
+
+impl Job {
+    /// Whether some of them were put off before; who had no berth was not.
+    pub fn was_put_off(&self) -> bool {
+        let State { attempts, reasons, .. } = &self.entry.state;
+        let its = |dispatch, target| dispatch == self.dispatch && self.targets.contains(&target);
+        let put_off = reasons.iter().filter(|(.., text)| !crowd::is_of_berths(text));
+        self.again
+            || *attempts > 0
+            || put_off.into_iter().any(|(dispatch, target, _)| its(*dispatch, *target))
+    }
 }
 
 /// What an entry is made from.

@@ -93,7 +93,7 @@ impl Inner {
                 return self.forget(entry).await;
             }
             let Some(turn) = turn else { continue };
-            let settled = self.try_to_settle(entry, &results, &mut verdict, reads).await;
+            let settled = self.try_to_settle(entry, &results, &mut verdict, &mut reads).await;
             drop(turn);
             match settled {
                 Ok(None) => {
@@ -104,8 +104,7 @@ impl Inner {
                     drop(tries);
                     return self.keep(entry, state, wish).await;
                 }
-                // It was read: what fails later is counted anew.
-                Err(Unsettled::NoRoom) => (waits, reads) = (true, 0),
+                Err(Unsettled::NoRoom) => waits = true,
                 Err(Unsettled::Unreadable(error)) => {
                     // Whatever else waits keeps its place, and goes first.
                     (tries, waits, reads) = (self.settlers.tries(), true, reads + 1);
@@ -132,18 +131,22 @@ impl Inner {
         entry: &Arc<Entry>,
         results: &Results,
         verdict: &mut Option<Verdict>,
-        reads: u32,
+        reads: &mut u32,
     ) -> Result<Option<Left>, Unsettled> {
         // Who failed is then not to be asked for again: his author may know.
         let told = verdict.as_ref().is_some_and(|verdict| verdict.told.is_begun());
         let (record, _room) = match entry.record(For::Record).await {
-            Ok(found) => found,
+            Ok(found) => {
+                // What fails later is counted anew.
+                *reads = 0;
+                found
+            }
             Err(SpoolError::Unreadable(_))
-                if reads >= READ_TRIES && entry.place() == Place::Deferred && !told =>
+                if *reads >= READ_TRIES && entry.place() == Place::Deferred && !told =>
             {
                 return self.put_off(entry, results).await;
             }
-            Err(error @ SpoolError::Unreadable(_)) if reads < MOST_READS => {
+            Err(error @ SpoolError::Unreadable(_)) if *reads < MOST_READS => {
                 return Err(Unsettled::Unreadable(error));
             }
             Err(error) => return Err(Unsettled::Damaged(error)),

@@ -1,5 +1,6 @@
 //! Destinations without number: few of them are in memory, and nobody's keep those of others out.
 
+use super::entry::{Entry, Place, Start};
 use super::fair::from;
 use super::sockets::patient;
 use super::*;
@@ -200,13 +201,44 @@ async fn those_without_a_berth_do_not_wait_for_others_of_their_message() {
         if left.recipients.iter().any(|r| r.reason.as_deref().is_some_and(is_of_berths)) {
             let wait = left.due.unwrap() - now();
             assert!(wait < 4_500_000, "attempt {} is {wait} ms away", left.attempts);
-            assert_eq!(left.attempts, 0, "the back-off of the others grows");
         }
         // Workers rest for a moment, and then their places are free.
         tokio::time::sleep(2 * work::MX_REST).await;
         queue.retry_all().await;
     }
     assert_eq!(seen.all().len(), 20);
+}
+
+/// The back-off of those others does not grow by what came so soon for the sake of somebody else.
+#[tokio::test]
+async fn the_back_off_of_others_does_not_grow_for_want_of_a_berth() {
+    let data = tempfile::tempdir().unwrap();
+    let hour = Duration::from_secs(3600);
+    let settings = Settings { retry_first: hour, retry_max: 100 * hour, ..patient(data.path()) };
+    let queue = started(data.path(), guide(None), settings);
+    let text = lacks_berth().text;
+    let put_off = (0, 0, "451 4.7.1 greylisted".to_owned());
+    let without = (0, 1, text);
+    let next = |reasons: &[(u16, u16, String)]| {
+        let state = State { attempts: 3, reasons: reasons.to_vec(), ..State::default() };
+        let (tries, due) = queue.inner.next_try(&state, None);
+        (tries, (due - now()) / 60_000)
+    };
+    let (tries, minutes) = next(&[put_off.clone(), without.clone()]);
+    assert!(tries == 0 && (40..=72).contains(&minutes), "{tries}, {minutes}");
+    let (tries, minutes) = next(std::slice::from_ref(&put_off));
+    assert!(tries == 1 && (8 * 48 - 1..=8 * 72).contains(&minutes), "{tries}, {minutes}");
+    assert_eq!(next(std::slice::from_ref(&without)), (0, 0));
+    // That they were put off counts all the same: other servers are asked for them.
+    let record = Arc::new(message(1, &["a@d1.example", "b@d2.example"], "X: 1\n\n"));
+    let state = State { reasons: vec![put_off, without], ..State::default() };
+    let (place, size) = (Place::Deferred, record.bytes.len());
+    let start = Start { place, state, again: true, waited: false, size, permit: None };
+    let entry = Entry::new(&queue.inner, &record, start);
+    let jobs = queue.inner.jobs(&entry, &record, false, |_, _, _| true);
+    let mut put_off: Vec<_> = jobs.iter().map(|(_, job)| (job.targets[0], job.was_put_off())).collect();
+    put_off.sort_unstable();
+    assert_eq!(put_off, [(0, true), (1, false)]);
 }
 
 /// Nobody is given up for want of a berth, however old his message is; whoever finds none when he is due again waits like all
