@@ -183,7 +183,7 @@ class Memory(threading.Thread):
         self.start()
 
     def run(self):
-        while not self.over.wait(0.5):
+        while not self.over.wait(0.2):
             self.peak = max(self.peak, pss_mb(self.root))
 
     def stop(self):

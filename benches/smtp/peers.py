@@ -244,6 +244,7 @@ def unpacked(options, path):
 class Exim(Boxed):
     name = "exim"
     messages = 1_500
+    counting = True
 
     @classmethod
     def missing(cls, options):

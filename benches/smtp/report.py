@@ -70,9 +70,10 @@ def goals(rounds):
     yield from (
         (f"CPU a message, ms, {mode}, {name}", rounds.values((mode, "edictd", name), "cpu_ms"), 0.12, most)
         for mode in ("kept", "reconnect") for name in sets)
-    for mode in ("kept", "many", "reconnect"):
-        yield (f"pass-through, {mode}, of straight",
-               rounds.values((mode, "edictd pass-through", "bare"), "of_straight"), 0.7, least)
+    yield from (
+        (f"pass-through, {mode}, {name}, of straight",
+         rounds.values((mode, "edictd pass-through", name), "of_straight"), 0.7, least)
+        for mode in ("kept", "many", "reconnect") for name in sets)
     for mode in ("kept", "reconnect"):
         yield (f"tenfold rules, of rules, {mode}",
                rounds.ratios((mode, "edictd", "tenfold"), (mode, "edictd", "rules")), 0.9, least)

@@ -96,9 +96,10 @@ mod tests {
         let now = i64::try_from(now.as_millis()).unwrap();
         fill(folder.path(), count, now);
         let live = Arc::new(Live::new(table()));
-        let (spool, recovery) = open(folder.path());
+        // The start, which lists the folders, counts.
         let before = ALLOCATOR.current_usage();
         ALLOCATOR.reset_peak_usage();
+        let (spool, recovery) = open(folder.path());
         // What is due later than the longest wait was planned by a wrong clock, and is due at once.
         let patient = Settings { retry_max: Duration::from_secs(2 * 86_400), ..settings(folder.path()) };
         let queue = Queue::start(spool, recovery, live, patient);
