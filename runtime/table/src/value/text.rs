@@ -85,31 +85,33 @@ fn collapse(text: &str) -> String {
     out
 }
 
-/// The same for ASCII without vertical tabs and form feeds, a line at a time: bodies are long, and mostly such text.
+/// The same for ASCII without vertical tabs and form feeds, a line at a time: bodies are long, and mostly such text. Pairs of
+/// spaces are few, and looked for in all that follows.
 fn collapse_ascii(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let rest = |from| bytes.get(from..).unwrap_or_default();
     let two = Finder::new("  ");
+    let pair = |from| two.find(rest(from)).map_or(bytes.len(), |at| from + at);
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
+    let (mut at, mut spaces) = (0, pair(0));
     loop {
-        let end = memchr3(b'\t', b'\r', b'\n', rest.as_bytes());
-        let (mut line, tail) = end.and_then(|end| rest.split_at_checked(end)).unwrap_or((rest, ""));
-        if out.ends_with(' ') {
-            line = line.trim_start_matches(' ');
+        let end = memchr3(b'\t', b'\r', b'\n', rest(at)).map_or(bytes.len(), |line| at + line);
+        while spaces < end {
+            out.push_str(text.get(at..=spaces).unwrap_or_default());
+            at = spaces + rest(spaces).iter().take_while(|b| **b == b' ').count();
+            spaces = pair(at);
         }
-        while let Some((words, spaces)) =
-            two.find(line.as_bytes()).and_then(|at| line.split_at_checked(at + 1))
-        {
-            out.push_str(words);
-            line = spaces.trim_start_matches(' ');
-        }
-        out.push_str(line);
-        if tail.is_empty() {
+        out.push_str(text.get(at..end).unwrap_or_default());
+        if end == bytes.len() {
             return out;
         }
         if !out.ends_with(' ') {
             out.push(' ');
         }
-        rest = tail.get(1..).unwrap_or_default();
+        at = end + rest(end).iter().take_while(|b| matches!(**b, b' ' | b'\t' | b'\r' | b'\n')).count();
+        if spaces < at {
+            spaces = pair(at);
+        }
     }
 }
 
