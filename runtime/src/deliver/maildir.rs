@@ -203,9 +203,10 @@ fn was_read(disk: &dyn Disk, cur: &Path, name: &str) -> bool {
     disk.list(cur).is_ok_and(|entries| entries.iter().any(is_it))
 }
 
-/// Makes a Maildir and what is above it, durably.
+/// Makes a Maildir and what is above it, durably. `tmp` comes last, and says that all else outlasts a power cut: whoever was
+/// killed before that left none, and a Maildir without it is made again.
 fn make_maildir(disk: &dyn Disk, mail: &Path, folder: &Path) -> io::Result<()> {
-    for sub in ["tmp", "cur", "new"] {
+    for sub in ["cur", "new"] {
         disk.make_dir(&folder.join(sub))?;
     }
     for above in folder.ancestors() {
@@ -217,7 +218,7 @@ fn make_maildir(disk: &dyn Disk, mail: &Path, folder: &Path) -> io::Result<()> {
     if let Some(above) = mail.parent().filter(|p| !p.as_os_str().is_empty()) {
         disk.sync_dir(above)?;
     }
-    Ok(())
+    disk.make_dir(&folder.join("tmp"))
 }
 
 #[cfg(test)]
@@ -350,9 +351,16 @@ mod tests {
         let text = format!("Subject: x\r\n\r\n{}", "a line of it\r\n".repeat(500));
         let record = crate::spool::test_record(5, text.into_bytes());
         let (mail, new) = (Path::new("/data/mail"), Path::new("/data/mail/example.com/bob/new"));
-        let whole = TestDisk::default();
-        let deliver = |disk: &TestDisk| {
-            let letter = Letter { targets: &[0], ..letter_for(&record, false) };
+        // The data folder is the spool's to make.
+        let fresh = || {
+            let disk = TestDisk::default();
+            disk.make_dir(Path::new("/data")).and_then(|()| disk.sync_dir(Path::new("/"))).unwrap();
+            disk
+        };
+        let whole = fresh();
+        let begun = whole.operations();
+        let deliver = |disk: &TestDisk, again: bool| {
+            let letter = Letter { targets: &[0], ..letter_for(&record, again) };
             deliver_on(disk, mail, "mx.example", &[letter])[0]
                 == [Outcome::Delivered { by_hop: Hand::Mailbox }]
         };
@@ -364,20 +372,30 @@ mod tests {
             assert!(names.iter().all(whole), "half a message is in `new`");
             names.iter().map(|name| length(name).len()).collect()
         };
-        assert!(deliver(&whole));
+        assert!(deliver(&whole, false));
         let want = found(&whole);
         assert!(want.len() == 1 && want[0] > 6500, "{want:?}");
         for seed in 0..64 {
             assert_eq!(found(&whole.after_cut(seed)), want, "delivered, and lost by the cut");
         }
         // At each step: it is there where the daemon says so, and is so, too, where it cannot say so any more.
-        for step in 1..=whole.operations() {
-            let disk = TestDisk::default();
+        for step in begun + 1..=whole.operations() {
+            let disk = fresh();
             disk.cut_at(step);
-            let delivered = deliver(&disk);
+            let delivered = deliver(&disk, false);
             for seed in 0..64 {
                 let found = found(&disk.after_cut(seed));
                 assert!(found == want || (found.is_empty() && !delivered), "step {step}: {found:?}");
+            }
+            // Where a kill came there, and it is delivered by the next life of the daemon.
+            let disk = disk.after_kill();
+            assert!(deliver(&disk, true), "step {step}");
+            for seed in 0..64 {
+                assert_eq!(
+                    found(&disk.after_cut(seed)),
+                    want,
+                    "delivered after a kill at step {step}, and lost"
+                );
             }
         }
     }

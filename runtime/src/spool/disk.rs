@@ -3,6 +3,7 @@
 //! A trait so that tests can cut the power: their disk drops and reorders whatever was not synced. No
 //! policy here: no retries, no names. Files are 0600, folders 0700.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -110,6 +111,30 @@ pub fn read_exact(file: &dyn Handle, offset: u64, length: usize) -> io::Result<V
     Ok(out)
 }
 
+/// Makes folders, and sees to it that their names outlast a power cut, and the names of those above them.
+///
+/// Also where they are there already: whoever made them may have been killed before it could sync that. What another user made
+/// above them may be none of ours to sync.
+///
+/// # Errors
+/// As the system says, with the folder.
+pub fn make_dirs_durably<'a>(disk: &dyn Disk, folders: &[&'a Path]) -> Result<(), (&'a Path, io::Error)> {
+    let mut made = BTreeSet::new();
+    for folder in folders {
+        let is_missing = |folder: &&Path| {
+            disk.sync_dir(folder).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        made.extend(folder.ancestors().take_while(is_missing));
+        disk.make_dir(folder).map_err(|error| (*folder, error))?;
+    }
+    let holders: BTreeSet<&Path> = folders.iter().flat_map(|folder| folder.ancestors().skip(1)).collect();
+    for holder in holders {
+        let is_needed = made.iter().any(|folder| folder.parent() == Some(holder));
+        disk.sync_dir(holder).or_else(|error| if is_needed { Err((holder, error)) } else { Ok(()) })?;
+    }
+    Ok(())
+}
+
 /// The disk of this machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
@@ -153,6 +178,8 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        // What is above a relative name of one part.
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         File::open(path)?.sync_all()
     }
 

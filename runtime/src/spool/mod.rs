@@ -210,8 +210,9 @@ impl Spool {
     ) -> Result<(Self, Recovery), SpoolError> {
         let folder = data.join("spool");
         let options = Options { segment: options.segment.max(64 << 10) & !7, ..options };
-        let deferred = Deferred::open(Arc::clone(&disk), &folder.join("deferred"))?;
-        let log = folder.join("log");
+        let (log, store) = (folder.join("log"), folder.join("deferred"));
+        disk::make_dirs_durably(&*disk, &[&log, &store]).map_err(|(path, e)| folder_error(path, &e))?;
+        let deferred = Deferred::open(Arc::clone(&disk), &store)?;
         let (log, recovery, doubles, unkept) = recover::recover(&disk, &log, options, &*ledger, &deferred)?;
         let shared = Shared::new(disk, folder, options, ledger, deferred, log, lock);
         if let Some(hidden) = unkept {

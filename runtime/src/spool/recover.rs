@@ -72,7 +72,6 @@ pub(super) fn recover(
     deferred: &Deferred,
 ) -> Result<(Log, Recovery, Vec<Double>, Option<Hidden>), SpoolError> {
     let failed = |e: io::Error| folder_error(folder, &e);
-    disk.make_dir(folder).map_err(failed)?;
     let mut log = Log { next_seq: 1, next_generation: 1, ..Log::default() };
     let mut segments = Vec::new();
     let mut unreadable = Vec::new();

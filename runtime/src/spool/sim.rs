@@ -1,8 +1,9 @@
 //! A disk in memory whose power can be cut, for tests.
 //!
 //! Writes that were not synced survive sector by sector as a coin says, names that were not synced as
-//! far as a random point. After [`SimDisk::cut_at`] so many operations every call fails, and
-//! [`SimDisk::after_cut`] is the disk as it is found then.
+//! far as a random point; those of folders, too, and with a folder all goes that is below it. After [`SimDisk::cut_at`] so many
+//! operations every call fails, and [`SimDisk::after_cut`] is the disk as it is found then; [`SimDisk::after_kill`] is
+//! the same where only the process ended.
 
 use super::disk::{Disk, Handle, Mode, Space};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 const SECTOR: usize = 512;
+/// What the name of a folder stands for, among those of files.
+const FOLDER: usize = usize::MAX;
 
 #[derive(Clone, Default)]
 struct SimFile {
@@ -50,8 +53,8 @@ struct State {
     hidden: Vec<PathBuf>,
     /// Folders in which nothing can be renamed.
     unrenamable: Vec<PathBuf>,
-    /// Syncs of folders but for the log's.
-    dir_syncs: u64,
+    /// Syncs of folders.
+    dir_syncs: BTreeMap<PathBuf, u64>,
     fail_creates: bool,
     fail_segments: bool,
     fail_opens: bool,
@@ -130,9 +133,9 @@ impl SimDisk {
     pub fn waits_for_dir_sync(&self) -> bool {
         self.state().fail_dir_sync.is_some()
     }
-    /// How many syncs of folders there were, but for the log's.
-    pub fn dir_syncs(&self) -> u64 {
-        self.state().dir_syncs
+    /// How many syncs of a folder there were.
+    pub fn dir_syncs(&self, folder: &Path) -> u64 {
+        self.state().dir_syncs.get(folder).copied().unwrap_or(0)
     }
     /// Lets these folders not be listed, and all others.
     pub fn hide<'a>(&self, folders: impl IntoIterator<Item = &'a Path>) {
@@ -177,8 +180,9 @@ impl SimDisk {
     pub fn heal(&self) {
         self.state().bad.clear();
     }
-    pub fn read_only(&self) {
-        self.state().read_only = true;
+    /// Whether nothing can be written, nor be opened for that.
+    pub fn read_only(&self, on: bool) {
+        self.state().read_only = on;
     }
     pub fn set_free(&self, bytes: u64) {
         self.state().free = Some(bytes);
@@ -217,9 +221,44 @@ impl SimDisk {
             }
             dir.now = dir.durable.clone();
         }
+        // Those above come before those below.
+        let mut there = BTreeMap::new();
+        for (path, dir) in std::mem::take(&mut state.dirs) {
+            let named = path.parent().is_none_or(|above| {
+                there.get(above).is_some_and(|above: &SimDir| above.now.contains_key(&name_of(&path)))
+            });
+            if named {
+                there.insert(path, dir);
+            }
+        }
+        state.dirs = there;
+        let named: BTreeSet<usize> = state.dirs.values().flat_map(|dir| dir.now.values().copied()).collect();
+        // They are of no use to anybody, and each cut copies all.
+        for (_, file) in state.files.iter_mut().enumerate().filter(|(id, _)| !named.contains(id)) {
+            *file = SimFile::default();
+        }
         state.cut_at = None;
         (state.fail_syncs, state.fail_dir_syncs) = (false, false);
         Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// The disk after the process was killed: all that it wrote is there, and a power cut may take of it what was not synced.
+    pub fn after_kill(&self) -> Self {
+        let mut state = self.state().clone();
+        state.cut_at = None;
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// All files with their bytes, and all folders.
+    pub fn all(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let state = self.state();
+        let names = state
+            .dirs
+            .iter()
+            .flat_map(|(path, dir)| dir.now.iter().map(move |(name, id)| (path.join(name), *id)));
+        names
+            .map(|(path, id)| (path, state.files.get(id).map(|file| file.now.clone()).unwrap_or_default()))
+            .collect()
     }
 
     /// Flips a byte of a file, durably.
@@ -273,7 +312,11 @@ fn apply(names: &mut BTreeMap<String, usize>, ops: &[Op]) {
 }
 
 fn split(path: &Path) -> (PathBuf, String) {
-    (path.parent().unwrap().to_owned(), path.file_name().unwrap().to_str().unwrap().to_owned())
+    (path.parent().unwrap().to_owned(), name_of(path))
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 fn change(state: &mut State, folder: &Path, ops: Vec<Op>) -> io::Result<()> {
@@ -285,10 +328,18 @@ fn change(state: &mut State, folder: &Path, ops: Vec<Op>) -> io::Result<()> {
 
 impl Disk for SimDisk {
     fn make_dir(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        // Folders are durable at once: too few to be worth a model.
-        for above in path.ancestors() {
-            state.dirs.entry(above.to_owned()).or_default();
+        let all: Vec<&Path> = path.ancestors().collect();
+        for folder in all.into_iter().rev() {
+            let there = self.step(false)?.dirs.contains_key(folder);
+            if folder.parent().is_none() {
+                // Nobody made the root.
+                self.state().dirs.entry(folder.to_owned()).or_default();
+            } else if !there {
+                let mut state = self.step(true)?;
+                let (above, name) = split(folder);
+                change(&mut state, &above, vec![Op::Link(name, FOLDER)])?;
+                state.dirs.insert(folder.to_owned(), SimDir::default());
+            }
         }
         Ok(())
     }
@@ -299,13 +350,14 @@ impl Disk for SimDisk {
             return Err(io::Error::from_raw_os_error(5));
         }
         let dir = state.dirs.get(path).ok_or(io::ErrorKind::NotFound)?;
-        let folders = state.dirs.keys().filter(|p| p.parent() == Some(path));
-        let folders = folders.map(|p| p.file_name().unwrap().to_str().unwrap().to_owned());
-        Ok(dir.now.keys().cloned().chain(folders).collect())
+        Ok(dir.now.keys().cloned().collect())
     }
 
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Box<dyn Handle>> {
         let mut state = self.step(mode == Mode::Create)?;
+        if state.read_only && mode == Mode::Write {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         let (folder, name) = split(path);
         let there = state.dirs.get(&folder).ok_or(io::ErrorKind::NotFound)?.now.get(&name).copied();
         if state.fail_opens && mode != Mode::Create && there.is_some() {
@@ -316,6 +368,7 @@ impl Disk for SimDisk {
             }
         }
         let id = match (there, mode) {
+            (Some(FOLDER), _) => return Err(io::ErrorKind::IsADirectory.into()),
             (Some(id), Mode::Read | Mode::Write) => id,
             (None, Mode::Read | Mode::Write) => return Err(io::ErrorKind::NotFound.into()),
             (_, Mode::Create) => {
@@ -340,6 +393,7 @@ impl Disk for SimDisk {
         }
         let dir = state.dirs.get(&folder).ok_or(io::ErrorKind::NotFound)?;
         let id = *dir.now.get(&old).ok_or(io::ErrorKind::NotFound)?;
+        assert_ne!(id, FOLDER, "nobody renames folders");
         if folder == other {
             return change(&mut state, &folder, vec![Op::Unlink(old), Op::Link(new, id)]);
         }
@@ -354,15 +408,17 @@ impl Disk for SimDisk {
             return Err(io::Error::from_raw_os_error(5));
         }
         let (folder, name) = split(path);
-        if !state.dirs.get(&folder).is_some_and(|d| d.now.contains_key(&name)) {
-            return Err(io::ErrorKind::NotFound.into());
+        match state.dirs.get(&folder).and_then(|d| d.now.get(&name)) {
+            None => return Err(io::ErrorKind::NotFound.into()),
+            Some(&FOLDER) => return Err(io::ErrorKind::IsADirectory.into()),
+            Some(_) => {}
         }
         change(&mut state, &folder, vec![Op::Unlink(name)])
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.step(true)?;
-        state.dir_syncs += u64::from(!path.ends_with("log"));
+        *state.dir_syncs.entry(path.to_owned()).or_default() += 1;
         // The log makes its segments when it likes.
         if !path.ends_with("log") && state.fail_dir_syncs {
             return Err(io::Error::from_raw_os_error(5));

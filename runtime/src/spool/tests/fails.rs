@@ -74,7 +74,7 @@ fn want_of_descriptors_does_not_stop_the_log() {
 fn a_read_only_disk_is_an_error() {
     let disk = SimDisk::default();
     let (spool, _) = open(&disk, &Arc::default());
-    disk.read_only();
+    disk.read_only(true);
     let failed = runtime().block_on(spool.append(Arc::new(record(1, body(1, 300)))));
     assert!(failed.is_err());
 }
