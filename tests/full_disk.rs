@@ -7,6 +7,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,84 @@ impl Drop for Daemon {
     }
 }
 
+/// A file system for data that outlives the daemons on it.
+struct Disk {
+    holder: Child,
+    data: PathBuf,
+    /// The same folder, as seen from here.
+    seen: PathBuf,
+}
+
+impl Disk {
+    fn mount(folder: &Path) -> Self {
+        let data = folder.join("data");
+        std::fs::create_dir(&data).unwrap();
+        let mount = format!("mount -t tmpfs -o size=320m none {} && exec sleep 3600", data.display());
+        let holder = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount])
+            .spawn()
+            .unwrap();
+        let root = PathBuf::from(format!("/proc/{}/root", holder.id()));
+        let seen = root.join(data.strip_prefix("/").unwrap());
+        wait_for("the file system", || {
+            std::fs::read_to_string(format!("/proc/{}/mounts", holder.id()))
+                .is_ok_and(|mounts| mounts.contains(data.to_str().unwrap()))
+        });
+        Self { holder, data, seen }
+    }
+
+    /// A command where the file system is.
+    fn run(&self, command: &str) -> Command {
+        let mut run = Command::new("nsenter");
+        run.args(["--target", &self.holder.id().to_string(), "--user", "--mount", "--preserve-credentials"]);
+        run.arg(command);
+        run
+    }
+
+    /// Starts an `edictd` on it.
+    fn daemon(&self, table: &Path, hop: SocketAddr) -> Daemon {
+        let address = free_port();
+        let child = self
+            .run(env!("CARGO_BIN_EXE_edictd"))
+            .args(["run", "--listen", &address.to_string(), "--relay", &hop.to_string()])
+            .args(["--table", table.to_str().unwrap(), "--data", self.data.to_str().unwrap()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Daemon { address, child, data: self.seen.clone() }
+    }
+
+    fn remount(&self, how: &str) {
+        let options = format!("remount,{how}");
+        assert!(self.run("mount").args(["-o", &options]).arg(&self.data).status().unwrap().success());
+    }
+
+    /// All files below a folder of it, with their bytes.
+    fn files(&self, below: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+        fn add(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    add(&path, files);
+                } else {
+                    files.insert(path.clone(), std::fs::read(&path).unwrap());
+                }
+            }
+        }
+        let mut files = BTreeMap::new();
+        add(&self.seen.join(below), &mut files);
+        files
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
 const TEXT: &str = "Subject: x\n\nbody\n";
 
 #[test]
@@ -100,36 +179,11 @@ fn a_full_disk_puts_mail_off_before_it_is_taken() {
 #[test]
 fn a_start_on_a_full_disk_delivers_what_waits() {
     let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data).unwrap();
     let table = folder.path().join("edict.table");
     build_table("every-kind", &table, |_| ());
-    let mount = format!("mount -t tmpfs -o size=320m none {} && exec sleep 3600", data.display());
-    // The file system outlives the daemon.
-    let holder = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount])
-        .spawn()
-        .unwrap();
-    let seen = PathBuf::from(format!("/proc/{}/root", holder.id())).join(data.strip_prefix("/").unwrap());
-    let mut holder = Daemon { address: free_port(), child: holder, data: seen };
-    wait_for("the file system", || {
-        std::fs::read_to_string(format!("/proc/{}/mounts", holder.child.id()))
-            .is_ok_and(|mounts| mounts.contains(data.to_str().unwrap()))
-    });
+    let disk = Disk::mount(folder.path());
     let hop = free_port();
-    let start = |holder: &Daemon| {
-        let child = Command::new("nsenter")
-            .args(["--target", &holder.child.id().to_string(), "--user", "--mount", "--preserve-credentials"])
-            .args([env!("CARGO_BIN_EXE_edictd"), "run", "--listen", &holder.address.to_string()])
-            .args(["--relay", &hop.to_string(), "--table", table.to_str().unwrap()])
-            .args(["--data", data.to_str().unwrap()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Daemon { address: holder.address, child, data: holder.data.clone() }
-    };
-    let daemon = start(&holder);
+    let daemon = disk.daemon(&table, hop);
     let mut client = daemon.client();
     for number in 0..10 {
         let text = format!("X-Number: {number}\nSubject: x\n\nbody\n");
@@ -138,11 +192,11 @@ fn a_start_on_a_full_disk_delivers_what_waits() {
     }
     // Nobody listens there yet.
     drop(daemon);
-    let mut filler = std::fs::File::create(holder.data.join("filler")).unwrap();
+    let mut filler = std::fs::File::create(disk.seen.join("filler")).unwrap();
     while filler.write(&[1u8; 4096]).is_ok_and(|n| n > 0) {}
     drop(filler);
 
-    let daemon = start(&holder);
+    let daemon = disk.daemon(&table, hop);
     let mut client = daemon.client();
     assert!(client.command("MAIL FROM:<bob@example.com>").unwrap().starts_with("250"));
     assert!(client.command("RCPT TO:<u@out.example>").unwrap().starts_with("250"));
@@ -152,7 +206,6 @@ fn a_start_on_a_full_disk_delivers_what_waits() {
     wait_for("all mail to arrive", || counts.lock().unwrap().len() == 10);
     drop(daemon);
     assert!(counts.lock().unwrap().values().all(|count| *count == 1), "{counts:?}");
-    let _ = holder.child.kill();
 }
 
 /// A disk that fails: a write of the log that is refused. Nobody is told anything, since the next start may find the message
@@ -200,4 +253,58 @@ fn a_disk_that_cannot_be_written_is_told_at_the_start() {
     daemon.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(status.code(), Some(2), "{said}");
     assert!(said.contains("Read-only file system"), "{said}");
+}
+
+/// The same with mail on it: a start refuses, and leaves all as it is. Once the disk can be written all of it is delivered, once.
+#[test]
+fn mail_on_a_disk_that_cannot_be_written_waits_for_a_start_that_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("edict.table");
+    build_table("every-kind", &table, |_| ());
+    let disk = Disk::mount(folder.path());
+    let hop = free_port();
+    let daemon = disk.daemon(&table, hop);
+    let mut client = daemon.client();
+    for number in 0..10 {
+        let text = format!("X-Number: {number}\nSubject: x\n\nbody\n");
+        let reply = client.message("bob@example.com", &["u@out.example"], &text).unwrap();
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    // Nobody listens there yet: it waits in the log, but for one that somebody holds.
+    let ask = |words: &[&str]| {
+        let out = disk
+            .run(env!("CARGO_BIN_EXE_edictd"))
+            .args(words)
+            .arg("--data")
+            .arg(&disk.data)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{words:?}: {out:?}");
+        out.stdout
+    };
+    let list: serde_json::Value =
+        serde_json::from_slice(&ask(&["queue", "list", "--format", "json"])).unwrap();
+    let held = list[0]["id"].as_str().unwrap();
+    ask(&["queue", "hold", held]);
+    wait_for("a message in the deferred store", || !disk.files("spool/deferred").is_empty());
+    drop(daemon);
+
+    disk.remount("ro");
+    let before = disk.files("spool");
+    let mut daemon = disk.daemon(&table, hop);
+    let status = daemon.child.wait().unwrap();
+    let mut said = String::new();
+    daemon.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("Read-only file system"), "{said}");
+    assert!(disk.files("spool") == before, "something was written");
+
+    disk.remount("rw");
+    let counts = counting_sink::start_at(hop);
+    let daemon = disk.daemon(&table, hop);
+    daemon.client();
+    ask(&["queue", "release", held]);
+    wait_for("all mail to arrive", || counts.lock().unwrap().len() == 10);
+    drop(daemon);
+    assert!(counts.lock().unwrap().values().all(|count| *count == 1), "{counts:?}");
 }

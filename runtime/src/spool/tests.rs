@@ -6,6 +6,7 @@ mod folders;
 mod full;
 mod moves;
 mod power;
+mod read_only;
 mod starts;
 
 use super::deferred::State;
