@@ -234,7 +234,7 @@ fn what_got_a_250_was_taken_when_the_daemon_is_killed() {
     let is_stored = |number: &str| number.ends_with(['3', '6', '9']);
     let load = KillLoad::start(daemon.address, 12, |number| {
         let stored = number.ends_with(['3', '6', '9']);
-        (if stored { "boss@example.com" } else { "bob@example.com" }, "far@out.example")
+        (if stored { "boss@example.com" } else { "bob@example.com" }, &["far@out.example"])
     });
     let Survived { acknowledged, arrived } = kill_campaign::run(&mut daemon, &sink, load, kills);
     let has = |number: &str, who: &str| arrived.contains_key(&(number.to_owned(), who.to_owned()));

@@ -28,15 +28,21 @@ pub fn start_at(address: SocketAddr) -> Counts {
             let counts = Arc::clone(&shared);
             std::thread::spawn(move || {
                 // A connection that breaks off is what the test makes happen.
-                let _ = serve(stream, |number, _| *counts.lock().unwrap().entry(number).or_default() += 1);
+                let count = |number, _: &[String]| *counts.lock().unwrap().entry(number).or_default() += 1;
+                let _ = serve(stream, |_| None, count);
             });
         }
     });
     counts
 }
 
-/// One connection: tells the number of each message, and whom it is for, before 250 is said to its end.
-pub fn serve(stream: TcpStream, taken: impl Fn(String, &[String])) -> std::io::Result<()> {
+/// One connection: asks for each recipient whether something else than 250 is said, and tells the number of each message, and
+/// whom it is for, before 250 is said to its end.
+pub fn serve(
+    stream: TcpStream,
+    refused: impl Fn(&str) -> Option<&'static str>,
+    taken: impl Fn(String, &[String]),
+) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut out = stream.try_clone()?;
     let mut lines = BufReader::new(stream).split(b'\n');
@@ -60,6 +66,9 @@ pub fn serve(stream: TcpStream, taken: impl Fn(String, &[String])) -> std::io::R
             }
         } else if verb.starts_with("EHLO") {
             out.write_all(b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n")?;
+        } else if verb == "DATA" && recipients.is_empty() {
+            // It came together with recipients that are all refused.
+            out.write_all(b"503 5.5.1 for whom\r\n")?;
         } else if verb == "DATA" {
             in_data = true;
             out.write_all(b"354 go on\r\n")?;
@@ -70,6 +79,10 @@ pub fn serve(stream: TcpStream, taken: impl Fn(String, &[String])) -> std::io::R
             if let Some((recipient, _)) = line.split_once('<').and_then(|(_, path)| path.split_once('>'))
                 && verb.starts_with("RCPT")
             {
+                if let Some(reply) = refused(recipient) {
+                    out.write_all(format!("{reply}\r\n").as_bytes())?;
+                    continue;
+                }
                 recipients.push(recipient.to_owned());
             }
             out.write_all(b"250 2.0.0 fine\r\n")?;

@@ -59,8 +59,26 @@ impl Daemon {
         daemon
     }
 
-    /// Starts it again after [`Daemon::kill`] or [`Daemon::stop`], on the same address and data.
+    /// Starts it again after [`Daemon::kill`] or [`Daemon::stop`], on the same address and data, and waits until it answers.
     pub fn restart(&mut self) {
+        self.spawn();
+        let (address, admin) = (self.address, self.data.join("admin.sock"));
+        // The admin socket is there once all listeners are; each of them answers before the next one is open.
+        wait_for("the daemon to listen", || {
+            self.assert_runs();
+            TcpStream::connect(address).is_ok() && UnixStream::connect(&admin).is_ok()
+        });
+    }
+
+    /// Asserts that it did not end by itself.
+    pub fn assert_runs(&mut self) {
+        if let Some(status) = self.child.as_mut().and_then(|c| c.try_wait().unwrap()) {
+            panic!("edictd ended with {status}:\n{}", self.read_log());
+        }
+    }
+
+    /// Starts it again, and waits for nothing.
+    pub fn spawn(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_edictd"))
             .arg("run")
@@ -79,14 +97,6 @@ impl Daemon {
             .spawn()
             .unwrap();
         self.child = Some(child);
-        let (address, admin) = (self.address, self.data.join("admin.sock"));
-        // The admin socket is there once all listeners are; each of them answers before the next one is open.
-        wait_for("the daemon to listen", || {
-            if let Some(status) = self.child.as_mut().and_then(|c| c.try_wait().unwrap()) {
-                panic!("edictd ended with {status}:\n{}", self.read_log());
-            }
-            TcpStream::connect(address).is_ok() && UnixStream::connect(&admin).is_ok()
-        });
     }
 
     /// Its process.

@@ -1,17 +1,24 @@
 //! Kills of a daemon under load, and what may have come twice to its next hop.
 //!
 //! RFC 5321 6.1, RFC 1047: a message comes twice only where the daemon is killed between the next hop's 250 and the record of
-//! it. When that record is on disk is known without a clock: it is handed to the log before the queue is empty, and the log
-//! is written in order, so once the queue was empty and one message more got its 250 all that came before stays where it is.
-//! Each life of the daemon has such a moment, somewhere between its start and its kill; a daemon that forgets what it
-//! delivered would be found out by the first one.
+//! it. When that record is on disk is known without a clock: it is handed to the log, or is in the state of its message, before
+//! the message is gone from the queue or waits for another attempt, and the log is written in order. So once nothing in the
+//! queue was under way and one message more got its 250 all that came before stays where it is. Two in three lives of the
+//! daemon have such a moment, somewhere between start and kill; a daemon that forgets what it delivered would be found out
+//! by the first one. The others are killed at a random moment from the start of the process on, whatever it is at: in
+//! recovery, or with all in its queue that those before left there.
+//!
+//! In some lives the next hop puts a part of the recipients off (450), so that messages wait in the deferred store.
 
 use super::daemon::Daemon;
 use super::kill_load::KillLoad;
-use super::life_sink::{Arrivals, LifeSink};
+use super::life_sink::{self, Arrivals, LifeSink};
+use super::wait_for;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
+use std::net::TcpStream;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// What is left when all kills are over and the queue is empty.
@@ -27,20 +34,36 @@ pub struct Survived {
 pub fn run(daemon: &mut Daemon, sink: &LifeSink, load: KillLoad, kills: u32) -> Survived {
     let mut recorded = Recorded::default();
     let mut killed = Vec::new();
+    // Lives that were killed somewhere from their start on, and those that did not listen yet; messages sent alone.
+    let (mut early, mut deaf, mut alone) = (0, 0, 0);
+    // What the last start took until it listened, in milliseconds.
+    let mut start = 500;
     for kill in 0..kills {
-        std::thread::sleep(random(250));
-        load.send_alone(&format!("alone-{kill}-3"), || {
-            daemon.wait_for_empty_queue();
-            recorded.look(&sink.arrived.lock().unwrap());
-        });
-        std::thread::sleep(Duration::from_millis(20) + random(250));
+        if kill > 0 && chance(3) {
+            daemon.spawn();
+            std::thread::sleep(random(2 * start));
+            daemon.assert_runs();
+            early += 1;
+            deaf += u32::from(TcpStream::connect(daemon.address).is_err());
+        } else {
+            if kill > 0 {
+                let begun = Instant::now();
+                daemon.restart();
+                start = u64::try_from(begun.elapsed().as_millis()).unwrap().clamp(1, 5000);
+            }
+            std::thread::sleep(random(250));
+            load.send_alone(&format!("alone-{kill}-3"), || recorded.look(&at_rest(daemon, sink)));
+            alone += 1;
+            std::thread::sleep(Duration::from_millis(20) + random(250));
+        }
         killed.push(Instant::now());
         daemon.kill();
         sink.next_life();
-        daemon.restart();
+        sink.puts_off.store(chance(2), Ordering::SeqCst);
     }
+    daemon.restart();
     let acknowledged = load.end();
-    daemon.wait_for_empty_queue();
+    drain(daemon, sink);
     let arrived = std::mem::take(&mut *sink.arrived.lock().unwrap());
     recorded.look(&arrived);
 
@@ -57,8 +80,9 @@ pub fn run(daemon: &mut Daemon, sink: &LifeSink, load: KillLoad, kills: u32) -> 
         }
     }
     tell(&format!(
-        "{kills} kills: {} acknowledged; {} reached the next hop, {} of them twice or more ({} copies too many, \
-         the first at most {} ms before the kill), {} of them after they were recorded",
+        "{kills} kills, {early} of them at a random moment of a start, {deaf} before it listened: {} acknowledged; {} \
+         reached the next hop, {} of them twice or more ({} copies too many, the first at most {} ms before the kill), {} \
+         of them after they were recorded",
         acknowledged.len(),
         arrived.len(),
         twice.len(),
@@ -68,7 +92,7 @@ pub fn run(daemon: &mut Daemon, sink: &LifeSink, load: KillLoad, kills: u32) -> 
     ));
     let again = &recorded.again;
     assert!(again.is_empty(), "recorded as delivered, and delivered again: {again:?}");
-    assert!(acknowledged.len() > 2 * kills as usize, "there was load");
+    assert!(acknowledged.len() > alone, "there was load");
     Survived { acknowledged, arrived }
 }
 
@@ -77,8 +101,62 @@ pub fn tell(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
+/// Nothing is put off any more, and all is delivered.
+fn drain(daemon: &Daemon, sink: &LifeSink) {
+    sink.puts_off.store(false, Ordering::SeqCst);
+    wait_for("an empty queue", || {
+        daemon.ask(&["queue", "retry", "--all"]);
+        daemon.counter("queued") == 0
+    });
+}
+
+/// What the next hop had before a moment at which nothing was under way, and all that waits had been tried in this life of the
+/// daemon: of what the kill before it broke off nothing is recorded. Nor is it of whom that cost his 250, if he is put off in
+/// this life: he is left out. Nobody may send meanwhile.
+fn at_rest(daemon: &Daemon, sink: &LifeSink) -> Arrivals {
+    let before: BTreeMap<_, _> =
+        waiting(daemon).into_iter().map(|(id, attempts, _)| (id, attempts)).collect();
+    daemon.ask(&["queue", "retry", "--all"]);
+    wait_for("all to be tried", || {
+        let was_tried = |(id, attempts, _): &Waiting| *attempts > before.get(id).copied().unwrap_or(0);
+        waiting(daemon).iter().all(was_tried)
+    });
+    let mut arrived = Arrivals::default();
+    wait_for("a queue at rest", || {
+        // Before the list is read: what comes meanwhile may be under way.
+        arrived = sink.arrived.lock().unwrap().clone();
+        waiting(daemon).iter().all(|(.., deferred)| *deferred)
+    });
+    let puts_off = sink.puts_off.load(Ordering::SeqCst);
+    arrived.retain(|(_, to), _| !(puts_off && life_sink::is_later(to)));
+    arrived
+}
+
+/// A message in the queue, how often it was tried, and whether it waits for another attempt.
+type Waiting = (String, u64, bool);
+
+fn waiting(daemon: &Daemon) -> Vec<Waiting> {
+    let (code, text) = daemon.ask(&["queue", "list", "--format", "json"]);
+    assert_eq!(code, 0, "{text}");
+    let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let one = |message: &serde_json::Value| {
+        let id = message["id"].as_str().unwrap().to_owned();
+        (id, message["attempts"].as_u64().unwrap(), message["state"] == "deferred")
+    };
+    list.as_array().unwrap().iter().map(one).collect()
+}
+
 fn random(below: u64) -> Duration {
-    Duration::from_millis(RandomState::new().build_hasher().finish() % below)
+    Duration::from_millis(any() % below)
+}
+
+/// Once in so many times.
+fn chance(times: u64) -> bool {
+    any().is_multiple_of(times)
+}
+
+fn any() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// How often what is recorded as delivered came.
@@ -89,7 +167,7 @@ struct Recorded {
 }
 
 impl Recorded {
-    /// All that came is to be recorded from now on.
+    /// What came up to then is recorded from now on.
     fn look(&mut self, arrived: &Arrivals) {
         for (what, copies) in arrived {
             if *self.times.entry(what.clone()).or_insert(copies.len()) != copies.len() {

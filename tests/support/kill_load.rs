@@ -8,10 +8,13 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// Sender and recipients of the message of a number.
+pub type Envelope = fn(&str) -> (&'static str, &'static [&'static str]);
+
 /// Clients at work. Each message has a number of its own, in `X-Number`.
 pub struct KillLoad {
     address: SocketAddr,
-    envelope: fn(&str) -> (&str, &str),
+    envelope: Envelope,
     stop: Arc<AtomicBool>,
     /// Whoever sends holds it, with others.
     at_work: Arc<RwLock<()>>,
@@ -20,8 +23,8 @@ pub struct KillLoad {
 }
 
 impl KillLoad {
-    /// So many clients, each sending one message after the other; `envelope` gives sender and recipient of a number.
-    pub fn start(address: SocketAddr, clients: usize, envelope: fn(&str) -> (&str, &str)) -> Self {
+    /// So many clients, each sending one message after the other; `envelope` gives sender and recipients of a number.
+    pub fn start(address: SocketAddr, clients: usize, envelope: Envelope) -> Self {
         let (stop, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (acknowledged, at_work) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(RwLock::new(())));
         let clients = (0..clients).map(|_| {
@@ -73,8 +76,8 @@ impl KillLoad {
     }
 }
 
-fn send(client: &mut Client, envelope: fn(&str) -> (&str, &str), number: &str) -> std::io::Result<String> {
+fn send(client: &mut Client, envelope: Envelope, number: &str) -> std::io::Result<String> {
     let message = format!("X-Number: {number}\nSubject: n\n\n{}", "body\n".repeat(200));
     let (from, to) = envelope(number);
-    client.message(from, &[to], &message)
+    client.message(from, to, &message)
 }

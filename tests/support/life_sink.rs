@@ -1,10 +1,11 @@
-//! [`counting_sink`], which also tells in which life of a daemon each message came.
+//! [`counting_sink`], which also tells in which life of a daemon each message came. Of recipients it never takes `never@…`, and
+//! puts `later@…` off where it is told to.
 
 use super::{counting_sink, free_port, wait_for};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -18,6 +19,8 @@ pub struct LifeSink {
     pub address: SocketAddr,
     /// By the value of a message's `X-Number` field and a recipient: the lives of the daemon in which it came, and when.
     pub arrived: Arc<Mutex<Arrivals>>,
+    /// Whether `later@…` is put off.
+    pub puts_off: Arc<AtomicBool>,
     open: Arc<AtomicUsize>,
     life: Arc<AtomicU64>,
 }
@@ -26,7 +29,13 @@ pub struct LifeSink {
 pub fn start() -> LifeSink {
     let address = free_port();
     let listener = TcpListener::bind(address).unwrap();
-    let sink = LifeSink { address, arrived: Arc::default(), open: Arc::default(), life: Arc::default() };
+    let sink = LifeSink {
+        address,
+        arrived: Arc::default(),
+        puts_off: Arc::default(),
+        open: Arc::default(),
+        life: Arc::default(),
+    };
     let shared = sink.clone();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -34,7 +43,12 @@ pub fn start() -> LifeSink {
             sink.open.fetch_add(1, Ordering::SeqCst);
             std::thread::spawn(move || {
                 // A connection that breaks off is what the test makes happen.
-                let _ = counting_sink::serve(stream, |number, recipients| {
+                let refused = |to: &str| {
+                    let later = is_later(to) && sink.puts_off.load(Ordering::SeqCst);
+                    let later = later.then_some("450 4.2.0 later");
+                    if to.starts_with("never@") { Some("550 5.1.1 never") } else { later }
+                };
+                let _ = counting_sink::serve(stream, refused, |number, recipients| {
                     let came = (sink.life.load(Ordering::SeqCst), Instant::now());
                     let mut arrived = sink.arrived.lock().unwrap();
                     for recipient in recipients {
@@ -46,6 +60,11 @@ pub fn start() -> LifeSink {
         }
     });
     sink
+}
+
+/// Whether this recipient is put off where the sink is told to.
+pub fn is_later(to: &str) -> bool {
+    to.starts_with("later@")
 }
 
 impl LifeSink {
