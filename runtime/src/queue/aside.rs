@@ -246,16 +246,16 @@ impl Inner {
     }
 
     /// Notes who needs nothing more, and of whom was told, durably.
-    async fn write_down(&self, entry: &Entry, known: Fates) {
+    async fn write_down(self: &Arc<Self>, entry: &Arc<Entry>, known: Fates) {
         if known == Fates::default() {
             return;
         }
-        self.note_known(entry.id, known.clone());
+        self.note_known(entry, known);
         if let Err(error) = self.spool.flush().await {
             tracing::warn!(id = %entry.id, %error, "who was given up is noted at the end of the attempt");
         }
         if entry.place() == Place::Deferred {
-            self.merge(entry.id, known).await;
+            self.save_later(entry);
         }
     }
 

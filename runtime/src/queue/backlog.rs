@@ -324,12 +324,20 @@ impl Inner {
             let state = state(&record);
             spool.deferred().put(&record, &state).map_err(|e| SpoolError::Unreadable(e.to_string()))
         });
-        copied.await.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten()?;
+        let copied = copied.await.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten();
+        if copied.is_err() {
+            self.leftovers.insert(id);
+        }
+        copied?;
         let noted = self.spool.note_durably(&Note::Moved(id)).await;
+        if noted.is_ok() {
+            self.leftovers.remove(id);
+        }
         if let Err(SpoolError::Full | SpoolError::Slow) = noted {
             // A restart would take it up once more.
             if let Err(error) = self.spool.remove_deferred(id).await {
                 tracing::error!(%id, %error, "a copy of a message in the log cannot be removed");
+                self.leftovers.insert(id);
             }
         }
         noted

@@ -10,7 +10,7 @@ use super::wish::Wish;
 use crate::deliver::{Hand, Outcome};
 use crate::envelope::{MessageId, Record};
 use crate::spool::deferred::{Fates, State, Word, Words};
-use crate::spool::{Position, SpoolError};
+use crate::spool::{KeptLog, Position, SpoolError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -67,6 +67,8 @@ pub(super) struct Progress {
     pub results: Results,
     /// Whether it is written down who has the message.
     pub saving: Saving,
+    /// Until its state says what is known, or the message is gone, the log does.
+    pub kept: Option<KeptLog>,
     /// More is to be done at the end than to forget the message.
     pub slow: bool,
     /// Recipients of whom the author is to be told when they have it, sorted; nearly always nobody.

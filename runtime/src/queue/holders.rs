@@ -3,13 +3,14 @@
 //!
 //! A message in the log needs a note there. The log forgets its notes when it moves on, so of one in the deferred store the
 //! state says it, too: one task of the message writes that, each time all that is known by then. It is a part of the attempt.
+//! Until that is written, and at the end of the attempt until the message is stored or gone, the log [is kept](KeptLog).
 
 use super::Inner;
 use super::entry::{Entry, Place};
+use super::settlers::DISK_WAIT;
 use crate::deliver::Outcome;
-use crate::envelope::MessageId;
-use crate::spool::Note;
 use crate::spool::deferred::Fates;
+use crate::spool::{KeptLog, Note};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -53,7 +54,12 @@ impl Inner {
 
     /// Notes who needs nothing more, and before that what is told of them: it is never known of a recipient that he has the
     /// message, and not that his author is to hear of it.
-    pub(super) fn note_known(&self, id: MessageId, known: Fates) {
+    pub(super) fn note_known(&self, entry: &Entry, known: Fates) {
+        let id = entry.id;
+        if !matches!(entry.place(), Place::Log(_)) {
+            // The frame of one in the log keeps its notes.
+            keep(entry, self.spool.keep_log());
+        }
         if !known.words.is_empty() {
             self.spool.note(&Note::Words(id, known.words));
         }
@@ -64,7 +70,7 @@ impl Inner {
 
     /// Writes down what the progress of the attempt says already.
     pub(super) fn write_known(self: &Arc<Self>, entry: &Arc<Entry>, known: Fates) {
-        self.note_known(entry.id, known);
+        self.note_known(entry, known);
         // Whoever moves it just now adds what came meanwhile.
         if entry.place() == Place::Deferred {
             self.save_later(entry);
@@ -72,7 +78,7 @@ impl Inner {
     }
 
     /// Has what is known of an attempt written into the state of its message.
-    fn save_later(self: &Arc<Self>, entry: &Arc<Entry>) {
+    pub(super) fn save_later(self: &Arc<Self>, entry: &Arc<Entry>) {
         {
             let mut progress = entry.progress();
             if progress.outstanding == 0 {
@@ -89,33 +95,63 @@ impl Inner {
         let (inner, entry) = (Arc::clone(self), Arc::clone(entry));
         inner.settling.fetch_add(1, Ordering::SeqCst);
         tokio::spawn(async move {
-            while let Some(known) = to_save(&entry) {
-                inner.merge(entry.id, known).await;
+            while let Some((known, kept)) = to_save(&entry) {
+                if inner.merge(&entry, known).await {
+                    continue;
+                }
+                if let Some(kept) = kept {
+                    keep(&entry, kept);
+                }
+                if !inner.may_save_again(&entry).await {
+                    break;
+                }
             }
             inner.part_done(entry);
             inner.settling.fetch_sub(1, Ordering::SeqCst);
         });
     }
 
-    /// Adds what is known of recipients to the state of a deferred message.
-    pub(super) async fn merge(&self, id: MessageId, known: Fates) {
+    /// Waits before a state is written again that could not be. False where the attempt ends, which writes all of it.
+    async fn may_save_again(&self, entry: &Entry) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(DISK_WAIT) => {}
+            () = self.stop() => {}
+        }
+        let mut progress = entry.progress();
+        let on = progress.outstanding > 1 && !self.draining();
+        progress.saving = if on { Saving::Behind } else { Saving::Idle };
+        on
+    }
+
+    /// Adds what is known of recipients to the state of a deferred message. False: the log alone says it.
+    async fn merge(&self, entry: &Entry, known: Fates) -> bool {
+        let id = entry.id;
         let _mover = self.movers.acquire().await;
         let spool = self.spool.clone();
         let merge = move || spool.deferred().merge(id, &known.settled, &known.words);
         let merged = tokio::task::spawn_blocking(merge).await;
-        if let Err(error) = merged.map_err(std::io::Error::other).flatten() {
+        let merged = merged.map_err(std::io::Error::other).flatten();
+        if let Err(error) = &merged {
             tracing::warn!(%id, %error, "who has a message is noted in the log alone for now");
         }
+        merged.is_ok()
     }
 }
 
-/// What is to be written next, if anything.
-fn to_save(entry: &Entry) -> Option<Fates> {
+/// Keeps the log for a message, where it is not kept already.
+pub(super) fn keep(entry: &Entry, kept: KeptLog) {
+    let mut progress = entry.progress();
+    let before = progress.kept.take();
+    progress.kept = Some(kept.or_older(before));
+}
+
+/// What is to be written next, if anything, and what keeps the log until it is.
+fn to_save(entry: &Entry) -> Option<(Fates, Option<KeptLog>)> {
     let mut progress = entry.progress();
     if progress.saving != Saving::Behind {
         progress.saving = Saving::Idle;
         return None;
     }
     progress.saving = Saving::Busy;
-    Some(progress.results.fates())
+    Some((progress.results.fates(), progress.kept.take()))
 }

@@ -19,6 +19,7 @@ pub mod flush;
 mod holders;
 mod hop;
 mod index;
+mod leftovers;
 pub(crate) mod notice;
 mod parts;
 mod room;
@@ -59,6 +60,7 @@ use crowd::{Crowd, Proven};
 use entry::Entry;
 use hop::Lane;
 use index::Index;
+use leftovers::Leftovers;
 use room::Rooms;
 use route::{Guide, LiveGuide};
 use rustls::RootCertStore;
@@ -206,6 +208,8 @@ struct Inner {
     index: Mutex<Index>,
     /// What is to be taken up from the log.
     backlog: Backlog,
+    /// Messages in the log that may have files in the deferred store.
+    leftovers: Leftovers,
     /// What the last run knew of recipients, where no state says so.
     fates: Mutex<HashMap<MessageId, Fates>>,
     /// Notices that the last run made, sorted.
@@ -283,6 +287,7 @@ impl Queue {
             index: Mutex::default(),
             backlog: Backlog::default(),
             fates: Mutex::default(),
+            leftovers: Leftovers::default(),
             made_before: OnceLock::new(),
             bell: Notify::new(),
             active: Mutex::default(),

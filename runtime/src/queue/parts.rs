@@ -2,6 +2,7 @@
 
 use super::crowd;
 use super::entry::{Entry, Job, Place, Progress, Results};
+use super::holders;
 use super::notice::tells_of_delay;
 use super::route::Hop;
 use super::shares::Origin;
@@ -188,7 +189,7 @@ impl Inner {
             None => self.write_known(&entry, known),
             Some((_, false)) => self.forget_log(&entry),
             Some((results, true)) => {
-                self.note_known(entry.id, known);
+                self.note_known(&entry, known);
                 return self.settle_later(entry, results);
             }
         }
@@ -207,7 +208,8 @@ impl Inner {
         }
         let results = std::mem::take(&mut progress.results);
         let all = results.each.iter().all(|(.., o)| matches!(o, Outcome::Delivered { .. }));
-        let slow = progress.slow || !all || results.aside.is_some() || entry.place() == Place::Deferred;
+        let there = entry.place() == Place::Deferred || self.leftovers.contains(entry.id);
+        let slow = progress.slow || !all || results.aside.is_some() || there;
         Some((results, slow))
     }
 
@@ -232,11 +234,17 @@ impl Inner {
     pub(super) fn settle_later(self: &Arc<Self>, entry: Arc<Entry>, results: Results) {
         let inner = Arc::clone(self);
         inner.settling.fetch_add(1, Ordering::SeqCst);
+        if !matches!(entry.place(), Place::Log(_)) {
+            holders::keep(&entry, inner.spool.keep_log());
+        }
         let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             let id = entry.id;
             if let Err(error) = inner.settle(&entry, results).await {
                 // What is on disk is as it was: the restart finds it.
                 tracing::error!(%id, %error, "an attempt cannot be recorded");
+                if let Some(kept) = entry.progress().kept.take() {
+                    kept.stays();
+                }
             }
             inner.settling.fetch_sub(1, Ordering::SeqCst);
         });

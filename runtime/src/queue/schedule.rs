@@ -2,6 +2,7 @@
 
 use super::ages::waits;
 use super::entry::{Entry, LARGE, Place, Start};
+use super::holders;
 use super::index::{Index, TAKING};
 use super::turns::FARTHEST;
 use super::{Inner, now};
@@ -192,12 +193,12 @@ impl Inner {
         let copied = self.copy_to_store(id, position, state).await;
         entry.move_from(|_| Some(if copied.is_ok() { Place::Deferred } else { Place::Log(position) }));
         copied?;
-        self.spool.release(position);
-        // Who was served meanwhile stands in the log alone.
-        let more = entry.progress().results.fates();
-        if more != known {
-            self.merge(id, more).await;
+        // Who was served meanwhile stands in the log alone, which its frame keeps no longer.
+        if entry.progress().results.fates() != known {
+            holders::keep(entry, self.spool.keep_log_of(position));
+            self.save_later(entry);
         }
+        self.spool.release(position);
         Ok(true)
     }
 }

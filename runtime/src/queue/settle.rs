@@ -325,12 +325,16 @@ impl Inner {
         let place = entry.settled_place().await;
         let _mover = self.movers.acquire().await;
         let (spool, id, record, state) = (self.spool.clone(), entry.id, record.cloned(), state.clone());
+        let in_log = place != Place::Deferred;
         let stored = tokio::task::spawn_blocking(move || match (place, record) {
             (Place::Log(_) | Place::Moving(_), Some(record)) => spool.deferred().put(&record, &state),
             _ => spool.deferred().update(id, &state),
         });
         stored.await.map_err(std::io::Error::other).flatten().map_err(|error| {
             tracing::warn!(%id, %error, "a message cannot be stored for its next attempt yet");
+            if in_log {
+                self.leftovers.insert(id);
+            }
             match self.draining() {
                 true => Unsettled::Failed(SpoolError::Unreadable(error.to_string())),
                 // A folder that cannot be written keeps no turn from others.
@@ -344,6 +348,7 @@ impl Inner {
         let place = entry.settled_place().await;
         if let Place::Log(position) = place {
             self.note_moved(entry.id).await?;
+            self.leftovers.remove(entry.id);
             self.spool.release(position);
         }
         let late = {
@@ -395,7 +400,7 @@ impl Inner {
     /// # Errors
     /// What the disk says, when the queue drains: the restart finds it.
     async fn forget(&self, entry: &Arc<Entry>) -> Result<(), SpoolError> {
-        if entry.settled_place().await == Place::Deferred {
+        if entry.settled_place().await == Place::Deferred || self.leftovers.contains(entry.id) {
             let mut waits = None;
             while let Err(error) = self.spool.remove_deferred(entry.id).await {
                 if self.stopping() {
@@ -410,6 +415,7 @@ impl Inner {
                     () = self.stop() => {}
                 }
             }
+            self.leftovers.remove(entry.id);
         }
         self.forget_log(entry);
         Ok(())

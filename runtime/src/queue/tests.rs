@@ -19,6 +19,7 @@ mod groups;
 mod hang;
 mod holders;
 mod hostile;
+mod kept;
 mod killed;
 mod listing;
 mod logged;

@@ -27,8 +27,6 @@ const MAGIC: &[u8; 8] = b"EDICTMS1";
 const HEADER: usize = 32;
 /// Folders that the messages are spread over.
 const FANS: usize = 256;
-/// The largest state taken, in bytes.
-const MAX_STATE: u64 = 16 << 20;
 
 /// The store.
 pub struct Deferred {
@@ -287,7 +285,7 @@ impl Deferred {
     fn read_state(&self, id: MessageId) -> io::Result<Option<State>> {
         let file = self.disk.open(&self.path(id, ".s"), Mode::Read)?;
         let length = file.length()?;
-        if !(8..=MAX_STATE).contains(&length) {
+        if !(8..=state::MAX).contains(&length) {
             return Ok(None);
         }
         let bytes = read_exact(&*file, 0, usize::try_from(length).unwrap_or(0))?;

@@ -6,7 +6,8 @@
 //! found again by [`recover`], which cuts a torn tail and steps over bad records.
 //!
 //! Where to look: [`frame`] for the bytes, [`segment`] for files and accounts of segments, [`rotate`] for the way from one to the next,
-//! [`shared`] for what handles and thread both know, room on the disk among it, [`doubles`] for what is in log and store at once.
+//! [`shared`] for what handles and thread both know, room on the disk among it, [`doubles`] for what is in log and store at once,
+//! [`kept`] for who needs the log's notes.
 //!
 //! Must not know: routes, SMTP, what a delivery is. Limits: one process per data folder (held by a
 //! lock); after a failed sync or write nothing is accepted until a restart, since what the disk holds
@@ -17,6 +18,7 @@ pub mod deferred;
 pub mod disk;
 mod doubles;
 mod frame;
+mod kept;
 mod recover;
 mod rotate;
 mod segment;
@@ -30,6 +32,7 @@ pub(crate) use sim::SimDisk as TestDisk;
 #[cfg(test)]
 pub(crate) use tests::{leave_no_room, record as test_record};
 
+pub use kept::KeptLog;
 pub use recover::{Recovered, Recovery};
 
 use crate::envelope::{MessageId, Record, Usage};

@@ -27,6 +27,7 @@ use super::segment::{self, Log, Segment};
 use super::{Ledger, Options, Position, SpoolError, folder_error};
 use crate::envelope::MessageId;
 use found::{Found, Seen};
+use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
@@ -63,6 +64,12 @@ pub struct Recovery {
     pub sent_notices: HashSet<MessageId>,
 }
 
+/// Whether a disk says that it has lost what a file is, and no more than that: not that somebody may not read it.
+fn is_damage(error: &io::Error) -> bool {
+    let codes = [Errno::IO, Errno::UCLEAN].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
+
 /// Scans the log. The last part is what it alone knows of deferred messages.
 pub(super) fn recover(
     disk: &Arc<dyn Disk>,
@@ -96,16 +103,23 @@ pub(super) fn recover(
             continue;
         };
         log.next_number = log.next_number.max(number.saturating_add(1));
-        let file = match disk.open(&segment::path(folder, number), Mode::Write) {
+        let path = segment::path(folder, number);
+        let file = match disk.open(&path, Mode::Write) {
             // It has the name of a segment, and is none.
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
                 let kept = segment::set_aside(&**disk, folder, number).map_err(failed)?;
                 tracing::error!(folder = %kept.display(), "a folder among the segments of the spool's log is set aside");
                 continue;
             }
-            file => file.map_err(failed)?,
+            // Its inode is what the disk does not give.
+            Err(error) if is_damage(&error) => {
+                unreadable.push((number, error));
+                continue;
+            }
+            file => file.map_err(|e| folder_error(&path, &e))?,
         };
-        let whole = file.length().map_err(failed)? == u64::from(options.segment) && !unfit.contains(&number);
+        let whole = file.length().map_err(|e| folder_error(&path, &e))? == u64::from(options.segment)
+            && !unfit.contains(&number);
         let header = match segment::header(&*file, options.segment) {
             Ok(header) => header,
             Err(error) => {
@@ -136,7 +150,7 @@ pub(super) fn recover(
         let kept = segment::set_aside(&**disk, folder, number).map_err(failed)?;
         tracing::error!(
             file = %kept.display(), %error,
-            "neither header of a segment of the spool's log can be read: what stands in it is kept for people"
+            "a segment of the spool's log cannot be read, not even its headers: what stands in it is kept for people"
         );
         lost = true;
     }

@@ -49,6 +49,8 @@ struct State {
     fail_dir_syncs: bool,
     fail_removes: bool,
     opens_each: Option<u64>,
+    /// Files that cannot be opened, and why.
+    unopenable: Vec<(usize, i32)>,
     /// Folders that cannot be listed.
     hidden: Vec<PathBuf>,
     /// Folders in which nothing can be renamed.
@@ -165,6 +167,12 @@ impl SimDisk {
     pub fn fail_opens_but_each(&self, count: u64) {
         let mut state = self.state();
         (state.fail_opens, state.opens_each) = (true, Some(count));
+    }
+    /// Lets a file not be opened with this error, whatever its name is from now on.
+    pub fn fail_opens_of(&self, path: &Path, error: i32) {
+        let mut state = self.state();
+        let id = state.dirs[path.parent().unwrap()].now[path.file_name().unwrap().to_str().unwrap()];
+        state.unopenable.push((id, error));
     }
     /// How many were not opened for that.
     pub fn refused(&self) -> u64 {
@@ -366,6 +374,9 @@ impl Disk for SimDisk {
             if !opens {
                 return Err(io::Error::from_raw_os_error(24));
             }
+        }
+        if let Some((_, error)) = state.unopenable.iter().find(|(id, _)| there == Some(*id)) {
+            return Err(io::Error::from_raw_os_error(*error));
         }
         let id = match (there, mode) {
             (Some(FOLDER), _) => return Err(io::ErrorKind::IsADirectory.into()),

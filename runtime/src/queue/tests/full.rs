@@ -64,6 +64,11 @@ pub(super) async fn fill(queue: &Queue, disk: &TestDisk) {
     while queue.inner.spool.append(Arc::new(message(1000, &["x@here.example"], &text))).await.is_ok() {}
 }
 
+/// Waits until so many wait for the disk.
+pub(super) async fn until_waiting(queue: &Queue, count: usize) {
+    wait("some wait for the disk", || queue.inner.settlers.waiting() == count).await;
+}
+
 /// What is put off for long is taken now, and is done with.
 async fn is_done_with(queue: &Queue, seen: &Seen) {
     assert_eq!(queue.retry_all().await, 1);
@@ -164,7 +169,7 @@ async fn reads_that_fail_now_and_then_do_not_add_up() {
     queue.inner.hot_bytes.fetch_add(16 << 20, Ordering::Relaxed);
     fill(&queue, &disk).await;
     queue.release(MessageId(1)).await.unwrap();
-    wait("its notice waits for room", || queue.inner.settlers.waiting() == 1).await;
+    until_waiting(&queue, 1).await;
     disk.fail_opens_but_each(8);
     let enough = disk.refused() + u64::from(MOST_READS) + 16;
     wait("it is read again and again", || disk.refused() > enough).await;
@@ -194,18 +199,18 @@ async fn what_cannot_be_removed_is_under_way() {
         if removed {
             // Its state cannot be written.
             disk.fail_creates(true);
-            wait("it waits for room", || queue.inner.settlers.waiting() == 1).await;
+            until_waiting(&queue, 1).await;
             assert_eq!(queue.remove(id).await, Err(admin::QueueError::Ending(id)));
         } else {
             ready.store(true, Ordering::SeqCst);
-            wait("it is delivered, and waits", || queue.inner.settlers.waiting() == 1).await;
+            until_waiting(&queue, 1).await;
         }
         assert_eq!((queue.counters().queued, seen.all().len()), (1, 1));
         assert_eq!(queue.show(id).await.unwrap().listed.then, removed.then_some("removed"));
         disk.fail_creates(false);
         disk.fail_removes(false);
         empty(&queue).await;
-        wait("nobody waits", || queue.inner.settlers.waiting() == 0).await;
+        until_waiting(&queue, 0).await;
     }
     assert_eq!(seen.all().len(), 1);
     drop(queue);

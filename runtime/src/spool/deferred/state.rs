@@ -87,7 +87,32 @@ impl State {
     }
 }
 
+/// The largest state, in bytes.
+pub(super) const MAX: u64 = 16 << 20;
+
+/// Of very many recipients not all reasons are kept, which are for people to read.
+///
+/// # Errors
+/// What else there is to say is too much.
 pub(super) fn encode(state: &State) -> io::Result<Vec<u8>> {
+    let bytes = encode_whole(state)?;
+    if bytes.len() as u64 <= MAX {
+        return Ok(bytes);
+    }
+    let mut less = state.clone();
+    loop {
+        less.reasons.truncate(less.reasons.len() / 2);
+        let bytes = encode_whole(&less)?;
+        if bytes.len() as u64 <= MAX {
+            return Ok(bytes);
+        }
+        if less.reasons.is_empty() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+    }
+}
+
+fn encode_whole(state: &State) -> io::Result<Vec<u8>> {
     let mut body = postcard::to_allocvec(state).map_err(io::Error::other)?;
     if state.since != 0 || !state.words.is_empty() {
         body = postcard::to_extend(&state.since, body).map_err(io::Error::other)?;

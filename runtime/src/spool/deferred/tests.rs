@@ -315,6 +315,20 @@ fn what_is_set_aside_is_gone_by_any_name() {
     assert!(store.set_aside(MessageId(1)).is_err(), "there is nothing left");
 }
 
+/// A list of very many members at a server that says much to each: what is known of them is kept, and some of what it said.
+#[test]
+fn a_state_of_very_many_recipients_is_read_as_it_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = on_disk(folder.path());
+    let id = MessageId(1);
+    let reasons = (0..40_000).map(|target| (0, target, "x".repeat(480))).collect();
+    let state = State { attempts: 3, settled: vec![(1, 1)], reasons, ..State::default() };
+    store.put(&record(1), &state).unwrap();
+    let found = store.state(id).unwrap();
+    assert_eq!((found.attempts, found.held, &found.settled), (3, false, &state.settled));
+    assert!(!found.reasons.is_empty() && state.reasons.starts_with(&found.reasons));
+}
+
 /// States grew at their end: each form of before is read.
 #[test]
 fn states_of_older_versions_are_read() {

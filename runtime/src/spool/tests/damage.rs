@@ -72,6 +72,23 @@ fn a_segment_without_a_header_is_kept_and_not_used_again() {
     assert_eq!(kept(&disk, 8), (names, 8));
 }
 
+/// So it is where the disk has lost the file itself. One that may not be opened is left alone, and named: others may not lack what
+/// it says is done.
+#[test]
+fn a_segment_that_cannot_be_opened_takes_no_other_along() {
+    let disk = filled(10);
+    disk.fail_opens_of(Path::new(FIRST), 5);
+    let (spool, found) = open(&disk, &Arc::default());
+    assert_eq!(ids(&found), [9, 10]);
+    drop(spool);
+    let disk = filled(10);
+    disk.fail_opens_of(Path::new(FIRST), 13);
+    let options = Options { segment: 64 << 10, reserve: 1 << 20, spare: 2 };
+    let opened = Spool::open_on(Arc::new(disk), Path::new("/data"), options, Arc::new(NoLedger), None);
+    let Err(SpoolError::Folder { path, .. }) = opened else { panic!("it is not left alone") };
+    assert_eq!(path, Path::new(FIRST));
+}
+
 /// The last frame of a segment has nothing behind it there; the next segment says which number it begins with.
 #[test]
 fn damage_at_the_end_of_a_segment_is_no_torn_tail() {
