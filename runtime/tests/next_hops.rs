@@ -8,10 +8,14 @@ mod tests {
     use edict_runtime::deliver::{Letter, Outcome, Pace, Reason};
     use edict_runtime::envelope::{Body, Dispatch, DispatchKind, MessageId, Notify, Ret, Submitted, Target};
     use std::fmt::Write as _;
+    use std::future::poll_fn;
     use std::path::Path;
+    use std::pin::Pin;
+    use std::task::Poll;
     use std::time::Duration;
-    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
+    use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
     use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+    use tokio::task::{unconstrained, yield_now};
 
     /// How long a next hop may be silent in a dialogue. None is silent that should not be, however busy the machine is.
     const PATIENCE: Duration = Duration::from_secs(5);
@@ -180,10 +184,35 @@ mod tests {
         dialogue
     }
 
+    /// What the client sent beyond all that was heard.
+    async fn beyond(stream: &mut BufReader<DuplexStream>) -> String {
+        // All share a thread: by then the client has said all that it says before it hears more.
+        for _ in 0..4 {
+            yield_now().await;
+        }
+        let more = poll_fn(|context| match Pin::new(&mut *stream).poll_fill_buf(context) {
+            Poll::Ready(Ok(more)) => Poll::Ready(String::from_utf8_lossy(more).into_owned()),
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(String::new()),
+        });
+        unconstrained(more).await
+    }
+
     /// Plays the next hop. Says what went against the script.
     async fn hop(stream: DuplexStream, lines: Vec<Line>, (again, mut rests): Waits) -> Result<(), String> {
         let mut stream = BufReader::new(stream);
+        let (mut pipelining, mut heard) = (false, false);
         for line in lines {
+            let hears = matches!(line, Line::Hears(_) | Line::Takes(_));
+            // Before it is answered, nothing follows a command.
+            if std::mem::replace(&mut heard, hears) && !hears && !pipelining {
+                let more = beyond(&mut stream).await;
+                if !more.is_empty() {
+                    return Err(format!("sent without waiting, though PIPELINING is not offered: {more:?}"));
+                }
+            }
+            if let Line::Says(bytes) = &line {
+                pipelining |= bytes.windows(10).any(|word| word.eq_ignore_ascii_case(b"PIPELINING"));
+            }
             match line {
                 // The client may have given up on us; what it then sees is what is tested.
                 Line::Says(bytes) => drop(stream.write_all(&bytes).await),

@@ -241,6 +241,7 @@ mod tests {
         let asking = ask(100, "closed.example");
         until(|| second.heard("RCPT") == 32).await;
         until(|| first.open.load(Ordering::SeqCst) == 0).await;
+        assert_eq!(first.heard("QUIT"), 8, "each of those that make room is told so");
         assert_eq!(second.connections.load(Ordering::SeqCst), 32);
         second.shut.store(false, Ordering::SeqCst);
         for one in asking {

@@ -10,7 +10,7 @@ pub use crate::dkim::Signer;
 use crate::within::within;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::unconstrained;
@@ -256,6 +256,21 @@ impl Session {
         self.opened.elapsed()
     }
 
+    /// Hears the greeting and says EHLO. Where either is refused it takes leave (RFC 5321 3.1).
+    ///
+    /// # Errors
+    /// Where there is nobody to talk to.
+    pub async fn greeted(mut self, name: &str) -> Result<Self, Trouble> {
+        let welcome = async {
+            self.greeting().await?;
+            self.hello(name).await
+        };
+        match welcome.await {
+            Ok(()) => Ok(self),
+            Err(trouble) => Err(self.part_for(trouble)),
+        }
+    }
+
     /// Reads the greeting.
     ///
     /// # Errors
@@ -314,15 +329,31 @@ impl Session {
 
     /// Takes leave, without waiting for much.
     pub async fn quit(mut self) {
-        // Behind commands that were sent ahead, QUIT could be taken for a line of a message.
-        if self.usable() && !self.ahead {
-            let farewell = async {
-                self.stream.write_all(b"QUIT\r\n").await?;
-                self.stream.shutdown().await
-            };
-            // A next hop that does not hear it notices the closed connection.
-            let _ = timeout(Duration::from_secs(2), farewell).await;
+        // A next hop that does not hear it notices the closed connection.
+        let _ = timeout(Duration::from_secs(2), self.farewell()).await;
+    }
+
+    /// Takes leave of a connection at rest, without waiting for anything: what cannot be written at once is left out.
+    pub fn part(mut self) {
+        let farewell = pin!(unconstrained(self.farewell()));
+        let _ = farewell.poll(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// Takes leave of one that can be talked to and is of no use, and gives back why. What broke or fell silent hears nothing.
+    pub(super) fn part_for(self, trouble: Trouble) -> Trouble {
+        if !matches!(trouble, Trouble::Lost(_) | Trouble::Silent | Trouble::Reply(_)) {
+            self.part();
         }
+        trouble
+    }
+
+    /// Says QUIT, where it is taken for that: behind commands that were sent ahead it could be a line of a message.
+    async fn farewell(&mut self) -> std::io::Result<()> {
+        if !self.usable() || self.ahead {
+            return Ok(());
+        }
+        self.stream.write_all(b"QUIT\r\n").await?;
+        self.stream.shutdown().await
     }
 
     /// Writes what is in `out`, unless something was said before that: it belongs to no command.

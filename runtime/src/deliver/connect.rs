@@ -100,10 +100,7 @@ impl Dialer {
                         Ok(Err(error)) => return Err(Trouble::Connect(shown, error.to_string())),
                         Err(_) => return Err(Trouble::Connect(shown, "no answer in time".to_owned())),
                     };
-                    let mut session = Session::new(Box::new(stream), shown, true, self.timeouts);
-                    session.greeting().await?;
-                    session.hello(hostname).await?;
-                    Ok(session)
+                    Session::new(Box::new(stream), shown, true, self.timeouts).greeted(hostname).await
                 }
                 Local::LmtpTcp(name, port) => {
                     let host = Host { name: name.clone(), port: *port };
@@ -305,14 +302,14 @@ impl Dialer {
             stream = self.encrypt(stream, &host.name, true).await?;
             encrypted = true;
         }
-        let mut session = Session::new(stream, peer(host, address), way.lmtp, self.timeouts);
-        session.greeting().await?;
-        session.hello(hostname).await?;
+        let session = Session::new(stream, peer(host, address), way.lmtp, self.timeouts);
+        let mut session = session.greeted(hostname).await?;
         // An LMTP server of this machine may well have its name.
         if !way.lmtp && session.is(hostname) {
             let text = format!("{} is this very server: the mail would loop", session.peer);
             // An MX that names us is for the domain's owner to mend, a relay for ours.
-            return Err(if way.by_mx { Trouble::Never((5, 4, 6), text) } else { Trouble::Loop(text) });
+            let trouble = if way.by_mx { Trouble::Never((5, 4, 6), text) } else { Trouble::Loop(text) };
+            return Err(session.part_for(trouble));
         }
         if !encrypted && tls != RelayTls::Off {
             if session.offers().starttls {
@@ -320,15 +317,17 @@ impl Dialer {
                 (session, encrypted) = self.start_tls(session, &host.name, hostname, tls).await?;
                 *asked = false;
             } else if tls != RelayTls::Opportunistic {
-                return Err(Trouble::Tls("it does not offer STARTTLS".to_owned()));
+                return Err(session.part_for(Trouble::Tls("it does not offer STARTTLS".to_owned())));
             }
         }
         if let Some(login) = way.login {
             // In the clear only where the rule says so in so many words.
             if !encrypted && tls != RelayTls::Off {
-                return Err(Trouble::Auth("no password is sent without TLS".to_owned()));
+                return Err(session.part_for(Trouble::Auth("no password is sent without TLS".to_owned())));
             }
-            self.known.standing(host, login).log_in(&mut session, login).await?;
+            if let Err(trouble) = self.known.standing(host, login).log_in(&mut session, login).await {
+                return Err(session.part_for(trouble));
+            }
         }
         Ok(session)
     }
@@ -350,7 +349,7 @@ impl Dialer {
         if reply.code != 220 {
             // With 421 it hangs up next.
             if tls != RelayTls::Opportunistic || reply.code == 421 {
-                return Err(Trouble::Tls(format!("it says {}", reply.line())));
+                return Err(session.part_for(Trouble::Tls(format!("it says {}", reply.line()))));
             }
             return Ok((session, false));
         }

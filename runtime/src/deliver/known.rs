@@ -254,12 +254,14 @@ mod tests {
         assert!(known.is_silent(server(4999)) && !known.is_silent(server(1)), "and then by the oldest");
     }
 
-    /// What a restart cuts is one event, after which it is soon tried as before; who does so again is known for longer.
+    /// RFC 3030: how long no message goes along with its commands. What a restart cuts is one event, after which it is soon tried
+    /// as before; who does so again is known for longer.
     #[test]
     fn a_hop_is_curt_for_long_where_it_was_before() {
         let (known, hop) = (Known::default(), Hop::Nowhere(String::new()));
         let left = || known.curt.get(&hop).map(|until| until.saturating_duration_since(Instant::now()));
         let over = || known.curt.known().get_mut(&hop).unwrap().1 = Instant::now();
+        assert_eq!([CURT_FIRST, CURT_FOR].map(|time| time.as_secs()), [5 * 60, 60 * 60]);
         assert!(!known.is_curt(&hop));
         (0..10).for_each(|_| known.add_curt(&hop));
         assert!(known.is_curt(&hop) && left() <= Some(CURT_FIRST));

@@ -201,6 +201,18 @@ mod tests {
         assert_eq!(names(&[(1, "x.example."); 300]).unwrap().len(), MAX_HOSTS);
     }
 
+    /// RFC 5321 5.1: equal ones are drawn by lot, so that each of them is first now and then.
+    #[test]
+    fn equal_ones_share_the_load() {
+        let found = [(20, "c."), (10, "a."), (10, "b.")];
+        // That one of them never comes first has a chance of one to 2^63.
+        let draws: Vec<Vec<String>> = (0..64).map(|_| names(&found).unwrap()).collect();
+        for (first, second) in [("a", "b"), ("b", "a")] {
+            assert!(draws.iter().any(|hosts| *hosts == [first, second, "c"]), "{first} is never first");
+        }
+        assert!(draws.iter().all(|hosts| hosts.len() == 3 && hosts[2] == "c"), "a worse one is");
+    }
+
     /// RFC 5321 5.1.
     #[test]
     fn names_out_of_dns_are_whole() {

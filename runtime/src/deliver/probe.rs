@@ -6,6 +6,8 @@
 //! kept, connections, and the time of one probe. The connections are none of the queue's: a client waits for the answer, and
 //! the queue may need all of its own for servers that hang. Must not guess: only what speaks of the address is a no.
 
+mod idle;
+
 use super::client::{Session, Trouble};
 use super::connect::{Dialer, Local};
 use super::reply::Reply;
@@ -14,6 +16,7 @@ use crate::queue::{self, Hop};
 use arc_swap::ArcSwap;
 use edict_table::facts::Slot;
 use edict_table::value::Address;
+use idle::Idle;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,21 +35,12 @@ const MAX_KEPT: usize = 16_384;
 const AT_ONCE: usize = 32;
 /// The time for one probe, its turn and its connection included.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Connections kept for the next probe, each so long.
-const MAX_IDLE: usize = 8;
-const IDLE: Duration = Duration::from_secs(15);
 
 /// What a next hop said of an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Kept {
     answer: Slot<bool>,
     until: Instant,
-}
-
-struct Idle {
-    hop: Hop,
-    session: Session,
-    since: Instant,
 }
 
 /// How they are asked, as one configuration says.
@@ -67,7 +61,7 @@ pub struct Prober {
     ways: ArcSwap<Ways>,
     live: Arc<Live>,
     kept: Mutex<HashMap<Address, Kept>>,
-    idle: Mutex<Vec<Idle>>,
+    idle: Idle,
     turns: Semaphore,
     patience: Duration,
 }
@@ -90,7 +84,7 @@ impl Prober {
             ways: ArcSwap::from_pointee(Ways::new(settings)),
             live,
             kept: Mutex::default(),
-            idle: Mutex::default(),
+            idle: Idle::default(),
             turns: Semaphore::new(AT_ONCE),
             patience: PATIENCE,
         }
@@ -100,7 +94,7 @@ impl Prober {
     pub fn take_over(&self, settings: &queue::Settings) {
         self.ways.store(Arc::new(Ways::new(settings)));
         lock(&self.kept).clear();
-        lock(&self.idle).clear();
+        self.idle.keep(0);
     }
 
     /// The same, with so much time for one probe.
@@ -161,12 +155,13 @@ impl Prober {
             return Slot::Unknown;
         };
         // A connection that rested may have been closed meanwhile; then a fresh one is asked.
-        if let Some(mut session) = self.rested(&hop)
+        if let Some(mut session) = self.idle.take(&hop, Instant::now())
             && let Ok(reply) = probe(&mut session, address).await
         {
             return self.heard(hop, session, address, &reply);
         }
-        self.make_room();
+        // Each one in use has a turn, and whoever puts one to rest still has his: none is left out.
+        self.idle.keep(self.turns.available_permits());
         let mut session = match ways.dialer.connect(&hop, &hostname).await {
             Ok(session) => session,
             Err(error) => return unheard(address, &error),
@@ -177,28 +172,8 @@ impl Prober {
         }
     }
 
-    fn rested(&self, hop: &Hop) -> Option<Session> {
-        let now = Instant::now();
-        let mut idle = lock(&self.idle);
-        idle.retain(|idle| now.duration_since(idle.since) < IDLE);
-        let place = idle.iter().position(|idle| idle.hop == *hop)?;
-        Some(idle.swap_remove(place).session)
-    }
-
-    /// Closes connections that rest, the oldest first, where there would be too many with those in use. Each one in use
-    /// has a turn, and whoever puts one to rest still has his: none is left out.
-    fn make_room(&self) {
-        let mut idle = lock(&self.idle);
-        let most = self.turns.available_permits();
-        let too_many = idle.len().saturating_sub(most);
-        idle.drain(..too_many);
-    }
-
     fn heard(&self, hop: Hop, session: Session, address: &Address, reply: &Reply) -> Slot<bool> {
-        let mut idle = lock(&self.idle);
-        if idle.len() < MAX_IDLE {
-            idle.push(Idle { hop, session, since: Instant::now() });
-        }
+        self.idle.put(hop, session, Instant::now());
         let answer = meaning(reply);
         if answer == Slot::Unknown {
             tracing::warn!(%address, reply = reply.line(), "a next hop does not say whether an address exists");

@@ -129,6 +129,15 @@ impl Session {
         if reset {
             self.out.extend_from_slice(b"RSET\r\n");
         }
+        // RFC 5321 4.3.1: where PIPELINING is not offered nothing goes along with it.
+        let alone = reset && !self.offers.pipelining;
+        if alone {
+            self.nothing_unasked().await?;
+            *begun = true;
+            self.put(command).await?;
+            self.hear_reset().await?;
+            self.out.clear();
+        }
         if !ahead {
             self.put_mail(letter, &fitted);
         }
@@ -159,11 +168,8 @@ impl Session {
             // Where not all of it could be written, its end did not go out.
             self.whole = early.is_some();
         }
-        if reset {
-            let reply = self.first(reused).await?;
-            if !reply.positive() {
-                return Err(Trouble::Refused(format!("it does not take RSET: {}", reply.line())));
-            }
+        if reset && !alone {
+            self.hear_reset().await?;
         }
         let mail = if reset { self.reply(command).await? } else { self.first(reused).await? };
         *said = Some(mail.code);
@@ -219,6 +225,15 @@ impl Session {
             (Some(_), None) if accepted.is_empty() => Ok(()),
             (Some(bytes), None) => self.chunks(bytes, &accepted, outcomes).await,
             (None, _) => self.data(pipelining, &fitted.bytes, &accepted, outcomes, next).await,
+        }
+    }
+
+    /// Hears that what was left of the transaction before is gone.
+    pub(super) async fn hear_reset(&mut self) -> Result<(), Trouble> {
+        let reply = self.first(true).await?;
+        match reply.positive() {
+            true => Ok(()),
+            false => Err(Trouble::Refused(format!("it does not take RSET: {}", reply.line()))),
         }
     }
 

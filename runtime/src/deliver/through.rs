@@ -86,6 +86,12 @@ impl Session {
         self.out.clear();
         if reset {
             self.out.extend_from_slice(b"RSET\r\n");
+            // RFC 5321 4.3.1.
+            if !pipelining {
+                self.write(command).await?;
+                self.hear_reset().await?;
+                self.out.clear();
+            }
         }
         let sender = fit::address(&dispatch.sender, dispatch.smtputf8).unwrap_or_default();
         let mut line = String::with_capacity(sender.len() + 64);
@@ -109,11 +115,8 @@ impl Session {
         }
         self.write(command).await?;
         self.reset = true;
-        if reset {
-            let reply = self.reply(command).await?;
-            if !reply.positive() {
-                return Err(Trouble::Refused(format!("it does not take RSET: {}", reply.line())));
-            }
+        if reset && pipelining {
+            self.hear_reset().await?;
         }
         let mail = self.reply(command).await?;
         let refused = self.refused(mail)?;

@@ -20,7 +20,7 @@ use crate::envelope::Dispatch;
 use down::{Down, Turn};
 use idle::{Idle, REST};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use transaction::same_envelope;
@@ -193,7 +193,7 @@ impl Shared {
     async fn begin(&self, ways: &Ways, hop: &Hop, dispatch: &Dispatch, expected: Expected) -> Begun {
         let Some(target) = dispatch.recipients.first() else { return Begun::Store };
         loop {
-            let kept = self.idle.take(hop, ways.number);
+            let kept = self.idle.take(hop, ways.number, Instant::now());
             let reused = kept.is_some();
             let mut session = match kept {
                 Some(session) => session,
@@ -250,8 +250,9 @@ impl Shared {
     }
 
     fn rest(&self, hop: &Hop, session: Box<Session>) {
-        if !self.queue.draining() {
-            self.idle.put(hop, session);
+        match self.queue.draining() {
+            true => session.part(),
+            false => self.idle.put(hop, session, Instant::now()),
         }
     }
 }

@@ -303,6 +303,42 @@ async fn logins() {
     }
 }
 
+/// RFC 5321 3.1, 4.1.1.10: a server that can be talked to and is of no use hears QUIT before the connection ends.
+#[tokio::test]
+async fn who_is_of_no_use_is_left_with_a_quit() {
+    use RelayTls::{Off, Opportunistic, Required};
+    let (open, plain) = ("220 here\r\n", "250 here\r\n");
+    for (greeting, hello, tls, login) in [
+        ("554 5.7.1 not you\r\n", plain, Off, None),
+        (open, "550 5.7.1 not you\r\n", Off, None),
+        (open, "250 us.example\r\n", Off, None),
+        (open, plain, Required, None),
+        (open, "250-here\r\n250 STARTTLS\r\n", Required, None),
+        (open, "250-here\r\n250 AUTH PLAIN\r\n", Off, Some("bad")),
+        (open, plain, Opportunistic, Some("good")),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = tokio::spawn(async move {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            stream.write_all(greeting.as_bytes()).await.unwrap();
+            let (mut line, mut last) = (String::new(), String::new());
+            while stream.read_line(&mut line).await.unwrap_or(0) > 0 {
+                let answer = if line.starts_with("EHLO") { hello } else { "550 5.7.1 no\r\n" };
+                // It may be gone behind QUIT.
+                let _ = stream.write_all(answer.as_bytes()).await;
+                last = std::mem::take(&mut line);
+            }
+            last
+        });
+        let hosts = vec![Host { name: "127.0.0.1".to_owned(), port }];
+        let hop =
+            Hop::Relay(Relay { name: "r".to_owned(), hosts, tls, credentials: login.map(str::to_owned) });
+        let trouble = dialer(RootCertStore::empty()).connect(&hop, "us.example").await.unwrap_err();
+        assert_eq!(heard.await.unwrap(), "QUIT\r\n", "{trouble}");
+    }
+}
+
 #[tokio::test]
 async fn lmtp_answers_for_each_recipient() {
     let folder = tempfile::tempdir().unwrap();

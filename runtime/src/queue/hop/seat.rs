@@ -134,12 +134,7 @@ impl Seat {
             self.leave(&mut state);
             return AfterFailure::Leave;
         }
-        let jitter = 0.8 + 0.4 * fastrand::f64();
-        let wait = match reason.status {
-            // Before, it would not be tried.
-            LOGIN_REFUSED => REFUSED_FOR.mul_f64(jitter.max(1.0)),
-            _ => FIRST_WAIT.saturating_mul(1 << down.tries.min(10)).min(LAST_WAIT).mul_f64(jitter),
-        };
+        let wait = pause(reason.status, down.tries, fastrand::f64());
         down.tries += 1;
         down.reason = reason.clone();
         down.until = now + wait;
@@ -156,9 +151,91 @@ impl Seat {
     }
 }
 
+/// How long a hop is not tried that failed so often before: twice as long each time, and a fifth more or less, so that those
+/// that failed together are not tried together. `draw` is from 0 to 1.
+fn pause(status: (u8, u16, u16), before: u32, draw: f64) -> Duration {
+    let jitter = 0.8 + 0.4 * draw;
+    match status {
+        // Before, it would not be tried.
+        LOGIN_REFUSED => REFUSED_FOR.mul_f64(jitter.max(1.0)),
+        _ => FIRST_WAIT.saturating_mul(1 << before.min(10)).min(LAST_WAIT).mul_f64(jitter),
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         let lane = Arc::clone(&self.lane);
         self.leave(&mut lane.state());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::crowd;
+    use crate::queue::route::Hop;
+
+    const AWAY: (u8, u16, u16) = (4, 4, 1);
+    /// A quarter of a second, doubled up to a minute.
+    const WAITS: [u64; 12] =
+        [250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000, 60_000];
+
+    fn lane() -> Arc<Lane> {
+        Arc::new(Lane::new(Hop::Local, 1, false, crowd::berths()))
+    }
+
+    fn reason(status: (u8, u16, u16)) -> Reason {
+        Reason::new(status, "down")
+    }
+
+    /// RFC 5321 4.5.4.1.
+    #[test]
+    fn a_hop_is_tried_less_often_each_time() {
+        for (before, want) in (0..).zip(WAITS) {
+            let want = Duration::from_millis(want);
+            for (draw, part) in [(0.0, 0.8), (0.5, 1.0), (1.0, 1.2)] {
+                let got = pause(AWAY, before, draw);
+                assert!((got.as_secs_f64() - want.mul_f64(part).as_secs_f64()).abs() < 1e-6, "{got:?}");
+            }
+        }
+        assert_eq!(pause(AWAY, u32::MAX, 0.5), LAST_WAIT);
+        // A login that was refused has its minute, whatever is drawn.
+        for before in [0, 1, 100] {
+            let waits = [0.0, 0.5, 1.0].map(|draw| pause(LOGIN_REFUSED, before, draw).as_secs());
+            assert_eq!(waits, [60, 60, 72]);
+        }
+    }
+
+    /// RFC 5321 4.5.4.1. However slow the machine is: the bounds of when it is tried move along with its clock.
+    #[test]
+    fn each_failure_in_a_row_counts() {
+        let lane = lane();
+        for want in WAITS.map(Duration::from_millis) {
+            let earliest = Instant::now() + want.mul_f64(0.79);
+            let after = Seat::new(Arc::clone(&lane)).failed(None, reason(AWAY), false);
+            let latest = Instant::now() + want.mul_f64(1.21);
+            assert!(matches!(after, AfterFailure::GiveUp(..)));
+            let until = lane.state().down.as_ref().unwrap().until;
+            assert!((earliest..=latest).contains(&until), "{want:?}");
+        }
+        // Once it was reached, all begins anew.
+        lane.reached();
+        let _ = Seat::new(Arc::clone(&lane)).failed(None, reason(AWAY), false);
+        assert_eq!(lane.state().down.as_ref().unwrap().tries, 1);
+    }
+
+    /// Workers whose hops failed at the same time do not try at the same time.
+    #[test]
+    fn waits_are_spread() {
+        let waits: Vec<Duration> = (0..64)
+            .map(|_| match Seat::new(lane()).failed(None, reason(AWAY), true) {
+                AfterFailure::Wait(wait) => wait,
+                _ => panic!("the first failure is waited for"),
+            })
+            .collect();
+        assert!(waits.iter().all(|wait| (200..=300).contains(&wait.as_millis())), "{waits:?}");
+        // That all are on one side has a chance of one to 2^63.
+        let half = |wait: &Duration| *wait < FIRST_WAIT;
+        assert!(waits.iter().any(half) && !waits.iter().all(half), "{waits:?}");
     }
 }
