@@ -175,13 +175,19 @@ fn a_full_disk_puts_mail_off_before_it_is_taken() {
     }
 }
 
-/// A start on a disk without a byte left: nothing is taken, and what waits is delivered, which makes room.
-#[test]
-fn a_start_on_a_full_disk_delivers_what_waits() {
-    let folder = tempfile::tempdir().unwrap();
-    let table = folder.path().join("edict.table");
+/// Mail that was accepted, and whose next hop is not there yet.
+struct Waiting {
+    disk: Disk,
+    table: PathBuf,
+    hop: SocketAddr,
+    daemon: Daemon,
+}
+
+/// Ten of them, on a disk that outlives the daemon.
+fn mail_that_waits(folder: &Path) -> Waiting {
+    let table = folder.join("edict.table");
     build_table("every-kind", &table, |_| ());
-    let disk = Disk::mount(folder.path());
+    let disk = Disk::mount(folder);
     let hop = free_port();
     let daemon = disk.daemon(&table, hop);
     let mut client = daemon.client();
@@ -190,7 +196,14 @@ fn a_start_on_a_full_disk_delivers_what_waits() {
         let reply = client.message("bob@example.com", &["u@out.example"], &text).unwrap();
         assert!(reply.starts_with("250"), "{reply}");
     }
-    // Nobody listens there yet.
+    Waiting { disk, table, hop, daemon }
+}
+
+/// A start on a disk without a byte left: nothing is taken, and what waits is delivered, which makes room.
+#[test]
+fn a_start_on_a_full_disk_delivers_what_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let Waiting { disk, table, hop, daemon } = mail_that_waits(folder.path());
     drop(daemon);
     let mut filler = std::fs::File::create(disk.seen.join("filler")).unwrap();
     while filler.write(&[1u8; 4096]).is_ok_and(|n| n > 0) {}
@@ -259,18 +272,8 @@ fn a_disk_that_cannot_be_written_is_told_at_the_start() {
 #[test]
 fn mail_on_a_disk_that_cannot_be_written_waits_for_a_start_that_can() {
     let folder = tempfile::tempdir().unwrap();
-    let table = folder.path().join("edict.table");
-    build_table("every-kind", &table, |_| ());
-    let disk = Disk::mount(folder.path());
-    let hop = free_port();
-    let daemon = disk.daemon(&table, hop);
-    let mut client = daemon.client();
-    for number in 0..10 {
-        let text = format!("X-Number: {number}\nSubject: x\n\nbody\n");
-        let reply = client.message("bob@example.com", &["u@out.example"], &text).unwrap();
-        assert!(reply.starts_with("250"), "{reply}");
-    }
-    // Nobody listens there yet: it waits in the log, but for one that somebody holds.
+    let Waiting { disk, table, hop, daemon } = mail_that_waits(folder.path());
+    // It waits in the log, but for one that somebody holds.
     let ask = |words: &[&str]| {
         let out = disk
             .run(env!("CARGO_BIN_EXE_edictd"))

@@ -16,19 +16,16 @@ impl Spool {
     /// Has the log keep what is noted from now on.
     #[must_use]
     pub fn keep_log(&self) -> KeptLog {
-        let newest = self.shared.log().live.back().map(Segment::generation);
-        self.keep_from(newest)
+        self.keep(self.shared.log().live.back_mut())
     }
 
     /// Has the log keep what is noted from a record on that is not released yet.
     #[must_use]
     pub fn keep_log_of(&self, position: Position) -> KeptLog {
-        self.keep_from(Some(position.generation))
+        self.keep(self.shared.log().find_mut(position.generation))
     }
 
-    fn keep_from(&self, generation: Option<u64>) -> KeptLog {
-        let mut log = self.shared.log();
-        let segment = generation.and_then(|generation| log.find_mut(generation));
+    fn keep(&self, segment: Option<&mut Segment>) -> KeptLog {
         let generation = segment.map(|segment| {
             segment.unreleased += 1;
             segment.generation()
