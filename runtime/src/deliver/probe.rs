@@ -94,7 +94,7 @@ impl Prober {
     pub fn take_over(&self, settings: &queue::Settings) {
         self.ways.store(Arc::new(Ways::new(settings)));
         lock(&self.kept).clear();
-        self.idle.keep(0);
+        self.idle.shrink_to(0);
     }
 
     /// The same, with so much time for one probe.
@@ -161,7 +161,7 @@ impl Prober {
             return self.heard(hop, session, address, &reply);
         }
         // Each one in use has a turn, and whoever puts one to rest still has his: none is left out.
-        self.idle.keep(self.turns.available_permits());
+        self.idle.shrink_to(self.turns.available_permits());
         let mut session = match ways.dialer.connect(&hop, &hostname).await {
             Ok(session) => session,
             Err(error) => return unheard(address, &error),

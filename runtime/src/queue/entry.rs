@@ -144,10 +144,8 @@ impl Job {
     pub fn was_put_off(&self) -> bool {
         let State { attempts, reasons, .. } = &self.entry.state;
         let its = |dispatch, target| dispatch == self.dispatch && self.targets.contains(&target);
-        let put_off = reasons.iter().filter(|(.., text)| !crowd::is_of_berths(text));
-        self.again
-            || *attempts > 0
-            || put_off.into_iter().any(|(dispatch, target, _)| its(*dispatch, *target))
+        let mut put_off = reasons.iter().filter(|(.., text)| !crowd::is_of_berths(text));
+        self.again || *attempts > 0 || put_off.any(|(dispatch, target, _)| its(*dispatch, *target))
     }
 }
 
@@ -301,5 +299,11 @@ impl Drop for Entry {
     fn drop(&mut self) {
         self.inner.hot_bytes.fetch_sub(self.heat, Ordering::Relaxed);
         self.inner.under_way.fetch_sub(1, Ordering::Relaxed);
+        if self.inner.draining()
+            && let Some(kept) = self.progress().kept.take()
+        {
+            // What is known may not be in its state: the next start finds it in the log.
+            kept.stays();
+        }
     }
 }

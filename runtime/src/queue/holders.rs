@@ -52,18 +52,17 @@ impl Inner {
         self.write_known(entry, Fates { settled, words });
     }
 
-    /// Notes who needs nothing more, and before that what is told of them: it is never known of a recipient that he has the
-    /// message, and not that his author is to hear of it.
+    /// Notes who needs nothing more, and what is told of them: it is never known of a recipient that he has the message, and not
+    /// that his author is to hear of it.
     pub(super) fn note_known(&self, entry: &Entry, known: Fates) {
         let id = entry.id;
         if !matches!(entry.place(), Place::Log(_)) {
             // The frame of one in the log keeps its notes.
-            keep(entry, self.spool.keep_log());
+            keep_log(entry, self.spool.keep_log());
         }
         if !known.words.is_empty() {
-            self.spool.note(&Note::Words(id, known.words));
-        }
-        if !known.settled.is_empty() {
+            self.spool.note(&Note::Known(id, known));
+        } else if !known.settled.is_empty() {
             self.spool.note(&Note::Settled(id, known.settled));
         }
     }
@@ -100,7 +99,7 @@ impl Inner {
                     continue;
                 }
                 if let Some(kept) = kept {
-                    keep(&entry, kept);
+                    keep_log(&entry, kept);
                 }
                 if !inner.may_save_again(&entry).await {
                     break;
@@ -111,7 +110,8 @@ impl Inner {
         });
     }
 
-    /// Waits before a state is written again that could not be. False where the attempt ends, which writes all of it.
+    /// Waits before a state is written again that could not be; the attempt does not end meanwhile. False where it ends then, which
+    /// writes all of it.
     async fn may_save_again(&self, entry: &Entry) -> bool {
         tokio::select! {
             () = tokio::time::sleep(DISK_WAIT) => {}
@@ -139,7 +139,7 @@ impl Inner {
 }
 
 /// Keeps the log for a message, where it is not kept already.
-pub(super) fn keep(entry: &Entry, kept: KeptLog) {
+pub(super) fn keep_log(entry: &Entry, kept: KeptLog) {
     let mut progress = entry.progress();
     let before = progress.kept.take();
     progress.kept = Some(kept.or_older(before));

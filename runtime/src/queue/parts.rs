@@ -235,16 +235,13 @@ impl Inner {
         let inner = Arc::clone(self);
         inner.settling.fetch_add(1, Ordering::SeqCst);
         if !matches!(entry.place(), Place::Log(_)) {
-            holders::keep(&entry, inner.spool.keep_log());
+            holders::keep_log(&entry, inner.spool.keep_log());
         }
         let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             let id = entry.id;
             if let Err(error) = inner.settle(&entry, results).await {
                 // What is on disk is as it was: the restart finds it.
                 tracing::error!(%id, %error, "an attempt cannot be recorded");
-                if let Some(kept) = entry.progress().kept.take() {
-                    kept.stays();
-                }
             }
             inner.settling.fetch_sub(1, Ordering::SeqCst);
         });

@@ -195,7 +195,7 @@ impl Inner {
         copied?;
         // Who was served meanwhile stands in the log alone, which its frame keeps no longer.
         if entry.progress().results.fates() != known {
-            holders::keep(entry, self.spool.keep_log_of(position));
+            holders::keep_log(entry, self.spool.keep_log_of(position));
             self.save_later(entry);
         }
         self.spool.release(position);

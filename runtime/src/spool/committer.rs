@@ -12,6 +12,7 @@ use super::frame::Kind;
 use super::rotate::{self, prepare_one};
 use super::shared::{Shared, locked};
 use batch::tell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
@@ -95,9 +96,20 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<Stopper, SpoolError> {
     let its = Arc::clone(shared);
     let thread = std::thread::Builder::new()
         .name("spool-log".to_owned())
-        .spawn(move || run(&its))
+        .spawn(move || run_or_fail(&its))
         .map_err(|e| SpoolError::Failed(e.to_string()))?;
     Ok(Stopper { shared: Arc::clone(shared), thread: Some(thread) })
+}
+
+/// A panic is a fault of ours; with no thread, whoever waits for it would wait for ever.
+fn run_or_fail(shared: &Arc<Shared>) {
+    if catch_unwind(AssertUnwindSafe(|| run(shared))).is_err() {
+        shared.fail("the log's thread", &std::io::Error::other("it panicked"));
+        let mut pending = locked(&shared.pending);
+        pending.stop = true;
+        // Their senders go with them.
+        pending.items.clear();
+    }
 }
 
 fn run(shared: &Arc<Shared>) {

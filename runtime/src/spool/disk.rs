@@ -113,7 +113,7 @@ pub fn read_exact(file: &dyn Handle, offset: u64, length: usize) -> io::Result<V
 
 /// Makes folders, and sees to it that their names outlast a power cut, and the names of those above them.
 ///
-/// Also where they are there already: whoever made them may have been killed before it could sync that. What another user made
+/// Also where they are there already, which a sync tells as well: whoever made them may have been killed before it could sync that. What another user made
 /// above them may be none of ours to sync.
 ///
 /// # Errors

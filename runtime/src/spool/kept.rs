@@ -3,34 +3,32 @@
 use super::segment::Segment;
 use super::shared::Shared;
 use super::{Position, Spool};
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// The log keeps what is noted from some moment on for as long as this is there.
 pub struct KeptLog {
     shared: Arc<Shared>,
-    /// The segment that was written to then; none where it stays until a restart.
-    generation: Option<u64>,
+    /// The segment that was written to then, or is the first one to be.
+    generation: u64,
+    stays: bool,
 }
 
 impl Spool {
     /// Has the log keep what is noted from now on.
     #[must_use]
     pub fn keep_log(&self) -> KeptLog {
-        self.keep(self.shared.log().live.back_mut())
+        let mut log = self.shared.log();
+        let generation = log.live.back().map_or(log.next_generation, Segment::generation);
+        *log.kept.entry(generation).or_default() += 1;
+        KeptLog { shared: Arc::clone(&self.shared), generation, stays: false }
     }
 
     /// Has the log keep what is noted from a record on that is not released yet.
     #[must_use]
     pub fn keep_log_of(&self, position: Position) -> KeptLog {
-        self.keep(self.shared.log().find_mut(position.generation))
-    }
-
-    fn keep(&self, segment: Option<&mut Segment>) -> KeptLog {
-        let generation = segment.map(|segment| {
-            segment.unreleased += 1;
-            segment.generation()
-        });
-        KeptLog { shared: Arc::clone(&self.shared), generation }
+        *self.shared.log().kept.entry(position.generation).or_default() += 1;
+        KeptLog { shared: Arc::clone(&self.shared), generation: position.generation, stays: false }
     }
 }
 
@@ -44,16 +42,23 @@ impl KeptLog {
         }
     }
 
-    /// It is needed by the next start.
+    /// The next start needs it: the log keeps it until then.
     pub fn stays(mut self) {
-        self.generation = None;
+        self.stays = true;
     }
 }
 
 impl Drop for KeptLog {
     fn drop(&mut self) {
-        if let Some(generation) = self.generation {
-            self.shared.log().release(generation);
+        if self.stays {
+            return;
+        }
+        let mut log = self.shared.log();
+        if let Entry::Occupied(mut kept) = log.kept.entry(self.generation) {
+            *kept.get_mut() -= 1;
+            if *kept.get() == 0 {
+                kept.remove();
+            }
         }
     }
 }

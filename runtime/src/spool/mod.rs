@@ -36,7 +36,7 @@ pub use kept::KeptLog;
 pub use recover::{Recovered, Recovery};
 
 use crate::envelope::{MessageId, Record, Usage};
-use deferred::{Deferred, Words};
+use deferred::{Deferred, Fates, Words};
 use disk::{Disk, RealDisk};
 use serde::{Deserialize, Serialize};
 use shared::Shared;
@@ -169,8 +169,10 @@ pub enum Note {
     Done(MessageId),
     /// The message is in the deferred store from now on.
     Moved(MessageId),
-    /// What is told of its recipients; stands before that they are settled. Versions before know no such note.
+    /// What is told of its recipients. Older versions wrote it before that they are settled.
     Words(MessageId, Words),
+    /// Both in one, so that a torn write takes both or none: who has it, and what his author is to hear of that.
+    Known(MessageId, Fates),
 }
 
 /// A handle on the spool; cheap to clone. The log's thread ends with the last one.

@@ -5,7 +5,7 @@
 
 use super::disk::{Disk, Handle, Mode, read_exact};
 use super::frame::{SEGMENT_HEADER, SegmentHeader};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,6 +52,8 @@ pub(super) struct Log {
     pub next_seq: u64,
     /// Where the next frame goes in the last segment.
     pub offset: u32,
+    /// From which generations on all is kept, whatever of it is released, and for how many.
+    pub kept: BTreeMap<u64, usize>,
 }
 
 impl Log {
@@ -75,7 +77,9 @@ impl Log {
     /// number in them. The one being written is never among them.
     pub fn released(&self) -> (usize, u64) {
         let candidates = self.live.iter().take(self.live.len().saturating_sub(1));
-        let released: Vec<&Segment> = candidates.take_while(|s| s.unreleased == 0).collect();
+        let kept = self.kept.keys().next().copied().unwrap_or(u64::MAX);
+        let is_released = |s: &&Segment| s.unreleased == 0 && s.generation() < kept;
+        let released: Vec<&Segment> = candidates.take_while(is_released).collect();
         (released.len(), released.iter().map(|s| s.last).max().unwrap_or(0))
     }
 }

@@ -48,7 +48,7 @@ impl Idle {
     }
 
     /// Keeps so many, and closes the oldest ones.
-    pub fn keep(&self, most: usize) {
+    pub fn shrink_to(&self, most: usize) {
         let mut all = self.all();
         let beyond = all.len().saturating_sub(most);
         let old: Vec<Resting> = all.drain(..beyond).collect();
@@ -59,7 +59,7 @@ impl Idle {
 
 impl Drop for Idle {
     fn drop(&mut self) {
-        self.keep(0);
+        self.shrink_to(0);
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
         }
         assert_eq!(heard(hops.pop()).await, ["QUIT\r\n"]);
         // The oldest make room.
-        idle.keep(2);
+        idle.shrink_to(2);
         let kept = hops.split_off(MOST - 2);
         assert_eq!(heard(hops).await, ["QUIT\r\n"; MOST - 2]);
         // Who takes one has it; the other one has rested for too long by then.

@@ -1,11 +1,14 @@
 //! What only the log knows of a message, for want of a disk that takes it elsewhere, outlasts all that goes through the log.
 
 use super::elsewhere::both;
+use super::entry::{Entry, Place, Start};
 use super::fair::{Gate, stands_at};
 use super::full::until_waiting;
 use super::reads::hesitant;
 use super::*;
+use crate::queue::holders::keep_log;
 use crate::spool::TestDisk;
+use crate::spool::deferred::State;
 
 fn open(disk: &TestDisk, hops: &[(&str, Hop)]) -> Queue {
     let options = Options { segment: 256 << 10, reserve: 1 << 20, spare: 2 };
@@ -70,7 +73,7 @@ async fn who_has_a_message_whose_state_cannot_be_written_outlasts_the_log() {
     let kept = || queue.inner.active.lock().unwrap()[&MessageId(1)].progress().kept.is_some();
     wait("its state cannot be written", kept).await;
     turn_over(&queue).await;
-    assert!(queue.inner.spool.span() > 4, "the log is kept");
+    assert!(queue.inner.spool.segments() > 4, "the log is kept");
     let found = disk.after_cut(7);
     disk.fail_renames([]);
     super::attempts::first_settled(&queue, 1).await;
@@ -126,4 +129,26 @@ async fn what_could_not_leave_the_log_leaves_no_file_behind() {
     assert_eq!((seen.all().len(), disk.bytes(&file(1))), (1, None));
     turn_over(&queue).await;
     assert_eq!(asked_for_by(&disk.after_cut(7)).await, [""; 0]);
+}
+
+/// Whoever lets go of a message because the daemon ends has not written what is known of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn the_log_is_kept_for_what_a_drain_breaks_off() {
+    for drains in [false, true] {
+        let disk = TestDisk::default();
+        let queue = open(&disk, &[]);
+        let record = Arc::new(message(1, &["a@far.example"], "Subject: x\n\n"));
+        let (place, state, size) = (Place::Deferred, State::default(), record.bytes.len());
+        let start = Start { place, state, again: true, waited: false, size, permit: None };
+        let entry = Entry::new(&queue.inner, &record, start);
+        // The oldest one counts.
+        keep_log(&entry, queue.inner.spool.keep_log());
+        turn_over(&queue).await;
+        assert!(queue.inner.spool.segments() > 4, "it is kept");
+        keep_log(&entry, queue.inner.spool.keep_log());
+        queue.inner.draining.send_replace(drains);
+        drop(entry);
+        turn_over(&queue).await;
+        assert_eq!(queue.inner.spool.segments() > 4, drains, "it is kept where a drain broke it off");
+    }
 }

@@ -5,7 +5,7 @@ use super::aside::{BUSY, is, lazy, recipients, told};
 use super::backlog::gated;
 use super::told::{open, start_by, start_on};
 use super::*;
-use crate::spool::deferred::Word;
+use crate::spool::deferred::{Fates, Word};
 use crate::spool::{Note, TestDisk};
 
 /// A message whose author asks to hear of success.
@@ -95,8 +95,8 @@ async fn success_that_was_told_before_a_kill_is_not_told_again() {
             let to = ["a@here.example", "b@here.example", "x@here.example"];
             spool.append(Arc::new(asking(&to, "Subject: x\n\n"))).await.unwrap();
             let words = vec![(0, 0, Word::Delivered), (0, 1, Word::Delivered)];
-            spool.note(&Note::Words(MessageId(1), words));
-            spool.note(&Note::Settled(MessageId(1), vec![(0, 0), (0, 1)]));
+            let fates = Fates { settled: vec![(0, 0), (0, 1)], words };
+            spool.note(&Note::Known(MessageId(1), fates));
             let mut notice = message(2, &["ann@example.org"], "X: it was told before\n\n");
             notice.id = notice::name(MessageId(1), 0, "delivered", 0, vec![1, 0]);
             notice.dispatches[0].kind = DispatchKind::Notice;

@@ -25,7 +25,7 @@ pub enum Word {
 pub type Words = Vec<(u16, u16, Word)>;
 
 /// What is known of recipients of a message.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Fates {
     /// Who needs nothing more, sorted.
     pub settled: Vec<(u16, u16)>,

@@ -3,7 +3,7 @@
 use super::window::{Unread, Window};
 use super::{Recovered, Recovery};
 use crate::envelope::{MessageId, Record};
-use crate::spool::deferred::{ANY, Deferred, Hidden, Words};
+use crate::spool::deferred::{ANY, Deferred, Fates, Hidden, Words};
 use crate::spool::disk::Handle;
 use crate::spool::doubles::Double;
 use crate::spool::frame::{self, FRAME_HEADER, Kind, SEGMENT_HEADER, SegmentHeader, u32_at};
@@ -125,6 +125,10 @@ impl Found {
                 }
             }
             Note::Words(id, mut words) => self.words.entry(id).or_default().append(&mut words),
+            Note::Known(id, Fates { settled, words }) => {
+                self.note(Note::Words(id, words), deferred);
+                self.note(Note::Settled(id, settled), deferred);
+            }
             Note::Done(id) => {
                 self.messages.remove(&id);
                 self.words.remove(&id);

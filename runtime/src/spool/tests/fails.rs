@@ -30,6 +30,38 @@ fn a_failed_sync_stops_the_spool() {
     assert_eq!(found.log.iter().map(|m| m.id.0).collect::<Vec<_>>(), [1, 2]);
 }
 
+/// Counters that have a fault.
+struct Faulty;
+
+impl Ledger for Faulty {
+    fn replay(&self, _: u64, _: &[Usage]) {}
+    fn committed(&self, _: u64, _: &[Usage]) {
+        panic!("a fault of ours");
+    }
+    fn checkpoint(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Nobody waits for a thread that is gone, and whoever watches over the daemon hears of it.
+#[test]
+fn a_panic_of_the_logs_thread_stops_the_spool() {
+    let disk = SimDisk::default();
+    let opened = Spool::open_on(Arc::new(disk.clone()), Path::new("/data"), small(), Arc::new(Faulty), None);
+    let (spool, _) = opened.unwrap();
+    runtime().block_on(async {
+        let first = spool.append(Arc::new(record(1, body(1, 300)))).await;
+        // It is durable, which nobody can be told.
+        assert!(matches!(first, Err(SpoolError::Unsure(_))), "{first:?}");
+        assert_eq!(spool.failure().await, "the log's thread: it panicked");
+        let next = spool.append(Arc::new(record(2, body(2, 300)))).await;
+        assert!(matches!(next, Err(SpoolError::Failed(_))), "{next:?}");
+    });
+    drop(spool);
+    let (_, found) = open(&disk, &Arc::default());
+    assert_eq!(found.log.iter().map(|m| m.id.0).collect::<Vec<_>>(), [1]);
+}
+
 /// What cannot be read for want of descriptors is neither damaged nor gone, and its state is not a fresh one.
 #[test]
 fn an_error_that_passes_is_no_damage() {

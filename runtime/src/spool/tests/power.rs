@@ -26,8 +26,8 @@ fn known(settled: bool) -> State {
 
 /// Notes, as the queue does, who has a message; where the log may forget that the state says it, too.
 async fn settle(spool: &Spool, promises: &Mutex<Promises>, id: MessageId, stored: bool) -> bool {
-    spool.note(&Note::Words(id, vec![WORD]));
-    let mut noted = spool.note_durably(&Note::Settled(id, vec![WHO])).await.is_ok();
+    let fates = deferred::Fates { settled: vec![WHO], words: vec![WORD] };
+    let mut noted = spool.note_durably(&Note::Known(id, fates)).await.is_ok();
     noted &= !stored || spool.deferred().merge(id, &[WHO], &[WORD]).is_ok();
     if noted {
         promises.lock().unwrap().settled.insert(id.0);
@@ -177,8 +177,9 @@ pub(super) fn check(spool: &Spool, found: &Recovery, promises: &Promises) {
         }
         if promises.settled.contains(&id) {
             assert!(settled.contains(&WHO), "{id}: who has it is forgotten");
-            assert!(words.contains(&WORD), "{id}: what is to be told of who has it is forgotten");
         }
+        let told = !settled.contains(&WHO) || words.contains(&WORD);
+        assert!(told, "{id}: what is to be told of who has it is forgotten");
     }
     for (id, length) in &promises.acknowledged {
         assert!(seen.contains(id) || promises.finishing.contains(id), "{id} of {length} bytes is lost");
