@@ -45,6 +45,11 @@ pub(crate) fn text(path: &Path, most: u64) -> io::Result<String> {
         .map_err(|_| io::Error::new(ErrorKind::InvalidData, "this is no UTF-8 text"))
 }
 
+/// Whether an error says that the disk has no room, or an account none of its quota.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
 /// Gives a file that is damaged a name of its own beside it: the first of `….bad`, `….1.bad` that is free. Says which name, and
 /// the how-manieth it is.
 ///

@@ -48,9 +48,7 @@ impl IdSource {
         let last = before.max(stamp(now));
         let ceiling = match store(path, last.saturating_add(STEP)) {
             Ok(()) => last.saturating_add(STEP),
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
-            {
+            Err(error) if files::is_full(&error) => {
                 tracing::error!(path = %path.display(), %error, "the ceiling of message names is not written");
                 last
             }

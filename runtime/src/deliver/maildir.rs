@@ -6,6 +6,7 @@
 //! Limits: no quota, no locking (Maildir needs none), one folder per mailbox.
 
 use super::{Hand, Letter, Outcome, Reason};
+use crate::files::is_full;
 use crate::spool::disk::{Disk, Mode, RealDisk};
 use edict_table::value::Address;
 use std::collections::BTreeSet;
@@ -60,15 +61,13 @@ fn deliver_on(disk: &dyn Disk, mail: &Path, hostname: &str, letters: &[Letter<'_
         }
         Ok(Some(_)) => Outcome::Delivered { by_hop: Hand::Mailbox },
         Ok(None) => Outcome::Failed(Reason::new((5, 1, 3), "the address names no mailbox")),
-        Err(error) if full(&error) => Outcome::Deferred(Reason::new((4, 3, 1), "the mail storage is full")),
+        Err(error) if is_full(&error) => {
+            Outcome::Deferred(Reason::new((4, 3, 1), "the mail storage is full"))
+        }
         // Told where it happened.
         Err(_) => Outcome::Deferred(Reason::new((4, 3, 0), "the mailbox cannot be written")),
     };
     placed.into_iter().map(|letter| letter.into_iter().map(judge).collect()).collect()
-}
-
-fn full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// The folder of an address below the mail folder: domain, local part without extension.

@@ -313,22 +313,22 @@ impl Inner {
     /// Copies a message from the log to the deferred store, durably, with the state that its record gets. Where that does not come
     /// about, the log alone has it.
     pub(super) async fn copy_to_store(
-        &self,
+        self: &Arc<Self>,
         id: MessageId,
         position: Position,
         state: impl FnOnce(&Record) -> State + Send + 'static,
     ) -> Result<(), SpoolError> {
-        let spool = self.spool.clone();
+        let (spool, inner) = (self.spool.clone(), Arc::clone(self));
         let copied = tokio::task::spawn_blocking(move || {
             let record = spool.read(position)?;
             let state = state(&record);
-            spool.deferred().put(&record, &state).map_err(|e| SpoolError::Unreadable(e.to_string()))
+            spool.deferred().put(&record, &state).map_err(|error| {
+                // Nor may it be certain that nothing of it is there.
+                inner.leftovers.insert(id);
+                SpoolError::Unreadable(error.to_string())
+            })
         });
-        let copied = copied.await.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten();
-        if copied.is_err() {
-            self.leftovers.insert(id);
-        }
-        copied?;
+        copied.await.map_err(|e| SpoolError::Unreadable(e.to_string())).flatten()?;
         let noted = self.spool.note_durably(&Note::Moved(id)).await;
         if noted.is_ok() {
             self.leftovers.remove(id);

@@ -9,8 +9,10 @@ use super::Inner;
 use super::entry::{Entry, Place};
 use super::settlers::DISK_WAIT;
 use crate::deliver::Outcome;
+use crate::envelope::MessageId;
 use crate::spool::deferred::Fates;
 use crate::spool::{KeptLog, Note};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -52,18 +54,30 @@ impl Inner {
         self.write_known(entry, Fates { settled, words });
     }
 
-    /// Notes who needs nothing more, and what is told of them: it is never known of a recipient that he has the message, and not
-    /// that his author is to hear of it.
+    /// Notes who needs nothing more, and what is told of them.
     pub(super) fn note_known(&self, entry: &Entry, known: Fates) {
         let id = entry.id;
         if !matches!(entry.place(), Place::Log(_)) {
             // The frame of one in the log keeps its notes.
             keep_log(entry, self.spool.keep_log());
         }
-        if !known.words.is_empty() {
-            self.spool.note(&Note::Known(id, known));
-        } else if !known.settled.is_empty() {
-            self.spool.note(&Note::Settled(id, known.settled));
+        if !(known.words.is_empty() && known.settled.is_empty()) {
+            self.spool.note(&note_of(id, known));
+        }
+    }
+
+    /// Has the log say anew what it alone knows of a message, where it has moved on since it is kept for that: all that came
+    /// since would stay for as long as the disk refuses the rest. Not where notices were begun: the log knows their names, too.
+    pub(super) async fn say_anew(&self, entry: &Entry, note: impl FnOnce() -> Note) {
+        let moved_on = entry.progress().kept.as_ref().is_some_and(KeptLog::is_behind);
+        if !moved_on || self.draining() {
+            return;
+        }
+        // Kept first: what is known from here on is noted behind that.
+        let kept = self.spool.keep_log();
+        let note = note();
+        if self.spool.note_durably(&note).await.is_ok() {
+            entry.progress().kept = Some(kept);
         }
     }
 
@@ -94,13 +108,18 @@ impl Inner {
         let (inner, entry) = (Arc::clone(self), Arc::clone(entry));
         inner.settling.fetch_add(1, Ordering::SeqCst);
         tokio::spawn(async move {
+            let mut told = false;
             while let Some((known, kept)) = to_save(&entry) {
-                if inner.merge(&entry, known).await {
-                    continue;
+                let Err(error) = inner.merge(&entry, known).await else { continue };
+                if !std::mem::replace(&mut told, true) {
+                    let id = entry.id;
+                    tracing::warn!(%id, %error, "who has a message is noted in the log alone for now; it is tried again");
                 }
                 if let Some(kept) = kept {
                     keep_log(&entry, kept);
                 }
+                let all = || note_of(entry.id, entry.progress().results.fates());
+                inner.say_anew(&entry, all).await;
                 if !inner.may_save_again(&entry).await {
                     break;
                 }
@@ -113,9 +132,12 @@ impl Inner {
     /// Waits before a state is written again that could not be; the attempt does not end meanwhile. False where it ends then, which
     /// writes all of it.
     async fn may_save_again(&self, entry: &Entry) -> bool {
-        tokio::select! {
-            () = tokio::time::sleep(DISK_WAIT) => {}
-            () = self.stop() => {}
+        {
+            let _waits = self.settlers.waits();
+            tokio::select! {
+                () = tokio::time::sleep(DISK_WAIT) => {}
+                () = self.stop() => {}
+            }
         }
         let mut progress = entry.progress();
         let on = progress.outstanding > 1 && !self.draining();
@@ -123,19 +145,20 @@ impl Inner {
         on
     }
 
-    /// Adds what is known of recipients to the state of a deferred message. False: the log alone says it.
-    async fn merge(&self, entry: &Entry, known: Fates) -> bool {
+    /// Adds what is known of recipients to the state of a deferred message. An error: the log alone says it.
+    async fn merge(&self, entry: &Entry, known: Fates) -> io::Result<()> {
         let id = entry.id;
         let _mover = self.movers.acquire().await;
         let spool = self.spool.clone();
         let merge = move || spool.deferred().merge(id, &known.settled, &known.words);
-        let merged = tokio::task::spawn_blocking(merge).await;
-        let merged = merged.map_err(std::io::Error::other).flatten();
-        if let Err(error) = &merged {
-            tracing::warn!(%id, %error, "who has a message is noted in the log alone for now");
-        }
-        merged.is_ok()
+        tokio::task::spawn_blocking(merge).await.map_err(io::Error::other).flatten()
     }
+}
+
+/// What the log is told of recipients.
+pub(super) fn note_of(id: MessageId, known: Fates) -> Note {
+    // One for both: it is never known of a recipient that he has the message, and not that his author is to hear of it.
+    if known.words.is_empty() { Note::Settled(id, known.settled) } else { Note::Known(id, known) }
 }
 
 /// Keeps the log for a message, where it is not kept already.

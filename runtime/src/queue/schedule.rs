@@ -193,9 +193,16 @@ impl Inner {
         let copied = self.copy_to_store(id, position, state).await;
         entry.move_from(|_| Some(if copied.is_ok() { Place::Deferred } else { Place::Log(position) }));
         copied?;
-        // Who was served meanwhile stands in the log alone, which its frame keeps no longer.
-        if entry.progress().results.fates() != known {
+        // Who was served meanwhile stands in the log alone, which its frame keeps no longer. What was kept for notes before is
+        // kept until the state is written after them.
+        let (more, kept) = {
+            let progress = entry.progress();
+            (progress.results.fates() != known, progress.kept.is_some())
+        };
+        if more {
             holders::keep_log(entry, self.spool.keep_log_of(position));
+        }
+        if more || kept {
             self.save_later(entry);
         }
         self.spool.release(position);

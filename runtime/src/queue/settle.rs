@@ -8,6 +8,7 @@
 use super::backlog::MOST_READS;
 use super::crowd;
 use super::entry::{Entry, Place, Results};
+use super::holders::note_of;
 use super::notice::{self, Event, Line};
 use super::room::For;
 use super::when::Age;
@@ -104,8 +105,12 @@ impl Inner {
                     drop(tries);
                     return self.keep(entry, state, wish).await;
                 }
-                Err(Unsettled::NoRoom) => waits = true,
+                Err(Unsettled::NoRoom) => {
+                    waits = true;
+                    self.say_anew_of(entry, &results, verdict.as_ref()).await;
+                }
                 Err(Unsettled::Unreadable(error)) => {
+                    self.say_anew_of(entry, &results, verdict.as_ref()).await;
                     // Whatever else waits keeps its place, and goes first.
                     (tries, waits, reads) = (self.settlers.tries(), true, reads + 1);
                     let _waits = self.settlers.waits();
@@ -224,6 +229,13 @@ impl Inner {
         state.due = if at_once { now } else { due };
         self.store(entry, Some(&record), &state).await?;
         Ok(Some((state, wish)))
+    }
+
+    /// Has the log say anew what it alone knows of an attempt that cannot be recorded yet.
+    async fn say_anew_of(&self, entry: &Entry, results: &Results, verdict: Option<&Verdict>) {
+        if !verdict.is_some_and(|verdict| verdict.told.is_begun()) {
+            self.say_anew(entry, || note_of(entry.id, results.fates())).await;
+        }
     }
 
     fn verdict(&self, entry: &Entry) -> Verdict {
@@ -410,6 +422,7 @@ impl Inner {
                     tracing::error!(id = %entry.id, %error, "a message that is done with cannot be removed yet; it is tried again");
                     waits = Some(self.settlers.waits());
                 }
+                self.say_anew(entry, || Note::Done(entry.id)).await;
                 tokio::select! {
                     () = tokio::time::sleep(super::settlers::DISK_WAIT) => {}
                     () = self.stop() => {}

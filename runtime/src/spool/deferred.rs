@@ -177,8 +177,9 @@ impl Deferred {
         change(&mut state);
         if state != before {
             self.write_state(id, &state)?;
-            self.disk.sync_dir(&self.fan(id))?;
         }
+        // What it says already may have been written by somebody whose sync failed.
+        self.disk.sync_dir(&self.fan(id))?;
         Ok(state)
     }
 
@@ -198,7 +199,11 @@ impl Deferred {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.forget_new(id)?,
             removed => removed?,
         }
-        self.disk.sync_dir(&self.fan(id))?;
+        match self.disk.sync_dir(&self.fan(id)) {
+            // Its folder was never made, or is gone with all that was in it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            synced => synced?,
+        }
         self.remove_file(&self.path(id, ".s"))
     }
 

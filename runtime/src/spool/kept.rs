@@ -33,6 +33,12 @@ impl Spool {
 }
 
 impl KeptLog {
+    /// Whether the log has moved on since.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.shared.log().live.back().is_some_and(|segment| segment.generation() > self.generation)
+    }
+
     /// The one of two that keeps more.
     #[must_use]
     pub fn or_older(self, other: Option<Self>) -> Self {

@@ -36,6 +36,7 @@ pub use kept::KeptLog;
 pub use recover::{Recovered, Recovery};
 
 use crate::envelope::{MessageId, Record, Usage};
+use crate::files::is_full;
 use deferred::{Deferred, Fates, Words};
 use disk::{Disk, RealDisk};
 use serde::{Deserialize, Serialize};
@@ -253,9 +254,10 @@ impl Spool {
             self.shared.check()?;
             // In one go: whoever stops waiting in between leaves no file without a frame.
             let put = move || {
-                shared.deferred.put_new(&record).map_err(|e| match e.kind() {
-                    io::ErrorKind::StorageFull => SpoolError::Full,
-                    _ => SpoolError::Failed(e.to_string()),
+                shared.deferred.put_new(&record).map_err(|error| {
+                    tracing::warn!(%id, %error, "the file of a large message cannot be written: it is not taken");
+                    // It is a file of its own: all else is as it was.
+                    if is_full(&error) { SpoolError::Full } else { SpoolError::Slow }
                 })?;
                 shared.push(item).inspect_err(|_| {
                     if let Err(error) = shared.deferred.forget_new(id) {
@@ -430,10 +432,7 @@ impl Spool {
     /// Bytes of the log that come free once nothing of its oldest segment is needed any more.
     #[must_use]
     pub fn pinned(&self) -> u64 {
-        let log = self.shared.log();
-        let Some(oldest) = log.live.iter().position(|s| s.unreleased > 0) else { return 0 };
-        let behind = log.live.iter().take(log.live.len().saturating_sub(1)).skip(oldest + 1);
-        let freed = 1 + behind.take_while(|segment| segment.unreleased == 0).count() as u64;
+        let freed = self.shared.log().pinned_by_records().map_or(0, |(_, freed)| freed as u64);
         freed * u64::from(self.shared.options.segment)
     }
 
@@ -441,7 +440,7 @@ impl Spool {
     pub fn pinning(&self) -> impl Fn(Position) -> bool + use<> {
         let oldest = {
             let log = self.shared.log();
-            let place = log.live.iter().position(|s| s.unreleased > 0);
+            let place = log.pinned_by_records().map(|(place, _)| place);
             let long = place.filter(|place| log.live.len() - place > 2);
             long.and_then(|place| Some(log.live.get(place)?.generation()))
         };

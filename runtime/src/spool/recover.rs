@@ -10,7 +10,8 @@
 //! ([`begin_elsewhere`](super::rotate::begin_elsewhere)), behind the last frame, if nothing in its segment looks like a frame behind
 //! that, and none of its writes or syncs ever failed.
 //!
-//! A frame that was never acknowledged but is whole counts: to drop it could be to lose one that was. One whose message is in
+//! A frame that was never acknowledged but is whole counts: to drop it could be to lose one that was. After a kill it may never
+//! have been synced, nor what was done to the folders of the deferred store: all of that is synced before anything rests on it. One whose message is in
 //! the deferred store as well is told, so that the log hears of it before that file goes, since alone it would count again, and
 //! so that it stays until that file has its name for good. A file of a message that the log says is done was left behind, and
 //! goes. What the log knows of messages in folders that cannot be read is kept for a start that can.
@@ -181,6 +182,15 @@ pub(super) fn recover(
         {
             damaged.push((before.number, before.generation()));
         }
+        // A kill leaves frames that read as if they had been synced. What is begun for their sake must not outlast them.
+        let synced = file.sync();
+        if let Err(error) = &synced {
+            tracing::error!(number, %error, "a segment of the spool's log cannot be synced: a power cut may take what stands at its end");
+            if let Err(error) = segment::mark_unfit(&**disk, folder, number) {
+                tracing::warn!(number, %error, "that a segment cannot be written is not noted");
+            }
+        }
+        let whole = whole && synced.is_ok();
         let counted = found.damaged;
         // A header that cannot be read is not there.
         let short = file.length().map_err(failed)? != u64::from(options.segment);

@@ -4,7 +4,7 @@ use super::SpoolError;
 use super::frame::SegmentHeader;
 use super::segment::{self, FIRST};
 use super::shared::{Shared, locked};
-use std::io;
+use crate::files::is_full;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -209,9 +209,8 @@ fn make(shared: &Shared) -> Result<u32, SpoolError> {
         Ok(()) => Ok(number),
         Err(error) => {
             tracing::warn!(%error, "cannot make another segment for the spool's log");
-            let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
             // What was there before is as it was: no reason to stop for good.
-            Err(if full { SpoolError::Full } else { SpoolError::Slow })
+            Err(if is_full(&error) { SpoolError::Full } else { SpoolError::Slow })
         }
     }
 }

@@ -77,10 +77,24 @@ impl Log {
     /// number in them. The one being written is never among them.
     pub fn released(&self) -> (usize, u64) {
         let candidates = self.live.iter().take(self.live.len().saturating_sub(1));
-        let kept = self.kept.keys().next().copied().unwrap_or(u64::MAX);
-        let is_released = |s: &&Segment| s.unreleased == 0 && s.generation() < kept;
+        let is_released = |s: &&Segment| s.unreleased == 0 && s.generation() < self.kept_from();
         let released: Vec<&Segment> = candidates.take_while(is_released).collect();
         (released.len(), released.iter().map(|s| s.last).max().unwrap_or(0))
+    }
+
+    /// From which generation on all stays for the notes in it.
+    fn kept_from(&self) -> u64 {
+        self.kept.keys().next().copied().unwrap_or(u64::MAX)
+    }
+
+    /// Where the oldest segment stands that its records alone keep from being given back, and how many come free without them.
+    /// None: there is none, or it stays for notes all the same.
+    pub fn pinned_by_records(&self) -> Option<(usize, usize)> {
+        let goes = |segment: &&Segment| segment.generation() < self.kept_from();
+        let oldest = self.live.iter().position(|s| s.unreleased > 0)?;
+        self.live.get(oldest).filter(goes)?;
+        let behind = self.live.iter().take(self.live.len().saturating_sub(1)).skip(oldest + 1);
+        Some((oldest, 1 + behind.take_while(|s| s.unreleased == 0 && goes(s)).count()))
     }
 }
 

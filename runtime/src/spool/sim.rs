@@ -59,7 +59,8 @@ struct State {
     unrenamable: Vec<PathBuf>,
     /// Syncs of folders.
     dir_syncs: BTreeMap<PathBuf, u64>,
-    fail_creates: bool,
+    /// No file is made, for this reason.
+    fail_creates: Option<io::ErrorKind>,
     fail_segments: bool,
     fail_opens: bool,
     refused: u64,
@@ -302,8 +303,9 @@ impl Disk for SimDisk {
             (None, Mode::Read | Mode::Write) => return Err(io::ErrorKind::NotFound.into()),
             (_, Mode::Create) => {
                 let segment = folder.ends_with("log");
-                if state.fail_creates || (state.fail_segments && segment) {
-                    return Err(io::ErrorKind::StorageFull.into());
+                let full = (state.fail_segments && segment).then_some(io::ErrorKind::StorageFull);
+                if let Some(kind) = state.fail_creates.or(full) {
+                    return Err(kind.into());
                 }
                 state.files.push(SimFile::default());
                 let id = state.files.len() - 1;

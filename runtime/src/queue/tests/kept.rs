@@ -32,6 +32,18 @@ async fn turn_over(queue: &Queue) {
     queue.inner.spool.flush().await.unwrap();
 }
 
+/// The same again and again, where the log alone knows something of a message for as long: it says that anew, and does not grow.
+async fn turn_over_and_over(queue: &Queue, id: u64) {
+    let entry = Arc::clone(&queue.inner.active.lock().unwrap()[&MessageId(id)]);
+    for _ in 0..6 {
+        turn_over(queue).await;
+        let said = || entry.progress().kept.as_ref().is_some_and(|kept| !kept.is_behind());
+        wait("the log says it anew", said).await;
+    }
+    // Each turn is seven segments.
+    assert!(queue.inner.spool.segments() < 20, "{}", queue.inner.spool.segments());
+}
+
 /// Where a message of the deferred store lies.
 fn file(id: u64) -> std::path::PathBuf {
     let home = crate::spool::deferred::home(MessageId(id));
@@ -72,8 +84,7 @@ async fn who_has_a_message_whose_state_cannot_be_written_outlasts_the_log() {
     assert_eq!(seen.all().len(), 1);
     let kept = || queue.inner.active.lock().unwrap()[&MessageId(1)].progress().kept.is_some();
     wait("its state cannot be written", kept).await;
-    turn_over(&queue).await;
-    assert!(queue.inner.spool.segments() > 4, "the log is kept");
+    turn_over_and_over(&queue, 1).await;
     let found = disk.after_cut(7);
     disk.fail_renames([]);
     super::attempts::first_settled(&queue, 1).await;
@@ -97,7 +108,7 @@ async fn what_is_done_and_cannot_be_removed_outlasts_the_log() {
     ready.store(true, Ordering::SeqCst);
     until_waiting(&queue, 1).await;
     assert_eq!(seen.all().len(), 1);
-    turn_over(&queue).await;
+    turn_over_and_over(&queue, 1).await;
     let found = disk.after_cut(7);
     disk.fail_removes(false);
     empty(&queue).await;
@@ -151,4 +162,54 @@ async fn the_log_is_kept_for_what_a_drain_breaks_off() {
         turn_over(&queue).await;
         assert_eq!(queue.inner.spool.segments() > 4, drains, "it is kept where a drain broke it off");
     }
+}
+
+/// Whom a retry delivered to does not get it again, though the state cannot be written at its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_a_retry_came_to_outlasts_the_log() {
+    let ready = Arc::new(AtomicBool::new(false));
+    let its = Arc::clone(&ready);
+    let (port, seen) = server(move |line| {
+        let late = line.contains("<busy@") || (line.contains("<late@") && !its.load(Ordering::SeqCst));
+        late.then(|| Some("450 4.2.1 later\r\n".to_owned()))
+    })
+    .await;
+    let disk = TestDisk::default();
+    let queue = open(&disk, &[("far.example", relay(port))]);
+    queue.submit(message(1, &["late@far.example", "busy@far.example"], "Subject: x\n\n")).await.unwrap();
+    wait("it is put off", || queue.inner.index().behind(None).count() == 1).await;
+    disk.fail_renames([file(1).parent().unwrap()]);
+    ready.store(true, Ordering::SeqCst);
+    queue.retry_all().await;
+    until_waiting(&queue, 1).await;
+    assert_eq!(seen.all().len(), 1);
+    turn_over_and_over(&queue, 1).await;
+    let found = disk.after_cut(7);
+    disk.fail_renames([]);
+    wait("it is stored", || queue.inner.settling.load(Ordering::SeqCst) == 0).await;
+    turn_over(&queue).await;
+    assert!(queue.inner.spool.segments() <= 4, "the log moves on");
+    assert_eq!(asked_for_by(&found).await, ["RCPT TO:<busy@far.example>"]);
+}
+
+/// What was noted before a message left the log stands in the state that it left with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn the_log_is_not_kept_for_what_a_move_wrote() {
+    let (port, _, gate, asked) = stands_at("EHLO").await;
+    let disk = TestDisk::default();
+    let queue = open(&disk, &[("far.example", relay(port))]);
+    queue.submit(message(1, &["a@far.example"], "Subject: x\n\n")).await.unwrap();
+    until(&asked).await;
+    let entry = Arc::clone(&queue.inner.active.lock().unwrap()[&MessageId(1)]);
+    // As where somebody was served while it was on the move.
+    keep_log(&entry, queue.inner.spool.keep_log());
+    assert!(entry.join());
+    assert!(queue.inner.relocate_open(&entry).await.unwrap());
+    queue.inner.part_done(Arc::clone(&entry));
+    wait("the state says it", || entry.progress().kept.is_none()).await;
+    drop(entry);
+    turn_over(&queue).await;
+    assert!(queue.inner.spool.segments() <= 4, "the log moves on");
+    gate.open();
+    empty(&queue).await;
 }

@@ -26,6 +26,10 @@ impl Deferred {
                     continue;
                 }
             };
+            // After a kill none of that need outlast a power cut; whoever acts on it would be wrong then.
+            if let Err(error) = self.disk.sync_dir(&folder) {
+                tracing::warn!(folder = %folder.display(), %error, "a folder of deferred messages cannot be synced");
+            }
             for name in names {
                 let (stem, suffix) = name.split_once('.').unwrap_or((&name, ""));
                 let Ok(id) = stem.parse::<MessageId>() else { continue };

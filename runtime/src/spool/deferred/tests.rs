@@ -396,3 +396,38 @@ impl Disk for Naming {
         self.0.space(path)
     }
 }
+
+/// A message of which no folder was ever made is gone like any other.
+#[test]
+fn what_was_never_there_can_be_removed() {
+    let data = tempfile::tempdir().unwrap();
+    let real = Deferred::open(Arc::new(RealDisk), &data.path().join("deferred")).unwrap();
+    let sim = Deferred::open(Arc::new(TestDisk::default()), Path::new("/deferred")).unwrap();
+    for store in [real, sim] {
+        store.remove(MessageId(7)).unwrap();
+    }
+}
+
+/// A kill leaves names that no sync went over: what a start reads by them outlasts a power cut that comes next.
+#[test]
+fn what_a_scan_found_outlasts_a_power_cut() {
+    let who = vec![(0, 1)];
+    for seed in 0..8 {
+        let disk = TestDisk::default();
+        let open = |disk: &TestDisk| {
+            crate::spool::disk::make_dirs_durably(disk, &[Path::new("/deferred")]).unwrap();
+            Deferred::open(Arc::new(disk.clone()), Path::new("/deferred")).unwrap()
+        };
+        let store = open(&disk);
+        store.put(&record(1), &State::default()).unwrap();
+        // The file is made, written, synced and renamed.
+        disk.cut_at(disk.operations() + 5);
+        store.merge(MessageId(1), &who, &[]).unwrap_err();
+        let disk = disk.after_kill();
+        let store = open(&disk);
+        assert_eq!(store.scan().unwrap(), (vec![MessageId(1)], vec![]));
+        assert_eq!(store.state(MessageId(1)).unwrap().settled, who);
+        let store = open(&disk.after_cut(seed));
+        assert_eq!(store.state(MessageId(1)).unwrap().settled, who, "it is forgotten");
+    }
+}

@@ -1,6 +1,7 @@
 //! What the disk refuses, and when: each switch of its own.
 
 use super::SimDisk;
+use std::io;
 use std::path::Path;
 
 impl SimDisk {
@@ -45,7 +46,11 @@ impl SimDisk {
         self.state().fail_removes = on;
     }
     pub fn fail_creates(&self, on: bool) {
-        self.state().fail_creates = on;
+        self.fail_creates_with(on.then_some(io::ErrorKind::StorageFull));
+    }
+    /// Lets no file be made, for this reason.
+    pub fn fail_creates_with(&self, kind: Option<io::ErrorKind>) {
+        self.state().fail_creates = kind;
     }
     /// Whether there is room for small files alone.
     pub fn fail_segments(&self, on: bool) {

@@ -405,6 +405,51 @@ fn a_full_disk_refuses_and_recovers() {
     });
 }
 
+/// What comes free once its records are gone is told of where that is so: not of segments that stay for the notes in them.
+#[test]
+fn what_notes_keep_is_not_promised() {
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(async {
+        let kept = spool.keep_log();
+        let first = spool.append(Arc::new(record(1, body(1, 8000)))).await.unwrap();
+        for id in 2..50 {
+            let position = spool.append(Arc::new(record(id, body(id, 8000)))).await.unwrap();
+            spool.release(position);
+        }
+        assert!(spool.segments() > 3);
+        assert_eq!((spool.pinned(), spool.pinning()(first)), (0, false));
+        drop(kept);
+        assert!(spool.pinned() > SEGMENT && spool.pinning()(first));
+        // From the third segment on: the first two come free.
+        let kept = spool.keep_log_of(spool.append(Arc::new(record(60, body(60, 8000)))).await.unwrap());
+        assert!(spool.pinned() > SEGMENT && spool.pinning()(first));
+        drop(kept);
+    });
+}
+
+/// A large message has a file of its own. What the disk says of that, it says of no other: an exhausted quota is a full disk, the
+/// rest is tried again later, and the spool goes on.
+#[test]
+fn a_large_message_that_cannot_be_written_stops_nothing() {
+    use io::ErrorKind::{Other, PermissionDenied, QuotaExceeded, StorageFull};
+    let disk = SimDisk::default();
+    let (spool, _) = open(&disk, &Arc::default());
+    runtime().block_on(async {
+        let kinds = [StorageFull, QuotaExceeded, PermissionDenied, Other];
+        let wants = [SpoolError::Full, SpoolError::Full, SpoolError::Slow, SpoolError::Slow];
+        for (kind, want) in kinds.into_iter().zip(wants) {
+            disk.fail_creates_with(Some(kind));
+            let refused = spool.append(Arc::new(record(70, body(70, 30_000)))).await;
+            assert_eq!(refused, Err(want), "{kind}");
+            disk.fail_creates(false);
+        }
+        assert!(!spool.failed());
+        spool.append(Arc::new(record(71, body(71, 30_000)))).await.unwrap();
+        spool.append(Arc::new(record(72, body(72, 300)))).await.unwrap();
+    });
+}
+
 /// What is done stays done: the notes of it wait for a segment where there is none, and go with the next record.
 #[test]
 fn notes_that_find_no_room_are_written_later() {

@@ -120,3 +120,46 @@ fn a_fresh_folder_outlasts_what_comes() {
         }
     }
 }
+
+/// A kill leaves what reads as if it had been synced: what a start finds by that, and what is done for its sake, outlasts the
+/// power cut that comes next. Each of the two is undone alone at the operation at which the process ended.
+#[test]
+fn what_a_start_found_after_a_kill_outlasts_a_power_cut() {
+    let name = MessageId(1);
+    let who = vec![(0, 1)];
+    let life = || {
+        let disk = SimDisk::default();
+        let (spool, _) = open(&disk, &Arc::default());
+        let message = Arc::new(record(1, body(1, 300)));
+        runtime().block_on(spool.append(Arc::clone(&message))).unwrap();
+        spool.deferred().put(&message, &State::default()).unwrap();
+        (disk, spool)
+    };
+    for seed in 0..8 {
+        // The word that it has moved is written, and not synced: the next life ends it.
+        let (disk, spool) = life();
+        disk.cut_at(disk.operations() + 1);
+        runtime().block_on(spool.note_durably(&Note::Moved(name))).unwrap_err();
+        drop(spool);
+        let disk = disk.after_kill();
+        let (spool, found) = open(&disk, &Arc::default());
+        assert_eq!((found.log.len(), found.deferred), (0, vec![name]));
+        runtime().block_on(spool.remove_deferred(name)).unwrap();
+        drop(spool);
+        let (_, found) = open(&disk.after_cut(seed), &Arc::default());
+        assert_eq!((found.log, found.deferred), (vec![], vec![]), "it is back");
+        // Who has it stands in a state whose folder was not synced.
+        let (disk, spool) = life();
+        runtime().block_on(spool.note_durably(&Note::Moved(name))).unwrap();
+        // The file is made, written, synced and renamed.
+        disk.cut_at(disk.operations() + 5);
+        spool.deferred().merge(name, &who, &[]).unwrap_err();
+        drop(spool);
+        let disk = disk.after_kill();
+        let (spool, _) = open(&disk, &Arc::default());
+        assert_eq!(spool.deferred().state(name).unwrap().settled, who);
+        drop(spool);
+        let (spool, _) = open(&disk.after_cut(seed), &Arc::default());
+        assert_eq!(spool.deferred().state(name).unwrap().settled, who, "it is forgotten");
+    }
+}
