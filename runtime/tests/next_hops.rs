@@ -4,7 +4,8 @@
 
 #[cfg(test)]
 mod tests {
-    use edict_runtime::deliver::client::{Sent, Session, Timeouts, Trouble};
+    use edict_runtime::deliver::client::{Session, Timeouts, Trouble};
+    use edict_runtime::deliver::send::Sent;
     use edict_runtime::deliver::{Letter, Outcome, Pace, Reason};
     use edict_runtime::envelope::{Body, Dispatch, DispatchKind, MessageId, Notify, Ret, Submitted, Target};
     use std::fmt::Write as _;

@@ -5,7 +5,8 @@
 
 use super::offers::Offers;
 use super::reply::{Replies, Reply, ReplyError};
-use super::{LOGIN_REFUSED, Outcome, Reason};
+use super::tls::Secrecy;
+use super::{LOGIN_REFUSED, Reason};
 pub use crate::dkim::Signer;
 use crate::within::within;
 use std::future::{Future, poll_fn};
@@ -138,6 +139,10 @@ pub struct Session {
     pub(super) closing: Option<Reason>,
     /// A better server of the hop was passed over for it: what comes later is to be offered to that one again (RFC 5321 5.1).
     pub lesser: bool,
+    /// Whether others can read along.
+    pub secrecy: Secrecy,
+    /// TLS was wanted and did not come about this time.
+    pub(super) misses_tls: bool,
     /// By which of its user's ways it was opened.
     pub(crate) ways: u64,
     opened: Instant,
@@ -149,34 +154,6 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("peer", &self.peer).field("used", &self.used).finish_non_exhaustive()
     }
-}
-
-/// Recipients that a server did not take for now, or whose message it takes in no form: it has none for them.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct PutOff {
-    /// Their places among the targets.
-    pub places: Vec<usize>,
-    /// It takes nothing for now, or not this message; where not, it spoke of these recipients alone.
-    pub all: bool,
-}
-
-/// What became of a transaction.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Sent {
-    /// One for each target, in their order.
-    pub outcomes: Vec<Outcome>,
-    /// What ended the connection, if it did.
-    pub trouble: Option<Trouble>,
-    /// Why it takes nothing now, whatever the message: it said 421, or broke off.
-    pub closing: Option<Reason>,
-    /// Whom it did not take for now: another server may.
-    pub put_off: PutOff,
-    /// A kept connection turned out to be of no use before it answered anything: nobody has the message.
-    pub stale: bool,
-    /// All of the message went out with its commands, and nothing at all was said: whether it was taken, nobody knows.
-    pub wordless: bool,
-    /// The target at whose RCPT it ended: the first one without an answer.
-    pub hung_at: Option<usize>,
 }
 
 impl Session {
@@ -207,6 +184,8 @@ impl Session {
             signer: Signer::default(),
             closing: None,
             lesser: false,
+            secrecy: Secrecy::None,
+            misses_tls: false,
             ways: 0,
             opened: Instant::now(),
             name: String::new(),

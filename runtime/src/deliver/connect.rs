@@ -5,7 +5,7 @@ use super::client::{Io, Session, Timeouts, Trouble};
 use super::known::Known;
 pub use super::login::Login;
 use super::mx::Exchanges;
-use super::tls::Tls;
+use super::tls::{Secrecy, Tls};
 use crate::queue::Hop;
 use edict_table::model::{Host, Relay, RelayTls};
 use std::collections::{BTreeMap, VecDeque};
@@ -62,6 +62,14 @@ struct Way<'a> {
     lmtp: bool,
     /// DNS named it.
     by_mx: bool,
+}
+
+impl Way<'_> {
+    /// Whether it is ourselves where it calls itself as we do. Another server of this machine, behind a port of its own, may well
+    /// have our name: a filter, a mail store.
+    fn may_be_us(&self) -> bool {
+        !self.lmtp && (self.by_mx || self.host.port == 25)
+    }
 }
 
 impl Dialer {
@@ -222,6 +230,9 @@ impl Dialer {
                 if can_do_without {
                     tracing::info!(server = host.name, why, "opportunistic TLS failed: going on without");
                     result = self.in_time(way, address, hostname, RelayTls::Off, &mut late).await;
+                    if let Ok(session) = &mut result {
+                        session.misses_tls = true;
+                    }
                     if took_long && result.is_ok() {
                         self.known.add_silent(address);
                     }
@@ -230,7 +241,8 @@ impl Dialer {
                 }
             }
             match result {
-                Ok(session) => {
+                Ok(mut session) => {
+                    session.misses_tls |= tls != way.tls;
                     self.known.away.forget(&address);
                     return Ok(session);
                 }
@@ -302,10 +314,12 @@ impl Dialer {
             stream = self.encrypt(stream, &host.name, true).await?;
             encrypted = true;
         }
-        let session = Session::new(stream, peer(host, address), way.lmtp, self.timeouts);
+        let mut session = Session::new(stream, peer(host, address), way.lmtp, self.timeouts);
+        if encrypted {
+            session.secrecy = Secrecy::Verified;
+        }
         let mut session = session.greeted(hostname).await?;
-        // An LMTP server of this machine may well have its name.
-        if !way.lmtp && session.is(hostname) {
+        if way.may_be_us() && session.is(hostname) {
             let text = format!("{} is this very server: the mail would loop", session.peer);
             // An MX that names us is for the domain's owner to mend, a relay for ours.
             let trouble = if way.by_mx { Trouble::Never((5, 4, 6), text) } else { Trouble::Loop(text) };
@@ -351,11 +365,13 @@ impl Dialer {
             if tls != RelayTls::Opportunistic || reply.code == 421 {
                 return Err(session.part_for(Trouble::Tls(format!("it says {}", reply.line()))));
             }
+            session.misses_tls = true;
             return Ok((session, false));
         }
         let (plain, peer, lmtp, timeouts) = session.exchange()?;
         let stream = self.encrypt(plain, name, tls == RelayTls::Verified).await?;
         let mut session = Session::new(stream, peer, lmtp, timeouts);
+        session.secrecy = if tls == RelayTls::Verified { Secrecy::Verified } else { Secrecy::Encrypted };
         session.hello(hostname).await.map_err(failed)?;
         Ok((session, true))
     }

@@ -12,7 +12,7 @@ pub mod mx;
 mod offers;
 pub mod probe;
 pub mod reply;
-mod send;
+pub mod send;
 pub mod stuff;
 pub mod through;
 pub mod tls;

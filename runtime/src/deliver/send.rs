@@ -6,7 +6,7 @@
 mod commands;
 mod message;
 
-use super::client::{PutOff, Sent, Session, Trouble};
+use super::client::{Session, Trouble};
 use super::fit;
 use super::reply::{Reply, ReplyError};
 use super::{Letter, Outcome, Pace, Reason};
@@ -18,6 +18,48 @@ const EARLY: usize = 64 << 10;
 
 /// Too many recipients (RFC 3463 3.6).
 const OVER_LIMIT: (u8, u16, u16) = (4, 5, 3);
+
+/// Recipients that a server did not take for now, or whose message it takes in no form: it has none for them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PutOff {
+    /// Their places among the targets.
+    pub places: Vec<usize>,
+    /// It takes nothing for now, or not this message; where not, it spoke of these recipients alone.
+    pub all: bool,
+}
+
+/// What became of a transaction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sent {
+    /// One for each target, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// What ended the connection, if it did.
+    pub trouble: Option<Trouble>,
+    /// Why it takes nothing now, whatever the message: it said 421, or broke off.
+    pub closing: Option<Reason>,
+    /// Whom it did not take for now: another server may.
+    pub put_off: PutOff,
+    /// A kept connection turned out to be of no use before it answered anything: nobody has the message.
+    pub stale: bool,
+    /// All of the message went out with its commands, and nothing at all was said: whether it was taken, nobody knows.
+    pub wordless: bool,
+    /// The replies that took the message, each with the place of the first target that it is for.
+    pub said: Vec<(usize, String)>,
+    /// The target at whose RCPT it ended: the first one without an answer.
+    pub hung_at: Option<usize>,
+}
+
+impl Sent {
+    /// What was said of the message to the target at this place, where it was taken.
+    #[must_use]
+    pub fn said_of(&self, place: usize) -> &str {
+        self.said
+            .iter()
+            .rfind(|(first, _)| *first <= place)
+            .map(|(_, said)| said.as_str())
+            .unwrap_or_default()
+    }
+}
 
 /// How far a transaction came.
 #[derive(Default)]
@@ -32,6 +74,8 @@ struct Told {
     put_off: usize,
     /// The one whose RCPT had no answer.
     hung_at: Option<usize>,
+    /// What took the message, and from which place on.
+    taken: Vec<(usize, String)>,
 }
 
 impl Session {
@@ -72,7 +116,7 @@ impl Session {
         let closing = self.closing.take().or_else(|| trouble.is_some().then(|| rest.clone()));
         let outcomes = outcomes.into_iter().map(|o| o.unwrap_or_else(|| Outcome::Deferred(rest.clone())));
         let outcomes = outcomes.collect();
-        Sent { outcomes, trouble, closing, put_off, stale, wordless, hung_at: told.hung_at }
+        Sent { outcomes, trouble, closing, put_off, stale, wordless, said: told.taken, hung_at: told.hung_at }
     }
 
     /// Whom another server may take: whose last word here was a 4xx, whose message this one takes in no form, and those that
@@ -98,7 +142,7 @@ impl Session {
         (letter, next): (&Letter<'_>, Option<&Letter<'_>>),
         targets: &[&Target],
         outcomes: &mut [Option<Outcome>],
-        Told { begun, said, refused, put_off, hung_at }: &mut Told,
+        Told { begun, said, refused, put_off, hung_at, taken }: &mut Told,
         reused: bool,
     ) -> Result<(), Trouble> {
         let ahead = std::mem::take(&mut self.ahead);
@@ -221,10 +265,10 @@ impl Session {
                 // It took the bytes for nobody, and says so; whatever it says, nobody got them.
                 self.reply(self.timeouts.end).await.map(|_| ())
             }
-            (Some(_), Some(_)) => self.ends(&accepted, outcomes).await,
+            (Some(_), Some(_)) => self.ends(&accepted, (outcomes, taken)).await,
             (Some(_), None) if accepted.is_empty() => Ok(()),
-            (Some(bytes), None) => self.chunks(bytes, &accepted, outcomes).await,
-            (None, _) => self.data(pipelining, &fitted.bytes, &accepted, outcomes, next).await,
+            (Some(bytes), None) => self.chunks(bytes, &accepted, (outcomes, taken)).await,
+            (None, _) => self.data(pipelining, &fitted.bytes, &accepted, (outcomes, taken), next).await,
         }
     }
 
@@ -248,6 +292,11 @@ impl Session {
         Ok(reply)
     }
 
+    /// Whether it wants TLS (RFC 3207 4) that did not come about this time: the next time it may.
+    pub(super) fn misses_tls_for(&self, reply: &Reply) -> bool {
+        self.misses_tls && reply.code == 530
+    }
+
     /// What a reply to MAIL, RCPT, DATA or the end of data means. None is consent.
     fn judge(&mut self, reply: &Reply) -> Result<Option<Outcome>, Trouble> {
         if reply.positive() {
@@ -257,6 +306,9 @@ impl Session {
             return Err(ReplyError::Malformed.into());
         }
         let reason = Reason::reply(reply, &self.peer);
+        if self.misses_tls_for(reply) {
+            return Ok(Some(Outcome::Deferred(Reason { status: (4, 7, 0), ..reason })));
+        }
         if reply.code == 421 {
             self.usable = false;
             self.closing.get_or_insert_with(|| reason.clone());

@@ -307,6 +307,8 @@ impl Session {
         match reply.code {
             421 => Err(Trouble::Lost(format!("it says {}", reply.line()))),
             _ if reply.positive() => Ok(None),
+            // The message may go once it does.
+            _ if self.misses_tls_for(&reply) => Err(Trouble::Tls(format!("it says {}", reply.line()))),
             code if code < 400 => Err(ReplyError::Malformed.into()),
             _ => Ok(Some(reply)),
         }

@@ -11,6 +11,28 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature,
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+/// How a connection is protected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Secrecy {
+    /// Whoever is on the way can read along.
+    #[default]
+    None,
+    /// Against those, whoever the server is (RFC 7435).
+    Encrypted,
+    /// The certificate is good for the server's name, too.
+    Verified,
+}
+
+impl std::fmt::Display for Secrecy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Encrypted => "encrypted",
+            Self::Verified => "verified",
+        })
+    }
+}
+
 /// The settings of TLS, made when they are first needed.
 #[derive(Debug, Default)]
 pub struct Tls {

@@ -9,8 +9,9 @@ use super::route::Hop;
 use super::shares::{Origin, Rank};
 use super::sockets::Place;
 use super::ways::Ways;
-use crate::deliver::client::{PutOff, Sent, Session, Trouble};
+use crate::deliver::client::{Session, Trouble};
 use crate::deliver::known::Known;
+use crate::deliver::send::{PutOff, Sent};
 use crate::deliver::{Letter, Outcome, Pace, Reason, bytes_for};
 use crate::envelope::Record;
 use std::sync::Arc;
@@ -234,7 +235,7 @@ pub(super) async fn attempt(
         };
         whole.weigh(&mut sent.outcomes, other.as_ref().err() == Some(&NotElsewhere::Later));
         if let Ok(other) = other {
-            log(&job.entry, &letter, &sent, &open.session.peer);
+            log(&job.entry, &letter, &sent, &open.session);
             whole.go_on(&sent.put_off.places, sent.outcomes);
             *connection = Some(other);
             match open.session.usable() && first.is_none() {
@@ -244,7 +245,7 @@ pub(super) async fn attempt(
             continue;
         }
         let last = Sent { put_off: PutOff::default(), ..sent };
-        log(&job.entry, &letter, &last, &open.session.peer);
+        log(&job.entry, &letter, &last, &open.session);
         let outcomes = whole.end(last.outcomes);
         if let Some(mut kept) = first {
             kept.place = open.place.take();
@@ -320,14 +321,17 @@ impl Whole {
 }
 
 /// Says what a server made of each recipient, but for those that another one is asked for.
-fn log(entry: &Entry, letter: &Letter<'_>, sent: &Sent, peer: &str) {
+fn log(entry: &Entry, letter: &Letter<'_>, sent: &Sent, session: &Session) {
+    let (peer, tls) = (&session.peer, session.secrecy);
     for (place, (target, outcome)) in letter.recipients().zip(&sent.outcomes).enumerate() {
         let (id, to) = (entry.id, &target.address);
         if sent.put_off.places.contains(&place) {
             continue;
         }
         match outcome {
-            Outcome::Delivered { .. } => tracing::info!(%id, to, peer, "delivered"),
+            Outcome::Delivered { .. } => {
+                tracing::info!(%id, to, peer, %tls, reply = sent.said_of(place), "delivered");
+            }
             Outcome::Deferred(reason) => tracing::info!(%id, to, peer, reason = reason.text, "deferred"),
             Outcome::Failed(reason) => tracing::info!(%id, to, peer, reason = reason.text, "failed"),
         }

@@ -165,9 +165,6 @@ impl Inner {
             self.deferred.fetch_add(deferred, Ordering::Relaxed);
             self.failed.fetch_add(failed, Ordering::Relaxed);
         }
-        if *hop == Hop::Local && delivered > 0 {
-            tracing::info!(id = %entry.id, recipients = delivered, "delivered into mailboxes");
-        }
         let over = if deferred > 0 { over_limit(&targets, &outcomes) } else { Vec::new() };
         deferred -= over.len() as u64;
         let (results, words) = {

@@ -10,7 +10,7 @@ use super::shares::Rank;
 use super::wish::{Wish, stopped};
 use crate::deliver::client::Trouble;
 use crate::deliver::{Letter, Outcome, Reason, bytes_for, maildir, settle_variant};
-use crate::envelope::Record;
+use crate::envelope::{Record, Target};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -193,7 +193,7 @@ async fn deliver_local(inner: &Arc<Inner>, loaded: Vec<Loaded>) {
     match work.await {
         Ok((loaded, outcomes)) => {
             for ((job, record, _), outcomes) in loaded.into_iter().zip(outcomes) {
-                log_failed(&job, &record, &Hop::Local, &outcomes);
+                log_each(&job, &record, &Hop::Local, &outcomes);
                 inner.finish(job, outcomes, &Hop::Local);
             }
         }
@@ -322,7 +322,7 @@ async fn unreached(
             None => job.entry.record(For::Record).await.ok(),
         };
         if let Some((record, _)) = &record {
-            log_failed(&job, record, &lane.hop, &outcomes);
+            log_each(&job, record, &lane.hop, &outcomes);
         }
         drop(record);
         // It is known again what becomes of its mail.
@@ -336,15 +336,22 @@ async fn unreached(
     waits_after(inner, seat, Some(job), reason).await
 }
 
-/// Says of each recipient of a job that failed why: where nobody is to be told, this is all that is left of it.
-fn log_failed(job: &Job, record: &Record, hop: &Hop, outcomes: &[Outcome]) {
+/// Says what became of each recipient of a job where no server did: who has it in his mailbox, and why one failed. Where nobody is to
+/// be told, this is all that is left of it.
+fn log_each(job: &Job, record: &Record, hop: &Hop, outcomes: &[Outcome]) {
     let id = job.entry.id;
     let Some(dispatch) = record.dispatches.get(usize::from(job.dispatch)) else { return };
     for (target, outcome) in job.targets.iter().zip(outcomes) {
-        if let (Outcome::Failed(reason), Some(target)) =
-            (outcome, dispatch.recipients.get(usize::from(*target)))
-        {
-            tracing::info!(%id, to = target.address, %hop, reason = reason.text, "failed");
+        let Some(Target { address: to, .. }) = dispatch.recipients.get(usize::from(*target)) else {
+            continue;
+        };
+        match outcome {
+            Outcome::Delivered { .. } => tracing::info!(%id, to, "delivered into a mailbox"),
+            Outcome::Failed(reason) => tracing::info!(%id, to, %hop, reason = reason.text, "failed"),
+            Outcome::Deferred(reason) if *hop == Hop::Local => {
+                tracing::info!(%id, to, reason = reason.text, "deferred");
+            }
+            Outcome::Deferred(_) => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Connecting to scripted servers: TLS at each level, injected replies, logins, LMTP.
 
 mod patience;
+mod secrecy;
 
 use super::super::tls::Tls;
 use super::super::{Hand, Letter, Outcome, Pace};
@@ -334,9 +335,17 @@ async fn who_is_of_no_use_is_left_with_a_quit() {
             last
         });
         let hosts = vec![Host { name: "127.0.0.1".to_owned(), port }];
-        let hop =
-            Hop::Relay(Relay { name: "r".to_owned(), hosts, tls, credentials: login.map(str::to_owned) });
-        let trouble = dialer(RootCertStore::empty()).connect(&hop, "us.example").await.unwrap_err();
+        // It is ourselves.
+        let by_mx = hello.contains("us.example");
+        let hop = match by_mx {
+            true => Hop::Mx("[127.0.0.1]".to_owned()),
+            false => {
+                Hop::Relay(Relay { name: "r".to_owned(), hosts, tls, credentials: login.map(str::to_owned) })
+            }
+        };
+        let exchanges = Exchanges::new(Vec::new(), port);
+        let dialer = Dialer { exchanges, ..dialer(RootCertStore::empty()) };
+        let trouble = dialer.connect(&hop, "us.example").await.unwrap_err();
         assert_eq!(heard.await.unwrap(), "QUIT\r\n", "{trouble}");
     }
 }
@@ -379,6 +388,7 @@ async fn lmtp_answers_for_each_recipient() {
     let sent = session.send(&letter).await;
     assert_eq!(sent.outcomes[0], Outcome::Delivered { by_hop: Hand::Mailbox });
     assert!(matches!(&sent.outcomes[1], Outcome::Deferred(r) if r.status == (4, 2, 2)));
+    assert_eq!(sent.said, [(0, "250 2.0.0 kept".to_owned())]);
     assert!(session.usable());
 }
 
@@ -392,9 +402,10 @@ async fn a_missing_server_is_told() {
     assert!(dialer.connect(&Hop::Nowhere("x".to_owned()), "us").await.is_err());
 }
 
-/// Mailboxes are handed to an LMTP server, which hands nothing back: it is no loop where it has this machine's name.
+/// Mailboxes are handed to an LMTP server, which hands nothing back; and a filter behind a port of its own is not where mail
+/// comes in. Both may have this machine's name, and are no loop. Whoever an MX names is, and so is a relay at port 25.
 #[tokio::test]
-async fn an_lmtp_server_may_have_our_name() {
+async fn another_server_of_this_machine_may_have_our_name() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -414,9 +425,20 @@ async fn an_lmtp_server_may_have_our_name() {
     assert!(session.is("us.example"));
     drop(session);
     let host = Host { name: "127.0.0.1".to_owned(), port };
-    let relay = Relay { name: String::new(), hosts: vec![host], tls: RelayTls::Off, credentials: None };
-    let looped = dialer.connect(&Hop::Relay(relay), "us.example").await;
-    assert!(matches!(looped, Err(Trouble::Loop(_))), "{looped:?}");
+    let relay =
+        Relay { name: String::new(), hosts: vec![host.clone()], tls: RelayTls::Off, credentials: None };
+    let session = dialer.connect(&Hop::Relay(relay), "us.example").await.unwrap();
+    assert!(session.is("us.example"));
+    drop(session);
+    let dialer = Dialer { exchanges: Exchanges::new(Vec::new(), port), ..dialer };
+    let looped = dialer.connect(&Hop::Mx("[127.0.0.1]".to_owned()), "us.example").await;
+    assert!(matches!(looped, Err(Trouble::Never((5, 4, 6), _))), "{looped:?}");
+    let way = |port, lmtp, by_mx| {
+        let host = Host { port, ..host.clone() };
+        Way { host: &host, tls: RelayTls::Off, login: None, lmtp, by_mx }.may_be_us()
+    };
+    let cases = [(25, false, false), (10_025, false, true), (10_025, false, false), (25, true, false)];
+    assert_eq!(cases.map(|(port, lmtp, by_mx)| way(port, lmtp, by_mx)), [true, true, false, false]);
 }
 
 /// With TLS a write ends in memory: the bound holds for what is still to be sent, too.

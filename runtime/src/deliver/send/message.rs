@@ -34,7 +34,7 @@ impl Session {
         &mut self,
         bytes: &[u8],
         accepted: &[usize],
-        outcomes: &mut [Option<Outcome>],
+        (outcomes, taken): (&mut [Option<Outcome>], &mut Vec<(usize, String)>),
     ) -> Result<(), Trouble> {
         let mut rest = bytes;
         loop {
@@ -65,7 +65,7 @@ impl Session {
             }
             self.out.shrink_to(2 * PIECE);
             if last {
-                return self.ends(accepted, outcomes).await;
+                return self.ends(accepted, (outcomes, taken)).await;
             }
             let reply = self.reply(self.timeouts.end).await?;
             if let Some(outcome) = self.judge(&reply)? {
@@ -82,7 +82,7 @@ impl Session {
         asked: bool,
         bytes: &[u8],
         accepted: &[usize],
-        outcomes: &mut [Option<Outcome>],
+        (outcomes, taken): (&mut [Option<Outcome>], &mut Vec<(usize, String)>),
         next: Option<&Letter<'_>>,
     ) -> Result<(), Trouble> {
         let command = self.timeouts.command;
@@ -107,7 +107,7 @@ impl Session {
                 }
                 return Ok(());
             }
-            return self.lines(bytes, accepted, outcomes, next).await;
+            return self.lines(bytes, accepted, (outcomes, taken), next).await;
         }
         if data.positive() || data.code < 400 {
             return Err(ReplyError::Malformed.into());
@@ -124,7 +124,7 @@ impl Session {
         &mut self,
         bytes: &[u8],
         accepted: &[usize],
-        outcomes: &mut [Option<Outcome>],
+        (outcomes, taken): (&mut [Option<Outcome>], &mut Vec<(usize, String)>),
         next: Option<&Letter<'_>>,
     ) -> Result<(), Trouble> {
         let mut pieces = stuff::pieces(bytes, PIECE).peekable();
@@ -153,7 +153,7 @@ impl Session {
             }
         }
         self.out.shrink_to(2 * PIECE);
-        self.ends(accepted, outcomes).await
+        self.ends(accepted, (outcomes, taken)).await
     }
 
     /// Whether the other side refuses a message before its end went out: then it gets no more of it. Another reply would be
@@ -197,7 +197,7 @@ impl Session {
     pub(super) async fn ends(
         &mut self,
         accepted: &[usize],
-        outcomes: &mut [Option<Outcome>],
+        (outcomes, taken): (&mut [Option<Outcome>], &mut Vec<(usize, String)>),
     ) -> Result<(), Trouble> {
         let hand = if self.lmtp {
             Hand::Mailbox
@@ -210,7 +210,11 @@ impl Session {
         for place in accepted {
             if judged.is_none() || self.lmtp {
                 let reply = self.reply(self.timeouts.end).await?;
-                judged = Some(self.judge(&reply)?.unwrap_or(Outcome::Delivered { by_hop: hand }));
+                let refused = self.judge(&reply)?;
+                if refused.is_none() {
+                    taken.push((*place, reply.line()));
+                }
+                judged = Some(refused.unwrap_or(Outcome::Delivered { by_hop: hand }));
             }
             if let Some(outcome) = &judged {
                 set(outcomes, *place, outcome.clone());

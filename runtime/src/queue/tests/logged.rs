@@ -78,3 +78,29 @@ async fn mail_without_a_way_leaves_a_trace() {
         assert!(lines.hold(&[to, why, what]), "{to}");
     }
 }
+
+/// Where a message went, under what protection and with what words, as Postfix tells it (`status=sent (250 …)`); of mailboxes each
+/// recipient.
+#[tokio::test]
+async fn it_is_told_who_took_a_message_and_how() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(lines.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let data = tempfile::tempdir().unwrap();
+    let (port, _) =
+        server(|line| (line == "END").then(|| Some("250 2.0.0 Ok: as 4cXyZ\r\n".to_owned()))).await;
+    let queue = start(data.path(), &[("far.example", relay(port))], once(data.path()));
+    queue.submit(message(1, &["a@far.example", "b@far.example"], "X: 1\n\n")).await.unwrap();
+    queue.submit(message(2, &["c@here.example", "d@here.example"], "X: 1\n\n")).await.unwrap();
+    empty(&queue).await;
+    let peer = format!(":{port}");
+    for to in ["a@far.example", "b@far.example"] {
+        assert!(
+            lines.hold(&["delivered", to, &peer, "tls=none", "reply=\"250 2.0.0 Ok: as 4cXyZ\""]),
+            "{lines:?}"
+        );
+    }
+    for to in ["c@here.example", "d@here.example"] {
+        assert!(lines.hold(&["delivered into a mailbox", to, &MessageId(2).to_string()]), "{lines:?}");
+    }
+}
