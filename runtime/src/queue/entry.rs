@@ -137,9 +137,21 @@ pub(super) struct Job {
     pub since: Instant,
     /// They were put off before, in this attempt.
     pub again: bool,
+    /// Where it is large and goes to a next hop: what it has in memory. It is given back without the lock of any lane.
+    pub room: Option<Room>,
 }
 
 impl Job {
+    /// Whether it needs room in memory that it does not have.
+    pub fn wants_room(&self) -> bool {
+        self.entry.size > LARGE && self.room.is_none()
+    }
+
+    /// It, to wait on: others have its room meanwhile.
+    pub fn without_room(self) -> Self {
+        Self { room: None, ..self }
+    }
+
     /// Whether some of them were put off before; who had no berth was not.
     pub fn was_put_off(&self) -> bool {
         let State { attempts, reasons, .. } = &self.entry.state;
@@ -252,14 +264,14 @@ impl Entry {
     }
 
     /// The record with its bytes, and for a large one the room that it has in memory.
-    pub async fn record(&self, reader: For<'_>) -> Result<(Arc<Record>, Option<Room>), SpoolError> {
+    pub async fn record(&self, reader: For) -> Result<(Arc<Record>, Option<Room>), SpoolError> {
         if let Some(record) = self.hot() {
             return Ok((record, None));
         }
         let place = self.place();
         let mut room = None;
         if self.size > LARGE {
-            room = Some(self.inner.room(self.size, reader).await);
+            room = self.inner.room(self.size, reader).await;
         } else if let Place::Log(position) | Place::Moving(position) = place
             && let Ok(record) = self.inner.spool.read(position)
         {

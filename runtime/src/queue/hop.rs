@@ -7,6 +7,7 @@
 //! hang, that of others goes. Who tries again does so in its [`Seat`]: whatever
 //! way a worker ends, its lane knows that nobody tries any more.
 
+mod aside;
 mod held;
 mod outside;
 mod seat;
@@ -19,7 +20,6 @@ use super::backlog::FRESH;
 use super::crowd;
 use super::entry::{Entry, Job};
 use super::fair::Fair;
-use super::room;
 use super::route::Hop;
 
 use super::sockets::{Place, Sockets, Turn};
@@ -29,7 +29,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 /// How long jobs wait for a hop that is down before they count as attempted.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,8 +54,8 @@ const LAST_WAIT: Duration = Duration::from_secs(60);
 /// A next hop with what waits for it.
 pub(super) struct Lane {
     pub hop: Hop,
-    /// For large messages in its hands.
-    pub room: Arc<Semaphore>,
+    /// Rung when more wait for room.
+    pub aside_bell: Notify,
     berths: Arc<Sockets>,
     state: Mutex<LaneState>,
 }
@@ -63,7 +63,11 @@ pub(super) struct Lane {
 #[derive(Default)]
 struct LaneState {
     queue: Fair<Job>,
-    /// How many of these were deferred before.
+    /// Large ones that wait for room in memory, in order.
+    aside: Vec<Job>,
+    /// Somebody asks for room for them.
+    asks: bool,
+    /// How many of all these were deferred before.
     again: usize,
     /// Deferred messages that wait for room among those, and when they are looked at in any case.
     parked: Fair<(MessageId, i64)>,
@@ -122,7 +126,7 @@ impl Down {
 impl LaneState {
     /// How many wait here for their first attempt.
     fn fresh(&self) -> usize {
-        self.queue.len().saturating_sub(self.again)
+        (self.queue.len() + self.aside.len()).saturating_sub(self.again)
     }
 
     fn put(&mut self, job: Job) {
@@ -145,7 +149,7 @@ impl LaneState {
 
     /// Nothing waits here, in memory or outside.
     fn is_empty(&self) -> bool {
-        self.queue.len() == 0 && self.parked.len() == 0 && self.shelf.len() == 0
+        self.queue.len() == 0 && self.aside.is_empty() && self.parked.len() == 0 && self.shelf.len() == 0
     }
 
     /// Whether another worker may be at work for this sender: all but one, where there is more than one.
@@ -216,7 +220,7 @@ impl Lane {
     pub fn new(hop: Hop, limit: usize, proven: bool, berths: Arc<Sockets>) -> Self {
         Self {
             hop,
-            room: Arc::new(Semaphore::new(room::SHARE)),
+            aside_bell: Notify::new(),
             berths,
             state: Mutex::new(LaneState { limit, proven, ..LaneState::default() }),
         }
@@ -311,9 +315,10 @@ impl Lane {
     /// Takes out those jobs that nobody has begun.
     pub fn withdraw_if(&self, goes: impl Fn(&Job) -> bool) -> Vec<Job> {
         let mut state = self.state();
-        let jobs = state.queue.take_if(goes);
+        let mut jobs = state.queue.take_if(&goes);
         let again = jobs.iter().filter(|job| job.entry.is_retry()).count();
         state.again = state.again.saturating_sub(again);
+        jobs.append(&mut state.take_aside_if(goes));
         jobs
     }
 
@@ -321,7 +326,8 @@ impl Lane {
     pub fn close(&self) {
         let mut state = self.state();
         state.closed = true;
-        let jobs: Vec<Job> = std::iter::from_fn(|| state.take()).collect();
+        let mut jobs: Vec<Job> = std::iter::from_fn(|| state.take()).collect();
+        jobs.append(&mut state.take_aside());
         (state.parked, state.shelf) = (Fair::default(), Fair::default());
         for bell in state.resting.drain(..) {
             bell.notify_one();

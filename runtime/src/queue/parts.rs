@@ -107,6 +107,7 @@ impl Inner {
                     origin,
                     since: Instant::now(),
                     again,
+                    room: None,
                 };
                 if hangs { alone.push((hop, job)) } else { jobs.push((hop, job)) }
             }
@@ -191,7 +192,8 @@ impl Inner {
             }
         }
         if !over.is_empty() {
-            let job = Job { entry, dispatch, targets: over, lane, origin, since: Instant::now(), again };
+            let since = Instant::now();
+            let job = Job { entry, dispatch, targets: over, lane, origin, since, again, room: None };
             self.hand_over(hop, job);
         }
     }

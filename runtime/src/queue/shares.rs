@@ -27,6 +27,13 @@ impl Origin {
     }
 }
 
+#[cfg(test)]
+impl Origin {
+    pub fn for_test(who: u64) -> Self {
+        Self(who)
+    }
+}
+
 /// Who asks: the place of the narrowest bound on him.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(super) enum Rank {

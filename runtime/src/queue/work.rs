@@ -4,7 +4,7 @@ use super::Inner;
 use super::attempt::{Connection, Loaded, Tried, attempt, connect, letter};
 use super::entry::{Job, LARGE};
 use super::hop::{AfterFailure, Lane, Seat};
-use super::room::For;
+use super::room::{Ask, For};
 use super::route::Hop;
 use super::shares::Rank;
 use super::wish::{Wish, stopped};
@@ -108,12 +108,14 @@ enum After {
 }
 
 /// Reads the message of a job. None: it cannot be read; its recipients were told so.
-async fn load(inner: &Arc<Inner>, lane: &Lane, job: Job) -> Option<Loaded> {
+async fn load(inner: &Arc<Inner>, lane: &Lane, mut job: Job) -> Option<Loaded> {
     if matches!(job.entry.wish(), Wish::Hold | Wish::Remove) {
         inner.defer_job(job, &stopped());
         return None;
     }
-    match job.entry.record(For::Lane(lane)).await {
+    let maildir = inner.ways.load().is_maildir(&lane.hop);
+    let reader = if maildir { For::Maildir } else { For::Hop(job.room.take()) };
+    match job.entry.record(reader).await {
         Ok((mut record, permit)) if usize::from(job.dispatch) < record.dispatches.len() => {
             // One that was read for this job alone is changed where it lies: never in memory twice.
             if let Some(own) = Arc::get_mut(&mut record) {
@@ -231,22 +233,36 @@ async fn remote(inner: &Arc<Inner>, seat: &mut Seat) -> After {
                 Some(loaded)
             }
             None => {
-                let Some(job) = seat.next(1, rest).await.pop() else { break };
+                let Some(mut job) = seat.next(1, rest).await.pop() else { break };
                 if inner.ways.load().is_maildir(&lane.hop) {
-                    lane.put_back(job);
+                    lane.put_back(job.without_room());
                     if let Some(connection) = session {
                         connection.session.quit().await;
                     }
                     return After::Change;
                 }
+                if job.wants_room() && lane.has_aside() {
+                    inner.wait_for_room(lane, job);
+                    continue;
+                }
                 // What is not in memory is not read for a server that is not there.
                 if job.entry.hot().is_none() && session.is_none() && inner.may_begin().await {
                     match connect(inner, lane, job.origin).await {
                         Ok(open) => session = Some(open),
-                        Err(trouble) => match unreached(inner, seat, (job, None), trouble).await {
-                            true => continue,
-                            false => return After::End,
-                        },
+                        Err(trouble) => {
+                            match unreached(inner, seat, (job.without_room(), None), trouble).await {
+                                true => continue,
+                                false => return After::End,
+                            }
+                        }
+                    }
+                }
+                if job.wants_room() {
+                    job.room = inner.rooms.try_take(lane, Ask::of(&job));
+                    if job.room.is_none() {
+                        // It costs others neither this connection nor its place meanwhile.
+                        inner.wait_for_room(lane, job);
+                        continue;
                     }
                 }
                 if inner.may_begin().await { load(inner, lane, job).await } else { None }

@@ -146,6 +146,7 @@ impl Seat {
         }
         let mut jobs: Vec<Job> = job.into_iter().collect();
         jobs.extend(std::iter::from_fn(|| state.take()));
+        jobs.append(&mut state.take_aside());
         self.leave(&mut state);
         AfterFailure::GiveUp(jobs, reason)
     }

@@ -262,7 +262,7 @@ async fn large_mail_for_a_silent_server_does_not_hold_up_others() {
     for id in 1..=8 {
         queue.submit(message(id, &["a@slow.example"], &large(2000))).await.unwrap();
     }
-    while queue.inner.lane(&relay(slow)).room.available_permits() > 0 {
+    while queue.inner.rooms.of(&queue.inner.lane(&relay(slow))) < crate::queue::room::SHARE {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for id in 11..=14 {
@@ -394,4 +394,90 @@ async fn a_sender_whose_worker_goes_on_to_another_has_one_again() {
         assert_eq!(through, [1, 2, 3, 5], "all but the one that hangs; ended: {ended}");
         empty(&queue).await;
     }
+}
+
+/// Three servers that are slow with large mail, each caused by somebody else, hold no more than leaves room for that of others. What
+/// finds none is set aside: small mail goes past it, to the same server and of the same sender, and no connection rests for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn slow_servers_leave_room_and_what_finds_none_holds_up_nobody() {
+    let data = tempfile::tempdir().unwrap();
+    let gate = Gate::default();
+    let mut hops = Vec::new();
+    for n in 0..3 {
+        let its = gate.clone();
+        let script = move |line: &str| {
+            if line == "END" {
+                tokio::task::block_in_place(|| its.pass());
+            }
+            None
+        };
+        hops.push((format!("slow{n}.example"), relay(server(script).await.0)));
+    }
+    let (port, seen) = server(|_| None).await;
+    hops.push(("far.example".to_owned(), relay(port)));
+    let long = Duration::from_secs(300);
+    let timeouts = Timeouts { connect: long, command: long, data: long, end: long };
+    let named: Vec<(&str, Hop)> = hops.iter().map(|(name, hop)| (name.as_str(), hop.clone())).collect();
+    let queue = start(data.path(), &named, Settings { timeouts, ..settings(data.path()) });
+    let by = |sender: &str, id, to: &str, lines| {
+        let mut record = message(id, &[to], &format!("Subject: x\n\n{}", "0123456789\n".repeat(lines)));
+        record.dispatches[0].sender = sender.to_owned();
+        record
+    };
+    for n in 0..3u64 {
+        let (sender, to) = (format!("s{n}@example.org"), format!("a@slow{n}.example"));
+        queue.submit(by(&sender, n, &to, 150_000)).await.unwrap();
+    }
+    let lane = |n: usize| queue.inner.lane(&hops[n].1);
+    wait("each has one in hand", || (0..3).all(|n| queue.inner.rooms.of(&lane(n)) > 0)).await;
+    // One as large finds no room, one that is smaller does, and small mail does not ask.
+    queue.submit(by("bob@example.org", 11, "large@far.example", 150_000)).await.unwrap();
+    wait("it is set aside", || lane(3).has_aside()).await;
+    queue.submit(by("bob@example.org", 12, "small@far.example", 1)).await.unwrap();
+    queue.submit(by("eve@example.org", 13, "middle@far.example", 40_000)).await.unwrap();
+    let came =
+        || -> std::collections::BTreeSet<String> { seen.all().iter().map(|(to, _)| to.concat()).collect() };
+    wait("the others are there", || came().len() == 2).await;
+    assert!(came().iter().all(|to| !to.contains("large")), "{:?}", came());
+    wait("nobody rests for it", || lane(3).workers() == (0, 0)).await;
+    // An admin finds it like any other.
+    assert_eq!(queue.list(None, 100).await.len(), 4);
+    gate.open();
+    empty(&queue).await;
+    assert_eq!(came().len(), 3);
+}
+
+/// What goes by MX leaves room to relays, and domains that never took mail leave some to those that did.
+#[tokio::test]
+async fn room_is_parted_by_next_hops() {
+    use crate::queue::room::{Ask, Rooms, SHARE};
+    let lane =
+        |hop, proven| Arc::new(crate::queue::hop::Lane::new(hop, 1, proven, crate::queue::crowd::berths()));
+    let mx = |n: usize, proven| lane(Hop::Mx(format!("{n}.example")), proven);
+    let rooms = Rooms::default();
+    let quarter = |n| Ask::for_test(SHARE, n);
+    let small = |n| Ask::for_test(SHARE / 4, n);
+    // Half of all is for domains without number, and in that nobody causes more than he leaves free.
+    let first = rooms.try_take(&mx(1, false), quarter(1)).unwrap();
+    assert!(
+        rooms.try_take(&mx(2, false), quarter(1)).is_none()
+            && rooms.try_take(&mx(2, false), quarter(2)).is_none()
+    );
+    let second = rooms.try_take(&mx(2, false), small(2)).unwrap();
+    // The others have theirs all the same.
+    let third = rooms.try_take(&mx(3, true), small(3)).unwrap();
+    let own = lane(relay(1), true);
+    let fourth = rooms.try_take(&own, quarter(4)).unwrap();
+    // One hop has a quarter.
+    assert!(rooms.try_take(&own, small(5)).is_none());
+    // The smallest passes the first where others hold that up, and not where its own hop does.
+    let waits = mx(4, false);
+    let (_room, which) = rooms.take(&waits, [quarter(6), small(6)]).await.unwrap();
+    assert_eq!(which, small(6));
+    let pending = rooms.take(&own, [quarter(7), small(7)]);
+    tokio::pin!(pending);
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut pending).await.is_err());
+    drop(fourth);
+    assert_eq!(pending.await.unwrap().1, quarter(7));
+    drop((first, second, third));
 }
