@@ -110,6 +110,9 @@ struct Client {
     /// The daemon's data folder, where its admin socket is unless configured otherwise
     #[arg(long, global = true, value_name = "DIR", default_value = "edict-data")]
     data: PathBuf,
+    /// The daemon's configuration, which says where its admin socket is
+    #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["socket", "data"])]
+    config: Option<PathBuf>,
     /// `json` for machines
     #[arg(long, global = true, value_enum, default_value = "human")]
     format: Format,
@@ -186,7 +189,17 @@ fn main() -> ExitCode {
             }
         },
     };
-    let socket = client.socket.unwrap_or_else(|| client.data.join("admin.sock"));
+    let socket = match (client.config, client.socket) {
+        (Some(file), _) => match config::read(&file) {
+            Ok(config) => config.admin_socket(),
+            Err(error) => {
+                eprintln!("edictd: {error}");
+                return ExitCode::from(2);
+            }
+        },
+        (None, Some(socket)) => socket,
+        (None, None) => config::admin_socket(&client.data),
+    };
     let format = match client.format {
         Format::Human => client::Format::Human,
         Format::Json => client::Format::Json,

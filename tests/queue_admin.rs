@@ -246,3 +246,35 @@ fn a_daemon_that_is_not_there_is_told() {
     daemon.restart();
     assert!(stands(&daemon, &id).is_some());
 }
+
+/// Whoever knows the configuration need not know where the socket is; whichever folder he is in.
+#[test]
+fn a_daemon_is_found_by_its_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let (hop, _) = Hop::start();
+    let daemon = start(folder.path(), hop);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let run = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_edictd"));
+        let out = command.args(words).current_dir(elsewhere.path()).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        (out.status.code().unwrap_or(-1), text)
+    };
+    let config = folder.path().join("edictd.ron");
+    let config = config.to_str().unwrap();
+    let nothing = (0, "nothing\n".to_owned());
+    assert_eq!(run(&["queue", "--config", config]), nothing);
+    assert_eq!(run(&["queue", "list", "--config", config]), nothing);
+    assert_eq!(run(&["status", "--config", config]).0, 0);
+    // Where `admin` names another socket, that is asked.
+    let text = std::fs::read_to_string(config).unwrap();
+    let other = folder.path().join("other.ron");
+    std::fs::write(&other, text.replacen('(', "(admin: \"elsewhere.sock\", ", 1)).unwrap();
+    let (code, said) = run(&["queue", "--config", other.to_str().unwrap()]);
+    assert!(code == 2 && said.contains("elsewhere.sock"), "{code} {said}");
+    let missing = run(&["queue", "--config", "nowhere.ron"]);
+    assert!(missing.0 == 2 && missing.1.contains("nowhere.ron"), "{missing:?}");
+    // Two answers to one question.
+    assert_eq!(run(&["queue", "--config", config, "--data", "x"]).0, 2);
+    drop(daemon);
+}

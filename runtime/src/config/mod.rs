@@ -136,6 +136,20 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// The admin socket.
+    #[must_use]
+    pub fn admin_socket(&self) -> PathBuf {
+        self.admin.clone().unwrap_or_else(|| admin_socket(&self.data))
+    }
+}
+
+/// The admin socket of a daemon that has this data folder and names no other.
+#[must_use]
+pub fn admin_socket(data: &Path) -> PathBuf {
+    data.join("admin.sock")
+}
+
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {

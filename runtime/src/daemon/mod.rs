@@ -225,7 +225,7 @@ async fn serve(config: Config, launch: Launch, passed: Passed, log: log::Log) ->
     });
     let sockets = listeners.prepare(&config.listeners)?;
     listeners.commit(sockets, &config.listeners);
-    let socket = config.admin.clone().unwrap_or_else(|| config.data.join("admin.sock"));
+    let socket = config.admin_socket();
     let admin = admin::server::start(&socket, Arc::clone(&control))
         .map_err(|e| DaemonError::Admin(socket.clone(), e))?;
     let pages = match &config.admin_http {
