@@ -173,6 +173,57 @@ fn mail_that_stays_changes_its_way_under_load() {
     assert!(!taken.is_empty(), "{} sent, none by LMTP", sent.len());
 }
 
+/// A next hop with this certificate.
+fn start_hub(
+    folder: &Path,
+    made: &rcgen::CertifiedKey<rcgen::KeyPair>,
+    profile: &str,
+) -> (SocketAddr, Daemon) {
+    std::fs::write(folder.join("hub.pem"), made.cert.pem()).unwrap();
+    std::fs::write(folder.join("hub.key"), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(folder.join("users"), format!("edict@hub.example:{SECRET}\n")).unwrap();
+    build_text(
+        &format!(
+            "edict 1 profile {{ hostname hub.example auth optional sender-must be-anything {profile} }}"
+        ),
+        &folder.join("edict.table"),
+    );
+    let address = free_port();
+    let config = format!(
+        "(table: \"edict.table\", users: \"users\", listeners: [(address: \"{address}\")], \
+         tls: (certificates: [(certificate: \"hub.pem\", key: \"hub.key\")]))"
+    );
+    (address, Daemon::configured(folder, address, &config))
+}
+
+/// An authority that the system trusts from now on: a reload is enough.
+#[test]
+fn the_systems_authorities_are_read_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, hubs) = (folder.path().join("own"), folder.path().join("hub"));
+    for folder in [&own, &hubs] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    let certificate = || rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let made = certificate();
+    let (address, hub) = start_hub(&hubs, &made, "recipients any");
+    let rules = format!("{RULES}relay hub {{ host {address} tls verified }}\nroute \"all\" {{ via hub }}\n");
+    build_text(&rules, &own.join("edict.table"));
+    let system = own.join("system.pem");
+    std::fs::write(&system, certificate().cert.pem()).unwrap();
+    let address = free_port();
+    let keys = "queue: (first_retry_seconds: 1)";
+    std::fs::write(own.join("users"), "").unwrap();
+    let environment = [("SSL_CERT_FILE", system.to_str().unwrap()), ("SSL_CERT_DIR", "/nowhere")];
+    let daemon = Daemon::configured_with(&own, address, &config(address, keys), &environment);
+    let it = Changing { folder: &own, address, daemon };
+    assert!(it.send("a@far.example").starts_with("250"));
+    it.daemon.wait_for_log(&["a next hop cannot be reached", "no TLS"]);
+    std::fs::write(&system, made.cert.pem()).unwrap();
+    it.reload(keys);
+    hub.wait_for_mail("a@far.example", 1);
+}
+
 /// A password that was changed in its file, and a server that takes it only then.
 #[test]
 fn new_passwords_and_authorities_are_used() {
@@ -182,22 +233,7 @@ fn new_passwords_and_authorities_are_used() {
         std::fs::create_dir(folder).unwrap();
     }
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    std::fs::write(hub.join("hub.pem"), made.cert.pem()).unwrap();
-    std::fs::write(hub.join("hub.key"), made.signing_key.serialize_pem()).unwrap();
-    std::fs::write(hub.join("users"), format!("edict@hub.example:{SECRET}\n")).unwrap();
-    build_text(
-        "edict 1 profile { hostname hub.example auth optional sender-must be-anything }",
-        &hub.join("edict.table"),
-    );
-    let address = free_port();
-    let hub = Daemon::configured(
-        &hub,
-        address,
-        &format!(
-            "(table: \"edict.table\", users: \"users\", listeners: [(address: \"{address}\")], \
-             tls: (certificates: [(certificate: \"hub.pem\", key: \"hub.key\")]))"
-        ),
-    );
+    let (address, hub) = start_hub(&hub, &made, "");
     let rules = format!(
         "relay hub {{ host {address} tls verified credentials \"hub\" }}\nroute \"all\" {{ via hub }}\n"
     );

@@ -44,6 +44,16 @@ impl Daemon {
 
     /// Starts one with this configuration, which must have a listener at `address`.
     pub fn configured(folder: &Path, address: SocketAddr, config: &str) -> Self {
+        Self::configured_with(folder, address, config, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn configured_with(
+        folder: &Path,
+        address: SocketAddr,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let path = folder.join("edictd.ron");
         std::fs::write(&path, config).unwrap();
         let mut daemon = Self {
@@ -52,7 +62,7 @@ impl Daemon {
             log: folder.join("edictd.log"),
             arguments: vec!["--config".to_owned(), path.to_str().unwrap().to_owned()],
             configured: true,
-            environment: Vec::new(),
+            environment: environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
             child: None,
         };
         daemon.restart();

@@ -61,6 +61,10 @@ impl Behind {
         hostname: &str,
     ) -> Result<Prepared, ReloadError> {
         let sources = Sources::read(new, hostname)?;
+        let dns = match sources.asks_as(&self.sources()) {
+            true => None,
+            false => Some(lookups::dns(&new.next_hops.name_servers)?),
+        };
         let delivery = if sources == *self.sources() {
             None
         } else {
@@ -68,11 +72,6 @@ impl Behind {
             settings.directory = self.directory.clone();
             settings.signer = self.signer.clone();
             Some((sources, settings))
-        };
-        let servers = &new.next_hops.name_servers;
-        let dns = match *servers == old.next_hops.name_servers {
-            true => None,
-            false => Some(lookups::dns(servers)?),
         };
         let shared = match new.shared_quota == old.shared_quota {
             true => None,

@@ -2,6 +2,7 @@
 
 use super::DaemonError;
 use super::reload::ReloadError;
+use super::system::System;
 use crate::config::{Config, Credential, Local, NextHopsConfig, Outside, QueueConfig};
 use crate::deliver::client::Timeouts;
 use crate::files;
@@ -32,6 +33,8 @@ pub(super) struct Sources {
     queue: QueueConfig,
     logins: BTreeMap<String, Login>,
     roots: Option<Vec<u8>>,
+    /// What the configuration leaves to it.
+    system: System,
 }
 
 impl Sources {
@@ -50,7 +53,13 @@ impl Sources {
             queue: config.queue.clone(),
             logins: logins(config)?,
             roots: config.next_hops.roots.as_ref().map(read).transpose()?,
+            system: System::now(config.next_hops.name_servers.is_empty(), config.next_hops.roots.is_none()),
         })
+    }
+
+    /// Whether the same name servers are asked.
+    pub(super) fn asks_as(&self, other: &Self) -> bool {
+        self.next_hops.name_servers == other.next_hops.name_servers && self.system.has_names_of(&other.system)
     }
 
     /// The settings of the queue; whom addresses stand for and who signs is for the caller to add.

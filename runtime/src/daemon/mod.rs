@@ -13,6 +13,7 @@ mod passed;
 pub mod reload;
 mod settle;
 mod signals;
+mod system;
 mod systemd;
 
 pub use settle::Launch;
