@@ -227,6 +227,8 @@ struct Inner {
     /// Bounds how many messages move to the deferred store at a time.
     movers: Semaphore,
     settlers: Settlers,
+    /// One reload at a time parts anew what waits.
+    parting: tokio::sync::Mutex<()>,
     /// One admin at a time changes what waits.
     desk: tokio::sync::Mutex<()>,
     draining: watch::Sender<bool>,
@@ -298,6 +300,7 @@ impl Queue {
             turns: Arc::new(Semaphore::new(turns::MAX_DEFERRED)),
             movers: Semaphore::new(8),
             settlers: Settlers::default(),
+            parting: tokio::sync::Mutex::default(),
             desk: tokio::sync::Mutex::default(),
             draining: watch::channel(false).0,
             settling: AtomicUsize::new(0),

@@ -1,12 +1,14 @@
 //! How mail goes on, as one configuration says, and what happens where a reload brings another one.
 //!
-//! What waits for a next hop goes there still, with the logins, times and certificates of now; what is tried again
-//! is routed anew. Connections that were opened before are not used for another message.
+//! What a worker has in its hands ends as it began. All else is parted anew, by the routes, logins, times and certificates of now: at
+//! once what waits in memory for its next hop, when it is tried again what waits on disk. Connections that were opened before are not
+//! used for another message.
 
+use super::entry::Job;
 use super::hop::Lane;
 use super::route::{Guide, Hop, LiveGuide};
 use super::sockets::Sockets;
-use super::{Queue, Settings};
+use super::{Inner, Queue, Settings};
 use crate::deliver::connect::{Dialer, Local};
 use crate::live::Live;
 use std::sync::{Arc, PoisonError};
@@ -63,6 +65,7 @@ impl Queue {
             self.inner.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         lanes.iter().for_each(|lane| self.inner.look_anew(lane));
         self.inner.dissolve_crowd();
+        self.inner.part_anew_soon();
     }
 
     /// Goes on in these ways.
@@ -83,5 +86,43 @@ impl Queue {
             self.inner.look_anew(&lane);
         }
         self.inner.dissolve_crowd();
+        self.inner.part_anew_soon();
+    }
+}
+
+impl Inner {
+    /// Parts anew what waits in memory and no worker has begun.
+    fn part_anew_soon(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        tokio::spawn(async move {
+            // Behind the one of a reload before, which may have gone by the ways of before: what it handed over waits by now.
+            let _one = inner.parting.lock().await;
+            let lanes: Vec<Arc<Lane>> =
+                inner.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+            for lane in lanes {
+                for job in lane.withdraw_if(|_| true) {
+                    inner.part_anew(&lane.hop, job).await;
+                }
+                inner.refill(&lane);
+                inner.vacate(&lane);
+            }
+        });
+    }
+
+    /// Gives a job that nobody has begun to the next hops that its recipients have now.
+    async fn part_anew(self: &Arc<Self>, hop: &Hop, job: Job) {
+        let job = job.without_room();
+        // One that cannot be read now goes where it was to go.
+        let Ok((record, _room)) = job.entry.head().await else { return self.hand_over(hop, job) };
+        let its = |dispatch, target| dispatch == job.dispatch && job.targets.contains(&target);
+        let parts = self.jobs(&job.entry, &record, job.again, |dispatch, target, _| its(dispatch, target));
+        if parts.is_empty() {
+            return self.hand_over(hop, job);
+        }
+        // It counts as one part of its attempt.
+        job.entry.progress().outstanding += parts.len() - 1;
+        for (hop, part) in parts {
+            self.hand_over(&hop, Job { since: job.since, ..part });
+        }
     }
 }

@@ -154,7 +154,10 @@ async fn what_waits_does_not_pin_the_log() {
     assert_eq!(sorted(&seen), (1..=MANY).collect::<Vec<_>>(), "each once, wherever it lay");
 }
 
-/// A reload that shows another way shows it to what waits in the log, too.
+/// What a worker has in its hands, which ends as it began.
+const IN_HAND: u64 = 1;
+
+/// A reload that shows another way shows it to all that waits, in memory and in the log: but for what is in a worker's hands.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn what_waits_goes_another_way_after_a_reload() {
     let data = tempfile::tempdir().unwrap();
@@ -162,19 +165,20 @@ async fn what_waits_goes_another_way_after_a_reload() {
     let (port, seen) = server(|_| None).await;
     let queue = start(data.path(), &[("far.example", relay(stuck))], patient(data.path()));
     submit_many(&queue).await;
-    let held = held(&queue) as u64;
+    assert!(held(&queue) >= FRESH);
     let hops = BTreeMap::from([("far.example".to_owned(), relay(port))]);
     let settings = patient(data.path());
     let dialer = Dialer { tls: Tls::default(), ..settings.dialer() };
     queue.go_by(Ways::new(settings, dialer, Box::new(Map(hops, Vec::new()))));
     for _ in 0..TURNS {
-        if queue.counters().queued == held {
+        if queue.counters().queued == IN_HAND {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(seen.all().len() as u64, MANY - held);
+    let moved = seen.all().len() as u64;
     gate.open();
+    assert_eq!(moved, MANY - IN_HAND);
     empty(&queue).await;
     let (mut all, late) = (sorted(&seen), sorted(&seen_late));
     all.extend(late);
@@ -222,18 +226,55 @@ async fn what_waits_goes_another_way_after_a_reload_of_the_table() {
     let (spool, recovery) = Spool::open(data.path(), options, Arc::new(NoLedger)).unwrap();
     let queue = Queue::start_with(spool, recovery, guide, Tls::default(), patient(data.path()));
     submit_many(&queue).await;
-    let held = held(&queue) as u64;
+    assert!(held(&queue) >= FRESH);
     new.store(true, Ordering::SeqCst);
     queue.rerouted();
     for _ in 0..TURNS {
-        if queue.counters().queued == held {
+        if queue.counters().queued == IN_HAND {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let moved = seen.all().len() as u64;
     gate.open();
-    assert_eq!(moved, MANY - held);
+    assert_eq!(moved, MANY - IN_HAND);
     empty(&queue).await;
     assert_eq!((seen.all().len() + seen_late.all().len()) as u64, MANY, "each once");
+}
+
+/// A message of which one job goes two ways now, and then one again: its attempt ends when both are done, and not before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_waits_is_parted_anew_at_each_reload() {
+    let data = tempfile::tempdir().unwrap();
+    let (stuck, _, gate) = gated().await;
+    let (other, _, second) = gated().await;
+    let (port, seen) = server(|_| None).await;
+    let ways = |far, near| {
+        let hops = [("far.example".to_owned(), relay(far)), ("near.example".to_owned(), relay(near))];
+        let settings = patient(data.path());
+        let dialer = Dialer { tls: Tls::default(), ..settings.dialer() };
+        Ways::new(settings, dialer, Box::new(Map(hops.into(), Vec::new())))
+    };
+    let hops = [("far.example", relay(stuck)), ("near.example", relay(stuck))];
+    let queue = start(data.path(), &hops, patient(data.path()));
+    queue.submit(from("ann@example.org", 1, "a@far.example")).await.unwrap();
+    let lane = |port| queue.inner.lane(&relay(port));
+    wait("it is in hand", || lane(stuck).workers().0 == 1).await;
+    queue
+        .submit(message(2, &["a@far.example", "b@near.example", "c@far.example"], "X-Id: 2\n\n"))
+        .await
+        .unwrap();
+    // One part of it is begun, the other waits behind the first message.
+    queue.go_by(ways(other, stuck));
+    wait("one is in hand there", || lane(other).workers().0 == 1).await;
+    let outstanding = || queue.inner.active.lock().unwrap()[&MessageId(2)].progress().outstanding;
+    assert_eq!(outstanding(), 2);
+    queue.go_by(ways(port, port));
+    wait("what nobody has begun goes the last way", || seen.all().len() == 1).await;
+    assert_eq!(seen.all()[0].0, ["RCPT TO:<b@near.example>"]);
+    assert_eq!(outstanding(), 1);
+    second.open();
+    gate.open();
+    empty(&queue).await;
+    assert_eq!(queue.counters().delivered, 4);
 }
